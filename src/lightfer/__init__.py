@@ -1,0 +1,1 @@
+"""lightfer: an honest benchmark of lightweight CNNs for facial emotion recognition."""

@@ -1,0 +1,150 @@
+"""SqueezeNet: fire modules.
+
+Iandola et al., 2016, https://arxiv.org/abs/1602.07360, Table 1; version 1.1 and the bypass nets as
+in the authors' repository, https://github.com/forresti/SqueezeNet.
+With the defaults (1.0): 729 607 parameters, 21.1 M multiply-adds at 48x48.
+Tensors are named as in torchvision's `squeezenet1_0`.
+
+Differs from the paper:
+  - the first convolution takes one channel, conv10 has seven outputs
+  - the `_bn` nets have a batch norm after every convolution but conv10
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lightfer.models.blocks import global_average, strides_for
+
+OUTPUT_STRIDE = 16  # of the stock net
+
+
+class Fire(NamedTuple):
+    """One fire module: channels of the squeeze, expand 1x1 and expand 3x3 convolutions."""
+
+    squeeze: int
+    expand1x1: int
+    expand3x3: int
+
+
+class Version(NamedTuple):
+    """Stem convolution and the numbers of the fire modules that a max-pool follows."""
+
+    stem_channels: int
+    stem_kernel: int
+    pool_after: tuple[int, int]  # the first pool follows the stem
+
+
+# fmt: off
+FIRES = {
+    #        s    e1   e3
+    2: Fire(16,  64,  64),
+    3: Fire(16,  64,  64),
+    4: Fire(32, 128, 128),
+    5: Fire(32, 128, 128),
+    6: Fire(48, 192, 192),
+    7: Fire(48, 192, 192),
+    8: Fire(64, 256, 256),
+    9: Fire(64, 256, 256),
+}
+VERSIONS = {
+    "1.0": Version(96, 7, (4, 8)),
+    "1.1": Version(64, 3, (3, 5)),
+}
+# fmt: on
+STRIDES = (2, 2, 2, 2)  # stem and three pools: this net ends at 1/16
+IDENTITY_BYPASS = (3, 5, 7, 9)  # around these, input and output have the same shape
+CONV_BYPASS = (2, 4, 6, 8)  # the complex bypass adds a 1x1 convolution around these
+
+
+class FireModule(nn.Module):
+    """Squeeze 1x1, then expand 1x1 and 3x3 side by side; (N, c_in, H, W) -> (N, e1 + e3, H, W)."""
+
+    def __init__(self, c_in: int, fire: Fire, batch_norm: bool, bypass: nn.Module | None) -> None:
+        super().__init__()
+        norm = nn.BatchNorm2d if batch_norm else nn.Identity
+        self.squeeze = nn.Conv2d(c_in, fire.squeeze, 1)
+        self.squeeze_norm = norm(fire.squeeze)
+        self.expand1x1 = nn.Conv2d(fire.squeeze, fire.expand1x1, 1)
+        self.expand1x1_norm = norm(fire.expand1x1)
+        self.expand3x3 = nn.Conv2d(fire.squeeze, fire.expand3x3, 3, padding=1)
+        self.expand3x3_norm = norm(fire.expand3x3)
+        self.bypass = bypass
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = torch.relu(self.squeeze_norm(self.squeeze(x)))
+        expanded = torch.cat(
+            [
+                torch.relu(self.expand1x1_norm(self.expand1x1(squeezed))),
+                torch.relu(self.expand3x3_norm(self.expand3x3(squeezed))),
+            ],
+            dim=1,
+        )
+        return expanded if self.bypass is None else expanded + self.bypass(x)
+
+
+class SqueezeNet(nn.Module):
+    """(N, in_channels, H, W) -> (N, num_classes) logits, from a ReLU as in the authors' net.
+
+    `version` is "1.0" or "1.1", `bypass` None, "simple" or "complex"; `output_stride` divides the
+    input side down to the last map (stock 16; 8 removes the stride of the stem).
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        in_channels: int = 1,
+        *,
+        version: str = "1.0",
+        bypass: str | None = None,
+        batch_norm: bool = False,
+        output_stride: int | None = None,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        stem, kernel, pool_after = VERSIONS[version]
+        stem_stride, first_pool, *pools = strides_for(STRIDES, output_stride)
+        layers: list[nn.Module] = [
+            nn.Conv2d(in_channels, stem, kernel, stem_stride),
+            *([nn.BatchNorm2d(stem)] if batch_norm else []),
+            nn.ReLU(),
+            _pool(first_pool),
+        ]
+        c_in, strides = stem, dict(zip(pool_after, pools, strict=True))
+        for number, fire in FIRES.items():
+            c_out = fire.expand1x1 + fire.expand3x3
+            layers.append(FireModule(c_in, fire, batch_norm, _bypass(bypass, number, c_in, c_out)))
+            if number in strides:
+                layers.append(_pool(strides[number]))
+            c_in = c_out
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.Dropout(dropout), nn.Conv2d(c_in, num_classes, 1), nn.ReLU()
+        )
+        self._init_weights()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)  # (N, 512, H/16, W/16)
+        x = self.classifier(x)  # (N, num_classes, H/16, W/16)
+        return global_average(x)
+
+    def _init_weights(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.classifier[1].weight, std=0.01)
+
+
+def _pool(stride: int) -> nn.Module:
+    return nn.MaxPool2d(3, stride, ceil_mode=True) if stride > 1 else nn.Identity()
+
+
+def _bypass(kind: str | None, number: int, c_in: int, c_out: int) -> nn.Module | None:
+    if kind is not None and number in IDENTITY_BYPASS:
+        return nn.Identity()
+    if kind == "complex" and number in CONV_BYPASS:
+        return nn.Conv2d(c_in, c_out, 1)
+    return None

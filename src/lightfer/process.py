@@ -1,0 +1,33 @@
+"""Settings of the process that change CPU speed by up to five times, in one place.
+
+Memory: glibc returns every block above 128 KiB to the system and pays for its pages again on the
+next forward pass; with these settings it keeps them. Subnormal numbers: a product of two tiny
+numbers can take a hundred cycles; flushed to zero it takes one. Both are recorded with the results.
+"""
+
+import ctypes
+import sys
+
+import torch
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+
+
+def tune_process(threads: int | None = None) -> None:
+    """Keep freed memory, flush subnormal numbers, and use `threads` threads (None: all cores)."""
+    tune_allocator()
+    torch.set_flush_denormal(True)
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def tune_allocator() -> str:
+    """Make glibc keep what it has; returns a name of the allocator's state for the records."""
+    if not sys.platform.startswith("linux"):
+        return "system default"
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt") or not hasattr(libc, "gnu_get_libc_version"):
+        return "system default"
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 200_000_000))
+    tuned = all([libc.mallopt(name, value) for name, value in settings])
+    return "glibc, memory kept" if tuned else "glibc default"
