@@ -11,7 +11,7 @@ on validation, from runs of 3 to 5 epochs of two nets. Reads the train and valid
 import argparse
 from pathlib import Path
 
-from lightfer.data.parquet import find_parquet, read_parquet
+from lightfer.data import load
 from lightfer.models import RACE, ZOO
 from lightfer.process import tune_process
 from lightfer.train import TrainConfig, train
@@ -32,8 +32,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     tune_process(threads=args.threads)
-    files = find_parquet(args.data)
-    splits = [read_parquet(files["train"]), read_parquet(files["validation"])]
+    data = load(args.data, splits=("train", "validation"))
     import torch
 
     for name in args.models:
@@ -41,7 +40,14 @@ def main() -> None:
         torch.manual_seed(config.seed)
         model = ZOO[name]()
         run_dir = args.runs / f"{name}-first_light-seed{args.seed}"
-        train(model, *splits, config, run_dir, on_epoch=lambda e, n=name: print(n, e, flush=True))
+        train(
+            model,
+            data["train"],
+            data["validation"],
+            config,
+            run_dir,
+            on_epoch=lambda e, n=name: print(n, e, flush=True),
+        )
 
 
 if __name__ == "__main__":
