@@ -16,6 +16,13 @@ from lightfer.data.members import Member
 from lightfer.data.names import folder_labels, split_in_name, split_name
 from lightfer.data.parquet import has_usage, read_parquet
 
+CSV_SPLITS: dict[str, SplitName | None] = {
+    "fer2013.csv": None,
+    "icml_face_data.csv": None,
+    "train.csv": "train",
+}
+"""Split of the well-known files where they have no column Usage; None where they must have one."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -29,15 +36,13 @@ class Part:
 
 def find_parts(members: Sequence[Member], wanted: Sequence[SplitName], where: str) -> list[Part]:
     """Parts of the best form among `members`; none where there is no data. Raises DataError."""
-    candidates = [
-        form
-        for find in (_parquet_parts, _csv_parts, _image_parts, _plain_csv_parts)
-        if (form := find(members, where))
-    ]
-    for parts in candidates:
-        if set(wanted) <= {split for part in parts for split in part.splits}:
+    best: list[Part] = []
+    for find in (_parquet_parts, _csv_parts, _image_parts, _plain_csv_parts):
+        parts = find(members, where)
+        if parts and set(wanted) <= {split for part in parts for split in part.splits}:
             return parts
-    return candidates[0] if candidates else []
+        best = best or parts
+    return best
 
 
 def _parquet_parts(members: Sequence[Member], where: str) -> list[Part]:
@@ -80,15 +85,23 @@ def _plain_csv_parts(members: Sequence[Member], where: str) -> list[Part]:
 
 
 def _csv_headers(members: Sequence[Member]) -> list[tuple[Member, list[str]]]:
-    """CSV files that hold labelled pixels: not the votes of FER+, nor a test set without labels."""
-    csv_members = _with_suffix(members, ".csv")
-    if len(members) == 1 and csv_members:  # then say what is wrong with the file that was passed
-        member = csv_members[0]
-        default = split_in_name(member.stem)
-        header = read_header(member)
-        return [(member, header if default else [*header, "usage"])]
-    headers = [(member, read_header(member)) for member in csv_members]
-    return [(m, header) for m, header in headers if {"emotion", "pixels"} <= set(header)]
+    """CSV files that hold labelled pixels: not the votes of FER+, nor a test set without labels.
+
+    What is wrong with one of them shows when it is read; other CSV files are passed over.
+    """
+    found = []
+    for member in _with_suffix(members, ".csv"):
+        meant = len(members) == 1 or member.parts[-1].lower() in CSV_SPLITS
+        try:
+            header = read_header(member)
+        except DataError:
+            if meant:
+                raise
+            continue
+        if meant or {"emotion", "pixels"} <= set(header):
+            split = CSV_SPLITS.get(member.parts[-1].lower(), split_in_name(member.stem))
+            found.append((member, header if split else [*header, "usage"]))
+    return found
 
 
 def _image_parts(members: Sequence[Member], where: str) -> list[Part]:

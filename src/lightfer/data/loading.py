@@ -49,7 +49,7 @@ def load(source: str | Path, splits: Sequence[SplitName] | None = SPLITS) -> Dat
         if not parts:
             raise _nothing_found(path, members)
         read = _read(parts, splits or SPLITS)
-    wanted = [name for name in SPLITS if name in (read if splits is None else splits)]
+    wanted: list[SplitName] = [s for s in SPLITS if s in (read if splits is None else splits)]
     for split in wanted:
         if split not in read or len(read[split][0]) == 0:
             raise DataError(
