@@ -14,7 +14,9 @@ from lightfer.data.dataset import Split, SplitName
 def read_parquet(path: Path) -> Split:
     """Read one file with the columns `emotion` (0 to 6) and `image` (encoded bytes)."""
     table = pq.read_table(path, columns=["emotion", "image"])
-    images = np.stack([np.asarray(Image.open(io.BytesIO(b.as_py())).convert("L")) for b in table["image"]])
+    images = np.stack(
+        [np.asarray(Image.open(io.BytesIO(b.as_py())).convert("L")) for b in table["image"]]
+    )
     labels = table["emotion"].to_numpy().astype(np.int64)
     return Split(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels))
 

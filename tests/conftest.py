@@ -1,0 +1,42 @@
+"""What the tests share: a small synthetic data set, and the real one where it is found."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightfer.data import Dataset
+from lightfer.data.synthetic import synthetic_faces
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_user_data(tmp_path_factory):
+    """Tests see neither the user's data nor the user's cache, unless they ask for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTFER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("LIGHTFER_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def faces() -> Dataset:
+    return synthetic_faces({"train": 96, "validation": 48, "test": 48}, seed=1)
+
+
+_REAL = Path(os.environ.get("LIGHTFER_DATA") or ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def fer2013_dir() -> Path:
+    if not _REAL.exists():
+        pytest.skip("the real FER2013 is neither at LIGHTFER_DATA nor at ../shared/data")
+    return _REAL
+
+
+@pytest.fixture(autouse=True)
+def _two_threads():
+    """Models this small lose by more threads, and timings of the tests get steadier."""
+    torch.set_num_threads(2)
