@@ -1,9 +1,11 @@
 """What a data set is: one uint8 tensor of grey faces and one label tensor per split."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 SplitName = Literal["train", "validation", "test"]
@@ -12,6 +14,9 @@ CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """In the order of the labels of `fer2013.csv`, which is not alphabetical: neutral is 6."""
 IMAGE_SIZE = 48
 
+Verification = Literal["pixels and labels", "labels", "none"]
+"""What of a data set equals the official FER2013 (see `official.py`)."""
+
 
 class DataError(Exception):
     """A data file cannot be used; the message says which, where, and what to do."""
@@ -19,10 +24,15 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N, 1, 48, 48), uint8, 0 black to 255 white; labels (N,), int64, 0 to 6."""
+    """Images (N, 1, 48, 48), uint8, 0 black to 255 white; labels (N,), int64, 0 to 6.
+
+    `rows` (N,), int64, are the lines of the original `fer2013.csv`, from 0 without its header,
+    where the files tell them; votes of FER+ are joined by them.
+    """
 
     images: Tensor
     labels: Tensor
+    rows: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.shape != (len(self.labels), 1, IMAGE_SIZE, IMAGE_SIZE):
@@ -30,6 +40,8 @@ class Split:
                 f"images have shape {tuple(self.images.shape)}, expected "
                 f"({len(self.labels)}, 1, {IMAGE_SIZE}, {IMAGE_SIZE}) for {len(self.labels)} labels"
             )
+        if self.rows is not None and self.rows.shape != self.labels.shape:
+            raise ValueError(f"{len(self.rows)} rows for {len(self.labels)} labels")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,13 +55,61 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The splits that were read, and where they came from."""
+    """The splits that were read, and where they came from.
 
-    name: Literal["fer2013", "synthetic"]
+    `name` is "fer2013" where every split has the official class counts; that alone proves
+    little, so see `verified`.
+    """
+
+    name: Literal["fer2013", "synthetic", "custom"]
     source: str
     splits: dict[SplitName, Split]
+    verification: Verification = "none"
+
+    @property
+    def verified(self) -> bool:
+        """Every split is known official content, pixels and labels."""
+        return self.verification == "pixels and labels"
+
+    @property
+    def label(self) -> str:
+        """What to print beside every number measured on this data."""
+        if self.name == "synthetic":
+            return "synthetic faces"
+        if self.verification == "labels":
+            return "FER2013, labels verified, unverified pixels"
+        return "FER2013" if self.verified else "unverified data"
+
+    def sha256(self) -> str:
+        """Hash over the names and contents of the splits that were read."""
+        digest = hashlib.sha256()
+        for split in SPLITS:
+            if split in self.splits:
+                digest.update(f"{split} {self.splits[split].sha256()}\n".encode())
+        return digest.hexdigest()
 
     def __getitem__(self, split: SplitName) -> Split:
         if split not in self.splits:
             raise DataError(f"{self.source} has no {split} split, only {', '.join(self.splits)}")
         return self.splits[split]
+
+
+def join(pieces: Sequence[dict[SplitName, Split]]) -> dict[SplitName, Split]:
+    """Concatenate the pieces of every split, in their order; rows only where all have them."""
+    if len(pieces) == 1:
+        return pieces[0]
+    joined: dict[SplitName, Split] = {}
+    for name in SPLITS:
+        if found := [piece[name] for piece in pieces if name in piece]:
+            joined[name] = concatenate(found)
+    return joined
+
+
+def concatenate(splits: Sequence[Split]) -> Split:
+    """One split after the other; rows only where all have them."""
+    rows = [split.rows for split in splits if split.rows is not None]
+    return Split(
+        torch.cat([split.images for split in splits]),
+        torch.cat([split.labels for split in splits]),
+        torch.cat(rows) if len(rows) == len(splits) else None,
+    )

@@ -1,30 +1,178 @@
-"""FER2013 as Parquet: `fer2013-{train,validation,test}.parquet`, one encoded image per row."""
+"""Parquet: one row per image, as this project and Hugging Face write FER2013.
+
+The image is encoded bytes, a struct with a field `bytes`, or text of 2304 numbers; the label is an
+integer or a class name. Integers mean the class names that Hugging Face's metadata list, and
+without metadata the order of `fer2013.csv`. A column `Usage` splits, else the file's name does.
+"""
 
 import io
-from pathlib import Path
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from PIL import Image
 
-from lightfer.data.dataset import Split, SplitName
+from lightfer.data.dataset import CLASSES, IMAGE_SIZE, DataError, Split, SplitName
+from lightfer.data.fer_csv import parse_pixels
+from lightfer.data.images import decode, stack
+from lightfer.data.members import MAX_MEMBER_BYTES, Member, reading
+from lightfer.data.names import class_label, split_name
+
+LABEL_COLUMNS = ("emotion", "label", "labels")
+IMAGE_COLUMNS = ("image", "img", "img_bytes", "image_bytes", "pixels")
 
 
-def read_parquet(path: Path) -> Split:
-    """Read one file with the columns `emotion` (0 to 6) and `image` (encoded bytes)."""
-    table = pq.read_table(path, columns=["emotion", "image"])
-    images = np.stack(
-        [np.asarray(Image.open(io.BytesIO(b.as_py())).convert("L")) for b in table["image"]]
+def has_usage(member: Member) -> bool:
+    """Whether the file itself says to which split each row belongs."""
+    with _opened(member) as file:
+        return "usage" in _columns(file)
+
+
+def read_parquet(member: Member, default: SplitName | None) -> dict[SplitName, Split]:
+    """Read one file, split by its `Usage`, or all into the `default` split without that column."""
+    with _opened(member) as file:
+        columns = _columns(file)
+        label = _one_of(LABEL_COLUMNS, columns, member)
+        image = _one_of(IMAGE_COLUMNS, columns, member)
+        wanted = [columns[c] for c in (label, image, "usage", "row") if c in columns]
+        table = file.read(columns=wanted, use_threads=False)
+        names = _class_names(file, columns[label])
+        values = {c: table[columns[c]].to_pylist() for c in (label, "usage") if c in columns}
+        rows = table[columns["row"]].to_pylist() if "row" in columns else None
+        splits = _splits(values.get("usage"), len(table), default, member)
+        labels = [_label(v, names, _at(member, row)) for row, v in enumerate(values[label])]
+        images = [
+            _image(v.as_py(), _at(member, row)) for row, v in enumerate(table[columns[image]])
+        ]
+    return {
+        name: _pick([i for i, s in enumerate(splits) if s == name], images, labels, rows, member)
+        for name in dict.fromkeys(splits)
+    }
+
+
+def _pick(
+    chosen: list[int],
+    images: Sequence[np.ndarray],
+    labels: Sequence[int],
+    rows: Sequence[Any] | None,
+    member: Member,
+) -> Split:
+    """Rows of the file that make one split, ordered by the original CSV's row where it is told."""
+    if rows is None:
+        numbers = None
+    else:
+        valid = all(isinstance(rows[i], int) and rows[i] >= 0 for i in chosen)
+        if not valid or len({rows[i] for i in chosen}) < len(chosen):
+            raise DataError(
+                f"{member.where}: the column row has empty, negative or repeated values, expected "
+                "the line of the original CSV. Correct or remove the column"
+            )
+        chosen = sorted(chosen, key=lambda i: rows[i])
+        numbers = torch.tensor([rows[i] for i in chosen])
+    return Split(
+        stack([images[i] for i in chosen]), torch.tensor([labels[i] for i in chosen]), numbers
     )
-    labels = table["emotion"].to_numpy().astype(np.int64)
-    return Split(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels))
 
 
-def find_parquet(folder: Path) -> dict[SplitName, Path]:
-    found: dict[SplitName, Path] = {}
-    for split in ("train", "validation", "test"):
-        path = folder / f"fer2013-{split}.parquet"
-        if path.exists():
-            found[split] = path
-    return found
+def _at(member: Member, row: int) -> str:
+    return f"{member.where}, row {row}"
+
+
+def _label(value: Any, names: list[str], where: str) -> int:
+    known = isinstance(value, int) and 0 <= value < len(names)
+    label = class_label(names[value]) if known else None
+    if isinstance(value, str):
+        label = class_label(value)
+    if label is None:
+        raise DataError(
+            f"{where}: unknown label {value!r:.40}, expected 0 to {len(names) - 1} for "
+            f"{', '.join(names)}, or one of these names. Correct the file"
+        )
+    return label
+
+
+def _image(value: Any, where: str) -> np.ndarray:
+    if isinstance(value, dict):
+        value = value.get("bytes")
+    if isinstance(value, str):
+        return parse_pixels(value, where).reshape(IMAGE_SIZE, IMAGE_SIZE)
+    if not isinstance(value, bytes):
+        raise DataError(
+            f"{where}: the image is {type(value).__name__}, expected encoded bytes, a struct with "
+            "a field bytes, or text of 2304 numbers. Write the images into the file"
+        )
+    return decode(value, where)
+
+
+def _splits(
+    usages: list[Any] | None, n: int, default: SplitName | None, member: Member
+) -> list[SplitName]:
+    if usages is None:
+        if default is None:
+            raise DataError(
+                f"{member.where}: no column Usage, and not exactly one of train, validation and "
+                "test in the file's name. Rename it, for instance fer2013-train.parquet"
+            )
+        return [default] * n
+    splits: list[SplitName] = []
+    for row, usage in enumerate(usages):
+        split = split_name(str(usage))
+        if split is None:
+            raise DataError(
+                f"{_at(member, row)}: unknown Usage {usage!r:.40}, expected Training, PublicTest "
+                "or PrivateTest. Correct the file"
+            )
+        splits.append(split)
+    return splits
+
+
+def _class_names(file: pq.ParquetFile, column: str) -> list[str]:
+    """What the integers mean, from Hugging Face's metadata if they tell."""
+    try:
+        metadata = json.loads((file.schema_arrow.metadata or {})[b"huggingface"])
+        names = metadata["info"]["features"][column]["names"]
+    except (KeyError, TypeError, ValueError):
+        return list(CLASSES)
+    usable = isinstance(names, list) and names and all(isinstance(name, str) for name in names)
+    return names if usable else list(CLASSES)
+
+
+def _columns(file: pq.ParquetFile) -> dict[str, str]:
+    """Lower-case name of every column -> its name in the file."""
+    return {name.strip().lower(): name for name in file.schema_arrow.names}
+
+
+def _one_of(candidates: Sequence[str], columns: dict[str, str], member: Member) -> str:
+    for candidate in candidates:
+        if candidate in columns:
+            return candidate
+    raise DataError(
+        f"{member.where}: no column {' or '.join(candidates)} among {', '.join(columns)[:200]}. "
+        "Rename the column that holds it"
+    )
+
+
+@contextmanager
+def _opened(member: Member) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file; whatever Arrow cannot read becomes one DataError."""
+    try:
+        with reading(member.where), member.open() as raw:
+            source = raw if raw.seekable() else io.BytesIO(raw.read())
+            file = pq.ParquetFile(source)
+            groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+            size = sum(group.total_byte_size for group in groups)
+            if size > MAX_MEMBER_BYTES:
+                raise DataError(
+                    f"{member.where}: {size:,} bytes unpacked, at most {MAX_MEMBER_BYTES:,} are "
+                    "read. Split the file into several"
+                )
+            yield file
+    except (pa.ArrowException, UnicodeError, OverflowError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{member.where}: not a readable Parquet file ({reason:.200}). Get the file again"
+        ) from error

@@ -1,0 +1,142 @@
+"""The files of a source: one file, the files below a folder, or the members of a zip.
+
+A zip is never extracted: its members are read one at a time, after checks on their number, size,
+compression and names, so that neither a bomb nor a path that climbs out can do harm.
+"""
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from lightfer.data.dataset import DataError
+
+MAX_FILES = 1_000_000
+MAX_DEPTH = 6
+MAX_MEMBER_BYTES = 2 << 30  # seven times Kaggle's CSV
+MAX_RATIO = 150  # of unpacked to packed; Kaggle's CSV has about 3, blank images 100
+RATIO_FREE_BYTES = 1 << 20  # below this a high ratio does no harm
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file: `name` within the source, `where` for messages, `stamp` changes with content."""
+
+    name: str
+    where: str
+    stamp: tuple[int, ...]
+    open: Callable[[], BinaryIO]
+
+    @property
+    def path(self) -> PurePosixPath:
+        return PurePosixPath(self.name)
+
+    def read(self) -> bytes:
+        with reading(self.where), self.open() as file:
+            return file.read()
+
+
+@contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Turn what may go wrong while bytes are read into one DataError that names the file."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{where}: damaged zip ({error}). Download it again") from error
+    except NotImplementedError as error:
+        raise DataError(f"{where}: {error}. Pack the zip again with deflate") from error
+    except RuntimeError as error:
+        raise DataError(f"{where}: {error}. Unpack the zip and pass the folder") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"{where}: cannot be read ({reason}). Check the file") from error
+
+
+@contextmanager
+def open_members(source: Path) -> Iterator[list[Member]]:
+    """Files of `source`, sorted by name; hidden files and what macOS adds are left out."""
+    if source.is_dir():
+        yield _folder(source)
+    elif source.suffix.lower() == ".zip":
+        with reading(str(source)):
+            archive = zipfile.ZipFile(source)
+        with archive:
+            yield _zip(archive, source)
+    elif source.is_file():
+        yield [_file(source, source.name, str(source))]
+    else:
+        raise DataError(
+            f"{source} does not exist, expected fer2013.csv, icml_face_data.csv, a Parquet or zip "
+            "file, or a folder of one of these or of images. Check the path"
+        )
+
+
+def _visible(name: str) -> bool:
+    parts = name.split("/")
+    return not any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
+def _file(path: Path, name: str, where: str) -> Member:
+    with reading(where):
+        status = path.stat()
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return Member(name, where, stamp, lambda: path.open("rb"))
+
+
+def _folder(folder: Path) -> list[Member]:
+    names: list[str] = []
+    with reading(str(folder)):
+        for parent, folders, files in os.walk(folder, followlinks=True):
+            inside = Path(parent).relative_to(folder)
+            deep = len(inside.parts) >= MAX_DEPTH
+            folders[:] = [] if deep else sorted(f for f in folders if _visible(f))
+            prefix = "" if inside == Path() else f"{inside.as_posix()}/"
+            names += [prefix + file for file in files if _visible(file)]
+            if len(names) > MAX_FILES:
+                raise DataError(
+                    f"{folder}: more than {MAX_FILES:,} files. Pass the folder of the data itself"
+                )
+    return [_file(folder / name, name, str(folder / name)) for name in sorted(names)]
+
+
+def _zip(archive: zipfile.ZipFile, source: Path) -> list[Member]:
+    infos = sorted((i for i in archive.infolist() if not i.is_dir()), key=lambda i: i.filename)
+    packed, unpacked = source.stat().st_size, sum(info.file_size for info in infos)
+    if len(infos) > MAX_FILES:
+        raise DataError(f"{source}: {len(infos):,} members, at most {MAX_FILES:,} are read")
+    if unpacked > max(MAX_RATIO * packed, RATIO_FREE_BYTES):
+        raise _bomb(str(source), unpacked, packed)
+    stamp = _file(source, source.name, str(source)).stamp
+    return [_zip_member(archive, i, source, stamp) for i in infos if _visible(i.filename)]
+
+
+def _zip_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: Path, stamp: tuple[int, ...]
+) -> Member:
+    where = f"{source}, member {info.filename}"
+    if info.filename.startswith("/") or ".." in PurePosixPath(info.filename).parts:
+        raise DataError(f"{where}: unsafe path in a zip. Do not unpack it; get the data elsewhere")
+    if info.file_size > max(MAX_RATIO * info.compress_size, RATIO_FREE_BYTES):
+        raise _bomb(where, info.file_size, info.compress_size)
+    if info.file_size > MAX_MEMBER_BYTES:
+        raise DataError(
+            f"{where}: {info.file_size:,} bytes, at most {MAX_MEMBER_BYTES:,} are read from a "
+            "zip. Unpack it and pass the folder"
+        )
+    return Member(info.filename, where, (*stamp, info.CRC), lambda: _binary(archive, info))
+
+
+def _binary(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
+    return io.BufferedReader(archive.open(info))  # type: ignore[arg-type]
+
+
+def _bomb(where: str, unpacked: int, packed: int) -> DataError:
+    return DataError(
+        f"{where}: {packed:,} bytes would unpack to {unpacked:,}, more than {MAX_RATIO} times as "
+        "many, as in a zip bomb. If you trust it, unpack it yourself and pass the folder"
+    )
