@@ -37,6 +37,24 @@ def fer2013_dir() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _two_threads():
-    """Models this small lose by more threads, and timings of the tests get steadier."""
-    torch.set_num_threads(2)
+def _one_thread():
+    """Networks and batches this small lose by more."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def small_csv(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic faces in the form of Kaggle's file."""
+    path = tmp_path_factory.mktemp("data") / "fer2013.csv"
+    lines = ["emotion,pixels,Usage"]
+    for name, usage in (
+        ("train", "Training"),
+        ("validation", "PublicTest"),
+        ("test", "PrivateTest"),
+    ):
+        split = faces[name]
+        for image, label in zip(split.images, split.labels.tolist(), strict=True):
+            pixels = " ".join(map(str, image.flatten().tolist()))
+            lines.append(f"{label},{pixels},{usage}")
+    path.write_text("\n".join(lines) + "\n")
+    return path

@@ -236,7 +236,7 @@ def _describe(data: Dataset | None) -> Data | None:
     if data is None:
         return None
     hashes = {name: split.sha256() for name, split in data.splits.items()}
-    return Data(name=data.name, verified=data.verified, sha256=hashes)
+    return Data(name=data.name, label=data.label, verified=data.verified, sha256=hashes)
 
 
 def _random_images(count: int) -> Tensor:

@@ -154,7 +154,8 @@ class Data(Record):
     """The data that the accuracy was measured on; sha256 is of the pixels and labels."""
 
     name: str  # "fer2013", "synthetic", "custom"
-    verified: bool
+    label: str  # what to print beside figures: "FER2013", "unverified data", ...
+    verified: bool  # pixels and labels are known official content
     sha256: dict[str, str]  # split -> hash
 
 

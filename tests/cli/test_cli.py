@@ -50,24 +50,22 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_train_evaluate_bench_table_end_to_end(here: Path):
-    model = "shufflenet_v2_x0_5"
-    lightfer("train", model, "--data", "synthetic", "--epochs", "2", "--out", "run")
+def test_train_evaluate_bench_table_end_to_end(here: Path, small_csv: Path):
+    model, data = "shufflenet_v2_x0_5", ("--data", str(small_csv))
+    lightfer("train", model, *data, "--epochs", "2", "--out", "run", "--threads", "1")
     weights = f"run/{model}.safetensors"
-    scores = json.loads(lightfer("evaluate", weights, "--data", "synthetic", "--json"))
-    assert scores["labels"] == "synthetic"
-    assert scores["split"] == "test"
+    scores = json.loads(lightfer("evaluate", weights, *data, "--json"))
+    assert (scores["split"], scores["images"], scores["labels"]) == ("test", 48, "custom")
     assert len(Path("out/test_scorings.jsonl").read_text().splitlines()) == 1
-    assert "happy" in lightfer("evaluate", weights, "--data", "synthetic", "--split", "validation")
+    assert "happy" in lightfer("evaluate", weights, *data, "--split", "validation")
     assert len(Path("out/test_scorings.jsonl").read_text().splitlines()) == 1
-    printed = lightfer("bench", weights, "--data", "synthetic", "--rounds", "1", "--threads", "2")
-    assert model in printed
-    results = read_results(Path("out/results.json"))
-    (entry,) = results.entries
+    printed = lightfer("bench", weights, *data, "--rounds", "1", "--threads", "1")
+    assert "unverified data" in printed
+    (entry,) = read_results(Path("out/results.json")).entries
     assert entry.accuracy is not None
-    assert entry.accuracy.top1 == scores["top1"]
+    assert (entry.accuracy.top1, entry.accuracy.source) == (scores["top1"], "measured")
     assert not Path("out/.results.json.journal").exists()
-    assert "(synthetic)" in lightfer("table", "out/results.json", "--markdown")
+    assert f"| {model} |" in lightfer("table", "out/results.json", "--markdown")
 
 
 def test_append_keeps_what_the_file_holds(here: Path):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from lightfer.data import Dataset, SplitName, find, load
 from lightfer.report.tables import conditions, header, number, row, top1
@@ -33,11 +33,8 @@ def load_data(
         typer.echo(NO_DATA, err=True)
         return None
     dataset = load(found, splits)
-    note = {"synthetic": "synthetic faces, not FER2013"}.get(dataset.name, dataset.name)
-    if not dataset.verified and dataset.name != "synthetic":
-        note += ", unverified data"
     counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
-    typer.echo(f"data: {note} ({counts})", err=True)
+    typer.echo(f"data: {dataset.label} ({counts})", err=True)
     return dataset
 
 
@@ -87,12 +84,16 @@ def print_accuracy(accuracy: Accuracy) -> None:
         markup=False,
         highlight=False,
     )
-    table = Table(caption="right half: true class in rows, predicted in columns")
-    for title in ("Class", "Images", "Precision", "Recall", "F1"):
-        table.add_column(title, justify="left" if title == "Class" else "right")
-    for score in accuracy.per_class or ():
-        table.add_column(score.name, justify="right")
-    for score, counts in zip(accuracy.per_class or (), accuracy.confusion or (), strict=True):
+    scores = accuracy.per_class or ()
+    classes = Table("Class", *_right("Images", "Precision", "Recall", "F1"))
+    confusion = Table("True \\ predicted", *_right(*(score.name for score in scores)))
+    for score, counts in zip(scores, accuracy.confusion or (), strict=True):
         figures = [number(f, ".3f") for f in (score.precision, score.recall, score.f1)]
-        table.add_row(score.name, f"{score.images:,}", *figures, *map(str, counts))
-    console.print(table)
+        classes.add_row(score.name, f"{score.images:,}", *figures)
+        confusion.add_row(score.name, *map(str, counts))
+    console.print(classes)
+    console.print(confusion)
+
+
+def _right(*titles: str) -> tuple[Column, ...]:
+    return tuple(Column(title, justify="right") for title in titles)

@@ -143,8 +143,10 @@ def _deviations(docstring: str, name: str) -> tuple[str, ...]:
 def _resolution(output_stride: int, stock: int) -> tuple[str, ...]:
     if output_stride < stock:
         return (f"output stride {output_stride} for {stock}: the first strides of the net are 1",)
-    return () if output_stride == stock else (
-        f"output stride {output_stride} for {stock}: the first convolution has stride 2",
+    return (
+        ()
+        if output_stride == stock
+        else (f"output stride {output_stride} for {stock}: the first convolution has stride 2",)
     )
 
 

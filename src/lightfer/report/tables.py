@@ -86,7 +86,7 @@ def conditions(environment: Environment) -> str:
     if data is None:
         source = "no test data: accuracy, where given, is the weights' card's (ref)"
     else:
-        source = f"data: {data.name}" + ("" if data.verified else ", unverified")
+        source = f"data: {data.label}"
     return (
         f"{machine}, {environment.threads} threads of {environment.cores} cores, "
         f"torch {environment.versions.get('torch', '?')}, allocator: {environment.allocator}; "
