@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
@@ -37,7 +38,7 @@ BATCH, SKIPPED = 64, 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=list(RACE))
     parser.add_argument("--batches", type=int, default=45, help="per process")
     parser.add_argument("--rounds", type=int, default=3)
@@ -109,29 +110,26 @@ def _ours(model: str, folder: Path, batches: int) -> float:
     faces = synthetic_faces({"train": batches * BATCH, "validation": 8}, seed=0)
     times: list[float] = []
     config = first_light.config_for(model, epochs=2, batch_size=BATCH)
-    with tempfile.TemporaryDirectory() as run:
-        try:
-            train(
-                ZOO[model](),
-                faces["train"],
-                faces["validation"],
-                config,
-                Path(run),
-                on_batch=lambda epoch, done, of: _note(times, done, of),
-            )
-        except _Enough:
-            pass
+    with tempfile.TemporaryDirectory() as run, suppress(_OneEpochError):
+        train(
+            ZOO[model](),
+            faces["train"],
+            faces["validation"],
+            config,
+            Path(run),
+            on_batch=lambda epoch, done, of: _note(times, done, of),
+        )
     return (len(times) - SKIPPED) * BATCH / (times[-1] - times[SKIPPED - 1])
 
 
-class _Enough(Exception):
+class _OneEpochError(Exception):
     """One epoch is timed."""
 
 
 def _note(times: list[float], done: int, of: int) -> None:
     times.append(perf_counter())
     if done == of:
-        raise _Enough
+        raise _OneEpochError
 
 
 def _write_faces(folder: Path, count: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightfer.data import Dataset
+from lightfer.data import SPLITS, Dataset
 from lightfer.data.synthetic import synthetic_faces
 
 ROOT = Path(__file__).parents[1]
@@ -47,11 +47,7 @@ def small_csv(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic faces in the form of Kaggle's file."""
     path = tmp_path_factory.mktemp("data") / "fer2013.csv"
     lines = ["emotion,pixels,Usage"]
-    for name, usage in (
-        ("train", "Training"),
-        ("validation", "PublicTest"),
-        ("test", "PrivateTest"),
-    ):
+    for name, usage in zip(SPLITS, ("Training", "PublicTest", "PrivateTest"), strict=True):
         split = faces[name]
         for image, label in zip(split.images, split.labels.tolist(), strict=True):
             pixels = " ".join(map(str, image.flatten().tolist()))

@@ -11,9 +11,14 @@ from lightfer.files import atomic_path, sha256_of, write_text
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     path = tmp_path / "results.json"
     write_text(path, "old")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half of the ne")
-        raise RuntimeError
+
+    def stop_half_way() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("half of the ne")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stop_half_way()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

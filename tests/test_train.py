@@ -73,7 +73,7 @@ def test_writes_a_card_without_having_the_test_split(faces: Dataset, tmp_path: P
     blind = replace(faces, splits={k: v for k, v in faces.splits.items() if k != "test"})
     config = replace(CONFIG, epochs=1)
     path, card = train_to_file(MODEL, fresh(), blind, config, tmp_path, recipe="r")
-    weights, read = load_checkpoint(path)
+    _, read = load_checkpoint(path)
     assert read == card
     assert (card.recipe, card.seed, card.epochs, card.test) == ("r", 0, 1, None)
     assert card.data_sha256["train"] == faces["train"].sha256()

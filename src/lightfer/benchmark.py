@@ -74,7 +74,7 @@ class Subject:
     def build(self, device: str) -> nn.Module:
         """The network in evaluation mode on `device`, channels last."""
         model = create_model(self.name, pretrained=self.path or False)
-        return model.to(device, memory_format=torch.channels_last)
+        return model.to(device).to(memory_format=torch.channels_last)
 
 
 def run_benchmark(
@@ -131,7 +131,7 @@ def run_benchmark(
 
 
 def find_subject(key: str) -> Subject:
-    """A name of the zoo, with its shipped weights if there are any, or the path of a weight file."""
+    """A name of the zoo, with its shipped weights if any, or the path of a weight file."""
     path = Path(key) if key.endswith(".safetensors") else shipped(architecture(key).name)
     if path is None:
         return Subject(key, key)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from lightfer.files import atomic_path
-from lightfer.results import Accuracy, Record
+from lightfer.results import Accuracy
 
 CARD_KEY = "lightfer_card"
 
@@ -33,7 +34,7 @@ WEIGHTS_LICENSE = (
 )
 
 
-class InputContract(Record):
+class InputContract(Struct, frozen=True, kw_only=True):
     """What the network expects: x = (pixel / 255 - mean) / std, pixels 0 black to 255 white."""
 
     mean: float
@@ -45,7 +46,7 @@ class InputContract(Record):
     crop: str = "tight, roughly frontal face, as in FER2013"
 
 
-class Card(Record):
+class Card(Struct, frozen=True, kw_only=True):
     """What a user must know about a weight file; stands as JSON in the file's header."""
 
     model: str

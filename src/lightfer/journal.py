@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from lightfer.files import write_bytes
-from lightfer.results import Accuracy, Environment, Record
+from lightfer.results import Accuracy, Environment
 
 
-class Round(Record):
+class Round(Struct, frozen=True, kw_only=True):
     """One visit to a model, in seconds; see `lightfer.measure.latency`."""
 
     single_s: tuple[float, ...]  # each pass of one image
@@ -16,7 +17,7 @@ class Round(Record):
     total_s: float  # all images, input preparation included
 
 
-class Pieces(Record):
+class Pieces(Struct, frozen=True, kw_only=True):
     """What has been measured of one model so far."""
 
     params: int | None = None
@@ -28,7 +29,7 @@ class Pieces(Record):
     error: str | None = None
 
 
-class _Stored(Record):
+class _Stored(Struct, frozen=True, kw_only=True):
     fingerprint: str
     environment: Environment
     pieces: dict[str, Pieces]

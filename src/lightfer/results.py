@@ -13,17 +13,14 @@ from statistics import median
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from lightfer.files import write_text
 
 SCHEMA = "lightfer/1"
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A value that is compared by its content and never changed."""
-
-
-class ClassScore(Record):
+class ClassScore(Struct, frozen=True, kw_only=True):
     """Precision, recall and F1 of one class; None where a class was never predicted or absent."""
 
     name: str
@@ -33,7 +30,7 @@ class ClassScore(Record):
     f1: float | None
 
 
-class Accuracy(Record):
+class Accuracy(Struct, frozen=True, kw_only=True):
     """How well one set of images was classified, from `images` predictions."""
 
     split: str  # "test", "validation", "test without copies", "kaggle test", ...
@@ -50,7 +47,7 @@ class Accuracy(Record):
     source: Literal["measured", "reference"] = "measured"  # reference: read from the weights' card
 
 
-class Latency(Record):
+class Latency(Struct, frozen=True, kw_only=True):
     """Time of one forward pass, kept as every sample that was taken, round after round."""
 
     batch_size: int
@@ -75,24 +72,24 @@ class Latency(Record):
 Method = Literal["counter", "polled", "log", "modelled", "absent"]
 
 
-class EnergyComponent(Record):
+class EnergyComponent(Struct, frozen=True, kw_only=True):
     """Energy of one part of the machine, and how the figure was obtained."""
 
     joules_per_image: float | None
     method: Method
 
 
-class EnergyComponents(Record):
+class EnergyComponents(Struct, frozen=True, kw_only=True):
     gpu: EnergyComponent
     cpu: EnergyComponent
     dram: EnergyComponent
 
 
-class EnergyTotal(Record):
+class EnergyTotal(Struct, frozen=True, kw_only=True):
     joules_per_image: float | None
 
 
-class Energy(Record):
+class Energy(Struct, frozen=True, kw_only=True):
     """Energy of classifying: gross is all that was drawn, net is without the idle share."""
 
     components: EnergyComponents
@@ -103,7 +100,7 @@ class Energy(Record):
     model: dict[str, float | str] | None = None  # the inputs, where a component is modelled
 
 
-class GridIntensity(Record):
+class GridIntensity(Struct, frozen=True, kw_only=True):
     """Carbon intensity of the electricity that is assumed."""
 
     g_co2e_per_kwh: float
@@ -112,7 +109,7 @@ class GridIntensity(Record):
     source: str
 
 
-class Carbon(Record):
+class Carbon(Struct, frozen=True, kw_only=True):
     """Derived from the gross energy; measures nothing of its own."""
 
     kg_co2e_test_set: float | None
@@ -121,7 +118,7 @@ class Carbon(Record):
     pue: float = 1.0  # power usage effectiveness of the building
 
 
-class Entry(Record):
+class Entry(Struct, frozen=True, kw_only=True):
     """One model measured in one environment; `error` says why figures are missing."""
 
     id: str
@@ -150,7 +147,7 @@ class Entry(Record):
     error: str | None = None
 
 
-class Data(Record):
+class Data(Struct, frozen=True, kw_only=True):
     """The data that the accuracy was measured on; sha256 is of the pixels and labels."""
 
     name: str  # "fer2013", "synthetic", "custom"
@@ -159,7 +156,7 @@ class Data(Record):
     sha256: dict[str, str]  # split -> hash
 
 
-class Environment(Record):
+class Environment(Struct, frozen=True, kw_only=True):
     """The machine, the software and the command of a run."""
 
     cpu: str
@@ -178,7 +175,7 @@ class Environment(Record):
     started: str  # UTC, ISO 8601
 
 
-class Results(Record):
+class Results(Struct, frozen=True, kw_only=True):
     """The whole of a results file."""
 
     schema: str = SCHEMA

@@ -95,7 +95,7 @@ def train(
 
     Raises ValueError if `run_dir` holds another configuration's run.
     """
-    run = _Run(model.to(device, memory_format=torch.channels_last), config, run_dir)
+    run = _Run(model.to(device).to(memory_format=torch.channels_last), config, run_dir)
     images, labels = train_split.images.to(device), train_split.labels.to(device)
     validation = Split(validation_split.images.to(device), validation_split.labels.to(device))
     run.resume()
@@ -264,7 +264,8 @@ class _Run:
         """Exponential moving average of weights and BatchNorm statistics, faster at the start."""
         decay = min(self.config.ema_decay, (1 + step) / (10 + step))
         pairs = list(_floats(self.averaged.state_dict(), self.model.state_dict()))
-        torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
+        averaged, current = [a for a, _ in pairs], [c for _, c in pairs]
+        torch._foreach_lerp_(averaged, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     def finish(self, epoch: Epoch) -> None:
         """Add `epoch` to the history and save everything; the best weights first."""
