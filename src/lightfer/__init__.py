@@ -1,1 +1,24 @@
 """lightfer: an honest benchmark of lightweight CNNs for facial emotion recognition."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightfer.results import Results, read_results
+    from lightfer.zoo import create_model, list_models
+
+__all__ = ["Results", "create_model", "list_models", "read_results"]
+
+_HOMES = {
+    "Results": "lightfer.results",
+    "create_model": "lightfer.zoo",
+    "list_models": "lightfer.zoo",
+    "read_results": "lightfer.results",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `lightfer --help` does not load torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lightfer' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -13,16 +13,18 @@ import torch
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
-def tune_process(threads: int | None = None) -> None:
-    """Keep freed memory, flush subnormal numbers, and use `threads` threads (None: all cores)."""
-    tune_allocator()
+def tune_process(threads: int | None = None) -> str:
+    """Keep freed memory, flush subnormal numbers, and use `threads` threads (None: all cores).
+
+    Returns the state of the allocator, for the records.
+    """
     torch.set_flush_denormal(True)
     if threads:
         torch.set_num_threads(threads)
+    return _tune_allocator()
 
 
-def tune_allocator() -> str:
-    """Make glibc keep what it has; returns a name of the allocator's state for the records."""
+def _tune_allocator() -> str:
     if not sys.platform.startswith("linux"):
         return "system default"
     libc = ctypes.CDLL(None)

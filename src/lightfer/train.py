@@ -21,9 +21,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lightfer.data.augment import Augmentation, augment, normalize
-from lightfer.data.dataset import Split
-from lightfer.files import atomic_path
+from lightfer.checkpoint import Card, InputContract, rounded, save_checkpoint, unrounded
+from lightfer.data.augment import MEAN, STD, Augmentation, augment, normalize
+from lightfer.data.dataset import CLASSES, Dataset, Split
+from lightfer.evaluate import measure_accuracy, predict_logits
+from lightfer.files import atomic_path, write_text
+from lightfer.measure.environment import code_version
+
+OnBatch = Callable[[int, int, int], None]  # epoch, batches done, batches of the epoch
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
-                f"warmup_epochs is {self.warmup_epochs}, but must be less than epochs, {self.epochs}"
+                f"warmup_epochs is {self.warmup_epochs}, expected less than epochs, {self.epochs}"
             )
 
 
@@ -80,17 +85,17 @@ def train(
     run_dir: Path,
     *,
     device: str = "cpu",
-    on_batch: Callable[[int, int], None] | None = None,
+    on_batch: OnBatch | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> TrainResult:
     """Train `model` for `config.epochs`, writing state and history to `run_dir` after each one.
 
-    A `run_dir` that holds the state of the same configuration is continued. `on_batch(done, of)`
-    and `on_epoch(epoch)` report progress.
+    A `run_dir` that holds the state of the same configuration is continued. `on_batch(epoch, done,
+    of)` and `on_epoch(epoch)` report progress.
 
     Raises ValueError if `run_dir` holds another configuration's run.
     """
-    run = _Run(model.to(device, memory_format=torch.channels_last), config, run_dir)
+    run = _Run(model.to(device).to(memory_format=torch.channels_last), config, run_dir)
     images, labels = train_split.images.to(device), train_split.labels.to(device)
     validation = Split(validation_split.images.to(device), validation_split.labels.to(device))
     run.resume()
@@ -107,6 +112,81 @@ def train(
             on_epoch(epoch)
     best = run.best()
     return TrainResult(load_file(run.best_path), best, tuple(run.history))
+
+
+def train_to_file(
+    name: str,
+    model: nn.Module,
+    data: Dataset,
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    recipe: str,
+    device: str = "cpu",
+    on_batch: OnBatch | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> tuple[Path, Card]:
+    """Train, round, score the rounded weights on validation, and write `run_dir/NAME.safetensors`.
+
+    Raises ValueError if `run_dir` holds a run of another model, data or configuration.
+    """
+    splits = {split: data[split].sha256() for split in ("train", "validation")}
+    about = _same_run(run_dir, {"model": name, "recipe": recipe, "data": splits})
+    result = train(
+        model,
+        data["train"],
+        data["validation"],
+        config,
+        run_dir,
+        device=device,
+        on_batch=on_batch,
+        on_epoch=on_epoch,
+    )
+    model.load_state_dict(unrounded(rounded(result.weights)))
+    validation = data["validation"]
+    accuracy = measure_accuracy(
+        predict_logits(model, validation.images),
+        validation.labels,
+        split="validation",
+        label_source=data.name,
+    )
+    card = Card(
+        model=name,
+        classes=CLASSES,
+        input=InputContract(mean=MEAN, std=STD),
+        data_name=data.name,
+        data_sha256=splits,
+        trained_on="train",
+        chosen_on="validation",
+        recipe=recipe,
+        config=asdict(config),
+        seed=config.seed,
+        epochs=config.epochs,
+        epoch=result.best.epoch,
+        training_s=sum(epoch.seconds for epoch in result.history),
+        code=about["code"],
+        validation=accuracy,
+    )
+    path = run_dir / f"{name}.safetensors"
+    save_checkpoint(path, result.weights, card)
+    return path, card
+
+
+def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What `run_dir/run.json` says of the run, written now if it is new."""
+    path = run_dir / "run.json"
+    if not path.exists():
+        about = {**about, "code": code_version()}
+        write_text(path, json.dumps(about, indent=1) + "\n")
+        return about
+    known = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in about.items():
+        if known.get(key) != value:
+            raise ValueError(
+                f"{run_dir} holds a run with {key} {known.get(key)}, now it is {value}: "
+                "choose another folder"
+            )
+    return known
 
 
 class _Run:
@@ -137,7 +217,7 @@ class _Run:
         number: int,
         images: Tensor,
         labels: Tensor,
-        on_batch: Callable[[int, int], None] | None,
+        on_batch: OnBatch | None,
     ) -> float:
         """One pass over the images in random order; returns the mean loss."""
         config, device = self.config, images.device
@@ -164,7 +244,7 @@ class _Run:
             self._average(step)
             total += loss.detach() * len(batch)
             if on_batch:
-                on_batch(i + 1, len(batches))
+                on_batch(number, i + 1, len(batches))
         return total.item() / len(images)
 
     def _set_rate(self, epoch: float) -> None:
@@ -184,7 +264,8 @@ class _Run:
         """Exponential moving average of weights and BatchNorm statistics, faster at the start."""
         decay = min(self.config.ema_decay, (1 + step) / (10 + step))
         pairs = list(_floats(self.averaged.state_dict(), self.model.state_dict()))
-        torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
+        averaged, current = [a for a, _ in pairs], [c for _, c in pairs]
+        torch._foreach_lerp_(averaged, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     def finish(self, epoch: Epoch) -> None:
         """Add `epoch` to the history and save everything; the best weights first."""

@@ -43,11 +43,14 @@ def strides_for(stock: Sequence[int], output_stride: int | None) -> list[int]:
     """The strides of a net in forward order, the first ones set to 1 until `output_stride` is met.
 
     Removing strides from the front keeps the parameters and enlarges every later map: the way
-    small-image versions of these nets are made. None keeps the stock strides.
+    small-image versions of these nets are made. None keeps the stock strides. A net whose stem does
+    not stride may also have twice the stock output stride: then its stem strides.
 
-    Raises ValueError where no number of removed strides gives `output_stride`.
+    Raises ValueError where `output_stride` cannot be made so.
     """
     strides = list(stock)
+    if strides[0] == 1 and output_stride == 2 * prod(stock):
+        strides[0] = 2
     for i, stride in enumerate(strides):
         if prod(strides) == (output_stride or prod(stock)):
             break

@@ -21,8 +21,6 @@ from lightfer.models.blocks import (
     strides_for,
 )
 
-OUTPUT_STRIDE = 32  # of the stock net
-
 
 class Stage(NamedTuple):
     """One row of Table 2: `repeats` blocks, of which only the first one strides."""

@@ -7,7 +7,7 @@ The one net here that is not written from scratch; its table stands in torchvisi
 
 Differs from the paper:
   - the first convolution takes one channel, the classifier has seven outputs
-  - widths other than 1 also scale the last hidden layer, as in torchvision (timm keeps 1024)
+  - `_x0_75`: the last hidden layer is scaled too, as in torchvision (timm keeps 1024)
 """
 
 from torch import nn
@@ -15,7 +15,6 @@ from torch import nn
 from lightfer.models._torchvision import import_torchvision
 from lightfer.models.blocks import strides_for
 
-OUTPUT_STRIDE = 32  # of the stock net
 STEM_STRIDE = 2
 
 

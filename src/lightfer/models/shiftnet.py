@@ -5,23 +5,28 @@ are reconstructed and confirmed by the published sizes: A 4.1 M parameters and 1
 B 1.1 M and 371 M at 224x224 (here 4 188 680 and 1424.3 M, 1 183 480 and 370.96 M).
 With the defaults (B): 926 711 parameters, 16.6 M multiply-adds at 48x48.
 
+`shiftnet_small` is ours, for 48x48; it is not ShiftNet-C, whose table is not confirmed. It spends
+the multiply-adds of B at the resolutions that a small face still has: the stem is 3x3 and keeps
+every pixel, three groups end at 6x6 where B ends at 2x2, and since channels double where the side
+halves, every block at constant width costs the same 2.36 M. Shifts are 3x3: eight of them on maps of
+48 to 6 pixels see the whole face.
+
 Differs from the paper:
   - the first convolution takes one channel, the classifier has seven outputs
   - the stride stands on the shift, not on the 1x1 convolution behind it: equal values, less
     work
   - shift directions are contiguous channel groups: equal up to a permutation of channels
   - down-sampling shortcut: average pool 3x3, stride 2; the paper's kernel is not confirmed
+  - `_small`: not a net of the paper; its blocks, with a table of our own
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
 from lightfer.models.blocks import global_average, init_weights, strides_for
-
-OUTPUT_STRIDE = 32  # of the stock net
+from lightfer.models.shift import Shift
 
 
 class Group(NamedTuple):
@@ -35,42 +40,31 @@ class Group(NamedTuple):
     stride: int
 
 
+class Table(NamedTuple):
+    """A stem convolution and the groups behind it, channels at width 1."""
+
+    stem_channels: int
+    stem_kernel: int
+    stem_stride: int
+    groups: tuple[Group, ...]
+
+
 # fmt: off
-GROUPS = (
-    #     k  E  E    c  n  s      channels of ShiftNet-A
-    Group(5, 4, 4,  64, 4, 2),
-    Group(5, 4, 3, 128, 5, 2),
-    Group(3, 3, 2, 256, 6, 2),
-    Group(3, 2, 1, 512, 2, 2),
-)
+TABLES = {
+    "a": Table(32, 7, 2, (
+        #     k  E  E    c  n  s
+        Group(5, 4, 4,  64, 4, 2),
+        Group(5, 4, 3, 128, 5, 2),
+        Group(3, 3, 2, 256, 6, 2),
+        Group(3, 2, 1, 512, 2, 2),
+    )),
+    "small": Table(16, 3, 1, (
+        Group(3, 2, 2,  32, 1, 2),
+        Group(3, 2, 2,  64, 2, 2),
+        Group(3, 2, 2, 128, 2, 2),
+    )),
+}
 # fmt: on
-STEM_CHANNELS, STEM_KERNEL, STEM_STRIDE = 32, 7, 2
-
-
-class Shift(nn.Module):
-    """Move each channel by one of the k*k offsets of a k x k window, centre included.
-
-    (N, C, H, W) -> (N, C, H/stride, W/stride)
-
-    With g = C // k**2, channels d*g to (d+1)*g - 1 read `x[h + d // k - k // 2, w + d % k - k // 2]`
-    for d = 0 ... k*k - 1; the C % k**2 channels left over, the last ones, do not move. Outside the
-    map is zero; nothing wraps around. Computed as a depthwise convolution with frozen one-hot
-    kernels, which is exact; it has no parameters and no tensors in the state dict.
-    """
-
-    def __init__(self, channels: int, kernel: int, stride: int = 1) -> None:
-        super().__init__()
-        self.kernel, self.stride = kernel, stride
-        group = channels // kernel**2
-        direction = torch.full((channels,), kernel**2 // 2)
-        direction[: group * kernel**2] = torch.arange(kernel**2).repeat_interleave(group)
-        weight = nn.functional.one_hot(direction, kernel**2).float()
-        weight = weight.view(channels, 1, kernel, kernel)
-        self.register_buffer("weight", weight, persistent=False)
-        self.weight: Tensor
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv2d(x, self.weight, None, self.stride, self.kernel // 2, groups=x.shape[1])
 
 
 class ConvShiftConv(nn.Module):
@@ -93,8 +87,8 @@ class ConvShiftConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         branch = self.conv1(torch.relu(self.bn1(x)))  # (N, wide, H, W)
-        branch = self.shift(branch)  # (N, wide, H/stride, W/stride)
-        branch = self.conv2(torch.relu(self.bn2(branch)))
+        branch = self.shift.norm_relu(branch, self.bn2)  # (N, wide, H/stride, W/stride)
+        branch = self.conv2(branch)
         shortcut = self.shortcut(x)
         return torch.cat([shortcut, branch], dim=1) if self.grows else shortcut + branch
 
@@ -102,9 +96,9 @@ class ConvShiftConv(nn.Module):
 class ShiftNet(nn.Module):
     """(N, in_channels, H, W) -> (N, num_classes) logits.
 
-    `width` multiplies every channel count, the stem's included: 1.0 is ShiftNet-A, 0.5 is B.
-    `output_stride` divides the input side down to the last map (stock 32; 16 and 8 remove strides
-    from the front).
+    `table` is a key of TABLES; `width` multiplies every channel count, the stem's included: of "a",
+    1.0 is ShiftNet-A, 0.5 is B. `output_stride` divides the input side down to the last map ("a":
+    stock 32, 16 and 8 remove strides from the front; "small": stock 8, 16 lets the stem stride).
     """
 
     def __init__(
@@ -112,17 +106,17 @@ class ShiftNet(nn.Module):
         num_classes: int = 7,
         in_channels: int = 1,
         *,
+        table: str = "a",
         width: float = 0.5,
         output_stride: int | None = None,
     ) -> None:
         super().__init__()
-        stem, *strides = strides_for([STEM_STRIDE, *(g.stride for g in GROUPS)], output_stride)
-        c_in = int(STEM_CHANNELS * width)
-        self.stem = nn.Conv2d(
-            in_channels, c_in, STEM_KERNEL, stem, padding=STEM_KERNEL // 2, bias=False
-        )
+        stem_channels, kernel, stem_stride, rows = TABLES[table]
+        stem, *strides = strides_for([stem_stride, *(g.stride for g in rows)], output_stride)
+        c_in = int(stem_channels * width)
+        self.stem = nn.Conv2d(in_channels, c_in, kernel, stem, padding=kernel // 2, bias=False)
         groups = []
-        for group, stride in zip(GROUPS, strides, strict=True):
+        for group, stride in zip(rows, strides, strict=True):
             c_out = int(group.channels * width)
             blocks = [ConvShiftConv(c_in, c_out, group.kernel, group.expansion_first, stride)]
             for _ in range(group.repeats):
@@ -135,5 +129,5 @@ class ShiftNet(nn.Module):
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.groups(self.stem(x))  # (N, 512 width, H/32, W/32)
+        x = self.groups(self.stem(x))  # (N, 256, H/32, W/32)
         return self.classifier(global_average(torch.relu(self.norm(x))))

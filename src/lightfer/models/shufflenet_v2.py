@@ -6,15 +6,13 @@ Tensors are named as in torchvision's `shufflenet_v2_x1_0`.
 
 Differs from the paper:
   - the first convolution takes one channel, the classifier has seven outputs
-  - at output stride 8 the max-pool, whose stride would be 1, is left out
+  - `_os8`: the max-pool, whose stride would be 1, is left out
 """
 
 import torch
 from torch import Tensor, nn
 
 from lightfer.models.blocks import ConvBNAct, global_average, init_weights, strides_for
-
-OUTPUT_STRIDE = 32  # of the stock net
 
 # fmt: off
 CHANNELS = {

@@ -7,7 +7,9 @@ Tensors are named as in torchvision's `squeezenet1_0`.
 
 Differs from the paper:
   - the first convolution takes one channel, conv10 has seven outputs
-  - the `_bn` nets have a batch norm after every convolution but conv10
+  - `_bn`: a batch norm after every convolution but conv10, to train from scratch
+  - `1_1_simple`, `1_1_complex`: the authors published bypasses for 1.0 only; the same
+    fire modules have them here
 """
 
 from typing import NamedTuple
@@ -16,8 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from lightfer.models.blocks import global_average, strides_for
-
-OUTPUT_STRIDE = 16  # of the stock net
 
 
 class Fire(NamedTuple):
@@ -54,6 +54,7 @@ VERSIONS = {
 }
 # fmt: on
 STRIDES = (2, 2, 2, 2)  # stem and three pools: this net ends at 1/16
+BYPASSES = (None, "simple", "complex")
 IDENTITY_BYPASS = (3, 5, 7, 9)  # around these, input and output have the same shape
 CONV_BYPASS = (2, 4, 6, 8)  # the complex bypass adds a 1x1 convolution around these
 
@@ -103,6 +104,11 @@ class SqueezeNet(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        if version not in VERSIONS or bypass not in BYPASSES:
+            raise ValueError(
+                f"version is {version!r} and bypass {bypass!r}, but there are versions "
+                f"{list(VERSIONS)} and bypasses {list(BYPASSES)}"
+            )
         stem, kernel, pool_after = VERSIONS[version]
         stem_stride, first_pool, *pools = strides_for(STRIDES, output_stride)
         layers: list[nn.Module] = [
@@ -114,7 +120,8 @@ class SqueezeNet(nn.Module):
         c_in, strides = stem, dict(zip(pool_after, pools, strict=True))
         for number, fire in FIRES.items():
             c_out = fire.expand1x1 + fire.expand3x3
-            layers.append(FireModule(c_in, fire, batch_norm, _bypass(bypass, number, c_in, c_out)))
+            around = _bypass(bypass, number, c_in, c_out, batch_norm)
+            layers.append(FireModule(c_in, fire, batch_norm, around))
             if number in strides:
                 layers.append(_pool(strides[number]))
             c_in = c_out
@@ -142,9 +149,12 @@ def _pool(stride: int) -> nn.Module:
     return nn.MaxPool2d(3, stride, ceil_mode=True) if stride > 1 else nn.Identity()
 
 
-def _bypass(kind: str | None, number: int, c_in: int, c_out: int) -> nn.Module | None:
+def _bypass(
+    kind: str | None, number: int, c_in: int, c_out: int, batch_norm: bool
+) -> nn.Module | None:
     if kind is not None and number in IDENTITY_BYPASS:
         return nn.Identity()
     if kind == "complex" and number in CONV_BYPASS:
-        return nn.Conv2d(c_in, c_out, 1)
+        conv = nn.Conv2d(c_in, c_out, 1)
+        return nn.Sequential(conv, nn.BatchNorm2d(c_out)) if batch_norm else conv
     return None

@@ -1,0 +1,28 @@
+# Two commands do everything on a fresh machine: `make bench` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: bench test setup readme clean
+
+bench: setup ## measure every shipped model on this machine, write out/results.json
+	$(BIN)/lightfer bench --out out/results.json
+
+test: setup ## lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/pytest
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+readme: setup ## write the table of results.json into the README
+	$(BIN)/lightfer table results.json --into README.md
+
+clean:
+	rm -rf .venv out build src/*.egg-info

@@ -1,0 +1,101 @@
+"""Kill `train` and `bench` at random moments, run the same command again, compare with no kill.
+
+    python benchmarks/kill_safety.py --kills 20
+
+`train` must end with a weight file equal to the bit; the time it took is the one thing in the card
+that may differ. `bench` must end with accuracy and operations equal to an undisturbed run's, and
+what was recorded before a kill must stand unchanged in the file afterwards. On synthetic faces,
+with one thread; the moments are drawn over the length of the undisturbed run.
+"""
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter, sleep
+
+from lightfer.checkpoint import load_checkpoint
+from lightfer.results import read_results
+
+MODEL = "shufflenet_v2_x0_5"
+LIGHTFER = [sys.executable, "-m", "lightfer"]
+TRAIN = [*LIGHTFER, "train", MODEL, "--data", "synthetic", "--epochs", "4", "--threads", "1"]
+BENCH = [*LIGHTFER, "bench", "--data", "synthetic", "--threads", "1"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(kill_train(Path(folder), args.kills, random.Random(args.seed)))
+        print(kill_bench(Path(folder), args.kills, random.Random(args.seed)))
+
+
+def kill_train(folder: Path, kills: int, draw: random.Random) -> str:
+    """Raises AssertionError if the weights differ from those of an undisturbed run."""
+    seconds = _run([*TRAIN, "--out", str(folder / "whole")])
+    killed = _kill([*TRAIN, "--out", str(folder / "killed")], seconds, kills, draw)
+    (whole, card), (again, card_again) = (
+        load_checkpoint(folder / name / f"{MODEL}.safetensors") for name in ("whole", "killed")
+    )
+    assert whole.keys() == again.keys()
+    assert all(whole[name].equal(again[name]) for name in whole)
+    assert (card.epoch, card.validation) == (card_again.epoch, card_again.validation)
+    return f"train: {killed} of {kills} kills hit the running command; weights equal to the bit"
+
+
+def kill_bench(folder: Path, kills: int, draw: random.Random) -> str:
+    """Raises AssertionError if a figure that time does not decide differs."""
+    weights = str(folder / "whole" / f"{MODEL}.safetensors")
+    command = [*BENCH, weights, "mobilenet_v1_x0_25"]
+    seconds = _run([*command, "--out", str(folder / "whole.json")])
+    journal, kept = folder / ".killed.json.journal", {}
+
+    def check_journal() -> None:
+        """What the journal held after the last kill, it still holds."""
+        if journal.exists():
+            now = json.loads(journal.read_bytes())["pieces"]
+            for key, pieces in kept.items():
+                assert now[key]["accuracy"] == pieces["accuracy"]
+                assert now[key]["rounds"][: len(pieces["rounds"])] == pieces["rounds"]
+            kept.update(now)
+
+    killed = _kill(
+        [*command, "--out", str(folder / "killed.json")], seconds, kills, draw, check_journal
+    )
+    whole, again = (read_results(folder / name) for name in ("whole.json", "killed.json"))
+    for a, b in zip(whole.entries, again.entries, strict=True):
+        assert (a.accuracy, a.accuracy_other) == (b.accuracy, b.accuracy_other)
+        assert (a.model, a.params, a.macs, a.weights) == (b.model, b.params, b.macs, b.weights)
+        assert [len(t.samples_s) for t in a.latency] == [len(t.samples_s) for t in b.latency]
+    return f"bench: {killed} of {kills} kills hit the running command; accuracy, operations equal"
+
+
+def _run(command: list[str]) -> float:
+    start = perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return perf_counter() - start
+
+
+def _kill(command, seconds, kills, draw, after=lambda: None) -> int:
+    """Start, kill at a random moment, `kills` times; then run to the end."""
+    hit = 0
+    for _ in range(kills):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        sleep(draw.uniform(0.1, 0.9) * seconds)
+        hit += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        after()
+    _run(command)
+    return hit
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Training throughput against the plain loop that everyone writes, as a ratio in one run.
+
+    python benchmarks/train_throughput.py --out out/train_throughput.json
+
+plain: ImageFolder, torchvision transforms, DataLoader with 4 workers, eager NCHW float32, batch 64,
+       the system's allocator, no averaged weights.
+ours:  `lightfer.train` with the recipe of each model: images as one tensor, augmentation in
+       batches, channels last, tuned process, averaged weights and gradient clipping included.
+
+Both sides train the same network with AdamW on the same synthetic faces, each in processes of its
+own, in turn (plain, ours, plain, ours, ...). A side's figure is the median over its rounds of
+images per second between the 6th batch and the last. Compare ratios, not absolute figures.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from PIL import Image
+
+from lightfer.data import Split
+from lightfer.data.synthetic import synthetic_faces
+from lightfer.files import write_text
+from lightfer.models import RACE, ZOO
+from lightfer.models._torchvision import import_torchvision
+from lightfer.process import tune_process
+from lightfer.recipes import first_light
+from lightfer.train import train
+
+BATCH, SKIPPED = 64, 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", default=list(RACE))
+    parser.add_argument("--batches", type=int, default=45, help="per process")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--side", choices=("plain", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        side = {"plain": _plain, "ours": _ours}[args.side]
+        print(side(args.models[0], args.folder, args.batches))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_faces(folder, args.batches * BATCH)
+        rows = [_compare(model, folder, args.batches, args.rounds) for model in args.models]
+    ratios = [row["ratio"] for row in rows]
+    summary = {"geometric_mean": statistics.geometric_mean(ratios), "minimum": min(ratios)}
+    print(f"geometric mean {summary['geometric_mean']:.2f}, minimum {summary['minimum']:.2f}")
+    if args.out:
+        write_text(args.out, json.dumps({**summary, "models": rows}, indent=1) + "\n")
+
+
+def _compare(model: str, folder: Path, batches: int, rounds: int) -> dict:
+    speeds: dict[str, list[float]] = {"plain": [], "ours": []}
+    for _ in range(rounds):
+        for side, values in speeds.items():
+            command = [sys.executable, __file__, model, "--side", side, "--folder", str(folder)]
+            command += ["--batches", str(batches)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            values.append(float(done.stdout.split()[-1]))
+    plain, ours = (statistics.median(values) for values in speeds.values())
+    print(f"{model:20s} plain {plain:6.0f}  ours {ours:6.0f} images/s  ratio {ours / plain:.2f}")
+    return {"model": model, "ratio": ours / plain, "images_per_s": speeds}
+
+
+def _plain(model: str, folder: Path, batches: int) -> float:
+    transforms = import_torchvision("torchvision.transforms")
+    datasets = import_torchvision("torchvision.datasets")
+    images = datasets.ImageFolder(
+        folder,
+        transforms.Compose(
+            [
+                transforms.Grayscale(),
+                transforms.RandomHorizontalFlip(),
+                transforms.RandomAffine(10, translate=(0.08, 0.08), scale=(0.88, 1.12)),
+                transforms.ColorJitter(brightness=0.15, contrast=0.25),
+                transforms.ToTensor(),
+                transforms.Normalize(0.508, 0.255),
+            ]
+        ),
+    )
+    loader = torch.utils.data.DataLoader(images, BATCH, shuffle=True, num_workers=4)
+    net = ZOO[model]().train()
+    optimizer = torch.optim.AdamW(net.parameters(), 1e-3)
+    start, done = 0.0, 0
+    for i, (x, y) in enumerate(loader):
+        if i == SKIPPED:
+            start = perf_counter()
+        loss = torch.nn.functional.cross_entropy(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        done += len(y) if i >= SKIPPED else 0
+    return done / (perf_counter() - start)
+
+
+def _ours(model: str, folder: Path, batches: int) -> float:
+    tune_process()
+    faces = synthetic_faces({"train": batches * BATCH, "validation": 8}, seed=0)
+    times: list[float] = []
+    config = first_light.config_for(model, epochs=2, batch_size=BATCH)
+    with tempfile.TemporaryDirectory() as run, suppress(_OneEpochError):
+        train(
+            ZOO[model](),
+            faces["train"],
+            faces["validation"],
+            config,
+            Path(run),
+            on_batch=lambda epoch, done, of: _note(times, done, of),
+        )
+    return (len(times) - SKIPPED) * BATCH / (times[-1] - times[SKIPPED - 1])
+
+
+class _OneEpochError(Exception):
+    """One epoch is timed."""
+
+
+def _note(times: list[float], done: int, of: int) -> None:
+    times.append(perf_counter())
+    if done == of:
+        raise _OneEpochError
+
+
+def _write_faces(folder: Path, count: int) -> None:
+    faces: Split = synthetic_faces({"train": count}, seed=0)["train"]
+    for i, (image, label) in enumerate(zip(faces.images, faces.labels, strict=True)):
+        path = folder / str(int(label)) / f"{i}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(path, quality=95)
+
+
+if __name__ == "__main__":
+    main()

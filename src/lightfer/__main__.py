@@ -1,0 +1,5 @@
+"""`python -m lightfer`."""
+
+from lightfer.cli import main
+
+main()

@@ -1,0 +1,34 @@
+"""The command line: one module per command, each importing what is heavy only when it runs."""
+
+import sys
+
+import typer
+
+from lightfer.cli import bench, evaluate, models, table, train
+
+app = typer.Typer(
+    name="lightfer",
+    help="Benchmark lightweight CNNs for facial emotion recognition on your own machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("bench")(bench.bench)
+app.command("models")(models.models)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("table")(table.table)
+
+
+def main() -> None:
+    """Run the command line; errors of the user's making are one line, without a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__module__.split(".")[0] != "lightfer" and not isinstance(error, ValueError):
+            raise
+        print(f"lightfer: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,66 @@
+"""lightfer bench: measure models on this machine and write results.json."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names or weight files; default: every model with shipped weights."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="FER2013 (file or folder), 'synthetic' or 'none'; default: found."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Results file to write.")] = Path("out/results.json"),
+    append: Annotated[
+        bool, typer.Option("--append", help="Keep what the file holds, add this machine.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Separate visits to each model.")] = 3,
+    watts_per_thread: Annotated[
+        float | None, typer.Option(help="Power of a busy thread, for the modelled energy.")
+    ] = None,
+) -> None:
+    """Measure accuracy, time, operations, size and modelled energy of each model.
+
+    Without FER2013 the accuracy is that of the weights' card, marked (ref). An interrupted run is
+    continued by the same command.
+    """
+    from lightfer.benchmark import BenchConfig, run_benchmark
+    from lightfer.cli.console import load_data, print_results, progress
+    from lightfer.measure.energy import WATTS_PER_THREAD
+    from lightfer.models import RACE
+    from lightfer.process import tune_process
+    from lightfer.results import read_results, write_results
+    from lightfer.zoo import list_models
+
+    kept = read_results(out) if append and out.exists() else None
+    allocator = tune_process(threads)
+    dataset = load_data(data, splits=("test",), optional=True)
+    config = BenchConfig(
+        models=tuple(models or list_models(pretrained=True) or RACE),
+        device=device,
+        rounds=rounds,
+        watts_per_thread=WATTS_PER_THREAD if watts_per_thread is None else watts_per_thread,
+    )
+    with progress() as bar:
+        results, journal = run_benchmark(
+            config,
+            dataset,
+            allocator=allocator,
+            journal_path=out.with_name(f".{out.name}.journal"),
+            test_log=out.with_name("test_scorings.jsonl"),
+            on_step=bar,
+        )
+    everything = kept.merged(results) if kept else results
+    write_results(out, everything)
+    journal.remove()
+    print_results(results)
+    typer.echo(f"written to {out}")
+    if any(entry.error for entry in results.entries):
+        raise typer.Exit(1)

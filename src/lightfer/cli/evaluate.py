@@ -1,0 +1,73 @@
+"""lightfer evaluate: how well one weight file classifies a split."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model with shipped weights, or a weight file.")],
+    data: Annotated[str | None, typer.Option(help="FER2013, or 'synthetic'.")] = None,
+    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    view: Annotated[
+        str, typer.Option(help="single, or flip: mean with the mirror image.")
+    ] = "single",
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    log: Annotated[
+        Path, typer.Option(help="Where each scoring of a test split is written down.")
+    ] = Path("out/test_scorings.jsonl"),
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
+    into_card: Annotated[
+        bool, typer.Option("--into-card", help="Write the accuracy into the file's card.")
+    ] = False,
+) -> None:
+    """Top-1 with its interval, macro-F1, balanced accuracy, per class, confusion, calibration."""
+    import msgspec
+
+    from lightfer.benchmark import find_subject
+    from lightfer.checkpoint import rewrite_card
+    from lightfer.cli.console import load_data, print_accuracy, progress
+    from lightfer.evaluate import VIEWS, measure_accuracy, predict_logits, score_test
+    from lightfer.process import tune_process
+
+    if split not in ("test", "validation") or view not in VIEWS:
+        raise ValueError(
+            f"split is {split!r} (test, validation), view {view!r} ({', '.join(VIEWS)})"
+        )
+    tune_process()
+    subject = find_subject(model)
+    if subject.card is None:
+        raise ValueError(f"no weights are shipped for {model}: give the path of a weight file")
+    dataset = load_data(data, splits=(split,))
+    assert dataset is not None
+    network = subject.build(device)
+    with progress() as bar:
+
+        def on_batch(done: int, of: int) -> None:
+            bar(subject.name, done, of)
+
+        if split == "test":
+            accuracy, _ = score_test(
+                network,
+                dataset,
+                model_name=subject.name,
+                weights_sha256=subject.sha256,
+                log=log,
+                view=view,
+                on_batch=on_batch,
+            )
+        else:
+            part = dataset["validation"]
+            logits = predict_logits(network, part.images, view=view, on_batch=on_batch)
+            accuracy = measure_accuracy(
+                logits, part.labels, split=split, label_source=dataset.name, view=view
+            )
+    if into_card:
+        if subject.path is None or view != "single" or dataset.name == "synthetic":
+            raise ValueError("a card holds accuracies of the single view on real data only")
+        rewrite_card(subject.path, msgspec.structs.replace(subject.card, **{split: accuracy}))
+    if as_json:
+        typer.echo(msgspec.json.encode(accuracy).decode())
+    else:
+        print_accuracy(accuracy)

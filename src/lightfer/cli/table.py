@@ -1,0 +1,41 @@
+"""lightfer table: results as a table, on the terminal or in a Markdown file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+def table(
+    results: Annotated[Path, typer.Argument(help="A results file.")] = Path("results.json"),
+    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown on the output.")] = False,
+    into: Annotated[
+        Path | None, typer.Option(help=f"Replace what stands between {BEGIN} and {END}.")
+    ] = None,
+) -> None:
+    """Print the table of a results file, or write it into a README."""
+    from lightfer.files import write_text
+    from lightfer.report.tables import markdown as as_markdown
+    from lightfer.results import read_results
+
+    found = read_results(results)
+    if into is not None:
+        write_text(into, replace_block(into.read_text(encoding="utf-8"), as_markdown(found)))
+        typer.echo(f"table written into {into}")
+    elif markdown:
+        typer.echo(as_markdown(found), nl=False)
+    else:
+        from lightfer.cli.console import print_results
+
+        print_results(found)
+
+
+def replace_block(text: str, block: str) -> str:
+    """`text` with what stands between the two marks replaced. Raises ValueError without them."""
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the file has no block {BEGIN} ... {END}: add both lines first")
+    return f"{head}{BEGIN}\n{block}{END}{tail}"

@@ -1,0 +1,72 @@
+"""lightfer train: train one model and write its weights with their card."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="A name of the zoo; `lightfer models` lists them.")],
+    data: Annotated[str | None, typer.Option(help="FER2013, or 'synthetic'.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; default: runs/MODEL-RECIPE-seedN.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Default: the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Train on the train split and keep the best epoch on validation; never reads the test split.
+
+    The folder holds the state after every epoch, so the same command continues an interrupted run.
+    """
+    import torch
+
+    from lightfer.cli.console import load_data, progress
+    from lightfer.process import tune_process
+    from lightfer.recipes import first_light
+    from lightfer.train import Epoch, train_to_file
+    from lightfer.zoo import architecture
+
+    arch = architecture(model)
+    changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    config = first_light.config_for(model, seed, **changes)
+    recipe = ",".join(["first_light", *(f"{name}={value}" for name, value in changes.items())])
+    folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}"
+    tune_process(threads)
+    dataset = load_data(data, splits=("train", "validation"))
+    assert dataset is not None
+    torch.manual_seed(seed)
+
+    with progress() as bar:
+
+        def on_batch(epoch: int, done: int, of: int) -> None:
+            bar(f"{model}: epoch {epoch} of {config.epochs}", done, of)
+
+        def on_epoch(epoch: Epoch) -> None:
+            typer.echo(
+                f"epoch {epoch.epoch:3d}: train loss {epoch.train_loss:.3f}, validation loss "
+                f"{epoch.validation_loss:.3f}, top-1 {100 * epoch.validation_top1:.2f} %, "
+                f"{epoch.seconds:.0f} s"
+            )
+
+        path, card = train_to_file(
+            model,
+            arch(),
+            dataset,
+            config,
+            folder,
+            recipe=recipe,
+            device=device,
+            on_batch=on_batch,
+            on_epoch=on_epoch,
+        )
+    assert card.validation is not None
+    typer.echo(
+        f"epoch {card.epoch} of {card.epochs} kept, validation top-1 "
+        f"{100 * card.validation.top1:.2f} % of the rounded weights, written to {path}"
+    )

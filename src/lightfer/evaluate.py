@@ -1,0 +1,155 @@
+"""How well a network classifies faces.
+
+Predictions are the class of the largest logit, from one view of each image unless said otherwise.
+`score_test` is the only function of the package that scores a test split, and it writes down every
+time it does, because a test set that is looked at while choosing is no longer one.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lightfer.data.augment import normalize
+from lightfer.data.dataset import CLASSES, Dataset, Split
+from lightfer.results import Accuracy, ClassScore
+
+View = Literal["single", "flip"]
+VIEWS: tuple[View, ...] = ("single", "flip")
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    view: View = "single",
+    batch_size: int = 256,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """uint8 (N, 1, H, W) -> float32 (N, classes) on the CPU; the model is set to evaluation mode.
+
+    The view `flip` averages the logits of each image and its mirror image, at twice the cost.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    logits = []
+    for batch in images.split(batch_size):
+        x = normalize(batch.to(device)).contiguous(memory_format=torch.channels_last)
+        y = model(x)
+        if view == "flip":
+            y = (y + model(x.flip(3))) / 2
+        logits.append(y.float().cpu())
+        if on_batch:
+            on_batch(sum(map(len, logits)), len(images))
+    return torch.cat(logits)
+
+
+def measure_accuracy(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    split: str,
+    label_source: str,
+    view: View = "single",
+) -> Accuracy:
+    """From logits (N, classes) and labels (N,) to every figure of `Accuracy`."""
+    if len(logits) != len(labels) or len(labels) == 0:
+        raise ValueError(f"{len(logits)} predictions for {len(labels)} labels: expected one each")
+    images, classes = logits.shape
+    predicted = logits.argmax(1)
+    confusion = torch.bincount(labels * classes + predicted, minlength=classes**2)
+    confusion = confusion.view(classes, classes)
+    hits, true, guessed = confusion.diag(), confusion.sum(1), confusion.sum(0)
+    per_class = tuple(
+        ClassScore(
+            name=CLASSES[i] if classes == len(CLASSES) else str(i),
+            images=int(true[i]),
+            precision=_share(hits[i], guessed[i]),
+            recall=_share(hits[i], true[i]),
+            f1=_share(2 * hits[i], true[i] + guessed[i]),
+        )
+        for i in range(classes)
+    )
+    correct = int(hits.sum())
+    return Accuracy(
+        split=split,
+        labels=label_source,
+        view=view,
+        images=images,
+        top1=correct / images,
+        ci95=wilson_interval(correct, images),
+        macro_f1=_mean([score.f1 for score in per_class]),
+        balanced_accuracy=_mean([score.recall for score in per_class]),
+        ece=expected_calibration_error(logits, labels),
+        per_class=per_class,
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+    )
+
+
+def score_test(
+    model: nn.Module,
+    data: Dataset,
+    *,
+    model_name: str,
+    weights_sha256: str | None,
+    log: Path,
+    view: View = "single",
+    on_batch: Callable[[int, int], None] | None = None,
+) -> tuple[Accuracy, Tensor]:
+    """Score the test split, append a line to `log`, and return the accuracy and the logits.
+
+    The line is written before the figure is returned; `log` is a file of JSON lines.
+    """
+    test: Split = data["test"]
+    logits = predict_logits(model, test.images, view=view, on_batch=on_batch)
+    accuracy = measure_accuracy(
+        logits, test.labels, split="test", label_source=data.name, view=view
+    )
+    line = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": model_name,
+        "weights": weights_sha256,
+        "data": test.sha256(),
+        "view": view,
+        "images": accuracy.images,
+        "top1": accuracy.top1,
+    }
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    return accuracy, logits
+
+
+def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % score interval of a proportion (Wilson, 1927)."""
+    p, z2 = successes / trials, z * z
+    center = (p + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = z * (p * (1 - p) / trials + z2 / (4 * trials**2)) ** 0.5 / (1 + z2 / trials)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins of confidence.
+
+    Guo et al., 2017, https://arxiv.org/abs/1706.04599.
+    """
+    confidence, predicted = logits.softmax(1).max(1)
+    correct = (predicted == labels).double()
+    index = (confidence * bins).long().clamp(max=bins - 1)
+    gap = torch.zeros(bins, dtype=torch.float64).index_add(0, index, correct - confidence.double())
+    return gap.abs().sum().item() / len(labels)
+
+
+def _share(part: Tensor, whole: Tensor) -> float | None:
+    return part.item() / whole.item() if whole > 0 else None
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """Over the classes for which the figure exists."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

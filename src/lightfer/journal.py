@@ -1,0 +1,66 @@
+"""The unfinished benchmark run, on disk piece by piece, so that it can be continued."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from lightfer.files import write_bytes
+from lightfer.results import Accuracy, Environment
+
+
+class Round(Struct, frozen=True, kw_only=True):
+    """One visit to a model, in seconds; see `lightfer.measure.latency`."""
+
+    single_s: tuple[float, ...]  # each pass of one image
+    batch_s: tuple[float, ...]  # each pass of a full batch
+    total_s: float  # all images, input preparation included
+
+
+class Pieces(Struct, frozen=True, kw_only=True):
+    """What has been measured of one model so far."""
+
+    params: int | None = None
+    macs: int | None = None
+    scored: bool = False
+    accuracy: Accuracy | None = None
+    accuracy_other: tuple[Accuracy, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    error: str | None = None
+
+
+class _Stored(Struct, frozen=True, kw_only=True):
+    fingerprint: str
+    environment: Environment
+    pieces: dict[str, Pieces]
+
+
+class Journal:
+    """Pieces per model, written to `path` at every change.
+
+    A file left by a run of the same fingerprint is continued, with its environment; any other,
+    or one that cannot be read, is started anew.
+    """
+
+    def __init__(self, path: Path, fingerprint: str, environment: Environment) -> None:
+        self.path, self.fingerprint = path, fingerprint
+        self.environment = environment
+        self.pieces: dict[str, Pieces] = {}
+        try:
+            stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return
+        if stored.fingerprint == fingerprint:
+            self.environment, self.pieces = stored.environment, stored.pieces
+
+    def record(self, key: str, pieces: Pieces) -> None:
+        """Keep the pieces of one model, in memory and on disk."""
+        self.pieces[key] = pieces
+        stored = _Stored(
+            fingerprint=self.fingerprint, environment=self.environment, pieces=self.pieces
+        )
+        write_bytes(self.path, msgspec.json.encode(stored))
+
+    def remove(self) -> None:
+        """Forget the run: its results are written."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,99 @@
+"""The machine, the software and the command: what a reader needs to judge or repeat a figure."""
+
+import hashlib
+import os
+import platform
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from lightfer.results import Data, Environment
+
+PACKAGES = ("lightfer", "torch", "torchvision", "numpy")
+
+
+def describe_environment(*, data: Data | None, allocator: str, device: str) -> Environment:
+    """Read everything off this process and machine, now."""
+    return Environment(
+        cpu=_cpu_name(),
+        cores=os.cpu_count() or 1,
+        threads=torch.get_num_threads(),
+        memory_bytes=_memory_bytes(),
+        gpu=torch.cuda.get_device_name() if device.startswith("cuda") else None,
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
+        versions={name: v for name in PACKAGES if (v := _version(name))},
+        allocator=allocator,
+        flush_denormal=_flushes_denormals(),
+        code=code_version(),
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        data=data,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def environment_id(environment: Environment) -> str:
+    """A short name: the processor, and a hash of all but the moment and the command."""
+    import msgspec
+
+    fixed = msgspec.structs.replace(environment, started="", command="")
+    digest = hashlib.sha256(msgspec.json.encode(fixed)).hexdigest()[:8]
+    name = environment.gpu or environment.cpu
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return f"{slug}-{environment.threads}t-{digest}"
+
+
+def code_version() -> str:
+    """The commit of the checkout this package runs from, `+dirty` if files differ, or its version.
+
+    The commit is that of the package's own repository; an installed copy has none.
+    """
+    package = Path(__file__).resolve().parents[1]
+    if (package.parents[1] / ".git").exists():
+        commit = _git(package, "rev-parse", "--short=12", "HEAD")
+        if commit:
+            return commit + ("+dirty" if _git(package, "status", "--porcelain", ".") else "")
+    return _version("lightfer") or "unknown"
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        match = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", info.read_text(), re.M)
+        if match:
+            return match[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _flushes_denormals() -> bool:
+    """Whether a subnormal result comes out as zero in this thread."""
+    return (torch.tensor([1e-38]) * 1e-2).item() == 0.0

@@ -1,0 +1,206 @@
+"""The shift: one operator, one definition, two ways to compute it with equal results.
+
+Wu et al., 2017, https://arxiv.org/abs/1711.08141. With g = C // k**2, channels d*g to (d+1)*g - 1
+read `x[h * stride + d // k - k // 2, w * stride + d % k - k // 2]` for d = 0 ... k*k - 1; the
+C % k**2 channels left over, the last ones, do not move. Outside the map is zero, nothing wraps
+around.
+
+  - `shift_convolution`: a depthwise convolution with frozen one-hot kernels. For training, for
+    export (one ONNX node), on any device, and where the extension is missing.
+  - `shift_copy`, the operator `lightfer::shift`: block copies by the optional C extension `_shift.c`
+    for inference on the CPU, NCHW or channels last, with torch's own threads. As
+    `shift_norm_relu` batch norm and ReLU follow while the numbers are in the cache.
+"""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d
+
+_BYTES_PER_THREAD = 256 * 1024  # of the output; below, waking a thread costs more than it saves
+
+
+def shift_weight(channels: int, kernel: int) -> Tensor:
+    """The shift as a depthwise filter: (channels, 1, kernel, kernel), a single 1 per channel."""
+    group = channels // kernel**2
+    direction = torch.full((channels,), kernel**2 // 2)
+    direction[: group * kernel**2] = torch.arange(kernel**2).repeat_interleave(group)
+    one_hot = direction[:, None] == torch.arange(kernel**2)
+    return one_hot.float().view(channels, 1, kernel, kernel)
+
+
+def shift_convolution(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+    """Shift by convolution with `shift_weight`: (N, C, H, W) -> (N, C, H/stride, W/stride)."""
+    return conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=x.shape[1])
+
+
+class Shift(nn.Module):
+    """Move each channel by one of the k*k offsets of a k x k window, centre included.
+
+    (N, C, H, W) -> (N, C, H/stride, W/stride), rounded up. The definition stands at the top of
+    this file. No parameters and no tensors in the state dict.
+    """
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+        self.register_buffer("weight", shift_weight(channels, kernel), persistent=False)
+        self.weight: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        if copies_win(x):
+            return shift_copy(x, self.kernel, self.stride)
+        return shift_convolution(x, self.weight, self.stride)
+
+    def norm_relu(self, x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+        """`relu(norm(shift(x)))`, in one pass where that is possible."""
+        if not norm.training and x.dtype == torch.float32 and copies_win(x):
+            mean, variance = norm.running_mean, norm.running_var
+            assert mean is not None and variance is not None
+            return shift_norm_relu(
+                x, self.kernel, self.stride, norm.weight, norm.bias, mean, variance, norm.eps
+            )
+        return torch.relu(norm(self(x)))
+
+
+def copies_win(x: Tensor) -> bool:
+    """Whether the C extension is there and is meant for `x`: inference on the CPU, no export."""
+    return (
+        _LIBRARY is not None
+        and x.device.type == "cpu"
+        and not (x.requires_grad and torch.is_grad_enabled())
+        and not torch.compiler.is_exporting()
+        and not torch.jit.is_tracing()
+    )
+
+
+@torch.library.custom_op("lightfer::shift", mutates_args=(), device_types="cpu")
+def shift_copy(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """Shift by block copies: (N, C, H, W) -> (N, C, H/stride, W/stride) in the format of `x`.
+
+    Raises RuntimeError where the C extension was not built.
+    """
+    return _run(x, kernel, stride)
+
+
+@torch.library.custom_op("lightfer::shift_norm_relu", mutates_args=(), device_types="cpu")
+def shift_norm_relu(
+    x: Tensor,
+    kernel: int,
+    stride: int,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+    eps: float,
+) -> Tensor:
+    """`shift_copy`, then batch norm by running statistics, then ReLU. float32, no gradient."""
+    tensors = [t.contiguous() for t in (weight, bias, mean, variance, torch.empty(2 * len(mean)))]
+    return _run(x, kernel, stride, tensors, eps)
+
+
+@shift_copy.register_fake
+def _(x: Tensor, kernel: int, stride: int) -> Tensor:
+    return _empty_output(x, stride)
+
+
+@shift_norm_relu.register_fake
+def _(x: Tensor, kernel: int, stride: int, *norm: Tensor | float) -> Tensor:
+    return _empty_output(x, stride)
+
+
+def _backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    weight = shift_weight(gradient.shape[1], context.kernel).to(gradient)
+    height, width = context.size
+    padding = context.kernel // 2
+    left_over = [(size - 1) % context.stride for size in context.size]
+    opposite = conv_transpose2d(
+        gradient, weight, None, context.stride, padding, left_over, groups=gradient.shape[1]
+    )
+    return opposite, None, None
+
+
+def _setup_context(context: Any, inputs: tuple[Tensor, int, int], output: Tensor) -> None:
+    x, context.kernel, context.stride = inputs
+    context.size = x.shape[2:]
+
+
+shift_copy.register_autograd(_backward, setup_context=_setup_context)
+
+
+class _Call(ctypes.Structure):
+    """`Shift` in `_shift.c`: sizes, pointers to the tensors, and how to run threads."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("input", "output")),
+        *((n, ctypes.c_int64) for n in ("images", "channels", "height", "width", "kernel")),
+        *((n, ctypes.c_int64) for n in ("stride", "item_bytes", "channels_last")),
+        *((n, ctypes.c_void_p) for n in ("parallel", "thread")),
+        ("threads", ctypes.c_int64),
+        *((n, ctypes.c_void_p) for n in ("gamma", "beta", "mean", "variance", "scale_bias")),
+        ("epsilon", ctypes.c_double),
+    )
+
+
+@dataclass(frozen=True)
+class _Library:
+    """The loaded extension; `parallel` and `thread` are addresses in torch's OpenMP library."""
+
+    shift: Callable[..., None]
+    parallel: int | None
+    thread: int | None
+
+
+def _load() -> _Library | None:
+    found = [*Path(__file__).parent.glob("_shift*.so"), *Path(__file__).parent.glob("_shift*.pyd")]
+    try:
+        shift = ctypes.CDLL(str(found[0])).lightfer_shift
+    except (IndexError, OSError):
+        return None
+    shift.restype = None
+    try:
+        torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        names = (torch_cpu.GOMP_parallel, torch_cpu.omp_get_thread_num)
+        parallel, thread = (ctypes.cast(f, ctypes.c_void_p).value for f in names)
+    except (OSError, AttributeError):  # not Linux, or not built with GNU OpenMP: one thread
+        parallel = thread = None
+    return _Library(shift, parallel, thread)
+
+
+_LIBRARY = _load()
+
+
+def _empty_output(x: Tensor, stride: int) -> Tensor:
+    n, c, h, w = x.shape
+    shape = (n, c, (h + stride - 1) // stride, (w + stride - 1) // stride)
+    return torch.empty(
+        shape,
+        dtype=x.dtype,
+        device=x.device,
+        memory_format=torch.channels_last if _channels_last(x) else torch.contiguous_format,
+    )
+
+
+def _channels_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+
+
+def _run(
+    x: Tensor, kernel: int, stride: int, norm: Sequence[Tensor] = (), eps: float = 0.0
+) -> Tensor:
+    if _LIBRARY is None:
+        raise RuntimeError("the C extension was not built, use shift_convolution in its place")
+    y, channels_last = _empty_output(x, stride), _channels_last(x)
+    x = x if channels_last else x.contiguous()
+    threads = min(torch.get_num_threads(), 1 + y.nbytes // _BYTES_PER_THREAD)
+    call = _Call(
+        x.data_ptr(), y.data_ptr(), *x.shape, kernel, stride, x.element_size(), channels_last,
+        _LIBRARY.parallel, _LIBRARY.thread, threads, *(t.data_ptr() for t in norm), epsilon=eps,
+    )  # fmt: skip
+    _LIBRARY.shift(ctypes.byref(call))
+    return y

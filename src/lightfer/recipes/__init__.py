@@ -1,0 +1,1 @@
+"""Recipes: one file each, `config_for(model)` says how a network is trained."""

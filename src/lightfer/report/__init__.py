@@ -1,0 +1,1 @@
+"""Results for people: records in, formatted rows out. Needs no torch."""

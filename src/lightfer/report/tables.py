@@ -1,0 +1,102 @@
+"""Records to rows: the one place where numbers are rounded and get their units.
+
+Accuracies that were not measured in the run but quoted from a weights' card are marked `(ref)`,
+energies that come from a model of the machine `(modelled)`; unknown is a dash.
+"""
+
+from collections.abc import Iterable
+
+from lightfer.results import Accuracy, Entry, Environment, Results
+
+HEADER = (
+    "Model",
+    "Top-1 %",
+    "Macro-F1",
+    "Params M",
+    "MMACs",
+    "1 image ms",
+    "64 images, ms each",
+    "Test set s",
+    "mJ/image",
+    "gCO2e/1000",
+)
+DASH = "–"  # noqa: RUF001
+
+
+def header(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """The column titles, with the batch size that was used."""
+    sizes = {e.inference_batch_size for e in entries if e.inference_batch_size}
+    size = "/".join(str(s) for s in sorted(sizes)) or "64"
+    return tuple(title.replace("64", size) for title in HEADER)
+
+
+def row(entry: Entry) -> tuple[str, ...]:
+    """One model, in the order of `HEADER`."""
+    single = next((t.median_s for t in entry.latency if t.batch_size == 1), None)
+    batch = next((t.median_s / t.batch_size for t in entry.latency if t.batch_size > 1), None)
+    joules = entry.energy.gross.joules_per_image if entry.energy and entry.energy.gross else None
+    grams = entry.carbon.g_co2e_per_1000_images if entry.carbon else None
+    return (
+        entry.model,
+        top1(entry.accuracy),
+        number(entry.accuracy.macro_f1 if entry.accuracy else None, ".3f"),
+        number(entry.params, ".3f", 1e-6),
+        number(entry.macs, ".2f", 1e-6),
+        number(single, ".2f", 1e3),
+        number(batch, ".3f", 1e3),
+        number(entry.inference_total_s, ".2f"),
+        number(joules, ".2f", 1e3) + _method(entry, joules),
+        number(grams, ".4f") + _method(entry, grams),
+    )
+
+
+def top1(accuracy: Accuracy | None) -> str:
+    """Percent with its 95 % interval, marked where it is not from this run."""
+    if accuracy is None:
+        return DASH
+    low, high = accuracy.ci95
+    text = f"{100 * accuracy.top1:.2f} [{100 * low:.1f}, {100 * high:.1f}]"
+    if accuracy.labels == "synthetic":
+        text += " (synthetic)"
+    return text + (" (ref)" if accuracy.source == "reference" else "")
+
+
+def number(value: float | None, form: str, factor: float = 1.0) -> str:
+    """The value times `factor`, or a dash."""
+    return DASH if value is None else format(value * factor, form)
+
+
+def markdown(results: Results) -> str:
+    """A table per environment, with a line on its conditions."""
+    parts = []
+    for key, environment in results.environments.items():
+        entries = [e for e in results.entries if e.environment == key]
+        lines = [header(entries), tuple("---" for _ in HEADER), *(row(e) for e in entries)]
+        parts.append(f"{conditions(environment)}\n")
+        parts += ["| " + " | ".join(cells) + " |" for cells in lines]
+        parts += [f"\n`{e.model}` failed: {e.error}" for e in entries if e.error]
+        parts.append("")
+    return "\n".join(parts).strip() + "\n"
+
+
+def conditions(environment: Environment) -> str:
+    """One sentence on the machine, the software and the data."""
+    machine = environment.gpu or environment.cpu
+    data = environment.data
+    if data is None:
+        source = "no test data: accuracy, where given, is the weights' card's (ref)"
+    else:
+        source = f"data: {data.label}"
+    return (
+        f"{machine}, {environment.threads} threads of {environment.cores} cores, "
+        f"torch {environment.versions.get('torch', '?')}, allocator: {environment.allocator}; "
+        f"{source}; {environment.started[:10]}."
+    )
+
+
+def _method(entry: Entry, value: float | None) -> str:
+    if value is None or entry.energy is None:
+        return ""
+    components = entry.energy.components
+    methods = {c.method for c in (components.gpu, components.cpu, components.dram)}
+    return " (modelled)" if "modelled" in methods else ""

@@ -1,0 +1,226 @@
+"""What a measurement is, and how it is written down.
+
+The one module that defines the shape of `results.json`, schema `lightfer/1`. A reader of results
+needs neither torch nor the code that measured. Numbers are in the unit that their name ends in
+(`_s` seconds, `joules_`, `kwh_`, `kg_co2e_`); shares and accuracies are fractions; `null` is
+unknown, never 0. Rounding happens where numbers are printed. Keys are added, none is renamed.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from lightfer.files import write_text
+
+SCHEMA = "lightfer/1"
+
+
+class ClassScore(Struct, frozen=True, kw_only=True):
+    """Precision, recall and F1 of one class; None where a class was never predicted or absent."""
+
+    name: str
+    images: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Accuracy(Struct, frozen=True, kw_only=True):
+    """How well one set of images was classified, from `images` predictions."""
+
+    split: str  # "test", "validation", "test without copies", "kaggle test", ...
+    labels: str  # "fer2013", "fer+", "synthetic"
+    view: str  # "single", "flip", "ten-crop"
+    images: int
+    top1: float
+    ci95: tuple[float, float]  # Wilson interval of top1
+    macro_f1: float | None = None
+    balanced_accuracy: float | None = None
+    ece: float | None = None  # expected calibration error, 15 equal-width bins
+    per_class: tuple[ClassScore, ...] | None = None
+    confusion: tuple[tuple[int, ...], ...] | None = None  # [true class][predicted class]
+    source: Literal["measured", "reference"] = "measured"  # reference: read from the weights' card
+
+
+class Latency(Struct, frozen=True, kw_only=True):
+    """Time of one forward pass, kept as every sample that was taken, round after round."""
+
+    batch_size: int
+    threads: int
+    samples_s: tuple[float, ...]
+    median_s: float
+    rounds: int  # separate visits to the model that the samples come from, of equal length
+
+    @staticmethod
+    def of(samples_s: Sequence[Sequence[float]], batch_size: int, threads: int) -> "Latency":
+        """From the samples of each round."""
+        flat = tuple(s for samples in samples_s for s in samples)
+        return Latency(
+            batch_size=batch_size,
+            threads=threads,
+            samples_s=flat,
+            median_s=median(flat),
+            rounds=len(samples_s),
+        )
+
+
+Method = Literal["counter", "polled", "log", "modelled", "absent"]
+
+
+class EnergyComponent(Struct, frozen=True, kw_only=True):
+    """Energy of one part of the machine, and how the figure was obtained."""
+
+    joules_per_image: float | None
+    method: Method
+
+
+class EnergyComponents(Struct, frozen=True, kw_only=True):
+    gpu: EnergyComponent
+    cpu: EnergyComponent
+    dram: EnergyComponent
+
+
+class EnergyTotal(Struct, frozen=True, kw_only=True):
+    joules_per_image: float | None
+
+
+class Energy(Struct, frozen=True, kw_only=True):
+    """Energy of classifying: gross is all that was drawn, net is without the idle share."""
+
+    components: EnergyComponents
+    gross: EnergyTotal | None
+    net: EnergyTotal | None
+    kwh_test_set: float | None  # gross, 3,589 images
+    ci95: tuple[float, float] | None  # of gross joules per image
+    model: dict[str, float | str] | None = None  # the inputs, where a component is modelled
+
+
+class GridIntensity(Struct, frozen=True, kw_only=True):
+    """Carbon intensity of the electricity that is assumed."""
+
+    g_co2e_per_kwh: float
+    zone: str
+    year: int | None
+    source: str
+
+
+class Carbon(Struct, frozen=True, kw_only=True):
+    """Derived from the gross energy; measures nothing of its own."""
+
+    kg_co2e_test_set: float | None
+    g_co2e_per_1000_images: float | None
+    intensity: GridIntensity
+    pue: float = 1.0  # power usage effectiveness of the building
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One model measured in one environment; `error` says why figures are missing."""
+
+    id: str
+    environment: str
+    model: str
+    family: str
+    device: str
+    runtime: str
+    precision: str
+    output_stride: int
+    weights: str | None = None  # sha256 of the weight file
+    recipe: str | None = None
+    seed: int | None = None
+    params: int | None = None
+    macs: int | None = None
+    flops: int | None = None
+    accuracy: Accuracy | None = None
+    accuracy_other: tuple[Accuracy, ...] = ()
+    latency: tuple[Latency, ...] = ()
+    inference_total_s: float | None = None  # median over the rounds, `inference_images` images
+    inference_per_image_s: float | None = None
+    inference_images: int | None = None
+    inference_batch_size: int | None = None
+    energy: Energy | None = None
+    carbon: Carbon | None = None
+    error: str | None = None
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    """The data that the accuracy was measured on; sha256 is of the pixels and labels."""
+
+    name: str  # "fer2013", "synthetic", "custom"
+    label: str  # what to print beside figures: "FER2013", "unverified data", ...
+    verified: bool  # pixels and labels are known official content
+    sha256: dict[str, str]  # split -> hash
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """The machine, the software and the command of a run."""
+
+    cpu: str
+    cores: int
+    threads: int
+    memory_bytes: int | None
+    gpu: str | None
+    system: str
+    python: str
+    versions: dict[str, str]  # package -> version
+    allocator: str
+    flush_denormal: bool
+    code: str  # commit of the code, "+dirty" if files were changed, or the version
+    command: str
+    data: Data | None
+    started: str  # UTC, ISO 8601
+
+
+class Results(Struct, frozen=True, kw_only=True):
+    """The whole of a results file."""
+
+    schema: str = SCHEMA
+    environments: dict[str, Environment] = {}
+    entries: tuple[Entry, ...] = ()
+
+    def merged(self, other: "Results") -> "Results":
+        """These results with those of `other` added; entries of the same id are replaced."""
+        new = {entry.id for entry in other.entries}
+        kept = tuple(entry for entry in self.entries if entry.id not in new)
+        return Results(
+            environments={**self.environments, **other.environments},
+            entries=kept + other.entries,
+        )
+
+
+class ResultsError(Exception):
+    """A results file cannot be read; the message says where and why."""
+
+
+def read_results(path: Path) -> Results:
+    """Read and validate a results file.
+
+    Raises ResultsError naming the file and the path of the first violation inside it.
+    """
+    try:
+        results = msgspec.json.decode(path.read_bytes(), type=Results)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ResultsError(f"{path}: {error}") from error
+    if results.schema != SCHEMA:
+        raise ResultsError(f"{path}: schema is {results.schema!r}, expected {SCHEMA!r}")
+    return results
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write a results file, whole or not at all."""
+    write_text(path, _indented(msgspec.to_builtins(results)) + "\n")
+
+
+def _indented(value: Any, margin: str = "\n") -> str:
+    """JSON with one line per item, but lists of numbers, the samples, on one line each."""
+    inner = margin + " "
+    if isinstance(value, dict) and value:
+        items = (f"{json.dumps(k)}: {_indented(v, inner)}" for k, v in value.items())
+        return "{" + inner + f",{inner}".join(items) + margin + "}"
+    if isinstance(value, list | tuple) and any(isinstance(v, dict | list | tuple) for v in value):
+        return "[" + inner + f",{inner}".join(_indented(v, inner) for v in value) + margin + "]"
+    return json.dumps(value, allow_nan=False)

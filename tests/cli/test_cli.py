@@ -1,0 +1,127 @@
+"""The commands as a person runs them, on synthetic faces."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lightfer.cli import app, main
+from lightfer.cli.table import BEGIN, END, replace_block
+from lightfer.results import read_results
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def lightfer(*arguments: str, exit_code: int = 0) -> str:
+    result = CliRunner().invoke(app, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == exit_code, result.output
+    return result.stdout
+
+
+def complain(*arguments: str, capsys: pytest.CaptureFixture, monkeypatch) -> str:
+    """The one line that the command prints for an error of the user's making."""
+    monkeypatch.setattr(sys, "argv", ["lightfer", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from lightfer.cli import main\n"
+        "sys.argv = ['lightfer', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'numpy', 'pyarrow', 'PIL'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "bench" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_train_evaluate_bench_table_end_to_end(here: Path, small_csv: Path):
+    model, data = "shufflenet_v2_x0_5", ("--data", str(small_csv))
+    lightfer("train", model, *data, "--epochs", "2", "--out", "run", "--threads", "1")
+    weights = f"run/{model}.safetensors"
+    scores = json.loads(lightfer("evaluate", weights, *data, "--json"))
+    assert (scores["split"], scores["images"], scores["labels"]) == ("test", 48, "custom")
+    assert len(Path("out/test_scorings.jsonl").read_text().splitlines()) == 1
+    assert "happy" in lightfer("evaluate", weights, *data, "--split", "validation")
+    assert len(Path("out/test_scorings.jsonl").read_text().splitlines()) == 1
+    printed = lightfer("bench", weights, *data, "--rounds", "1", "--threads", "1")
+    assert "unverified data" in printed
+    (entry,) = read_results(Path("out/results.json")).entries
+    assert entry.accuracy is not None
+    assert (entry.accuracy.top1, entry.accuracy.source) == (scores["top1"], "measured")
+    assert not Path("out/.results.json.journal").exists()
+    assert f"| {model} |" in lightfer("table", "out/results.json", "--markdown")
+
+
+def test_append_keeps_what_the_file_holds(here: Path):
+    for name in ("mobilenet_v1_x0_25", "shufflenet_v2_x0_5"):
+        lightfer("bench", name, "--data", "none", "--rounds", "1", "--append", "--out", "r.json")
+    assert [e.model for e in read_results(here / "r.json").entries] == [
+        "mobilenet_v1_x0_25",
+        "shufflenet_v2_x0_5",
+    ]
+
+
+def test_models_json_names_every_promised_key(here: Path):
+    rows = json.loads(lightfer("models", "--json", "--family", "mobilenet_v3"))
+    row = next(r for r in rows if r["name"] == "mobilenet_v3_small")
+    assert (row["params"], row["macs"]) == (1_524_743, 3_984_776)
+    assert (row["params_imagenet"], row["macs_imagenet"]) == (2_542_856, 56_510_400)
+    assert {"name", "family", "pretrained"} <= set(row)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("bench", "resnet50", "--data", "none"), "there is no model 'resnet50'"),
+        (("bench", "missing.safetensors", "--data", "none"), "no such weight file"),
+        (("train", "mobilenet_v2"), "no data: give --data"),
+        (("train", "mobilenet_v2", "--data", "nowhere.csv"), "nowhere.csv"),
+        (("evaluate", "mobilenet_v2_x1_4", "--data", "synthetic"), "no weights are shipped"),
+        (("table", "missing.json"), "missing.json"),
+    ],
+)
+def test_errors_are_one_line(here: Path, arguments, message, capsys, monkeypatch):
+    line = complain(*arguments, capsys=capsys, monkeypatch=monkeypatch)
+    assert message in line
+    assert "Traceback" not in line
+    assert not Path("out").exists()
+
+
+def test_a_broken_results_file_is_not_overwritten_by_append(here: Path, capsys, monkeypatch):
+    Path("r.json").write_text("{broken")
+    arguments = ("bench", "mobilenet_v1_x0_25", "--data", "none", "--append", "--out", "r.json")
+    assert "r.json" in complain(*arguments, capsys=capsys, monkeypatch=monkeypatch)
+    assert Path("r.json").read_text() == "{broken"
+
+
+def test_a_block_is_replaced_between_its_marks_only():
+    text = f"before\n{BEGIN}\nold\n{END}\nafter"
+    assert replace_block(text, "new\n") == f"before\n{BEGIN}\nnew\n{END}\nafter"
+    with pytest.raises(ValueError, match="has no block"):
+        replace_block("nothing here", "new")
+
+
+def test_module_can_be_run():
+    done = subprocess.run(
+        [sys.executable, "-m", "lightfer", "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TERM": "dumb"},
+    )
+    assert done.returncode == 0

@@ -1,0 +1,56 @@
+"""What the tests share: a small synthetic data set, and the real one where it is found."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightfer.data import SPLITS, Dataset
+from lightfer.data.synthetic import synthetic_faces
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_user_data(tmp_path_factory):
+    """Tests see neither the user's data nor the user's cache, unless they ask for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTFER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("LIGHTFER_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def faces() -> Dataset:
+    return synthetic_faces({"train": 96, "validation": 48, "test": 48}, seed=1)
+
+
+_REAL = Path(os.environ.get("LIGHTFER_DATA") or ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def fer2013_dir() -> Path:
+    if not _REAL.exists():
+        pytest.skip("the real FER2013 is neither at LIGHTFER_DATA nor at ../shared/data")
+    return _REAL
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Networks and batches this small lose by more."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def small_csv(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic faces in the form of Kaggle's file."""
+    path = tmp_path_factory.mktemp("data") / "fer2013.csv"
+    lines = ["emotion,pixels,Usage"]
+    for name, usage in zip(SPLITS, ("Training", "PublicTest", "PrivateTest"), strict=True):
+        split = faces[name]
+        for image, label in zip(split.images, split.labels.tolist(), strict=True):
+            pixels = " ".join(map(str, image.flatten().tolist()))
+            lines.append(f"{label},{pixels},{usage}")
+    path.write_text("\n".join(lines) + "\n")
+    return path

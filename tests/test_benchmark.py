@@ -1,0 +1,132 @@
+"""The main flow on synthetic faces: every promise of an entry, failures, interruption."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightfer import benchmark
+from lightfer.benchmark import BenchConfig, run_benchmark
+from lightfer.data import Dataset
+from lightfer.files import sha256_of
+from lightfer.results import Results
+from lightfer.zoo import create_model
+from tests.test_checkpoint import card
+
+NAMES = ("shufflenet_v2_x0_5", "mobilenet_v3_small")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> BenchConfig:
+    """One model with a weight file, one without weights."""
+    from lightfer.checkpoint import save_checkpoint
+
+    torch.manual_seed(0)
+    path = tmp_path / "own.safetensors"
+    reference = benchmark_reference()
+    save_checkpoint(path, create_model(NAMES[0]).state_dict(), card(NAMES[0], test=reference))
+    return BenchConfig((str(path), "mobilenet_v1_x0_25"), passes=4, warmup=1, batch_size=16)
+
+
+def benchmark_reference():
+    from lightfer.results import Accuracy
+
+    return Accuracy(
+        split="test", labels="fer2013", view="single", images=3589, top1=0.6, ci95=(0.58, 0.62)
+    )
+
+
+def run(config: BenchConfig, data: Dataset | None, folder: Path, **options) -> Results:
+    results, _ = run_benchmark(
+        config,
+        data,
+        allocator="test",
+        journal_path=folder / "journal",
+        test_log=folder / "scorings.jsonl",
+        **options,
+    )
+    return results
+
+
+def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tmp_path: Path):
+    results = run(config, faces, tmp_path)
+    own, plain = results.entries
+    assert (own.model, own.family, own.output_stride) == (NAMES[0], "shufflenet_v2", 32)
+    assert own.weights == sha256_of(Path(config.models[0]))
+    assert (own.params, own.macs, own.flops) == (348_535, 2_050_576, 2 * 2_050_576)
+    assert own.accuracy is not None
+    assert (own.accuracy.source, own.accuracy.labels) == ("measured", "synthetic")
+    assert own.accuracy.images == len(faces["test"])
+    assert [a.view for a in own.accuracy_other] == ["flip"]
+    single, batch = own.latency
+    assert (single.batch_size, len(single.samples_s), single.rounds) == (1, 3 * 4, 3)
+    assert (batch.batch_size, len(batch.samples_s)) == (16, 3 * (48 // 16))
+    assert own.inference_total_s is not None
+    assert own.inference_total_s >= sum(batch.samples_s) / 3 * 0.5
+    assert own.inference_per_image_s == pytest.approx(own.inference_total_s / 48)
+    assert own.energy is not None
+    assert own.energy.components.cpu.method == "modelled"
+    assert plain.accuracy is None
+    assert plain.weights is None
+    assert plain.error is None
+    environment = results.environments[own.environment]
+    assert environment.data is not None
+    assert environment.data.sha256["test"] == faces["test"].sha256()
+    assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2  # single and flip
+
+
+def test_without_data_the_accuracy_is_the_cards_and_says_so(config: BenchConfig, tmp_path: Path):
+    own, plain = run(replace(config, rounds=1, passes=1), None, tmp_path).entries
+    assert own.accuracy is not None
+    assert (own.accuracy.source, own.accuracy.top1) == ("reference", 0.6)
+    assert plain.accuracy is None
+    assert own.inference_images == 3589
+    assert not (tmp_path / "scorings.jsonl").exists()
+
+
+def test_a_failing_model_is_an_entry_and_loses_no_other(
+    config: BenchConfig, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    build = benchmark.Subject.build
+
+    def broken(self, device):
+        if self.name == NAMES[0]:
+            raise RuntimeError("out of paper")
+        return build(self, device)
+
+    monkeypatch.setattr(benchmark.Subject, "build", broken)
+    own, plain = run(config, faces, tmp_path).entries
+    assert own.error == "RuntimeError: out of paper"
+    assert (own.params, own.accuracy, own.latency) == (None, None, ())
+    assert plain.error is None
+    assert len(plain.latency) == 2
+
+
+def test_an_interrupted_run_continues_with_what_it_had(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    def stop(text: str, done: int, of: int) -> None:
+        if done == 5:  # two accuracies and three of six visits are done
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(config, faces, tmp_path, on_step=stop)
+    before = (tmp_path / "scorings.jsonl").read_text()
+    results = run(config, faces, tmp_path)
+    assert (tmp_path / "scorings.jsonl").read_text() == before
+    assert all(len(t.samples_s) and t.rounds == 3 for e in results.entries for t in e.latency)
+
+
+def test_the_journal_of_another_run_is_not_continued(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    run(replace(config, rounds=1), faces, tmp_path)
+    results = run(replace(config, rounds=2), faces, tmp_path)
+    assert {t.rounds for e in results.entries for t in e.latency} == {2}
+
+
+def test_a_model_that_does_not_exist_stops_before_anything_runs(tmp_path: Path):
+    with pytest.raises(ValueError, match="there is no model 'resnet50'"):
+        run(BenchConfig(("mobilenet_v1", "resnet50")), None, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,54 @@
+"""Imports point one way. The table below is the architecture; changing it is a design decision."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "lightfer"
+MAY_IMPORT = {
+    "__init__": "results zoo",
+    "__main__": "cli",
+    "files": "",
+    "process": "",
+    "results": "files",
+    "data": "files",
+    "models": "files",
+    "measure": "results",
+    "report": "results",
+    "journal": "files results",
+    "checkpoint": "files results",
+    "zoo": "checkpoint measure models",
+    "evaluate": "data results",
+    "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
+    "recipes": "train",
+    "benchmark": "checkpoint data evaluate files journal measure results zoo",
+    "cli": "benchmark checkpoint data evaluate files measure models process recipes report results"
+    " train zoo",
+}
+
+
+def imported_parts(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ImportFrom(module="lightfer", names=names):
+                yield from (n.name for n in names)
+            case ast.ImportFrom(module=str(module)) if module.startswith("lightfer."):
+                yield module.split(".")[1]
+            case ast.Import(names=names):
+                yield from (n.name.split(".")[1] for n in names if n.name.startswith("lightfer."))
+
+
+@pytest.mark.parametrize("path", sorted(SRC.rglob("*.py")), ids=lambda p: str(p.relative_to(SRC)))
+def test_imports_only_what_its_part_may_import(path: Path):
+    part = path.relative_to(SRC).parts[0].removesuffix(".py")
+    assert set(imported_parts(path.read_text())) - {part} <= set(MAY_IMPORT[part].split())
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import lightfer.cli.bench", "from lightfer.cli import bench", "from lightfer import cli"],
+)
+def test_every_form_of_import_is_seen(source: str):
+    assert set(imported_parts(source)) == {"cli"}

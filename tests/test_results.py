@@ -1,0 +1,118 @@
+"""The results file: round trips, and what a reader is told of a broken one."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lightfer.results import (
+    SCHEMA,
+    Accuracy,
+    Entry,
+    Environment,
+    Latency,
+    Results,
+    ResultsError,
+    read_results,
+    write_results,
+)
+
+ENVIRONMENT = Environment(
+    cpu="a [1, 2] cpu",
+    cores=2,
+    threads=2,
+    memory_bytes=None,
+    gpu=None,
+    system="Linux",
+    python="3.11",
+    versions={"torch": "2.13.0"},
+    allocator="default",
+    flush_denormal=True,
+    code="abc",
+    command="lightfer bench [1,2]",
+    data=None,
+    started="2026-01-01T00:00:00+00:00",
+)
+
+
+def entry(name: str = "m", **fields) -> Entry:
+    return Entry(
+        id=f"e/{name}",
+        environment="e",
+        model=name,
+        family="f",
+        device="cpu",
+        runtime="pytorch",
+        precision="float32",
+        output_stride=32,
+        **fields,
+    )
+
+
+def test_round_trip_keeps_everything_and_unknown_is_null(tmp_path: Path):
+    accuracy = Accuracy(
+        split="test", labels="fer2013", view="single", images=3, top1=1 / 3, ci95=(0.1, 0.7),
+        confusion=((1, 0), (2, 0)),
+    )  # fmt: skip
+    latency = Latency.of([[0.1, 0.3], [0.2, 1e-9]], batch_size=1, threads=2)
+    results = Results(
+        environments={"e": ENVIRONMENT},
+        entries=(entry(accuracy=accuracy, latency=(latency,)), entry("failed", error="no")),
+    )
+    path = tmp_path / "results.json"
+    write_results(path, results)
+    assert read_results(path) == results
+    written = json.loads(path.read_text())
+    assert written["schema"] == SCHEMA
+    assert written["environments"]["e"]["command"] == "lightfer bench [1,2]"
+    assert written["entries"][1]["params"] is None
+    assert "[0.1, 0.3, 0.2, 1e-09]" in path.read_text()
+
+
+def test_median_and_rounds_come_from_all_samples():
+    latency = Latency.of([[5.0, 1.0], [2.0, 9.0], [3.0, 3.0]], batch_size=64, threads=1)
+    assert (latency.median_s, latency.rounds) == (3.0, 3)
+
+
+def test_merging_replaces_entries_of_the_same_id_and_keeps_the_others():
+    old = Results(environments={"e": ENVIRONMENT}, entries=(entry("a", params=1), entry("b")))
+    new = Results(environments={"e": ENVIRONMENT}, entries=(entry("a", params=2),))
+    merged = old.merged(new)
+    assert {e.id: e.params for e in merged.entries} == {"e/a": 2, "e/b": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "truncated"),
+        ('{"schema": "other/9"}', "expected 'lightfer/1'"),
+        ('{"schema": "lightfer/1", "entries": [{"id": 3}]}', r"\$\.entries\[0\]"),
+    ],
+)
+def test_a_broken_file_is_named_with_the_place(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(ResultsError, match=message) as error:
+        read_results(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_key_of_a_later_version_is_no_error(tmp_path: Path):
+    path = tmp_path / "results.json"
+    write_results(path, Results(environments={}, entries=(entry(),)))
+    later = json.loads(path.read_text())
+    later["entries"][0]["new_key"] = 1
+    path.write_text(json.dumps(later))
+    assert read_results(path).entries == (entry(),)
+
+
+def test_the_published_names_of_the_schema():
+    """Keys that issue and readers rely on; a rename must fail here."""
+    keys = set(msgspec.to_builtins(entry()))
+    assert keys >= {
+        "id", "environment", "model", "family", "device", "runtime", "precision", "weights",
+        "recipe", "seed", "output_stride", "params", "macs", "flops", "accuracy",
+        "accuracy_other", "latency", "inference_total_s", "inference_per_image_s", "energy",
+        "carbon",
+    }  # fmt: skip
