@@ -162,6 +162,8 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Member)
             f"{where}: {info.file_size:,} bytes, at most {MAX_MEMBER_BYTES:,} are read from a "
             "zip. Unpack it and pass the folder"
         )
+    with reading(where):
+        archive.open(info).close()  # compares the name with the second one that a zip has of it
     return Member(info.filename, where, packed.file, packed.stamp, partial(_unpack, archive, info))
 
 
