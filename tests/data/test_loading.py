@@ -77,6 +77,18 @@ def test_colour_images_of_any_size_in_raf_db_folders(tmp_path: Path):
     assert all(int(image.max()) == int(image.min()) for image in split.images)
 
 
+def test_the_split_folder_may_stand_higher_and_needs_no_usage(faces: Dataset, tmp_path: Path):
+    """Without numbers after a Usage, images stand in the order of their paths and have no rows."""
+    for name in ("b", "a"):
+        folder = tmp_path / "valid" / "aligned" / "0_angry"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (48, 48), ord(name)).save(folder / f"train_{name}.png")
+    split = load(tmp_path, ("validation",))["validation"]
+    assert split.images[:, 0, 0, 0].tolist() == [ord("a"), ord("b")]
+    assert split.labels.tolist() == [0, 0]
+    assert split.rows is None
+
+
 def test_folders_numbered_as_affectnet_are_refused(tmp_path: Path):
     for number in range(8):
         folder = tmp_path / "train" / str(number)

@@ -50,23 +50,24 @@ def audit(
             "no data: give --data PATH, set LIGHTFER_DATA, or run 'lightfer data fetch'"
         )
     dataset = load(source, None)
-    joined = all(split.rows is not None for split in dataset.splits.values())
-    result = audit_data(dataset, _votes(source, ferplus, join=joined and dataset.name == "fer2013"))
+    # Where the content does not prove the rows, they are joined only if that is asked for.
+    votes = _votes(source, ferplus, beside=dataset.verification != "none")
+    result = audit_data(dataset, votes)
     if as_json:
         typer.echo(json.dumps(asdict(result), indent=1))
     else:
         _print(result, source)
 
 
-def _votes(source: str, explicit: Path | None, *, join: bool) -> "Votes | None":
-    """FER+ votes: the explicit file, or the one beside data to which they can be joined."""
+def _votes(source: str, explicit: Path | None, *, beside: bool) -> "Votes | None":
+    """FER+ votes of the explicit file, or if `beside` of the one that lies beside the data."""
     from lightfer.data.ferplus import FILE_NAME, read_votes
 
     if explicit is not None:
         return read_votes(explicit)
     path = Path(source).expanduser()
-    beside = (path if path.is_dir() else path.parent) / FILE_NAME
-    return read_votes(beside) if join and beside.is_file() else None
+    near = (path if path.is_dir() else path.parent) / FILE_NAME
+    return read_votes(near) if beside and near.is_file() else None
 
 
 def _print(result: "Audit", source: str) -> None:

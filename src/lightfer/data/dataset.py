@@ -76,9 +76,13 @@ class Dataset:
         """What to print beside every number measured on this data."""
         if self.name == "synthetic":
             return "synthetic faces"
-        if self.verification == "labels":
-            return "FER2013, labels verified, unverified pixels"
-        return "FER2013" if self.verified else "unverified data"
+        if self.name == "custom":
+            return "unverified data"
+        return {
+            "pixels and labels": "FER2013",
+            "labels": "FER2013, labels verified, unverified pixels",
+            "none": "unverified data (with FER2013's class counts)",
+        }[self.verification]
 
     def sha256(self) -> str:
         """Hash over the names and contents of the splits that were read."""

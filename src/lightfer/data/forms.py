@@ -13,7 +13,7 @@ from lightfer.data.dataset import SPLITS, DataError, Split, SplitName, join
 from lightfer.data.fer_csv import read_csv, read_header
 from lightfer.data.images import SUFFIXES, read_images
 from lightfer.data.members import Member
-from lightfer.data.names import folder_labels, split_in_name, split_name
+from lightfer.data.names import USAGES, folder_labels, split_in_name, split_name
 from lightfer.data.parquet import has_usage, read_parquet
 
 CSV_SPLITS: dict[str, SplitName | None] = {
@@ -126,15 +126,17 @@ def _read_images(
 
 
 def _split_of_image(member: Member) -> SplitName:
-    """By a Usage that begins the file's name, else by the folder above the class."""
-    usage = split_name(member.stem.partition("_")[0]) if "_" in member.stem else None
-    split = usage or split_name(member.parts[-3])
-    if split is None:
-        raise DataError(
-            f"{member.where}: cannot tell the split, expected a folder train, validation or test "
-            "above the class, or a name such as PublicTest_7.jpg. Rename the folders"
-        )
-    return split
+    """By a Usage that begins the file's name, else by the nearest folder above the class."""
+    usage = member.stem.partition("_")[0].lower()
+    if usage in USAGES:
+        return USAGES[usage]
+    for folder in reversed(member.parts[:-2]):
+        if (split := split_name(folder)) is not None:
+            return split
+    raise DataError(
+        f"{member.where}: cannot tell the split, expected a folder train, validation or test "
+        "above the class, or a name such as PublicTest_7.jpg. Rename the folders"
+    )
 
 
 def _with_suffix(members: Sequence[Member], suffix: str) -> list[Member]:

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lightfer.data.dataset import IMAGE_SIZE, DataError, Split
 from lightfer.data.members import Member
+from lightfer.data.names import USAGES
 from lightfer.data.official import ROWS
 
 SUFFIXES = frozenset(
@@ -86,5 +87,5 @@ def read_images(members: Sequence[Member], labels: Sequence[int]) -> Split:
 
 def _number(member: Member) -> int | None:
     """4 for `PublicTest_4.jpg`; None where no Usage stands before the number."""
-    match = re.fullmatch(r"(?:training|publictest|privatetest)_(\d{1,12})", member.stem.lower())
+    match = re.fullmatch(rf"(?:{'|'.join(USAGES)})_([0-9]{{1,12}})", member.stem.lower())
     return int(match[1]) if match else None

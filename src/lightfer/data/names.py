@@ -28,17 +28,21 @@ CLASS_WORDS: dict[str, int] = {
 RAF_DB = {"1": 5, "2": 2, "3": 1, "4": 3, "5": 4, "6": 0, "7": 6}
 """RAF-DB's own order: surprise, fear, disgust, happiness, sadness, anger, neutral."""
 
-SPLIT_WORDS: dict[str, SplitName] = {
-    "train": "train",
+USAGES: dict[str, SplitName] = {
     "training": "train",
+    "publictest": "validation",
+    "privatetest": "test",
+}
+"""What FER2013 itself calls its splits, in lower case."""
+SPLIT_WORDS: dict[str, SplitName] = {
+    **USAGES,
+    "train": "train",
     "validation": "validation",
     "valid": "validation",
     "val": "validation",
     "dev": "validation",
-    "publictest": "validation",
     "test": "test",
     "testing": "test",
-    "privatetest": "test",
 }
 
 

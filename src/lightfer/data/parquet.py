@@ -40,7 +40,7 @@ def read_parquet(member: Member, default: SplitName | None) -> dict[SplitName, S
         image = _one_of(IMAGE_COLUMNS, columns, member)
         wanted = [columns[c] for c in (label, image, "usage", "row") if c in columns]
         table = file.read(columns=wanted, use_threads=False)
-        names = _class_names(file, columns[label])
+        names = _class_names(file, columns[label], member)
         values = {c: table[columns[c]].to_pylist() for c in (label, "usage") if c in columns}
         rows = table[columns["row"]].to_pylist() if "row" in columns else None
         splits = _splits(values.get("usage"), len(table), default, member)
@@ -130,15 +130,23 @@ def _splits(
     return splits
 
 
-def _class_names(file: pq.ParquetFile, column: str) -> list[str]:
-    """What the integers mean, from Hugging Face's metadata if they tell."""
-    try:
-        metadata = json.loads((file.schema_arrow.metadata or {})[b"huggingface"])
-        names = metadata["info"]["features"][column]["names"]
-    except (KeyError, TypeError, ValueError):
+def _class_names(file: pq.ParquetFile, column: str, member: Member) -> list[str]:
+    """What the integers mean, from Hugging Face's metadata if there are any."""
+    metadata = (file.schema_arrow.metadata or {}).get(b"huggingface")
+    if metadata is None:
         return list(CLASSES)
-    usable = isinstance(names, list) and names and all(isinstance(name, str) for name in names)
-    return names if usable else list(CLASSES)
+    try:
+        feature = json.loads(metadata)["info"]["features"][column]
+        names = list(CLASSES) if feature["_type"] == "Value" else feature["names"]
+        if names and all(isinstance(name, str) for name in names):
+            return list(names)
+        reason = f"names {names!r:.100}"
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__} {error}"
+    raise DataError(
+        f"{member.where}: Hugging Face's metadata do not tell the classes of {column} "
+        f"({reason:.200}). Get the file again, or write it without them"
+    )
 
 
 def _columns(file: pq.ParquetFile) -> dict[str, str]:
