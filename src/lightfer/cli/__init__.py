@@ -25,7 +25,7 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if type(error).__module__.split(".")[0] != "lightfer" and not isinstance(error, ValueError):

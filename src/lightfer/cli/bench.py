@@ -40,7 +40,7 @@ def bench(
     from lightfer.zoo import list_models
 
     kept = read_results(out) if append and out.exists() else None
-    allocator = tune_process(threads)
+    allocator = tune_process(threads, device)
     dataset = load_data(data, splits=("test",), optional=True)
     config = BenchConfig(
         models=tuple(models or list_models(pretrained=True) or RACE),

@@ -56,9 +56,15 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
+def stdout() -> Console:
+    """Standard output; wide enough for every table where it is not a terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
 def print_results(results: Results) -> None:
     """One table per environment on standard output."""
-    console = Console()
+    console = stdout()
     for key, environment in results.environments.items():
         entries = [entry for entry in results.entries if entry.environment == key]
         titles = header(entries)
@@ -75,7 +81,7 @@ def print_results(results: Results) -> None:
 
 def print_accuracy(accuracy: Accuracy) -> None:
     """The headline, the classes and the confusion matrix on standard output."""
-    console = Console()
+    console = stdout()
     console.print(
         f"{accuracy.split} ({accuracy.labels}), {accuracy.view} view, {accuracy.images:,} images: "
         f"top-1 {top1(accuracy)} %, macro-F1 {number(accuracy.macro_f1, '.3f')}, "

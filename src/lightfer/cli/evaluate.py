@@ -1,7 +1,7 @@
 """lightfer evaluate: how well one weight file classifies a split."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,9 +9,11 @@ import typer
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model with shipped weights, or a weight file.")],
     data: Annotated[str | None, typer.Option(help="FER2013, or 'synthetic'.")] = None,
-    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    split: Annotated[
+        Literal["test", "validation"], typer.Option(help="Scoring test is written down.")
+    ] = "test",
     view: Annotated[
-        str, typer.Option(help="single, or flip: mean with the mirror image.")
+        Literal["single", "flip"], typer.Option(help="flip: mean with the mirror image.")
     ] = "single",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     log: Annotated[
@@ -28,19 +30,17 @@ def evaluate(
     from lightfer.benchmark import find_subject
     from lightfer.checkpoint import rewrite_card
     from lightfer.cli.console import load_data, print_accuracy, progress
-    from lightfer.evaluate import VIEWS, measure_accuracy, predict_logits, score_test
+    from lightfer.evaluate import measure_accuracy, predict_logits, score_test
     from lightfer.process import tune_process
 
-    if split not in ("test", "validation") or view not in VIEWS:
-        raise ValueError(
-            f"split is {split!r} (test, validation), view {view!r} ({', '.join(VIEWS)})"
-        )
-    tune_process()
+    tune_process(device=device)
     subject = find_subject(model)
     if subject.card is None:
         raise ValueError(f"no weights are shipped for {model}: give the path of a weight file")
     dataset = load_data(data, splits=(split,))
     assert dataset is not None
+    if into_card and (view != "single" or not dataset.verified):
+        raise ValueError("a card holds accuracies of the single view on verified FER2013 only")
     network = subject.build(device)
     with progress() as bar:
 
@@ -63,9 +63,7 @@ def evaluate(
             accuracy = measure_accuracy(
                 logits, part.labels, split=split, label_source=dataset.name, view=view
             )
-    if into_card:
-        if subject.path is None or view != "single" or dataset.name == "synthetic":
-            raise ValueError("a card holds accuracies of the single view on real data only")
+    if into_card and subject.path:
         rewrite_card(subject.path, msgspec.structs.replace(subject.card, **{split: accuracy}))
     if as_json:
         typer.echo(msgspec.json.encode(accuracy).decode())

@@ -37,7 +37,7 @@ def train(
     config = first_light.config_for(model, seed, **changes)
     recipe = ",".join(["first_light", *(f"{name}={value}" for name, value in changes.items())])
     folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}"
-    tune_process(threads)
+    tune_process(threads, device)
     dataset = load_data(data, splits=("train", "validation"))
     assert dataset is not None
     torch.manual_seed(seed)
