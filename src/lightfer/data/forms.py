@@ -1,7 +1,8 @@
 """Which form of data a set of files is, and how to read each part of it.
 
 Where a folder holds several forms, the first of these is taken that can give the wanted splits:
-Parquet, a CSV with a column Usage, image folders, CSV files without Usage, a zip.
+Parquet, a CSV with a column Usage, image folders, CSV files without Usage. A zip counts only where
+there is nothing else.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,13 @@ from lightfer.data.members import Member
 from lightfer.data.names import folder_labels, split_in_name, split_name
 from lightfer.data.parquet import has_usage, read_parquet
 
+CSV_SPLITS: dict[str, SplitName | None] = {
+    "fer2013.csv": None,
+    "icml_face_data.csv": None,
+    "train.csv": "train",
+}
+"""Split of the well-known files where they have no column Usage; None where they must have one."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -27,29 +35,21 @@ class Part:
 
 
 def find_parts(members: Sequence[Member], wanted: Sequence[SplitName], where: str) -> list[Part]:
-    """Parts of the best form among `members`. Raises DataError where none is usable."""
-    candidates = [
-        form
-        for find in (_parquet_parts, _csv_parts, _image_parts, _plain_csv_parts)
-        if (form := find(members, where))
-    ]
-    for parts in candidates:
-        if set(wanted) <= {split for part in parts for split in part.splits}:
+    """Parts of the best form among `members`; none where there is no data. Raises DataError."""
+    best: list[Part] = []
+    for find in (_parquet_parts, _csv_parts, _image_parts, _plain_csv_parts):
+        parts = find(members, where)
+        if parts and set(wanted) <= {split for part in parts for split in part.splits}:
             return parts
-    if candidates:
-        return candidates[0]
-    raise DataError(
-        f"{where}: no data found among {len(members):,} files, expected fer2013.csv, "
-        "icml_face_data.csv, Parquet files, or images as train/happy/1.png. "
-        "Check the path; unpack archives other than zip first"
-    )
+        best = best or parts
+    return best
 
 
 def _parquet_parts(members: Sequence[Member], where: str) -> list[Part]:
     """One part per split named by the files, or one for all files with a column Usage."""
     by_split: dict[SplitName | None, list[Member]] = {}
     for member in _with_suffix(members, ".parquet"):
-        split = split_in_name(member.path.stem) or split_name(member.path.parent.name)
+        split = split_in_name(member.stem) or split_name(member.parts[-2])
         # Hugging Face turns a CSV with Usage into Parquet files that are all called train.
         mixed = split in ("train", None) and has_usage(member)
         by_split.setdefault(None if mixed else split, []).append(member)
@@ -78,29 +78,37 @@ def _plain_csv_parts(members: Sequence[Member], where: str) -> list[Part]:
     """CSV files without Usage, one split each: the competition's `train.csv`."""
     parts = []
     for member, header in _csv_headers(members):
-        split = split_in_name(member.path.stem)
+        split = split_in_name(member.stem)
         if "usage" not in header and split is not None:
             parts.append(Part("csv", (split,), (member,), partial(read_csv, member, split)))
     return parts
 
 
 def _csv_headers(members: Sequence[Member]) -> list[tuple[Member, list[str]]]:
-    """CSV files that hold labelled pixels: not the votes of FER+, nor a test set without labels."""
-    csv_members = _with_suffix(members, ".csv")
-    if len(members) == 1 and csv_members:  # then say what is wrong with the file that was passed
-        member = csv_members[0]
-        default = split_in_name(member.path.stem)
-        header = read_header(member)
-        return [(member, header if default else [*header, "usage"])]
-    headers = [(member, read_header(member)) for member in csv_members]
-    return [(m, header) for m, header in headers if {"emotion", "pixels"} <= set(header)]
+    """CSV files that hold labelled pixels: not the votes of FER+, nor a test set without labels.
+
+    What is wrong with one of them shows when it is read; other CSV files are passed over.
+    """
+    found = []
+    for member in _with_suffix(members, ".csv"):
+        meant = len(members) == 1 or member.parts[-1].lower() in CSV_SPLITS
+        try:
+            header = read_header(member)
+        except DataError:
+            if meant:
+                raise
+            continue
+        if meant or {"emotion", "pixels"} <= set(header):
+            split = CSV_SPLITS.get(member.parts[-1].lower(), split_in_name(member.stem))
+            found.append((member, header if split else [*header, "usage"]))
+    return found
 
 
 def _image_parts(members: Sequence[Member], where: str) -> list[Part]:
-    images = [m for m in members if m.path.suffix.lower() in SUFFIXES and len(m.path.parts) > 1]
+    images = [m for m in members if m.suffix in SUFFIXES and m.parts[-2]]
     if not images:
         return []
-    labels = folder_labels({m.path.parent.name for m in images}, where)
+    labels = folder_labels({m.parts[-2] for m in images}, where)
     by_split: dict[SplitName, list[Member]] = {}
     for member in images:
         by_split.setdefault(_split_of_image(member), []).append(member)
@@ -113,14 +121,14 @@ def _image_parts(members: Sequence[Member], where: str) -> list[Part]:
 def _read_images(
     split: SplitName, members: Sequence[Member], labels: dict[str, int]
 ) -> dict[SplitName, Split]:
-    of_member = [labels[member.path.parent.name] for member in members]
+    of_member = [labels[member.parts[-2]] for member in members]
     return {split: read_images(members, of_member)}
 
 
 def _split_of_image(member: Member) -> SplitName:
     """By a Usage that begins the file's name, else by the folder above the class."""
-    usage = split_name(member.path.stem.partition("_")[0]) if "_" in member.path.stem else None
-    split = usage or split_name(member.path.parent.parent.name)
+    usage = split_name(member.stem.partition("_")[0]) if "_" in member.stem else None
+    split = usage or split_name(member.parts[-3])
     if split is None:
         raise DataError(
             f"{member.where}: cannot tell the split, expected a folder train, validation or test "
@@ -130,7 +138,7 @@ def _split_of_image(member: Member) -> SplitName:
 
 
 def _with_suffix(members: Sequence[Member], suffix: str) -> list[Member]:
-    return [member for member in members if member.path.suffix.lower() == suffix]
+    return [member for member in members if member.suffix == suffix]
 
 
 def _listed(members: Sequence[Member]) -> str:

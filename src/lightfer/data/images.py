@@ -84,7 +84,5 @@ def read_images(members: Sequence[Member], labels: Sequence[int]) -> Split:
 
 def _number(member: Member) -> int | None:
     """4 for `PublicTest_4.jpg`; None where no Usage stands before the number."""
-    match = re.fullmatch(
-        r"(?:training|publictest|privatetest)_(\d{1,12})", member.path.stem.lower()
-    )
+    match = re.fullmatch(r"(?:training|publictest|privatetest)_(\d{1,12})", member.stem.lower())
     return int(match[1]) if match else None

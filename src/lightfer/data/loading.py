@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from lightfer.data.cache import cache_folder
+from lightfer.data.cache import Recognised, cache_folder, cached
 from lightfer.data.dataset import SPLITS, DataError, Dataset, Split, SplitName, Verification
 from lightfer.data.forms import Part, find_parts
 from lightfer.data.members import Member, open_members
 from lightfer.data.official import has_official_counts, recognise
 from lightfer.data.synthetic import synthetic_faces
+
+FETCHED = "fetched.txt"
+"""File in the cache that names what `lightfer data fetch` downloaded."""
 
 
 def find(explicit: str | Path | None = None) -> str | None:
@@ -21,44 +25,54 @@ def find(explicit: str | Path | None = None) -> str | None:
         return str(explicit)
     if from_environment := os.environ.get("LIGHTFER_DATA"):
         return from_environment
-    fetched = cache_folder() / "fer2013"
-    return str(fetched) if fetched.exists() else None
+    try:
+        fetched = (cache_folder() / FETCHED).read_text().strip()
+    except (OSError, UnicodeError):
+        return None
+    return fetched if fetched and Path(fetched).exists() else None
 
 
-def load(source: str | Path, splits: Sequence[SplitName] = SPLITS) -> Dataset:
+def load(source: str | Path, splits: Sequence[SplitName] | None = SPLITS) -> Dataset:
     """Read `splits` of `source`: "synthetic", or a file, folder or zip of any form of FER2013.
 
-    Only the files of the wanted splits have to exist. Raises DataError.
+    Only the files of the wanted splits have to exist; None takes those that do. Raises DataError.
     """
     if str(source) == "synthetic":
         faces = synthetic_faces()
-        return Dataset("synthetic", "synthetic", {name: faces[name] for name in splits})
+        return replace(faces, splits={name: faces[name] for name in splits or SPLITS})
     path = Path(source).expanduser()
     with open_members(path) as members:
-        read = _read(members, splits, str(path))
-    for split in splits:
+        parts = find_parts(members, splits or (), str(path))
+        zips = [member.file for member in members if member.suffix == ".zip"]
+        if not parts and len(zips) == 1 and path.is_dir():
+            return load(zips[0], splits)
+        if not parts:
+            raise _nothing_found(path, members)
+        read = _read(parts, splits or SPLITS)
+    wanted: list[SplitName] = [s for s in SPLITS if s in (read if splits is None else splits)]
+    for split in wanted:
         if split not in read or len(read[split][0]) == 0:
             raise DataError(
-                f"{path}: no {split} split among {', '.join(read) or 'no splits'}. "
+                f"{path}: no {split} split, only {', '.join(read) or 'empty ones'}. "
                 "Add its images, or pass data that has it"
             )
-    official = [_official(split, read[split][0], path) for split in splits]
+    if not wanted:
+        raise DataError(f"{path}: no images. Get the file again")
+    official = [_official(split, read[split][0], path) for split in wanted]
     name = "fer2013" if all(official) else "custom"
-    verification = _weakest([read[split][1] for split in splits])
-    return Dataset(name, str(path), {split: read[split][0] for split in splits}, verification)
+    verification = _weakest([read[split][1] for split in wanted])
+    return Dataset(name, str(path), {split: read[split][0] for split in wanted}, verification)
 
 
-def _read(
-    members: Sequence[Member], splits: Sequence[SplitName], where: str
-) -> dict[SplitName, tuple[Split, Verification]]:
-    read: dict[SplitName, tuple[Split, Verification]] = {}
-    for part in find_parts(members, splits, where):
+def _read(parts: Sequence[Part], splits: Sequence[SplitName]) -> Recognised:
+    read: Recognised = {}
+    for part in parts:
         if set(part.splits) & set(splits):
-            read |= _read_part(part)
+            read |= cached(part, _read_part)
     return read
 
 
-def _read_part(part: Part) -> dict[SplitName, tuple[Split, Verification]]:
+def _read_part(part: Part) -> Recognised:
     return {name: recognise(name, split) for name, split in part.read().items()}
 
 
@@ -67,6 +81,14 @@ def _official(name: SplitName, split: Split, path: Path) -> bool:
         return has_official_counts(name, split)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _nothing_found(path: Path, members: Sequence[Member]) -> DataError:
+    return DataError(
+        f"{path}: no data found among {len(members):,} files, expected fer2013.csv, "
+        "icml_face_data.csv, Parquet files, or images as train/happy/1.png. "
+        "Check the path; unpack archives other than zip first"
+    )
 
 
 def _weakest(found: Sequence[Verification]) -> Verification:

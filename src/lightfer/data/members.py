@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -25,16 +26,30 @@ RATIO_FREE_BYTES = 1 << 20  # below this a high ratio does no harm
 
 @dataclass(frozen=True)
 class Member:
-    """One file: `name` within the source, `where` for messages, `stamp` changes with content."""
+    """One file: `name` within the source, `where` for messages, `file` the path on disk.
+
+    `stamp` changes with the content of `file`.
+    """
 
     name: str
     where: str
+    file: str
     stamp: tuple[int, ...]
     open: Callable[[], BinaryIO]
 
-    @property
-    def path(self) -> PurePosixPath:
-        return PurePosixPath(self.name)
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """Folders and file name, with two empty ones in front so that there always are three."""
+        return ("", "", *self.name.split("/"))
+
+    @cached_property
+    def stem(self) -> str:
+        return self.parts[-1][: len(self.parts[-1]) - len(self.suffix)]
+
+    @cached_property
+    def suffix(self) -> str:
+        dot = self.parts[-1].rfind(".")
+        return self.parts[-1][dot:].lower() if dot > 0 else ""
 
     def read(self) -> bytes:
         with reading(self.where), self.open() as file:
@@ -68,7 +83,7 @@ def open_members(source: Path) -> Iterator[list[Member]]:
         with archive:
             yield _zip(archive, source)
     elif source.is_file():
-        yield [_file(source, source.name, str(source))]
+        yield [_file(source)]
     else:
         raise DataError(
             f"{source} does not exist, expected fer2013.csv, icml_face_data.csv, a Parquet or zip "
@@ -81,27 +96,47 @@ def _visible(name: str) -> bool:
     return not any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
-def _file(path: Path, name: str, where: str) -> Member:
-    with reading(where):
-        status = path.stat()
-    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    return Member(name, where, stamp, lambda: path.open("rb"))
+def _file(source: Path) -> Member:
+    with reading(str(source)):
+        stamp = _stamp(source.stat())
+    return Member(
+        source.name, str(source), str(source.absolute()), stamp, partial(source.open, "rb")
+    )
 
 
 def _folder(folder: Path) -> list[Member]:
-    names: list[str] = []
-    with reading(str(folder)):
-        for parent, folders, files in os.walk(folder, followlinks=True):
-            inside = Path(parent).relative_to(folder)
-            deep = len(inside.parts) >= MAX_DEPTH
-            folders[:] = [] if deep else sorted(f for f in folders if _visible(f))
-            prefix = "" if inside == Path() else f"{inside.as_posix()}/"
-            names += [prefix + file for file in files if _visible(file)]
-            if len(names) > MAX_FILES:
+    where, root = str(folder), str(folder.absolute())
+    members: list[Member] = []
+    with reading(where):
+        for name, status in _walk(root):
+            file = f"{root}/{name}"
+            opener = partial(_open, file)
+            members.append(Member(name, f"{where}/{name}", file, _stamp(status), opener))
+            if len(members) > MAX_FILES:
                 raise DataError(
-                    f"{folder}: more than {MAX_FILES:,} files. Pass the folder of the data itself"
+                    f"{where}: more than {MAX_FILES:,} files. Pass the folder of the data itself"
                 )
-    return [_file(folder / name, name, str(folder / name)) for name in sorted(names)]
+    return sorted(members, key=lambda member: member.name)
+
+
+def _walk(folder: str, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, os.stat_result]]:
+    """Visible files below `folder` by their path in it; a broken link is passed over."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not _visible(entry.name):
+                continue
+            if entry.is_file():
+                yield prefix + entry.name, entry.stat()
+            elif entry.is_dir() and depth < MAX_DEPTH:
+                yield from _walk(entry.path, f"{prefix}{entry.name}/", depth + 1)
+
+
+def _open(file: str) -> BinaryIO:
+    return Path(file).open("rb")
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _zip(archive: zipfile.ZipFile, source: Path) -> list[Member]:
@@ -111,14 +146,12 @@ def _zip(archive: zipfile.ZipFile, source: Path) -> list[Member]:
         raise DataError(f"{source}: {len(infos):,} members, at most {MAX_FILES:,} are read")
     if unpacked > max(MAX_RATIO * packed, RATIO_FREE_BYTES):
         raise _bomb(str(source), unpacked, packed)
-    stamp = _file(source, source.name, str(source)).stamp
-    return [_zip_member(archive, i, source, stamp) for i in infos if _visible(i.filename)]
+    file = _file(source)
+    return [_zip_member(archive, i, file) for i in infos if _visible(i.filename)]
 
 
-def _zip_member(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: Path, stamp: tuple[int, ...]
-) -> Member:
-    where = f"{source}, member {info.filename}"
+def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Member) -> Member:
+    where = f"{packed.where}, member {info.filename}"
     if info.filename.startswith("/") or ".." in PurePosixPath(info.filename).parts:
         raise DataError(f"{where}: unsafe path in a zip. Do not unpack it; get the data elsewhere")
     if info.file_size > max(MAX_RATIO * info.compress_size, RATIO_FREE_BYTES):
@@ -128,10 +161,10 @@ def _zip_member(
             f"{where}: {info.file_size:,} bytes, at most {MAX_MEMBER_BYTES:,} are read from a "
             "zip. Unpack it and pass the folder"
         )
-    return Member(info.filename, where, (*stamp, info.CRC), lambda: _binary(archive, info))
+    return Member(info.filename, where, packed.file, packed.stamp, partial(_unpack, archive, info))
 
 
-def _binary(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
     return io.BufferedReader(archive.open(info))  # type: ignore[arg-type]
 
 

@@ -1,0 +1,115 @@
+"""FER+: ten people's votes on every image of FER2013 (Barsoum et al., 2016, `fer2013new.csv`).
+
+Votes belong to images by line: line n of the votes is row n of `fer2013.csv`. The number in
+`Image name` is not the line; it drifts away from it, by 85 at the end.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lightfer.data.dataset import CLASSES, DataError, Split
+from lightfer.data.members import reading
+from lightfer.data.names import class_label, split_name
+from lightfer.data.official import FIRST_ROW, ROWS
+
+FILE_NAME = "fer2013new.csv"
+CHOICES = (
+    "neutral happiness surprise sadness anger disgust fear contempt unknown NF".split()  # noqa: SIM905
+)
+"""Columns of votes, in the order of the file; NF is "not a face"."""
+
+
+@dataclass(frozen=True)
+class Votes:
+    """`counts` (35887, 10), int64, in the order of CHOICES; `named` (35887,), bool.
+
+    173 rows have no image name: FER+ left them out as not a face.
+    """
+
+    counts: Tensor
+    named: Tensor
+
+    def top(self) -> Tensor:
+        """Choice with the most votes of every row (35887,), int64; the first one of a tie.
+
+        As a FER2013 label, 0 to 6, or 7 for contempt, unknown and not a face.
+        """
+        labels = [class_label(choice) for choice in CHOICES]
+        order = torch.tensor([len(CLASSES) if label is None else label for label in labels])
+        most = self.counts == self.counts.max(1, keepdim=True).values
+        return order[most.int().argmax(1)]
+
+    def tied(self) -> Tensor:
+        """Rows (35887,), bool, in which two or more choices have the most votes."""
+        return (self.counts == self.counts.max(1, keepdim=True).values).sum(1) > 1
+
+
+def read_votes(path: Path) -> Votes:
+    """Read `fer2013new.csv`. Raises DataError."""
+    where = str(path)
+    try:
+        with reading(where), path.open(encoding="utf-8-sig", newline="") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except (UnicodeError, csv.Error) as error:
+        raise _unusable(where, f"not readable as CSV ({error})") from error
+    if header != ["Usage", "Image name", *CHOICES]:
+        raise _unusable(f"{where}, line 1", f"columns {', '.join(header)[:200]!r}")
+    if len(lines) != ROWS:
+        raise _unusable(where, f"{len(lines):,} lines below the header")
+    votes = []
+    for row, fields in enumerate(lines):
+        at = f"{where}, line {row + 2}"
+        if len(fields) != len(header):
+            raise _unusable(at, f"{len(fields)} columns")
+        split = split_name(fields[0])
+        if split is None or not FIRST_ROW[split] <= row or split != _split_of(row):
+            raise _unusable(at, f"Usage {fields[0]!r:.40} instead of that of row {row}")
+        if not all(vote.isascii() and vote.isdigit() and len(vote) < 4 for vote in fields[2:]):
+            raise _unusable(at, f"votes {fields[2:]!r:.100}")
+        votes.append([int(vote) for vote in fields[2:]])
+    return Votes(torch.tensor(votes), torch.tensor([bool(fields[1]) for fields in lines]))
+
+
+def majority_labels(split: Split, votes: Votes) -> tuple[Tensor, Tensor]:
+    """Labels (N,), int64, by FER+, and the mask (N,), bool, of the images that have one.
+
+    The rule: the label is the choice with more votes than any other of the ten. An image has none
+    where the most votes are tied or go to contempt, unknown or not-a-face, or where FER+ gives no
+    image name. Without a label the value is -1. Raises DataError for a split without rows.
+    """
+    rows = rows_of(split)
+    top = votes.top()[rows]
+    mask = votes.named[rows] & ~votes.tied()[rows] & (top < len(CLASSES))
+    return top.masked_fill(~mask, -1), mask
+
+
+def agreement(split: Split, votes: Votes) -> float:
+    """Share of the named images whose label is the top vote, the first choice of a tie."""
+    rows = rows_of(split)
+    named = votes.named[rows]
+    return (votes.top()[rows] == split.labels)[named].float().mean().item()
+
+
+def rows_of(split: Split) -> Tensor:
+    """Rows (N,) of the original CSV. Raises DataError where they are not known."""
+    if split.rows is None or len(split) == 0 or int(split.rows.max()) >= ROWS:
+        raise DataError(
+            "FER+ cannot be joined: the data do not tell each image's line of fer2013.csv. "
+            "Use fer2013.csv, icml_face_data.csv or Parquet with a column row"
+        )
+    return split.rows
+
+
+def _split_of(row: int) -> str:
+    return [name for name, first in FIRST_ROW.items() if first <= row][-1]
+
+
+def _unusable(where: str, found: str) -> DataError:
+    return DataError(
+        f"{where}: {found}, expected FER+'s {FILE_NAME} with {ROWS:,} lines of 'Usage,Image "
+        f"name,{','.join(CHOICES)}'. Get it from github.com/microsoft/FERPlus"
+    )
