@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lightfer.cli import bench, evaluate, models, table, train
+from lightfer.cli import bench, data, evaluate, models, table, train
 
 app = typer.Typer(
     name="lightfer",
@@ -18,6 +18,7 @@ app.command("models")(models.models)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("table")(table.table)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:
