@@ -55,6 +55,8 @@ def cached(part: Part, read: Callable[[Part], Recognised]) -> Recognised:
     found = _load(folder, key)
     if found is None:
         found = read(part)
+        if not found:
+            return found
         with suppress(OSError):
             _store(folder, key, found)
             _prune(folder)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lightfer.data.dataset import IMAGE_SIZE, DataError, Split
 from lightfer.data.members import Member
@@ -36,7 +36,9 @@ def decode(data: bytes, where: str) -> np.ndarray:
         raise
     # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, IndexError and others.
     except Exception as error:
-        found = f"empty file, {error}" if not data else str(error) or type(error).__name__
+        found = str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            found = "unknown format" if data else "empty"
         raise DataError(
             f"{where}: broken image ({found}), expected one of {', '.join(FORMATS)}. "
             "Replace or remove it"

@@ -147,7 +147,8 @@ def _zip(archive: zipfile.ZipFile, source: Path) -> list[Member]:
     if unpacked > max(MAX_RATIO * packed, RATIO_FREE_BYTES):
         raise _bomb(str(source), unpacked, packed)
     file = _file(source)
-    return [_zip_member(archive, i, file) for i in infos if _visible(i.filename)]
+    members = [_zip_member(archive, info, file) for info in infos]
+    return [member for member in members if _visible(member.name)]
 
 
 def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Member) -> Member:

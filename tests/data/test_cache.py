@@ -1,0 +1,131 @@
+"""The cache; oracle: a counter of how often files are really parsed, and the faces written."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lightfer.data import DataError, Dataset, cache, load, loading
+from tests.data.writers import kaggle_csv, parquet
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Forms of the parts that were read from the source, in an empty cache."""
+    forms: list[str] = []
+    original = loading._read_part
+
+    def counted(part):
+        forms.append(part.form)
+        return original(part)
+
+    monkeypatch.setattr(loading, "_read_part", counted)
+    monkeypatch.setenv("LIGHTFER_CACHE", str(tmp_path / "cache"))
+    return forms
+
+
+@pytest.fixture
+def source(faces: Dataset, tmp_path: Path) -> Path:
+    (tmp_path / "source").mkdir()
+    return kaggle_csv(tmp_path / "source", faces)
+
+
+def entries(kind: str) -> list[Path]:
+    return sorted((cache.cache_folder() / "images").glob(f"*.{kind}"))
+
+
+def test_the_second_time_nothing_is_parsed(parsed: list, source: Path, faces: Dataset):
+    first, second = load(source), load(source)
+    assert parsed == ["csv"]
+    assert first.sha256() == second.sha256() == faces.sha256()
+    assert (first.name, first.verification) == (second.name, second.verification)
+    assert first["test"].rows is not None
+    assert second["test"].rows is not None
+    assert first["test"].rows.tolist() == second["test"].rows.tolist()
+
+
+def test_equal_content_elsewhere_is_not_parsed_again(parsed: list, source: Path, tmp_path: Path):
+    load(source)
+    copy = tmp_path / "fer2013.csv"
+    copy.write_bytes(source.read_bytes())
+    load(copy)
+    assert parsed == ["csv"]
+
+
+def test_changed_content_of_equal_size_and_time_is_noticed(parsed: list, source: Path):
+    before = load(source)["train"].labels[0].item()
+    status = source.stat()
+    header, line, *rest = source.read_text().splitlines()
+    source.write_text("\n".join([header, f"{(before + 1) % 7}{line[1:]}", *rest]) + "\n")
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert source.stat().st_size == status.st_size
+    assert load(source)["train"].labels[0].item() == (before + 1) % 7
+    assert parsed == ["csv", "csv"]
+
+
+@pytest.mark.parametrize("kind", ["npy", "json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "remove"])
+def test_a_damaged_entry_is_noticed_and_rebuilt(
+    kind: str, damage: str, parsed: list, source: Path, faces: Dataset
+):
+    load(source)
+    (path,) = entries(kind)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes({"flip": content, "cut": content[:-100], "empty": b""}[damage])
+    assert load(source).sha256() == faces.sha256()
+    assert load(source).sha256() == faces.sha256()
+    assert parsed == ["csv", "csv"]
+
+
+def test_changing_images_in_memory_does_not_change_the_cache(source: Path, parsed: list):
+    load(source)
+    images = load(source)["train"].images
+    before = int(images[0, 0, 0, 0])
+    images[0, 0, 0, 0] = 255 - before
+    assert int(load(source)["train"].images[0, 0, 0, 0]) == before
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(
+    parsed: list, source: Path, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LIGHTFER_CACHE", str(tmp_path / "file" / "cache"))
+    assert load(source).sha256() == load(source).sha256() == faces.sha256()
+    assert parsed == ["csv", "csv"]
+
+
+def test_each_split_of_parquet_has_its_entry(parsed: list, faces: Dataset, tmp_path: Path):
+    folder = parquet(tmp_path, faces)
+    load(folder, ("train", "validation"))
+    load(folder)
+    assert len(parsed) == len(entries("npy")) == 3
+
+
+def test_the_oldest_entries_go_first(
+    parsed: list, source: Path, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cache, "KEPT", 3)
+    load(source)
+    old = entries("npy")
+    for path in (*old, *entries("json")):
+        os.utime(path, (0, 0))
+    load(parquet(tmp_path, faces))
+    assert len(entries("npy")) == 3
+    assert old[0] not in entries("npy")
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.delenv("LIGHTFER_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.cache_folder() == tmp_path / "lightfer"
+
+
+def test_a_failed_reading_leaves_nothing(parsed: list, source: Path, faces: Dataset):
+    source.write_text(source.read_text()[:-2000])
+    with pytest.raises(DataError, match="cut off"):
+        load(source)
+    assert entries("npy") == []

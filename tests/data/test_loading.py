@@ -1,0 +1,123 @@
+"""Every form of the same faces; oracle: the faces from which the files were written."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from lightfer.data import SPLITS, DataError, Dataset, find, load
+from tests.data.writers import FORMS, image_folder, kaggle_csv, parquet, zipped
+
+
+def assert_same(found: Dataset, faces: Dataset) -> None:
+    for name in SPLITS:
+        torch.testing.assert_close(found[name].labels, faces[name].labels, rtol=0, atol=0)
+        torch.testing.assert_close(found[name].images, faces[name].images, rtol=0, atol=0)
+    assert found.sha256() == faces.sha256()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_labels_and_pixels(form: str, faces: Dataset, tmp_path: Path):
+    data = load(FORMS[form](tmp_path, faces))
+    assert_same(data, faces)
+    assert (data.name, data.verified, data.label) == ("custom", False, "unverified data")
+
+
+@pytest.mark.parametrize("form", ["kaggle_csv", "image_folder", "parquet", "zip of parquet"])
+def test_rows_are_the_lines_of_the_csv(form: str, faces: Dataset, tmp_path: Path):
+    data = load(FORMS[form](tmp_path, faces))
+    rows = torch.cat([split.rows for split in data.splits.values() if split.rows is not None])
+    assert rows.tolist() == list(range(192))  # 96 + 48 + 48 faces
+
+
+def test_a_path_may_be_text_and_a_folder_may_hold_only_a_zip(faces: Dataset, tmp_path: Path):
+    archive = zipped(kaggle_csv)(tmp_path, faces)
+    (tmp_path / "only").mkdir()
+    shutil.move(archive, tmp_path / "only")
+    assert_same(load(str(tmp_path / "only")), faces)
+
+
+def test_only_the_wanted_splits_have_to_exist(faces: Dataset, tmp_path: Path):
+    folder = parquet(tmp_path, faces)
+    (folder / "fer2013-test.parquet").write_bytes(b"broken")
+    assert list(load(folder, ("train", "validation")).splits) == ["train", "validation"]
+    (folder / "fer2013-test.parquet").unlink()
+    assert list(load(folder, None).splits) == ["train", "validation"]
+    with pytest.raises(DataError, match="no test split, only train, validation"):
+        load(folder)
+
+
+def test_competition_train_csv_is_the_train_split(faces: Dataset, tmp_path: Path):
+    lines = kaggle_csv(tmp_path, faces).read_text().splitlines()
+    train = [line.rpartition(",")[0] for line in lines if line.endswith(("Usage", "Training"))]
+    (tmp_path / "fer2013.csv").unlink()
+    (tmp_path / "train.csv").write_text("\n".join(train))
+    (tmp_path / "test.csv").write_text("pixels\n0 0 0\n")
+    for source in (tmp_path, tmp_path / "train.csv"):
+        found = load(source, ("train",))["train"]
+        assert found.sha256() == faces["train"].sha256()
+    with pytest.raises(DataError, match="no validation split, only train"):
+        load(tmp_path)
+    with pytest.raises(DataError, match=r"columns 'emotion'.*has no labels"):
+        load(tmp_path / "test.csv")
+
+
+def test_colour_images_of_any_size_in_raf_db_folders(tmp_path: Path):
+    """Oracle: constant images, and RAF-DB's own list of classes."""
+    for number in range(1, 8):
+        folder = tmp_path / "DATASET" / "test" / str(number)
+        folder.mkdir(parents=True)
+        Image.new("RGB", (100 + number, 100), (10 * number,) * 3).save(folder / "a.jpg")
+    split = load(tmp_path, ("test",))["test"]
+    by_value = dict(zip(split.images[:, 0, 0, 0].tolist(), split.labels.tolist(), strict=True))
+    assert by_value == {10: 5, 20: 2, 30: 1, 40: 3, 50: 4, 60: 0, 70: 6}
+    assert all(int(image.max()) == int(image.min()) for image in split.images)
+
+
+def test_folders_numbered_as_affectnet_are_refused(tmp_path: Path):
+    for number in range(8):
+        folder = tmp_path / "train" / str(number)
+        folder.mkdir(parents=True)
+        Image.new("L", (48, 48)).save(folder / "a.png")
+    with pytest.raises(DataError, match=r"0, 1, 2, 3, 4, 5, 6, 7.*contempt"):
+        load(tmp_path, ("train",))
+
+
+def test_unknown_class_folder_is_named(faces: Dataset, tmp_path: Path):
+    folder = image_folder(tmp_path, faces)
+    (folder / "train" / "happy").rename(folder / "train" / "cheerful")
+    with pytest.raises(DataError, match=r"unknown class folder 'cheerful', expected angry"):
+        load(folder)
+
+
+@pytest.mark.parametrize("content", ["", "nothing of use"])
+def test_a_folder_without_data_says_what_is_expected(content: str, tmp_path: Path):
+    (tmp_path / "notes.txt").write_text(content)
+    for source in (tmp_path, tmp_path / "notes.txt", tmp_path / "missing"):
+        with pytest.raises(DataError, match=r"expected fer2013\.csv"):
+            load(source)
+
+
+def test_find_prefers_the_argument_then_the_environment_then_the_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("LIGHTFER_CACHE", str(tmp_path))
+    monkeypatch.delenv("LIGHTFER_DATA", raising=False)
+    assert find() is None
+    (tmp_path / "fetched.txt").write_text(f"{tmp_path / 'gone'}\n")
+    assert find() is None
+    (tmp_path / "fetched.txt").write_text(f"{tmp_path}\n")
+    assert find() == str(tmp_path)
+    monkeypatch.setenv("LIGHTFER_DATA", "from-environment")
+    assert find() == "from-environment"
+    assert find(Path("given")) == "given"
+
+
+def test_synthetic_is_named_so(faces: Dataset):
+    data = load("synthetic", ("test",))
+    assert (data.name, data.label, list(data.splits)) == ("synthetic", "synthetic faces", ["test"])
+    assert json.dumps(data.source)
+    assert len(faces["train"]) == 96

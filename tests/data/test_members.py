@@ -1,0 +1,79 @@
+"""Zip files that mean harm or are damaged. Nothing is ever written to disk by reading them."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lightfer.data import DataError, Dataset, load
+from lightfer.data.members import open_members
+from tests.data.writers import kaggle_csv, zipped
+
+
+def write(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["../fer2013.csv", "/etc/fer2013.csv", "a/../../fer2013.csv"])
+def test_a_path_that_climbs_out_is_refused(name: str, tmp_path: Path):
+    with pytest.raises(DataError, match="unsafe path in a zip"):
+        load(write(tmp_path / "data.zip", {name: b"emotion,pixels,Usage\n"}))
+    assert [path.name for path in tmp_path.iterdir()] == ["data.zip"]
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path):
+    with pytest.raises(DataError, match=r"would unpack to 30,000,000, more than 150 times"):
+        load(write(tmp_path / "data.zip", {"fer2013.csv": bytes(30_000_000)}))
+
+
+def test_many_members_that_each_look_harmless_are_refused_together(tmp_path: Path):
+    members = {f"train/happy/{i}.png": bytes(1_000_000) for i in range(40)}
+    with pytest.raises(DataError, match="as in a zip bomb"):
+        load(write(tmp_path / "data.zip", members))
+
+
+def test_a_zip_in_a_zip_is_not_opened(tmp_path: Path):
+    inner = io.BytesIO()
+    zipfile.ZipFile(inner, "w").close()
+    with pytest.raises(DataError, match="no data found among 1 files"):
+        load(write(tmp_path / "data.zip", {"inner.zip": inner.getvalue()}))
+
+
+def test_damage_is_noticed(faces: Dataset, tmp_path: Path):
+    path = zipped(kaggle_csv)(tmp_path, faces)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"archive\.zip, member fer2013\.csv"):
+        load(path)
+    path.write_bytes(content[:1000])
+    with pytest.raises(DataError, match=r"archive\.zip: damaged zip .*Download it again"):
+        load(path)
+
+
+def test_an_encrypted_zip_says_what_to_do(faces: Dataset, tmp_path: Path):
+    path = zipped(kaggle_csv)(tmp_path, faces)
+    content = path.read_bytes()
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # set the encryption bit
+        at = content.index(signature) + offset
+        content = content[:at] + bytes([content[at] | 1]) + content[at + 1 :]
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"encrypted.*Unpack the zip and pass the folder"):
+        load(path)
+
+
+def test_hidden_files_broken_links_and_loops_are_passed_over(tmp_path: Path):
+    for name in ("a/x.png", ".git/x.png", "__MACOSX/x.png", "a/.x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with open_members(tmp_path) as members:
+        assert [member.name for member in members] == ["a/x.png", "b/x.png"]
+    (tmp_path / "a" / "loop").symlink_to(tmp_path / "a")
+    with open_members(tmp_path) as members:
+        assert len(members) < 20
