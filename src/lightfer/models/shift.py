@@ -100,8 +100,8 @@ def shift_norm_relu(
     eps: float,
 ) -> Tensor:
     """`shift_copy`, then batch norm by running statistics, then ReLU. float32, no gradient."""
-    tensors = [t.contiguous() for t in (weight, bias, mean, variance, torch.empty(2 * len(mean)))]
-    return _run(x, kernel, stride, tensors, eps)
+    norm = [t.contiguous() for t in (weight, bias, mean, variance)]
+    return _run(x, kernel, stride, norm, eps)
 
 
 @shift_copy.register_fake
@@ -134,7 +134,7 @@ shift_copy.register_autograd(_backward, setup_context=_setup_context)
 
 
 class _Call(ctypes.Structure):
-    """`Shift` in `_shift.c`: sizes, pointers to the tensors, and how to run threads."""
+    """`Call` in `_shift.c`: sizes, pointers to the tensors, and how to run threads."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("input", "output")),
@@ -142,7 +142,7 @@ class _Call(ctypes.Structure):
         *((n, ctypes.c_int64) for n in ("stride", "item_bytes", "channels_last")),
         *((n, ctypes.c_void_p) for n in ("parallel", "thread")),
         ("threads", ctypes.c_int64),
-        *((n, ctypes.c_void_p) for n in ("gamma", "beta", "mean", "variance", "scale_bias")),
+        *((n, ctypes.c_void_p) for n in ("gamma", "beta", "mean", "variance")),
         ("epsilon", ctypes.c_double),
     )
 
@@ -151,7 +151,7 @@ class _Call(ctypes.Structure):
 class _Library:
     """The loaded extension; `parallel` and `thread` are addresses in torch's OpenMP library."""
 
-    shift: Callable[..., None]
+    shift: Callable[..., int]
     parallel: int | None
     thread: int | None
 
@@ -162,7 +162,6 @@ def _load() -> _Library | None:
         shift = ctypes.CDLL(str(found[0])).lightfer_shift
     except (IndexError, OSError):
         return None
-    shift.restype = None
     try:
         torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
         names = (torch_cpu.GOMP_parallel, torch_cpu.omp_get_thread_num)
@@ -202,5 +201,6 @@ def _run(
         x.data_ptr(), y.data_ptr(), *x.shape, kernel, stride, x.element_size(), channels_last,
         _LIBRARY.parallel, _LIBRARY.thread, threads, *(t.data_ptr() for t in norm), epsilon=eps,
     )  # fmt: skip
-    _LIBRARY.shift(ctypes.byref(call))
+    if _LIBRARY.shift(ctypes.byref(call)) != 0:
+        raise MemoryError(f"no memory to shift a tensor of shape {tuple(x.shape)}")
     return y
