@@ -13,14 +13,8 @@ ReLU, 1x1, shift, BN, ReLU, 1x1, added to its input. "folded" is the block with 
 batch norm is folded into its weights, which a shift cannot have, as it has no weights.
 """
 
-import argparse
-import json
-import os
-import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from statistics import geometric_mean, median
+from dataclasses import dataclass
 from time import perf_counter
 
 import torch
@@ -28,10 +22,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lightfer.files import write_text
 from lightfer.models.shift import Shift, shift_convolution, shift_copy
 from lightfer.models.shiftnet import ConvShiftConv
-from lightfer.process import tune_process
 
 SHAPES = ((64, 24), (256, 12))  # channels, side
 BATCHES, THREADS = (1, 64), (1, 2)

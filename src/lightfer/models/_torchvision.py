@@ -33,7 +33,9 @@ def import_torchvision(module: str = "torchvision") -> ModuleType:
 def _operators_load() -> bool:
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("torchvision is not installed; install it: pip install torchvision")
+        raise ModuleNotFoundError(
+            "torchvision is not installed; install it: pip install torchvision"
+        )
     try:
         for library in Path(spec.origin).parent.glob("_C*"):
             torch.ops.load_library(str(library))

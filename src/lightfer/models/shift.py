@@ -7,8 +7,8 @@ around.
 
   - `shift_convolution`: a depthwise convolution with frozen one-hot kernels. For training, for
     export (one ONNX node), on any device, and where the extension is missing.
-  - `shift_copy`, the operator `lightfer::shift`: block copies by the optional C extension `_shift.c`
-    for inference on the CPU, NCHW or channels last, with torch's own threads. As
+  - `shift_copy`, the operator `lightfer::shift`: block copies by the optional C extension
+    `_shift.c`, for inference on the CPU, NCHW or channels last, with torch's own threads. As
     `shift_norm_relu` batch norm and ReLU follow while the numbers are in the cache.
 """
 
@@ -59,9 +59,9 @@ class Shift(nn.Module):
 
     def norm_relu(self, x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
         """`relu(norm(shift(x)))`, in one pass where that is possible."""
-        if not norm.training and x.dtype == torch.float32 and copies_win(x):
-            mean, variance = norm.running_mean, norm.running_var
-            assert mean is not None and variance is not None
+        mean, variance = norm.running_mean, norm.running_var
+        fixed = not norm.training and mean is not None and variance is not None
+        if fixed and x.dtype == torch.float32 and copies_win(x):
             return shift_norm_relu(
                 x, self.kernel, self.stride, norm.weight, norm.bias, mean, variance, norm.eps
             )
@@ -116,11 +116,9 @@ def _(x: Tensor, kernel: int, stride: int, *norm: Tensor | float) -> Tensor:
 
 def _backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
     weight = shift_weight(gradient.shape[1], context.kernel).to(gradient)
-    height, width = context.size
-    padding = context.kernel // 2
-    left_over = [(size - 1) % context.stride for size in context.size]
+    left_over = [(size - 1) % context.stride for size in context.size]  # rows, columns not read
     opposite = conv_transpose2d(
-        gradient, weight, None, context.stride, padding, left_over, groups=gradient.shape[1]
+        gradient, weight, None, context.stride, context.kernel // 2, left_over, len(weight)
     )
     return opposite, None, None
 
