@@ -5,7 +5,8 @@
 `train` must end with a weight file equal to the bit; the time it took is the one thing in the card
 that may differ. `bench` must end with accuracy and operations equal to an undisturbed run's, and
 what was recorded before a kill must stand unchanged in the file afterwards. On synthetic faces
-unless `--data` says otherwise, with one thread; the moments are drawn over the length of the undisturbed run.
+unless `--data` says otherwise, with one thread; the moments are drawn over the length of the
+undisturbed run.
 """
 
 import argparse

@@ -37,6 +37,8 @@ from lightfer.measure.operations import count_operations
 from lightfer.results import Data, Entry, Environment, GridIntensity, Latency, Results
 from lightfer.zoo import architecture, create_model, shipped
 
+RUNTIME, PRECISION = "pytorch", "float32"
+
 
 @dataclass(frozen=True)
 class BenchConfig:
@@ -197,13 +199,13 @@ def _entry(
     blocks = [(1, [r.single_s for r in pieces.rounds])]
     blocks.append((config.batch_size, [r.batch_s for r in pieces.rounds]))
     return Entry(
-        id=f"{environment_key}/{item.key}",
+        id=f"{environment_key}/{item.name}/{(item.sha256 or 'random')[:8]}/{RUNTIME}-{PRECISION}",
         environment=environment_key,
         model=item.name,
         family=arch.family,
         device=config.device,
-        runtime="pytorch",
-        precision="float32",
+        runtime=RUNTIME,
+        precision=PRECISION,
         output_stride=arch.output_stride,
         weights=item.sha256,
         recipe=item.card.recipe if item.card else None,

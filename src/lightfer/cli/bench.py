@@ -43,7 +43,7 @@ def bench(
     allocator = tune_process(threads, device)
     dataset = find_data(data, needed=("test",))
     config = BenchConfig(
-        models=tuple(models or list_models(pretrained=True) or RACE),
+        models=tuple(dict.fromkeys(models or list_models(pretrained=True) or RACE)),
         device=device,
         rounds=rounds,
         watts_per_thread=WATTS_PER_THREAD if watts_per_thread is None else watts_per_thread,
