@@ -58,7 +58,11 @@ def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tm
     assert own.accuracy is not None
     assert (own.accuracy.source, own.accuracy.labels) == ("measured", "synthetic")
     assert own.accuracy.images == len(faces["test"])
-    assert [a.view for a in own.accuracy_other] == ["flip"]
+    assert [(a.split, a.view) for a in own.accuracy_other] == [
+        ("test", "flip"),
+        ("test without copies", "single"),
+        ("validation + test", "single"),
+    ]
     single, batch = own.latency
     assert (single.batch_size, len(single.samples_s), single.rounds) == (1, 3 * 4, 3)
     assert (batch.batch_size, len(batch.samples_s)) == (16, 3 * (48 // 16))
@@ -73,7 +77,7 @@ def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tm
     environment = results.environments[own.environment]
     assert environment.data is not None
     assert environment.data.sha256["test"] == faces["test"].sha256()
-    assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2  # single and flip
+    assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 1
 
 
 def test_without_data_the_accuracy_is_the_cards_and_says_so(config: BenchConfig, tmp_path: Path):

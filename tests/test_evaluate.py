@@ -1,12 +1,14 @@
 """Accuracy figures against closed forms, scikit-free second computations and hand-made cases."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from scipy.stats import binomtest
 from torch import nn
 
+from lightfer.data import Split
 from lightfer.evaluate import (
     expected_calibration_error,
     measure_accuracy,
@@ -83,15 +85,37 @@ def test_flip_averages_with_the_mirror_image(faces):
 def test_scoring_the_test_split_is_written_down(faces, tmp_path):
     log = tmp_path / "deep" / "log.jsonl"
     for _ in range(2):
-        accuracy, logits = score_test(
+        accuracy, _ = score_test(
             Brightest(), faces, model_name="brightest", weights_sha256="abc", log=log
         )
-    assert logits.shape == (48, 7)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(lines) == 2
     assert lines[1]["weights"] == "abc"
     assert lines[1]["data"] == faces["test"].sha256()
     assert lines[1]["top1"] == accuracy.top1
+
+
+def test_other_accuracies_are_those_of_the_subsets(faces, tmp_path):
+    test = faces["test"]
+    copied = Split(
+        torch.cat([faces["train"].images[:5], test.images[5:]]),
+        torch.cat([faces["train"].labels[:5], test.labels[5:]]),
+    )
+    data = replace(faces, splits={**faces.splits, "test": copied})
+    model = Brightest()
+    accuracy, others = score_test(
+        model, data, model_name="m", weights_sha256=None, log=tmp_path / "log"
+    )
+    flip, new, both = others
+    right = predict_logits(model, copied.images).argmax(1) == copied.labels
+    earlier = faces["validation"]
+    right_earlier = predict_logits(model, earlier.images).argmax(1) == earlier.labels
+    assert (accuracy.images, accuracy.top1) == (48, right.double().mean().item())
+    assert flip.view == "flip"
+    assert (new.split, new.images) == ("test without copies", 43)
+    assert new.top1 == pytest.approx(right[5:].double().mean().item())
+    assert (both.split, both.images) == ("validation + test", 96)
+    assert both.top1 == pytest.approx(torch.cat([right, right_earlier]).double().mean().item())
 
 
 def test_only_one_function_reads_the_test_split():

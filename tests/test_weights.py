@@ -49,7 +49,7 @@ def test_the_real_test_accuracy_is_the_cards(name: str, fer2013_dir, tmp_path):
     path = shipped(name)
     assert path is not None
     _, card = load_checkpoint(path)
-    data = load(fer2013_dir, ("test",))
+    data = load(fer2013_dir)
     assert data.verified
     accuracy, _ = score_test(
         create_model(name, pretrained=True),

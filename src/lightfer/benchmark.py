@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from lightfer.checkpoint import Card, load_checkpoint
 from lightfer.data.augment import normalize
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
-from lightfer.evaluate import VIEWS, score_test
+from lightfer.data.ferplus import votes_beside
+from lightfer.evaluate import score_test
 from lightfer.files import sha256_of
 from lightfer.journal import Journal, Pieces, Round
 from lightfer.measure.carbon import WORLD, carbon_of
@@ -35,6 +36,8 @@ from lightfer.measure.latency import time_images, time_passes
 from lightfer.measure.operations import count_operations
 from lightfer.results import Data, Entry, Environment, GridIntensity, Latency, Results
 from lightfer.zoo import architecture, create_model, shipped
+
+RUNTIME, PRECISION = "pytorch", "float32"
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Subject:
     def build(self, device: str) -> nn.Module:
         """The network in evaluation mode on `device`, channels last."""
         model = create_model(self.name, pretrained=self.path or False)
-        return model.to(device).to(memory_format=torch.channels_last)
+        model = model.to(device)
+        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def run_benchmark(
@@ -149,13 +153,15 @@ def _size_and_accuracy(item: Subject, data: Dataset | None, device: str, test_lo
     if data is None:
         reference = item.card.test and msgspec.structs.replace(item.card.test, source="reference")
         return msgspec.structs.replace(pieces, accuracy=reference)
-    accuracy, *other = [
-        score_test(
-            model, data, model_name=item.name, weights_sha256=item.sha256, log=test_log, view=view
-        )[0]
-        for view in VIEWS
-    ]
-    return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=tuple(other))
+    accuracy, other = score_test(
+        model,
+        data,
+        model_name=item.name,
+        weights_sha256=item.sha256,
+        log=test_log,
+        votes=votes_beside(data),
+    )
+    return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=other)
 
 
 def _visit(item: Subject, images: Tensor, config: BenchConfig) -> Round:
@@ -193,13 +199,13 @@ def _entry(
     blocks = [(1, [r.single_s for r in pieces.rounds])]
     blocks.append((config.batch_size, [r.batch_s for r in pieces.rounds]))
     return Entry(
-        id=f"{environment_key}/{item.key}",
+        id=f"{environment_key}/{item.name}/{(item.sha256 or 'random')[:8]}/{RUNTIME}-{PRECISION}",
         environment=environment_key,
         model=item.name,
         family=arch.family,
         device=config.device,
-        runtime="pytorch",
-        precision="float32",
+        runtime=RUNTIME,
+        precision=PRECISION,
         output_stride=arch.output_stride,
         weights=item.sha256,
         recipe=item.card.recipe if item.card else None,

@@ -9,17 +9,18 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from lightfer.data.augment import normalize
-from lightfer.data.dataset import CLASSES, Dataset, Split
+from lightfer.data.dataset import CLASSES, Dataset
+from lightfer.data.ferplus import Votes, majority_labels
+from lightfer.data.subsets import kaggle_test, without_copies
 from lightfer.results import Accuracy, ClassScore
 
 View = Literal["single", "flip"]
-VIEWS: tuple[View, ...] = ("single", "flip")
 
 
 @torch.inference_mode()
@@ -98,31 +99,49 @@ def score_test(
     model_name: str,
     weights_sha256: str | None,
     log: Path,
-    view: View = "single",
+    votes: Votes | None = None,
     on_batch: Callable[[int, int], None] | None = None,
-) -> tuple[Accuracy, Tensor]:
-    """Score the test split, append a line to `log`, and return the accuracy and the logits.
+) -> tuple[Accuracy, tuple[Accuracy, ...]]:
+    """Score the test split, append a line to `log`, and return the headline and other accuracies.
 
-    The line is written before the figure is returned; `log` is a file of JSON lines.
+    The headline is the whole split from a single view. The others are the view `flip`; the test
+    images that are in neither train nor validation, if those splits were read; validation and test
+    together, the only figure comparable with work on Kaggle's folder `test`; and FER+ majority
+    labels, if `votes` are given. `log` is a file of JSON lines, written before this returns.
     """
-    test: Split = data["test"]
-    logits = predict_logits(model, test.images, view=view, on_batch=on_batch)
-    accuracy = measure_accuracy(
-        logits, test.labels, split="test", label_source=data.name, view=view
-    )
+    test = data["test"]
+
+    def accuracy(logits: Tensor, labels: Tensor, split: str, **kinds: Any) -> Accuracy:
+        kinds = {"label_source": data.name, **kinds}
+        return measure_accuracy(logits, labels, split=split, **kinds)
+
+    logits = predict_logits(model, test.images, on_batch=on_batch)
+    headline = accuracy(logits, test.labels, "test")
+    flipped = predict_logits(model, test.images, view="flip", on_batch=on_batch)
+    others = [accuracy(flipped, test.labels, "test", view="flip")]
+    if {"train", "validation"} <= set(data.splits):
+        new = without_copies(data)
+        others.append(accuracy(logits[new], test.labels[new], "test without copies"))
+    if "validation" in data.splits:
+        both = kaggle_test(data)
+        first = predict_logits(model, data["validation"].images, on_batch=on_batch)
+        others.append(accuracy(torch.cat([first, logits]), both.labels, "validation + test"))
+    if votes is not None:
+        labels, known = majority_labels(test, votes)
+        others.append(accuracy(logits[known], labels[known], "test", label_source="fer+"))
+
     line = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": model_name,
         "weights": weights_sha256,
         "data": test.sha256(),
-        "view": view,
-        "images": accuracy.images,
-        "top1": accuracy.top1,
+        "images": headline.images,
+        "top1": headline.top1,
     }
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-    return accuracy, logits
+    return headline, tuple(others)
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:

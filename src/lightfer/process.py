@@ -13,11 +13,13 @@ import torch
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
-def tune_process(threads: int | None = None) -> str:
+def tune_process(threads: int | None = None, device: str = "cpu") -> str:
     """Keep freed memory, flush subnormal numbers, and use `threads` threads (None: all cores).
 
-    Returns the state of the allocator, for the records.
+    Returns the state of the allocator, for the records. Raises ValueError if `device` is not
+    there.
     """
+    _check_device(device)
     torch.set_flush_denormal(True)
     if threads:
         torch.set_num_threads(threads)
@@ -33,3 +35,15 @@ def _tune_allocator() -> str:
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 200_000_000))
     tuned = all([libc.mallopt(name, value) for name, value in settings])
     return "glibc, memory kept" if tuned else "glibc default"
+
+
+def _check_device(device: str) -> None:
+    kind = device.partition(":")[0]
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(kind, False):
+        usable = ", ".join(name for name, there in available.items() if there)
+        raise ValueError(f"device {device!r} is not available here; available: {usable}")

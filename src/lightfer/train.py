@@ -95,7 +95,9 @@ def train(
 
     Raises ValueError if `run_dir` holds another configuration's run.
     """
-    run = _Run(model.to(device).to(memory_format=torch.channels_last), config, run_dir)
+    model = model.to(device)
+    model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    run = _Run(model, config, run_dir)
     images, labels = train_split.images.to(device), train_split.labels.to(device)
     validation = Split(validation_split.images.to(device), validation_split.labels.to(device))
     run.resume()

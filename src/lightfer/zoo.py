@@ -4,6 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import nn
 
 from lightfer.checkpoint import CheckpointError, load_checkpoint
@@ -87,10 +88,15 @@ def create_model(
 
 
 def describe_model(name: str) -> dict[str, object]:
-    """Name, family, width, stride, paper, and counts at 48x48x1/7 and 224x224x3/1000."""
+    """Name, family, width, stride, paper, and counts at 48x48x1/7 and 224x224x3/1000.
+
+    `weight_bytes` is the size of all tensors of the 48x48x1/7 net as float32; a weight file, which
+    holds kernels as float16, has about half of it.
+    """
     arch = architecture(name)
-    small = count_operations(arch(), (1, 1, 48, 48))
-    large = count_operations(arch(1000, 3), (1, 3, 224, 224))
+    with torch.device("meta"):  # shapes are enough
+        small = count_operations(arch(), (1, 1, 48, 48))
+        large = count_operations(arch(1000, 3), (1, 3, 224, 224))
     return {
         "name": name,
         "family": arch.family,
@@ -100,6 +106,7 @@ def describe_model(name: str) -> dict[str, object]:
         "macs": small.macs,
         "params_imagenet": large.params,
         "macs_imagenet": large.macs,
+        "weight_bytes": small.weight_bytes,
         "pretrained": shipped(name) is not None,
         "paper": arch.paper,
         "deviations": list(arch.deviations),

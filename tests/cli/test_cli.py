@@ -55,6 +55,9 @@ def test_train_evaluate_bench_table_end_to_end(here: Path, small_csv: Path):
     lightfer("train", model, *data, "--epochs", "2", "--out", "run", "--threads", "1")
     weights = f"run/{model}.safetensors"
     scores = json.loads(lightfer("evaluate", weights, *data, "--json"))
+    others = scores["accuracy_other"]
+    scores = scores["accuracy"]
+    assert [o["split"] for o in others] == ["test", "test without copies", "validation + test"]
     assert (scores["split"], scores["images"], scores["labels"]) == ("test", 48, "custom")
     assert len(Path("out/test_scorings.jsonl").read_text().splitlines()) == 1
     assert "happy" in lightfer("evaluate", weights, *data, "--split", "validation")

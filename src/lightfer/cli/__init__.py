@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lightfer.cli import bench, evaluate, models, table, train
+from lightfer.cli import bench, data, evaluate, models, table, train
 
 app = typer.Typer(
     name="lightfer",
@@ -18,6 +18,7 @@ app.command("models")(models.models)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("table")(table.table)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:
@@ -25,7 +26,7 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if type(error).__module__.split(".")[0] != "lightfer" and not isinstance(error, ValueError):

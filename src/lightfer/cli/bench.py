@@ -32,7 +32,7 @@ def bench(
     continued by the same command.
     """
     from lightfer.benchmark import BenchConfig, run_benchmark
-    from lightfer.cli.console import load_data, print_results, progress
+    from lightfer.cli.console import find_data, print_results, progress
     from lightfer.measure.energy import WATTS_PER_THREAD
     from lightfer.models import RACE
     from lightfer.process import tune_process
@@ -40,10 +40,10 @@ def bench(
     from lightfer.zoo import list_models
 
     kept = read_results(out) if append and out.exists() else None
-    allocator = tune_process(threads)
-    dataset = load_data(data, splits=("test",), optional=True)
+    allocator = tune_process(threads, device)
+    dataset = find_data(data, needed=("test",))
     config = BenchConfig(
-        models=tuple(models or list_models(pretrained=True) or RACE),
+        models=tuple(dict.fromkeys(models or list_models(pretrained=True) or RACE)),
         device=device,
         rounds=rounds,
         watts_per_thread=WATTS_PER_THREAD if watts_per_thread is None else watts_per_thread,

@@ -18,21 +18,31 @@ NO_DATA = (
 )
 
 
-def load_data(
-    source: str | None, *, splits: Sequence[SplitName], optional: bool = False
-) -> Dataset | None:
-    """The data that `source`, the environment or the cache name; None only if `optional`.
-
-    Says on standard error what is used. Raises DataError if it cannot be read, or if none is found
-    where it is needed.
-    """
-    found = None if source == "none" else find(source)
-    if found is None:
-        if not optional:
-            raise ValueError("no data: give --data PATH (or 'synthetic') or set LIGHTFER_DATA")
+def find_data(source: str | None, *, needed: Sequence[SplitName]) -> Dataset | None:
+    """As `load_data`, but None, and a note that says so, where no data is found."""
+    if source == "none" or find(source) is None:
         typer.echo(NO_DATA, err=True)
         return None
-    dataset = load(found, splits)
+    return load_data(source, needed=needed)
+
+
+def load_data(
+    source: str | None, *, needed: Sequence[SplitName], only_needed: bool = False
+) -> Dataset:
+    """The data that `source`, the environment or the cache name; what is used is said.
+
+    Reads every split that there is, or the `needed` ones only. Raises DataError if one of these
+    is missing or the data cannot be read, ValueError if none is found.
+    """
+    found = find(source)
+    if found is None:
+        raise ValueError(
+            "no data: give --data PATH (or 'synthetic'), set LIGHTFER_DATA, or run "
+            "`lightfer data fetch`"
+        )
+    dataset = load(found, needed if only_needed else None)
+    for split in needed:
+        dataset[split]
     counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
     typer.echo(f"data: {dataset.label} ({counts})", err=True)
     return dataset
@@ -56,9 +66,15 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
+def stdout() -> Console:
+    """Standard output; wide enough for every table where it is not a terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
 def print_results(results: Results) -> None:
     """One table per environment on standard output."""
-    console = Console()
+    console = stdout()
     for key, environment in results.environments.items():
         entries = [entry for entry in results.entries if entry.environment == key]
         titles = header(entries)
@@ -73,12 +89,11 @@ def print_results(results: Results) -> None:
                 console.print(f"{entry.model} failed: {entry.error}", markup=False)
 
 
-def print_accuracy(accuracy: Accuracy) -> None:
+def print_accuracy(accuracy: Accuracy, others: Sequence[Accuracy]) -> None:
     """The headline, the classes and the confusion matrix on standard output."""
-    console = Console()
+    console = stdout()
     console.print(
-        f"{accuracy.split} ({accuracy.labels}), {accuracy.view} view, {accuracy.images:,} images: "
-        f"top-1 {top1(accuracy)} %, macro-F1 {number(accuracy.macro_f1, '.3f')}, "
+        f"{_heading(accuracy)}, macro-F1 {number(accuracy.macro_f1, '.3f')}, "
         f"balanced accuracy {number(accuracy.balanced_accuracy, '.3f')}, "
         f"calibration error {number(accuracy.ece, '.3f')}",
         markup=False,
@@ -93,6 +108,15 @@ def print_accuracy(accuracy: Accuracy) -> None:
         confusion.add_row(score.name, *map(str, counts))
     console.print(classes)
     console.print(confusion)
+    for other in others:
+        console.print(_heading(other), markup=False, highlight=False)
+
+
+def _heading(accuracy: Accuracy) -> str:
+    return (
+        f"{accuracy.split} ({accuracy.labels} labels), {accuracy.view} view, "
+        f"{accuracy.images:,} images: top-1 {top1(accuracy)} %"
+    )
 
 
 def _right(*titles: str) -> tuple[Column, ...]:

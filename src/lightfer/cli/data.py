@@ -8,7 +8,6 @@ import typer
 
 if TYPE_CHECKING:
     from lightfer.data.audit import Audit, SplitAudit
-    from lightfer.data.ferplus import Votes
 
 app = typer.Typer(help="Fetch FER2013, or audit a data set.", no_args_is_help=True)
 
@@ -43,6 +42,7 @@ def audit(
 
     from lightfer.data import DataError, find, load
     from lightfer.data.audit import audit as audit_data
+    from lightfer.data.ferplus import read_votes, votes_beside
 
     source = find(data)
     if source is None:
@@ -50,24 +50,11 @@ def audit(
             "no data: give --data PATH, set LIGHTFER_DATA, or run 'lightfer data fetch'"
         )
     dataset = load(source, None)
-    # Where the content does not prove the rows, they are joined only if that is asked for.
-    votes = _votes(source, ferplus, beside=dataset.verification != "none")
-    result = audit_data(dataset, votes)
+    result = audit_data(dataset, read_votes(ferplus) if ferplus else votes_beside(dataset))
     if as_json:
         typer.echo(json.dumps(asdict(result), indent=1))
     else:
         _print(result, source)
-
-
-def _votes(source: str, explicit: Path | None, *, beside: bool) -> "Votes | None":
-    """FER+ votes of the explicit file, or if `beside` of the one that lies beside the data."""
-    from lightfer.data.ferplus import FILE_NAME, read_votes
-
-    if explicit is not None:
-        return read_votes(explicit)
-    path = Path(source).expanduser()
-    near = (path if path.is_dir() else path.parent) / FILE_NAME
-    return read_votes(near) if beside and near.is_file() else None
 
 
 def _print(result: "Audit", source: str) -> None:

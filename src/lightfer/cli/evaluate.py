@@ -1,7 +1,7 @@
 """lightfer evaluate: how well one weight file classifies a split."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -9,10 +9,9 @@ import typer
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model with shipped weights, or a weight file.")],
     data: Annotated[str | None, typer.Option(help="FER2013, or 'synthetic'.")] = None,
-    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
-    view: Annotated[
-        str, typer.Option(help="single, or flip: mean with the mirror image.")
-    ] = "single",
+    split: Annotated[
+        Literal["test", "validation"], typer.Option(help="Scoring test is written down.")
+    ] = "test",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     log: Annotated[
         Path, typer.Option(help="Where each scoring of a test split is written down.")
@@ -28,19 +27,17 @@ def evaluate(
     from lightfer.benchmark import find_subject
     from lightfer.checkpoint import rewrite_card
     from lightfer.cli.console import load_data, print_accuracy, progress
-    from lightfer.evaluate import VIEWS, measure_accuracy, predict_logits, score_test
+    from lightfer.data.ferplus import votes_beside
+    from lightfer.evaluate import measure_accuracy, predict_logits, score_test
     from lightfer.process import tune_process
 
-    if split not in ("test", "validation") or view not in VIEWS:
-        raise ValueError(
-            f"split is {split!r} (test, validation), view {view!r} ({', '.join(VIEWS)})"
-        )
-    tune_process()
+    tune_process(device=device)
     subject = find_subject(model)
     if subject.card is None:
         raise ValueError(f"no weights are shipped for {model}: give the path of a weight file")
-    dataset = load_data(data, splits=(split,))
-    assert dataset is not None
+    dataset = load_data(data, needed=(split,))
+    if into_card and not dataset.verified:
+        raise ValueError("a card holds accuracies on verified FER2013 only")
     network = subject.build(device)
     with progress() as bar:
 
@@ -48,26 +45,23 @@ def evaluate(
             bar(subject.name, done, of)
 
         if split == "test":
-            accuracy, _ = score_test(
+            accuracy, others = score_test(
                 network,
                 dataset,
                 model_name=subject.name,
                 weights_sha256=subject.sha256,
                 log=log,
-                view=view,
+                votes=votes_beside(dataset),
                 on_batch=on_batch,
             )
         else:
-            part = dataset["validation"]
-            logits = predict_logits(network, part.images, view=view, on_batch=on_batch)
-            accuracy = measure_accuracy(
-                logits, part.labels, split=split, label_source=dataset.name, view=view
-            )
-    if into_card:
-        if subject.path is None or view != "single" or dataset.name == "synthetic":
-            raise ValueError("a card holds accuracies of the single view on real data only")
+            part, others = dataset["validation"], ()
+            logits = predict_logits(network, part.images, on_batch=on_batch)
+            accuracy = measure_accuracy(logits, part.labels, split=split, label_source=dataset.name)
+    if into_card and subject.path:
         rewrite_card(subject.path, msgspec.structs.replace(subject.card, **{split: accuracy}))
     if as_json:
-        typer.echo(msgspec.json.encode(accuracy).decode())
+        found = {"accuracy": accuracy, "accuracy_other": others}
+        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
-        print_accuracy(accuracy)
+        print_accuracy(accuracy, others)

@@ -1,49 +1,82 @@
-"""lightfer models: the zoo with its sizes."""
+"""lightfer models: the zoo with its sizes, papers and deviations."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+COLUMNS = {
+    "name": "Model",
+    "width": "Width",
+    "output_stride": "Stride",
+    "params": "Params",
+    "macs": "MACs",
+    "params_imagenet": "Params@224",
+    "macs_imagenet": "MACs@224",
+    "weight_bytes": "Bytes",
+    "pretrained": "Shipped",
+}
+
 
 def models(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these; default: all.")] = None,
     family: Annotated[str | None, typer.Option(help="Only this family.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
-    """List every model: parameters and multiply-adds at 48x48x1/7 and at 224x224x3/1000."""
+    """List the models: size, multiply-adds, papers, and where they differ from them.
+
+    Counts are at 48x48, 1 channel, 7 classes, and (@224) at 224x224, 3 channels, 1000 classes;
+    bytes are of all tensors as float32. `--json` has the exact numbers.
+    """
     from lightfer.cli.console import progress
     from lightfer.zoo import describe_model, list_models
 
-    names = list_models(family)
+    chosen = names or list_models(family)
+    if not chosen:
+        raise ValueError(f"there is no family {family!r}; there are {', '.join(_families())}")
     rows = []
     with progress() as bar:
-        for i, name in enumerate(names):
-            bar(name, i, len(names))
+        for i, name in enumerate(chosen):
+            bar(name, i, len(chosen))
             rows.append(describe_model(name))
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
-        return
-    from rich.console import Console
-    from rich.table import Table
+    else:
+        _print(rows)
 
-    table = Table(caption="MACs: multiply-adds of convolutions and linear layers, one image")
-    columns = {
-        "name": "Model",
-        "family": "Family",
-        "output_stride": "Stride",
-        "params": "Params",
-        "macs": "MACs 48x48x1/7",
-        "params_imagenet": "Params ImageNet",
-        "macs_imagenet": "MACs 224x224x3/1000",
-        "pretrained": "Weights",
-    }
-    for i, title in enumerate(columns.values()):
-        table.add_column(title, justify="right" if 2 <= i <= 6 else "left")
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Column, Table
+
+    from lightfer.cli.console import stdout
+
+    console = stdout()
+    name, *rest = COLUMNS.values()
+    table = Table(Column(name, no_wrap=True), *(Column(t, justify="right") for t in rest))
     for row in rows:
-        cells = [row[key] for key in columns]
-        table.add_row(*(f"{c:,}" if type(c) is int else _text(c) for c in cells))
-    Console().print(table)
+        table.add_row(*(_cell(row[key]) for key in COLUMNS))
+    console.print(table)
+    for family in dict.fromkeys(row["family"] for row in rows):
+        members = [row for row in rows if row["family"] == family]
+        papers = dict.fromkeys(row["paper"] for row in members)
+        console.print(f"{family}: {', '.join(papers)}", markup=False, highlight=False)
+        for text in dict.fromkeys(text for row in members for text in row["deviations"]):
+            holds = sum(text in row["deviations"] for row in members)
+            note = "" if holds == len(members) else f" ({holds} of {len(members)} models)"
+            console.print(f"  - {text}{note}", markup=False, highlight=False)
 
 
-def _text(value: object) -> str:
-    return {True: "yes", False: "", None: ""}.get(value, str(value))  # type: ignore[arg-type]
+def _cell(value: object) -> str:
+    """Three digits, with k, M or G; the exact numbers are in the JSON."""
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if not isinstance(value, int) or value < 1000:
+        return str(value)
+    power = min((len(str(value)) - 1) // 3, 3)
+    return f"{value / 1000**power:.3g} {' kMG'[power]}"
+
+
+def _families() -> list[str]:
+    from lightfer.models import ZOO
+
+    return list(dict.fromkeys(architecture.family for architecture in ZOO.values()))

@@ -37,9 +37,8 @@ def train(
     config = first_light.config_for(model, seed, **changes)
     recipe = ",".join(["first_light", *(f"{name}={value}" for name, value in changes.items())])
     folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}"
-    tune_process(threads)
-    dataset = load_data(data, splits=("train", "validation"))
-    assert dataset is not None
+    tune_process(threads, device)
+    dataset = load_data(data, needed=("train", "validation"), only_needed=True)
     torch.manual_seed(seed)
 
     with progress() as bar:

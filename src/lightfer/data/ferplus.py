@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightfer.data.dataset import CLASSES, DataError, Split
+from lightfer.data.dataset import CLASSES, DataError, Dataset, Split
 from lightfer.data.members import reading
 from lightfer.data.names import class_label, split_name
 from lightfer.data.official import FIRST_ROW, ROWS
@@ -72,6 +72,13 @@ def read_votes(path: Path) -> Votes:
             raise _unusable(at, f"votes {fields[2:]!r:.100}")
         votes.append([int(vote) for vote in fields[2:]])
     return Votes(torch.tensor(votes), torch.tensor([bool(fields[1]) for fields in lines]))
+
+
+def votes_beside(data: Dataset) -> Votes | None:
+    """The votes in a file beside the data, if there is one and the content proves the rows."""
+    path = Path(data.source).expanduser()
+    file = (path if path.is_dir() else path.parent) / FILE_NAME
+    return read_votes(file) if data.verification != "none" and file.is_file() else None
 
 
 def majority_labels(split: Split, votes: Votes) -> tuple[Tensor, Tensor]:

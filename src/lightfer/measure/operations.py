@@ -6,9 +6,9 @@ Not counted: biases, batch norm, activations, pooling, additions of branches. A 
 and costs no multiply-adds, however it is computed: as a convolution its one-hot weights are not
 learned. Parameters are learned numbers, those of batch norm included, its running statistics not.
 
-This is half of what `torch.utils.flop_counter.FlopCounterMode` counts (which charges a shift that is
-computed as a convolution); ptflops with its default settings adds about 3 to 7 % for the operations
-left out here. Held fixed: batch size one, evaluation mode.
+This is half of what `torch.utils.flop_counter.FlopCounterMode` counts (which charges a shift that
+is computed as a convolution); ptflops with its default settings adds about 3 to 7 % for the
+operations left out here. Held fixed: batch size one, evaluation mode.
 """
 
 from collections.abc import Callable, Sequence

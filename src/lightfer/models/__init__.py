@@ -70,11 +70,12 @@ _ROWS = tuple(_Row(*row) for row in (
     ("shufflenet_v2_x1_0",          "shufflenet_v2", ShuffleNetV2,       _32, {"width": 1.0}),
     ("shufflenet_v2_x1_5",          "shufflenet_v2", ShuffleNetV2,       _32, {"width": 1.5}),
     ("shufflenet_v2_x2_0",          "shufflenet_v2", ShuffleNetV2,       _32, {"width": 2.0}),
-    *((f"squeezenet{version.replace('.', '_')}{suffix}{bn}", "squeezenet", SqueezeNet, _16,
-       {"version": version, "bypass": bypass, "batch_norm": bool(bn)})
+    *((f"squeezenet{version.replace('.', '_')}{bypass and f'_{bypass}_bypass'}{norm}",
+       "squeezenet", SqueezeNet, _16,
+       {"version": version, "bypass": bypass or None, "batch_norm": bool(norm)})
       for version in ("1.0", "1.1")
-      for suffix, bypass in (("", None), ("_simple_bypass", "simple"), ("_complex_bypass", "complex"))
-      for bn in ("", "_bn")),
+      for bypass in ("", "simple", "complex")
+      for norm in ("", "_bn")),
     ("shiftnet_a",                  "shiftnet",      ShiftNet,           _32, {"width": 1.0}),
     ("shiftnet_b",                  "shiftnet",      ShiftNet,           _32, {"width": 0.5}),
     ("shiftnet_small",              "shiftnet",      ShiftNet,            _8, {"table": "small", "width": 1.0}),  # noqa: E501

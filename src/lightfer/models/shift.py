@@ -7,8 +7,8 @@ around.
 
   - `shift_convolution`: a depthwise convolution with frozen one-hot kernels. For training, for
     export (one ONNX node), on any device, and where the extension is missing.
-  - `shift_copy`, the operator `lightfer::shift`: block copies by the optional C extension `_shift.c`
-    for inference on the CPU, NCHW or channels last, with torch's own threads. As
+  - `shift_copy`, the operator `lightfer::shift`: block copies by the optional C extension
+    `_shift.c`, for inference on the CPU, NCHW or channels last, with torch's own threads. As
     `shift_norm_relu` batch norm and ReLU follow while the numbers are in the cache.
 """
 
@@ -59,9 +59,9 @@ class Shift(nn.Module):
 
     def norm_relu(self, x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
         """`relu(norm(shift(x)))`, in one pass where that is possible."""
-        if not norm.training and x.dtype == torch.float32 and copies_win(x):
-            mean, variance = norm.running_mean, norm.running_var
-            assert mean is not None and variance is not None
+        mean, variance = norm.running_mean, norm.running_var
+        fixed = not norm.training and mean is not None and variance is not None
+        if fixed and x.dtype == torch.float32 and copies_win(x):
             return shift_norm_relu(
                 x, self.kernel, self.stride, norm.weight, norm.bias, mean, variance, norm.eps
             )
@@ -100,8 +100,8 @@ def shift_norm_relu(
     eps: float,
 ) -> Tensor:
     """`shift_copy`, then batch norm by running statistics, then ReLU. float32, no gradient."""
-    tensors = [t.contiguous() for t in (weight, bias, mean, variance, torch.empty(2 * len(mean)))]
-    return _run(x, kernel, stride, tensors, eps)
+    norm = [t.contiguous() for t in (weight, bias, mean, variance)]
+    return _run(x, kernel, stride, norm, eps)
 
 
 @shift_copy.register_fake
@@ -116,11 +116,9 @@ def _(x: Tensor, kernel: int, stride: int, *norm: Tensor | float) -> Tensor:
 
 def _backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
     weight = shift_weight(gradient.shape[1], context.kernel).to(gradient)
-    height, width = context.size
-    padding = context.kernel // 2
-    left_over = [(size - 1) % context.stride for size in context.size]
+    left_over = [(size - 1) % context.stride for size in context.size]  # rows, columns not read
     opposite = conv_transpose2d(
-        gradient, weight, None, context.stride, padding, left_over, groups=gradient.shape[1]
+        gradient, weight, None, context.stride, context.kernel // 2, left_over, len(weight)
     )
     return opposite, None, None
 
@@ -134,7 +132,7 @@ shift_copy.register_autograd(_backward, setup_context=_setup_context)
 
 
 class _Call(ctypes.Structure):
-    """`Shift` in `_shift.c`: sizes, pointers to the tensors, and how to run threads."""
+    """`Call` in `_shift.c`: sizes, pointers to the tensors, and how to run threads."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("input", "output")),
@@ -142,7 +140,7 @@ class _Call(ctypes.Structure):
         *((n, ctypes.c_int64) for n in ("stride", "item_bytes", "channels_last")),
         *((n, ctypes.c_void_p) for n in ("parallel", "thread")),
         ("threads", ctypes.c_int64),
-        *((n, ctypes.c_void_p) for n in ("gamma", "beta", "mean", "variance", "scale_bias")),
+        *((n, ctypes.c_void_p) for n in ("gamma", "beta", "mean", "variance")),
         ("epsilon", ctypes.c_double),
     )
 
@@ -151,7 +149,7 @@ class _Call(ctypes.Structure):
 class _Library:
     """The loaded extension; `parallel` and `thread` are addresses in torch's OpenMP library."""
 
-    shift: Callable[..., None]
+    shift: Callable[..., int]
     parallel: int | None
     thread: int | None
 
@@ -162,7 +160,6 @@ def _load() -> _Library | None:
         shift = ctypes.CDLL(str(found[0])).lightfer_shift
     except (IndexError, OSError):
         return None
-    shift.restype = None
     try:
         torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
         names = (torch_cpu.GOMP_parallel, torch_cpu.omp_get_thread_num)
@@ -202,5 +199,6 @@ def _run(
         x.data_ptr(), y.data_ptr(), *x.shape, kernel, stride, x.element_size(), channels_last,
         _LIBRARY.parallel, _LIBRARY.thread, threads, *(t.data_ptr() for t in norm), epsilon=eps,
     )  # fmt: skip
-    _LIBRARY.shift(ctypes.byref(call))
+    if _LIBRARY.shift(ctypes.byref(call)) != 0:
+        raise MemoryError(f"no memory to shift a tensor of shape {tuple(x.shape)}")
     return y

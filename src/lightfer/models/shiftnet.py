@@ -8,8 +8,8 @@ With the defaults (B): 926 711 parameters, 16.6 M multiply-adds at 48x48.
 `shiftnet_small` is ours, for 48x48; it is not ShiftNet-C, whose table is not confirmed. It spends
 the multiply-adds of B at the resolutions that a small face still has: the stem is 3x3 and keeps
 every pixel, three groups end at 6x6 where B ends at 2x2, and since channels double where the side
-halves, every block at constant width costs the same 2.36 M. Shifts are 3x3: eight of them on maps of
-48 to 6 pixels see the whole face.
+halves, every block at constant width costs the same 2.36 M. Shifts are 3x3: eight of them, on maps
+of 48 to 6 pixels, see the whole face.
 
 Differs from the paper:
   - the first convolution takes one channel, the classifier has seven outputs

@@ -1,0 +1,54 @@
+"""The README: its table is that of results.json, its tree and its commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from lightfer.cli import app
+from lightfer.cli.table import replace_block
+from lightfer.report.tables import markdown
+from lightfer.results import read_results
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_is_generated_from_the_published_results():
+    results = read_results(ROOT / "results.json")
+    assert len(results.entries) >= 6
+    assert replace_block(README, markdown(results)) == README, "run `make readme`"
+
+
+def test_every_path_of_the_tree_exists():
+    tree = README.split("## Files")[1].split("```")[1]
+    paths = re.findall(r"^( *)([\w/.]+)", tree, re.M)
+    assert len(paths) > 15
+    for indent, path in paths:
+        assert (ROOT / ("src/lightfer" if indent else ".") / path).exists(), path
+
+
+COMMANDS = sorted(set(re.findall(r"^(?:lightfer) (\w+(?: audit| fetch)?)", README, re.M)))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_exists(command: str):
+    group = typer.main.get_command(app)
+    for name in command.split():
+        group = group.commands[name]  # type: ignore[attr-defined]
+
+
+def test_no_measured_number_stands_outside_the_generated_block():
+    """Percentages and milliseconds are typed nowhere by hand."""
+    outside = re.sub(r"<!-- results:begin -->.*<!-- results:end -->", "", README, flags=re.S)
+    assert re.findall(r"\d+\.\d+ ?(?:%|ms|mJ)", outside) == []
+
+
+def test_the_scores_of_the_test_split_are_written_down():
+    """Every shipped accuracy has its line in the log beside results.json."""
+    log = (ROOT / "test_scorings.jsonl").read_text()
+    for entry in read_results(ROOT / "results.json").entries:
+        if entry.accuracy and entry.accuracy.source == "measured":
+            assert entry.weights is not None
+            assert entry.weights in log
