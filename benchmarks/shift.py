@@ -2,19 +2,30 @@
 
     python benchmarks/shift.py --out out/shift
 
-Prints a table and writes it as Markdown and JSON. Measured: one forward pass without gradients in
-float32, memory format as named ("last": channels last), output allocated by the pass; the process
-is set as `lightfer bench` sets it. Each round visits every implementation once, for a block of
-warmed passes, so that a slow moment of the machine meets all of them; the figure is the median over
-rounds of the time per pass. Ratios are medians of the rounds' ratios.
+Writes out/shift.json (every sample) and out/shift.md (the tables that are printed). Takes about a
+minute on two idle cores.
 
-"best depthwise" is the faster of NCHW and channels last, with learned weights; the block is BN,
-ReLU, 1x1, shift, BN, ReLU, 1x1, added to its input. "folded" is the block with a depthwise whose
-batch norm is folded into its weights, which a shift cannot have, as it has no weights.
+Measured: one forward pass without gradients in float32, output allocated by the pass, in NCHW and
+channels last ("last"); the process is set as `lightfer bench` sets it. Each round visits every
+implementation once, for a block of warmed passes, so that a slow moment of the machine meets all of
+them alike. A figure is the median over the rounds of the time per pass; a ratio is one of medians.
+
+"best depthwise" is the faster of NCHW and channels last, with dense weights. The block is BN, ReLU,
+1x1, shift, BN, ReLU, 1x1, added to its input, against the same block with a depthwise 3x3 for the
+shift. "folded" is that block with the second batch norm folded into the depthwise convolution,
+which a shift, having no weights, cannot do; it does norm and ReLU in the pass that moves instead.
 """
 
+import argparse
+import json
+import os
+import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from statistics import geometric_mean, median
 from time import perf_counter
 
 import torch
@@ -22,12 +33,20 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lightfer.models.shift import Shift, shift_convolution, shift_copy
+from lightfer.files import write_text
+from lightfer.models.shift import Shift, copies_win, shift_convolution, shift_copy
 from lightfer.models.shiftnet import ConvShiftConv
+from lightfer.process import tune_allocator, tune_process
 
 SHAPES = ((64, 24), (256, 12))  # channels, side
 BATCHES, THREADS = (1, 64), (1, 2)
 FORMATS = {"NCHW": torch.contiguous_format, "last": torch.channels_last}
+TARGETS = {  # of the project: ratio, and the most it may be
+    "shift / best depthwise, geometric mean": 0.7,
+    "shift / best depthwise, largest": 0.9,
+    "block / block with depthwise, B = 1, largest": 0.95,
+    "block / block with depthwise, B = 64, largest": 1.05,
+}
 
 
 @dataclass(frozen=True)
@@ -39,71 +58,171 @@ class Row:
     channels: int
     side: int
     implementation: str
+    memory_format: str
     samples_s: tuple[float, ...]
 
 
 class Depthwise(nn.Module):
-    """A learned depthwise 3x3 in the place of a shift."""
+    """A dense depthwise 3x3 in the place of a shift."""
 
-    def __init__(self, channels: int, norm: nn.BatchNorm2d | None = None) -> None:
+    def __init__(self, channels: int, folded: nn.BatchNorm2d | None = None) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
-        self.folded = fuse_conv_bn_eval(self.conv.eval(), norm) if norm else None
+        conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False).eval()
+        self.conv = fuse_conv_bn_eval(conv, folded) if folded else conv
+        self.folded = folded is not None
 
     def norm_relu(self, x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-        return torch.relu(self.folded(x) if self.folded else norm(self.conv(x)))
+        return torch.relu(self.conv(x) if self.folded else norm(self.conv(x)))
 
 
-def implementations(batch: int, channels: int, side: int) -> dict[str, Callable[[], object]]:
-    """Each implementation as a call without arguments on its own input."""
-    calls: dict[str, Callable[[], object]] = {}
+def implementations(
+    batch: int, channels: int, side: int
+) -> dict[tuple[str, str], Callable[[], Tensor]]:
+    """(implementation, memory format) -> a call without arguments, on an input of its own."""
     torch.manual_seed(0)
-    depthwise, pointwise = torch.randn(channels, 1, 3, 3), torch.randn(channels, channels, 1, 1)
-    shift = Shift(channels, 3)
+    shift, calls = Shift(channels, 3), {}
     block = ConvShiftConv(channels, channels, 3, expansion=1, stride=1).eval()
-    blocks = {"block shift": block, "block depthwise": None, "block folded": None}
-    for name, norm in (("block depthwise", None), ("block folded", block.bn2)):
-        blocks[name] = ConvShiftConv(channels, channels, 3, expansion=1, stride=1).eval()
-        blocks[name].shift = Depthwise(channels, norm)
-    for name, memory_format in FORMATS.items():
-        x = torch.randn(batch, channels, side, side).to(memory_format=memory_format)
-        d, p = (w.to(memory_format=memory_format) for w in (depthwise, pointwise))
-        w = shift.weight.to(memory_format=memory_format)
+    with_depthwise, with_folded = deepcopy(block), deepcopy(block)
+    with_depthwise.shift = Depthwise(channels)
+    with_folded.shift = Depthwise(channels, folded=block.bn2)
+    blocks = {"block": block, "depthwise block": with_depthwise, "folded block": with_folded}
+    for name, order in FORMATS.items():
+        x = torch.randn(batch, channels, side, side).contiguous(memory_format=order)
+        one_hot = shift.weight.contiguous(memory_format=order)
+        depthwise = torch.randn(channels, 1, 3, 3).contiguous(memory_format=order)
+        pointwise = torch.randn(channels, channels, 1, 1).contiguous(memory_format=order)
         calls |= {
-            f"copy {name}": lambda x=x: x.clone(),
-            f"shift in use {name}": lambda x=x: shift(x),
-            f"shift_copy {name}": lambda x=x: shift_copy(x, 3, 1),
-            f"shift_convolution {name}": lambda x=x, w=w: shift_convolution(x, w),
-            f"depthwise {name}": lambda x=x, d=d: conv2d(x, d, padding=1, groups=channels),
-            f"pointwise {name}": lambda x=x, p=p: conv2d(x, p),
+            ("copy (no shift)", name): lambda x=x: x.clone(),
+            ("shift, as used", name): lambda x=x: shift(x),
+            ("shift_convolution", name): lambda x=x, w=one_hot: shift_convolution(x, w),
+            ("depthwise 3x3", name): lambda x=x, w=depthwise: conv2d(
+                x, w, padding=1, groups=channels
+            ),
+            ("1x1", name): lambda x=x, w=pointwise: conv2d(x, w),
         }
-        for key, net in blocks.items():
-            net = _copy(net).to(memory_format=memory_format)
-            calls[f"{key} {name}"] = lambda net=net, x=x: net(x)
+        if copies_win(x):
+            calls["shift_copy", name] = lambda x=x: shift_copy(x, 3, 1)
+        for kind, net in blocks.items():
+            ordered = deepcopy(net).to(memory_format=order)  # pyright: ignore[reportCallIssue]
+            calls[kind, name] = lambda x=x, net=ordered: net(x)
     return calls
 
 
-def measure(calls: dict[str, Callable[[], object]], rounds: int, passes: int, seconds: float):
-    """Samples per implementation: blocks of `passes` or more, until `seconds` are filled."""
-    counts = {}
-    for name, call in calls.items():
-        start = perf_counter()
-        for _ in range(10):
-            call()
-        counts[name] = max(passes, int(seconds * 10 / (perf_counter() - start)))
-    samples: dict[str, list[float]] = {name: [] for name in calls}
+def measure(
+    calls: dict[tuple[str, str], Callable[[], Tensor]], rounds: int, passes: int, block_s: float
+) -> dict[tuple[str, str], tuple[float, ...]]:
+    """Seconds per pass, a sample a round; blocks of `passes` or more that fill `block_s`."""
+    samples: dict[tuple[str, str], list[float]] = {key: [] for key in calls}
+    counts = {key: max(passes, int(block_s / _time(call, 10))) for key, call in calls.items()}
     for _ in range(rounds):
-        for name, call in calls.items():
-            for _ in range(max(3, counts[name] // 10)):
-                call()
-            start = perf_counter()
-            for _ in range(counts[name]):
-                call()
-            samples[name].append((perf_counter() - start) / counts[name])
-    return samples
+        for key, call in calls.items():
+            _time(call, 5)  # warms caches that the previous implementation filled
+            samples[key].append(_time(call, counts[key]))
+    return {key: tuple(values) for key, values in samples.items()}
 
 
-def _copy(net: nn.Module) -> nn.Module:
-    import copy
+def _time(call: Callable[[], Tensor], passes: int) -> float:
+    start = perf_counter()
+    for _ in range(passes):
+        call()
+    return (perf_counter() - start) / passes
 
-    return copy.deepcopy(net)
+
+def ratios(rows: list[Row]) -> dict[str, float]:
+    """The figures of TARGETS: of the better memory format for each, and block by block."""
+    times = {
+        (r.threads, r.batch, r.channels, r.side, r.implementation, r.memory_format): median(
+            r.samples_s
+        )
+        for r in rows
+    }
+    places = sorted({key[:4] for key in times})
+
+    def best(place: tuple[int, ...], implementation: str) -> float:
+        return min(times[*place, implementation, order] for order in FORMATS)
+
+    alone, found = {}, {}
+    for order in FORMATS:
+        alone[order] = [
+            times[*p, "shift, as used", order] / best(p, "depthwise 3x3") for p in places
+        ]
+    alone["better"] = [best(p, "shift, as used") / best(p, "depthwise 3x3") for p in places]
+    names = {"better": "", "NCHW": " (shift in NCHW)", "last": " (shift in channels last)"}
+    for order, suffix in names.items():
+        found[f"shift / best depthwise, geometric mean{suffix}"] = geometric_mean(alone[order])
+        found[f"shift / best depthwise, largest{suffix}"] = max(alone[order])
+    for batch, other in product(BATCHES, ("depthwise", "folded")):
+        at = [p for p in places if p[1] == batch]
+        largest = max(
+            times[*p, "block", o] / times[*p, f"{other} block", o] for p in at for o in FORMATS
+        )
+        found[f"block / block with {other}, B = {batch}, largest"] = largest
+    return found
+
+
+def tables(rows: list[Row], conditions: dict[str, str]) -> str:
+    """Markdown: microseconds by implementation and place, then the ratios, then the conditions."""
+    places = sorted({(r.threads, r.batch, r.channels, r.side) for r in rows})
+    kinds = sorted({(r.implementation, r.memory_format) for r in rows})
+    cells = {
+        (r.implementation, r.memory_format, r.threads, r.batch, r.channels, r.side): r for r in rows
+    }
+    heads = [f"{t} thr, B={b}, C={c}, {s}x{s}" for t, b, c, s in places]
+    lines = ["Microseconds per pass, median of rounds.", ""]
+    lines += ["| implementation | format | " + " | ".join(heads) + " |"]
+    lines += ["|---|---|" + "---:|" * len(heads)]
+    for kind in kinds:
+        figures = [f"{1e6 * median(cells[*kind, *p].samples_s):,.0f}" for p in places]
+        lines.append(f"| {kind[0]} | {kind[1]} | " + " | ".join(figures) + " |")
+    lines += ["", "| ratio | measured | at most |", "|---|---:|---:|"]
+    for name, ratio in ratios(rows).items():
+        lines.append(f"| {name} | {ratio:.2f} | {TARGETS.get(name, '')} |")
+    lines += ["", *(f"- {name}: {value}" for name, value in conditions.items()), ""]
+    return "\n".join(lines)
+
+
+def conditions(rounds: int, passes: int) -> dict[str, str]:
+    """What the figures hold for; the load tells whether the machine was idle."""
+    return {
+        "processor": _processor(),
+        "torch": f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()}",
+        "load average before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "allocator": tune_allocator(),
+        "rounds": f"{rounds}, of at least {passes} warmed passes",
+        "extension": "built" if copies_win(torch.zeros(1)) else "missing: convolution measured",
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("out/shift"), help="without suffix")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--passes", type=int, default=50, help="per block, at least")
+    arguments = parser.parse_args()
+    tune_process()
+    held = conditions(arguments.rounds, arguments.passes)
+    rows = []
+    for threads, batch, (channels, side) in product(THREADS, BATCHES, SHAPES):
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            calls = implementations(batch, channels, side)
+            samples = measure(calls, arguments.rounds, arguments.passes, block_s=0.01)
+        rows += [
+            Row(threads, batch, channels, side, *key, values) for key, values in samples.items()
+        ]
+    text = tables(rows, held)
+    record = {"conditions": held, "ratios": ratios(rows), "rows": [asdict(row) for row in rows]}
+    write_text(arguments.out.with_suffix(".md"), text)
+    write_text(arguments.out.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

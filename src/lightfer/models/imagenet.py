@@ -74,7 +74,9 @@ def imagenet_state_dict(
     """
     if in_channels not in (1, 3):
         raise ValueError(f"in_channels is {in_channels}, but ImageNet's RGB becomes 1 or 3 only")
-    path = Path(file) if file is not None else _fetch(_url(name))
+    if name not in ZOO or ZOO[name].family not in ENDS or file is None:
+        file = _fetch(_url(name))
+    path = Path(file)
     _check_hash(path)
     with torch.device("meta"):
         published = ZOO[name](CLASSES, 3).state_dict()

@@ -75,7 +75,7 @@ def copies_win(x: Tensor) -> bool:
         and x.device.type == "cpu"
         and not (x.requires_grad and torch.is_grad_enabled())
         and not torch.compiler.is_exporting()
-        and not torch.jit.is_tracing()
+        and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
     )
 
 
@@ -114,18 +114,18 @@ def _(x: Tensor, kernel: int, stride: int, *norm: Tensor | float) -> Tensor:
     return _empty_output(x, stride)
 
 
-def _backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-    weight = shift_weight(gradient.shape[1], context.kernel).to(gradient)
-    left_over = [(size - 1) % context.stride for size in context.size]  # rows, columns not read
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    weight = shift_weight(gradient.shape[1], ctx.kernel).to(gradient)
+    left_over = [(size - 1) % ctx.stride for size in ctx.size]  # rows, columns not read
     opposite = conv_transpose2d(
-        gradient, weight, None, context.stride, context.kernel // 2, left_over, len(weight)
+        gradient, weight, None, ctx.stride, ctx.kernel // 2, left_over, len(weight)
     )
     return opposite, None, None
 
 
-def _setup_context(context: Any, inputs: tuple[Tensor, int, int], output: Tensor) -> None:
-    x, context.kernel, context.stride = inputs
-    context.size = x.shape[2:]
+def _setup_context(ctx: Any, inputs: tuple[Tensor, int, int], output: Tensor) -> None:
+    x, ctx.kernel, ctx.stride = inputs
+    ctx.size = x.shape[2:]
 
 
 shift_copy.register_autograd(_backward, setup_context=_setup_context)

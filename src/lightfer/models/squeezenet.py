@@ -142,7 +142,9 @@ class SqueezeNet(nn.Module):
                 nn.init.kaiming_uniform_(module.weight)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
-        nn.init.normal_(self.classifier[1].weight, std=0.01)
+        conv10 = self.classifier[1]
+        assert isinstance(conv10, nn.Conv2d)
+        nn.init.normal_(conv10.weight, std=0.01)
 
 
 def _pool(stride: int) -> nn.Module:
