@@ -36,7 +36,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from lightfer.files import write_text
 from lightfer.models.shift import Shift, copies_win, shift_convolution, shift_copy
 from lightfer.models.shiftnet import ConvShiftConv
-from lightfer.process import tune_allocator, tune_process
+from lightfer.process import tune_process
 
 SHAPES = ((64, 24), (256, 12))  # channels, side
 BATCHES, THREADS = (1, 64), (1, 2)
