@@ -20,6 +20,8 @@ def _settle(net: nn.Module, images: torch.Tensor) -> nn.Module:
         net.train()(images)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
             norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
             variance = norm.running_var  # without the least, which would amplify rounding
             variance.clamp_(min=0.3 * variance.mean()).mul_(1 + 0.3 * torch.rand_like(variance))
