@@ -10,16 +10,19 @@ channels last ("last"); the process is set as `lightfer bench` sets it. Each rou
 implementation once, for a block of warmed passes, so that a slow moment of the machine meets all of
 them alike. A figure is the median over the rounds of the time per pass; a ratio is one of medians.
 
-"best depthwise" is the faster of NCHW and channels last, with dense weights. The block is BN, ReLU,
-1x1, shift, BN, ReLU, 1x1, added to its input, against the same block with a depthwise 3x3 for the
-shift. "folded" is that block with the second batch norm folded into the depthwise convolution,
-which a shift, having no weights, cannot do; it does norm and ReLU in the pass that moves instead.
+"shift, in use" is what `Shift` takes here: `shift_copy` where the extension is built, else
+`shift_convolution`. "best depthwise" is the faster of NCHW and channels last, with dense weights.
+The block is BN, ReLU, 1x1, shift, BN, ReLU, 1x1, added to its input, against the same block with a
+depthwise 3x3 for the shift. "folded" is that block with the second batch norm folded into the
+depthwise convolution, which a shift, having no weights, cannot do; it does norm and ReLU in the
+pass that moves instead.
 """
 
 import argparse
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -34,7 +37,7 @@ from torch.nn.functional import conv2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lightfer.files import write_text
-from lightfer.models.shift import Shift, copies_win, shift_convolution, shift_copy
+from lightfer.models.shift import Shift, copies_win, shift_convolution
 from lightfer.models.shiftnet import ConvShiftConv
 from lightfer.process import tune_process
 
@@ -83,8 +86,8 @@ def implementations(
     shift, calls = Shift(channels, 3), {}
     block = ConvShiftConv(channels, channels, 3, expansion=1, stride=1).eval()
     with_depthwise, with_folded = deepcopy(block), deepcopy(block)
-    with_depthwise.shift = Depthwise(channels)
-    with_folded.shift = Depthwise(channels, folded=block.bn2)
+    with_depthwise.add_module("shift", Depthwise(channels))
+    with_folded.add_module("shift", Depthwise(channels, folded=block.bn2))
     blocks = {"block": block, "depthwise block": with_depthwise, "folded block": with_folded}
     for name, order in FORMATS.items():
         x = torch.randn(batch, channels, side, side).contiguous(memory_format=order)
@@ -93,15 +96,13 @@ def implementations(
         pointwise = torch.randn(channels, channels, 1, 1).contiguous(memory_format=order)
         calls |= {
             ("copy (no shift)", name): lambda x=x: x.clone(),
-            ("shift, as used", name): lambda x=x: shift(x),
+            ("shift, in use", name): lambda x=x: shift(x),
             ("shift_convolution", name): lambda x=x, w=one_hot: shift_convolution(x, w),
             ("depthwise 3x3", name): lambda x=x, w=depthwise: conv2d(
                 x, w, padding=1, groups=channels
             ),
             ("1x1", name): lambda x=x, w=pointwise: conv2d(x, w),
         }
-        if copies_win(x):
-            calls["shift_copy", name] = lambda x=x: shift_copy(x, 3, 1)
         for kind, net in blocks.items():
             ordered = deepcopy(net).to(memory_format=order)  # pyright: ignore[reportCallIssue]
             calls[kind, name] = lambda x=x, net=ordered: net(x)
@@ -138,15 +139,15 @@ def ratios(rows: list[Row]) -> dict[str, float]:
     }
     places = sorted({key[:4] for key in times})
 
-    def best(place: tuple[int, ...], implementation: str) -> float:
+    def best(place: tuple[int, int, int, int], implementation: str) -> float:
         return min(times[*place, implementation, order] for order in FORMATS)
 
     alone, found = {}, {}
     for order in FORMATS:
         alone[order] = [
-            times[*p, "shift, as used", order] / best(p, "depthwise 3x3") for p in places
+            times[*p, "shift, in use", order] / best(p, "depthwise 3x3") for p in places
         ]
-    alone["better"] = [best(p, "shift, as used") / best(p, "depthwise 3x3") for p in places]
+    alone["better"] = [best(p, "shift, in use") / best(p, "depthwise 3x3") for p in places]
     names = {"better": "", "NCHW": " (shift in NCHW)", "last": " (shift in channels last)"}
     for order, suffix in names.items():
         found[f"shift / best depthwise, geometric mean{suffix}"] = geometric_mean(alone[order])
@@ -214,6 +215,7 @@ def main() -> None:
         with torch.inference_mode():
             calls = implementations(batch, channels, side)
             samples = measure(calls, arguments.rounds, arguments.passes, block_s=0.01)
+        print(f"measured: {threads} threads, batch {batch}, {channels} channels", file=sys.stderr)
         rows += [
             Row(threads, batch, channels, side, *key, values) for key, values in samples.items()
         ]

@@ -20,10 +20,13 @@ def _settle(net: nn.Module, images: torch.Tensor) -> nn.Module:
         net.train()(images)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-            norm.running_mean += 0.1 * torch.randn_like(norm.running_mean)
-            norm.running_var.clamp_(min=0.1).mul_(1 + torch.rand_like(norm.running_var))
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
+            variance = norm.running_var  # without the least, which would amplify rounding
+            variance.clamp_(min=0.3 * variance.mean()).mul_(1 + 0.3 * torch.rand_like(variance))
             nn.init.normal_(norm.bias, std=0.1)
-            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.uniform_(norm.weight, 0.8, 1.2)
         weight, bias = list(net.parameters())[-2:]  # of the head
         nn.init.normal_(weight, std=0.1)
         nn.init.zeros_(bias)

@@ -11,7 +11,7 @@ def test_compiles_without_a_graph_break(name, settled):
     with torch.inference_mode():
         expected = net(x)
         assert expected.std(0).max() > 0.01
-        torch.testing.assert_close(compiled(x), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(compiled(x), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch 2.13 about itself
