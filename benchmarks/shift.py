@@ -188,7 +188,7 @@ def conditions(rounds: int, passes: int) -> dict[str, str]:
         "processor": _processor(),
         "torch": f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()}",
         "load average before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
-        "allocator": tune_allocator(),
+        "allocator": tune_process(),
         "rounds": f"{rounds}, of at least {passes} warmed passes",
         "extension": "built" if copies_win(torch.zeros(1)) else "missing: convolution measured",
     }
