@@ -131,6 +131,14 @@ def test_the_model_is_left_as_it_was():
     assert next(model.parameters()).device.type == "cpu"
 
 
+def test_inference_mode_changes_nothing():
+    layers = nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU()
+    with torch.inference_mode():
+        assert of(*layers) == of(*layers, nn.Dropout())
+        inside = of(*layers)
+    assert inside == of(*layers)
+
+
 def test_more_than_one_image_is_refused():
     with pytest.raises(ValueError, match="of one image"):
         of(nn.ReLU(), shape=(2, 1, 8, 8))

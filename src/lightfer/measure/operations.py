@@ -29,7 +29,7 @@ mode; nothing is computed, as the pass runs on torch's meta device.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -148,6 +148,7 @@ def count_operations(model: nn.Module, input_shape: Sequence[int]) -> Operations
     )
 
 
+@torch.inference_mode(False)  # in inference mode the dispatcher shows other operators
 def list_operators(model: nn.Module, input_shape: Sequence[int]) -> tuple[list[Operator], int]:
     """Each operator of one forward pass, in its order, and the peak of activations in bytes.
 
@@ -158,8 +159,8 @@ def list_operators(model: nn.Module, input_shape: Sequence[int]) -> tuple[list[O
         raise ValueError(
             f"input_shape is {tuple(input_shape)}, but counts are of one image: use (C, H, W)"
         )
-    parameters = {n: nn.Parameter(p.to("meta"), False) for n, p in model.named_parameters()}
-    buffers = {name: buffer.to("meta") for name, buffer in model.named_buffers()}
+    parameters = {n: nn.Parameter(_empty(p), False) for n, p in model.named_parameters()}
+    buffers = {name: _empty(buffer) for name, buffer in model.named_buffers()}
     floats = (p.dtype for p in parameters.values() if p.is_floating_point())
     image = torch.empty(shape, dtype=next(floats, torch.float32), device="meta")
     modes = {module: module.training for module in model.modules()}
@@ -212,7 +213,7 @@ class _Recorder(TorchDispatchMode):
         return result
 
     def _record(self, func: Any, args: tuple[Any, ...], inputs: list[Tensor], out: Tensor) -> None:
-        packet = _IN_PLACE.get(func.overloadpacket, func.overloadpacket)
+        packet: Any = _IN_PLACE.get(func.overloadpacket, func.overloadpacket)
         if packet is aten.copy_:  # its destination is not read
             inputs = inputs[1:]
         weights = [t for t in inputs if _memory(t) in self.weights]
@@ -297,6 +298,10 @@ class _Recorder(TorchDispatchMode):
             alive += change[number]
             peak = max(peak, alive)
         return peak
+
+
+def _empty(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor, device="meta")
 
 
 def _memory(tensor: Tensor) -> int:

@@ -47,13 +47,12 @@ def load(model: nn.Module, shape: tuple[int, ...], *, threads: int, precision: s
         return torch.from_numpy(logits)
 
     compiled = request_for(tuple(shape)).get_compiled_model()
-    used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    names = {hint: name for name, hint in HINTS.items()}
+    used = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
     return Loaded(
         run,
         {
-            "precision": names.get(used, used),
-            "threads": compiled.get_property("INFERENCE_NUM_THREADS"),
+            "precision": next((name for name, hint in HINTS.items() if hint == used), used),
+            "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
             "streams": int(compiled.get_property("NUM_STREAMS")),
         },
     )
