@@ -20,10 +20,12 @@ import random
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+import msgspec
 import torch
 from torch import nn
 from torch.nn.functional import conv2d
@@ -207,13 +209,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("out/roofline"))
     options = parser.parse_args()
     allocator = tune_process(options.threads)
-    environment = describe_environment(data=None, allocator=allocator, device="cpu")
+    described = describe_environment(data=None, allocator=allocator, device="cpu")
     points, peaks = measure(options)
     table, faults = report(points, peaks)
-    import msgspec
-
     content = {
-        "environment": msgspec.to_builtins(environment),
+        "environment": msgspec.to_builtins(described),
+        "versions": {name: version(r.package) for name, r in RUNTIMES.items() if not r.available()},
         "peaks": [asdict(p) for p in peaks.values()],
         "points": [asdict(p) for p in points],
         "faults": faults,

@@ -22,9 +22,11 @@ import random
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -178,14 +180,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("out/runtimes"))
     options = parser.parse_args()
     allocator = tune_process(options.threads)
-    environment = describe_environment(data=None, allocator=allocator, device="cpu")
+    described = describe_environment(data=None, allocator=allocator, device="cpu")
     rows = measure(options.nets, options.rounds, options.passes, options.threads)
     table, faults = report(rows)
-    import msgspec
-
-    content = {"environment": msgspec.to_builtins(environment), "rows": [asdict(r) for r in rows]}
+    content = {
+        "environment": msgspec.to_builtins(described),
+        "versions": {n: version(n) for n in ("torchvision", "timm", "onnxruntime", "openvino")},
+        "rows": [asdict(row) for row in rows],
+        "faults": faults,
+    }
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps({**content, "faults": faults}))
+    options.out.with_suffix(".json").write_text(json.dumps(content))
     options.out.with_suffix(".md").write_text(table)
     print(table)
     print("\n".join(faults) or "every float32 runtime is fast enough and agrees")

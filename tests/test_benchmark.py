@@ -99,38 +99,37 @@ def test_without_data_the_accuracy_is_the_cards_and_says_so(config: BenchConfig,
 
 
 @pytest.fixture
-def doubling_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two runtimes: `same` computes what PyTorch does, `doubled` twice the logits."""
+def other_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runtimes: `same` computes what PyTorch does, `wrong` adds a half to each logit."""
 
-    def load(factor: float):
+    def load(error: float):
         def loader(model, shape, *, threads, precision):
-            return Loaded(lambda x: model(x) * factor, {"threads": threads, "factor": str(factor)})
+            return Loaded(lambda x: model(x) + error, {"threads": threads, "error": str(error)})
 
         return loader
 
-    for name, factor in (("same", 1.0), ("doubled", 2.0)):
+    for name, error in (("same", 0.0), ("wrong", 0.5)):
         eager = RUNTIMES["pytorch"]
-        monkeypatch.setitem(RUNTIMES, name, replace(eager, name=name, load=load(factor)))
+        monkeypatch.setitem(RUNTIMES, name, replace(eager, name=name, load=load(error)))
 
 
-@pytest.mark.usefixtures("doubling_runtime")
+@pytest.mark.usefixtures("other_runtimes")
 def test_a_runtime_takes_over_the_accuracy_only_if_its_logits_agree(
     config: BenchConfig, faces: Dataset, tmp_path: Path
 ):
-    runtimes = ("doubled", "same", "pytorch")
+    runtimes = ("wrong", "same", "pytorch")
     results = run(
         replace(config, models=config.models[:1], runtimes=runtimes, rounds=1), faces, tmp_path
     )
-    eager, doubled, same = results.entries
-    assert [e.runtime for e in results.entries] == ["pytorch", "doubled", "same"]
+    eager, wrong, same = results.entries
+    assert [e.runtime for e in results.entries] == ["pytorch", "wrong", "same"]
     assert len({e.id for e in results.entries}) == 3
     assert same.logit_difference == 0.0
     assert (same.accuracy, same.accuracy_of) == (eager.accuracy, "pytorch-float32")
-    assert doubled.logit_difference is not None
-    assert doubled.logit_difference > 1e-3
-    assert doubled.accuracy is not None
-    assert doubled.accuracy_of is None
-    assert doubled.runtime_settings == {"threads": 1, "factor": "2.0"}
+    assert wrong.logit_difference == pytest.approx(0.5)
+    assert wrong.accuracy is not None
+    assert wrong.accuracy_of is None
+    assert wrong.runtime_settings == {"threads": 1, "error": "0.5"}
     assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2
 
 

@@ -24,9 +24,10 @@ MAY_IMPORT = {
     "evaluate": "data results",
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
-    "benchmark": "checkpoint data evaluate files journal measure results runtimes zoo",
+    "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
+    "benchmark": "data journal measure results runtimes subject zoo",
     "cli": "benchmark checkpoint data evaluate files measure models process recipes report results"
-    " runtimes train zoo",
+    " runtimes subject train zoo",
 }
 
 

@@ -21,15 +21,10 @@ from statistics import median
 
 import msgspec
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightfer.checkpoint import Card, load_checkpoint
-from lightfer.data.augment import normalize
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
-from lightfer.data.ferplus import votes_beside
-from lightfer.evaluate import score_test
-from lightfer.files import sha256_of
-from lightfer.journal import Journal, Pieces, Round
+from lightfer.journal import Journal, Pieces
 from lightfer.measure.carbon import WORLD, carbon_of
 from lightfer.measure.energy import (
     TEST_IMAGES,
@@ -38,20 +33,19 @@ from lightfer.measure.energy import (
     unmeasured_energy,
 )
 from lightfer.measure.environment import describe_environment, environment_id
-from lightfer.measure.latency import (
-    time_decoding,
-    time_images,
-    time_passes,
-    time_passes_by_events,
-)
-from lightfer.measure.operations import Operations, count_operations
-from lightfer.results import Data, Entry, Environment, GridIntensity, Latency, Results, Work
+from lightfer.results import Data, Entry, Environment, GridIntensity, Latency, Results
 from lightfer.runtimes import RUNTIMES, Loaded, find_runtime
-from lightfer.zoo import architecture, create_model, shipped
-
-EAGER, FULL = "pytorch", "float32"
-AGREES = 1e-4  # largest difference of a logit by which a float32 runtime is the same net
-INPUT_SHAPE = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
+from lightfer.subject import (
+    EAGER,
+    FULL,
+    Subject,
+    find_subject,
+    load_subject,
+    measure_accuracy,
+    measure_size,
+    visit,
+)
+from lightfer.zoo import architecture
 
 
 @dataclass(frozen=True)
@@ -78,34 +72,6 @@ class BenchConfig:
                 f"rounds {self.rounds}, passes {self.passes} and batch_size {self.batch_size} "
                 "must each be at least 1"
             )
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One model to measure, with its weights if it has any, in one runtime and precision."""
-
-    key: str  # as it was asked for
-    name: str
-    path: Path | None = None
-    sha256: str | None = None
-    card: Card | None = None
-    runtime: str = EAGER
-    precision: str = FULL
-
-    @property
-    def way(self) -> str:
-        """How it is computed, in one word."""
-        return f"{self.runtime}-{self.precision}"
-
-    @property
-    def journal_key(self) -> str:
-        return f"{self.key} {self.way}"
-
-    def build(self, device: str) -> nn.Module:
-        """The network in evaluation mode on `device`, channels last."""
-        model = create_model(self.name, pretrained=self.path or False)
-        model = model.to(device)
-        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def run_benchmark(
@@ -151,15 +117,29 @@ def run_benchmark(
             continue
         try:
             if item.journal_key not in loaded:
-                loaded[item.journal_key] = _load(item, config.device, environment.threads)
+                loaded[item.journal_key] = load_subject(item, config.device, environment.threads)
             run = loaded[item.journal_key]
             if number is None:
-                pieces = _size(item, run, images, data, config)
+                pieces = measure_size(
+                    item,
+                    run,
+                    images,
+                    device=config.device,
+                    batch_size=config.batch_size,
+                    decode=data is not None,
+                )
                 eager = journal.pieces.get(replace(item, runtime=EAGER).journal_key)
-                pieces = _accuracy(item, run, pieces, data, test_log, eager)
+                pieces = measure_accuracy(item, run, pieces, data, test_log, eager)
             else:
-                visit = _visit(run, images, config)
-                pieces = msgspec.structs.replace(pieces, rounds=(*pieces.rounds, visit))
+                new = visit(
+                    run,
+                    images,
+                    device=config.device,
+                    passes=config.passes,
+                    batch_size=config.batch_size,
+                    warmup=config.warmup,
+                )
+                pieces = msgspec.structs.replace(pieces, rounds=(*pieces.rounds, new))
         except Exception as error:  # one model's failure must not lose the others
             text = f"{type(error).__name__}: {error}"
             pieces = msgspec.structs.replace(pieces, error=text)
@@ -173,15 +153,6 @@ def run_benchmark(
         for item in subjects
     )
     return Results(environments={key: journal.environment}, entries=entries), journal
-
-
-def find_subject(key: str) -> Subject:
-    """A name of the zoo, with its shipped weights if any, or the path of a weight file."""
-    path = Path(key) if key.endswith(".safetensors") else shipped(architecture(key).name)
-    if path is None:
-        return Subject(key, key)
-    _, card = load_checkpoint(path)
-    return Subject(key, architecture(card.model).name, path, sha256_of(path), card)
 
 
 def ways(config: BenchConfig) -> list[tuple[str, str]]:
@@ -198,94 +169,6 @@ def ways(config: BenchConfig) -> list[tuple[str, str]]:
             find_runtime(name, precision, config.device)
             pairs.append((name, precision))
     return sorted(dict.fromkeys(pairs), key=lambda pair: pair != (EAGER, FULL))
-
-
-def _load(item: Subject, device: str, threads: int) -> Loaded:
-    runtime = find_runtime(item.runtime, item.precision, device)
-    model = item.build(device)
-    return runtime.load(model, INPUT_SHAPE, threads=threads, precision=item.precision)
-
-
-@torch.inference_mode()
-def _size(
-    item: Subject, run: Loaded, images: Tensor, data: Dataset | None, config: BenchConfig
-) -> Pieces:
-    """Count operations, compare logits with eager PyTorch, time the decoding of the images."""
-    model = item.build(config.device)
-    counts = count_operations(model, INPUT_SHAPE)
-    difference = None
-    if item.way != f"{EAGER}-{FULL}":
-        x = _prepare(images[: config.batch_size].to(config.device))
-        difference = (run(x) - model(x)).abs().max().item()
-    return Pieces(
-        params=counts.params,
-        macs=counts.macs,
-        work=_work(counts),
-        settings=run.settings,
-        logit_difference=difference,
-        decoding_s=None if data is None else time_decoding(images),
-    )
-
-
-def _accuracy(
-    item: Subject,
-    run: Loaded,
-    pieces: Pieces,
-    data: Dataset | None,
-    test_log: Path,
-    eager: Pieces | None,
-) -> Pieces:
-    """Score the test split if there is one and weights, else quote the card.
-
-    `eager` is what was measured of the same model and precision in eager PyTorch. A card speaks of
-    float32.
-    """
-    pieces = msgspec.structs.replace(pieces, scored=True)
-    agrees = item.precision == FULL and (pieces.logit_difference or 0.0) <= AGREES
-    if item.card is None or (data is None and not agrees):
-        return pieces
-    if data is None:
-        reference = item.card.test and msgspec.structs.replace(item.card.test, source="reference")
-        return msgspec.structs.replace(pieces, accuracy=reference)
-    if item.runtime != EAGER and agrees and eager and eager.accuracy:
-        return msgspec.structs.replace(
-            pieces,
-            accuracy=eager.accuracy,
-            accuracy_other=eager.accuracy_other,
-            accuracy_of=f"{EAGER}-{FULL}",
-        )
-    accuracy, other = score_test(
-        run,
-        data,
-        model_name=item.name,
-        weights_sha256=item.sha256,
-        log=test_log,
-        votes=votes_beside(data),
-    )
-    return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=other)
-
-
-def _visit(run: Loaded, images: Tensor, config: BenchConfig) -> Round:
-    """One visit: passes of a single image, then all images in batches."""
-    images = images.to(config.device)
-    single = _prepare(images[:1])
-    options = {"passes": config.passes, "warmup": config.warmup}
-    single_s = time_passes(run, single, **options)
-    events_s = time_passes_by_events(run, single, **options) if images.is_cuda else []
-    total_s, batch_s, model_s = time_images(
-        run, images, _prepare, batch_size=config.batch_size, warmup=config.warmup
-    )
-    return Round(
-        single_s=tuple(single_s),
-        batch_s=tuple(batch_s),
-        total_s=total_s,
-        model_s=model_s,
-        events_s=tuple(events_s),
-    )
-
-
-def _prepare(images: Tensor) -> Tensor:
-    return normalize(images).contiguous(memory_format=torch.channels_last)
 
 
 def _entry(
@@ -358,10 +241,6 @@ def _fingerprint(config: BenchConfig, subjects: list[Subject], environment: Envi
     weights = [(s.sha256, s.way, version(RUNTIMES[s.runtime].package)) for s in subjects]
     text = f"{what} {weights} {environment_id(environment)}"
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _work(counts: Operations) -> Work:
-    return Work(**{name: getattr(counts, name) for name in Work.__struct_fields__})
 
 
 def _describe(data: Dataset | None) -> Data | None:
