@@ -133,6 +133,25 @@ def test_a_runtime_takes_over_the_accuracy_only_if_its_logits_agree(
     assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.usefixtures("other_runtimes")
+def test_random_weights_are_the_same_in_every_runtime(tmp_path: Path):
+    config = BenchConfig(("mobilenet_v1_x0_25",), ("same",), rounds=1, passes=1)
+    (entry,) = run(config, None, tmp_path).entries
+    assert (entry.logit_difference, entry.accuracy) == (0.0, None)
+
+
+def test_a_runtime_that_takes_another_precision_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def load(model, shape, *, threads, precision):
+        return Loaded(model, {"precision": "bfloat16"})
+
+    sly = replace(RUNTIMES["pytorch"], name="sly", load=load)
+    monkeypatch.setitem(RUNTIMES, "sly", sly)
+    (entry,) = run(BenchConfig(("mobilenet_v1_x0_25",), ("sly",), rounds=1), None, tmp_path).entries
+    assert entry.error == "ValueError: sly computes in bfloat16 here, not in float32"
+
+
 def test_bfloat16_is_a_row_of_its_own_and_scored_itself(
     config: BenchConfig, faces: Dataset, tmp_path: Path
 ):

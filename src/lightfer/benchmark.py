@@ -41,9 +41,9 @@ from lightfer.subject import (
     Subject,
     find_subject,
     load_subject,
-    measure_accuracy,
-    measure_size,
-    visit,
+    score_subject,
+    size_subject,
+    visit_subject,
 )
 from lightfer.zoo import architecture
 
@@ -120,7 +120,7 @@ def run_benchmark(
                 loaded[item.journal_key] = load_subject(item, config.device, environment.threads)
             run = loaded[item.journal_key]
             if number is None:
-                pieces = measure_size(
+                pieces = size_subject(
                     item,
                     run,
                     images,
@@ -129,9 +129,9 @@ def run_benchmark(
                     decode=data is not None,
                 )
                 eager = journal.pieces.get(replace(item, runtime=EAGER).journal_key)
-                pieces = measure_accuracy(item, run, pieces, data, test_log, eager)
+                pieces = score_subject(item, run, pieces, data, test_log, eager)
             else:
-                new = visit(
+                new = visit_subject(
                     run,
                     images,
                     device=config.device,

@@ -52,8 +52,10 @@ class Subject:
         return f"{self.key} {self.way}"
 
     def build(self, device: str) -> nn.Module:
-        """The network in evaluation mode on `device`, channels last."""
-        model = create_model(self.name, pretrained=self.path or False)
+        """The network in evaluation mode on `device`, channels last; random weights are equal."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = create_model(self.name, pretrained=self.path or False)
         model = model.to(device)
         return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -68,14 +70,21 @@ def find_subject(key: str) -> Subject:
 
 
 def load_subject(item: Subject, device: str, threads: int) -> Loaded:
-    """The model in its runtime, on `device`."""
+    """The model in its runtime, on `device`.
+
+    Raises ValueError if the runtime says that it computes in another precision than was asked for.
+    """
     runtime = find_runtime(item.runtime, item.precision, device)
     model = item.build(device)
-    return runtime.load(model, INPUT_SHAPE, threads=threads, precision=item.precision)
+    loaded = runtime.load(model, INPUT_SHAPE, threads=threads, precision=item.precision)
+    used = loaded.settings.get("precision", item.precision)
+    if used != item.precision:
+        raise ValueError(f"{item.runtime} computes in {used} here, not in {item.precision}")
+    return loaded
 
 
 @torch.inference_mode()
-def measure_size(
+def size_subject(
     item: Subject, run: Loaded, images: Tensor, *, device: str, batch_size: int, decode: bool
 ) -> Pieces:
     """Count operations, compare logits with eager PyTorch, if `decode`, time that of images."""
@@ -95,7 +104,7 @@ def measure_size(
     )
 
 
-def measure_accuracy(
+def score_subject(
     item: Subject,
     run: Loaded,
     pieces: Pieces,
@@ -133,7 +142,7 @@ def measure_accuracy(
     return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=other)
 
 
-def visit(
+def visit_subject(
     run: Loaded, images: Tensor, *, device: str, passes: int, batch_size: int, warmup: int
 ) -> Round:
     """One visit: passes of a single image, then all images in batches."""
