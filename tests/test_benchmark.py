@@ -11,6 +11,7 @@ from lightfer.benchmark import BenchConfig, run_benchmark
 from lightfer.data import Dataset
 from lightfer.files import sha256_of
 from lightfer.results import Results
+from lightfer.runtimes import RUNTIMES, Loaded
 from lightfer.zoo import create_model
 from tests.test_checkpoint import card
 
@@ -69,6 +70,14 @@ def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tm
     assert own.inference_total_s is not None
     assert own.inference_total_s >= sum(batch.samples_s) / 3 * 0.5
     assert own.inference_per_image_s == pytest.approx(own.inference_total_s / 48)
+    assert own.inference_model_s is not None
+    assert sum(batch.samples_s) / 3 * 0.5 <= own.inference_model_s < own.inference_total_s
+    assert own.inference_with_decoding_s is not None
+    assert own.inference_with_decoding_s > own.inference_total_s
+    assert own.work is not None
+    assert (own.work.weight_bytes > 4 * 348_535, own.work.uncounted) == (True, ())
+    assert (own.runtime, own.precision, own.logit_difference) == ("pytorch", "float32", None)
+    assert own.runtime_settings == {"precision": "float32", "threads": 1}
     assert own.energy is not None
     assert own.energy.components.cpu.method == "modelled"
     assert plain.accuracy is None
@@ -87,6 +96,92 @@ def test_without_data_the_accuracy_is_the_cards_and_says_so(config: BenchConfig,
     assert plain.accuracy is None
     assert own.inference_images == 3589
     assert not (tmp_path / "scorings.jsonl").exists()
+
+
+@pytest.fixture
+def other_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runtimes: `same` computes what PyTorch does, `wrong` adds a half to each logit."""
+
+    def load(error: float):
+        def loader(model, shape, *, threads, precision):
+            return Loaded(lambda x: model(x) + error, {"threads": threads, "error": str(error)})
+
+        return loader
+
+    for name, error in (("same", 0.0), ("wrong", 0.5)):
+        eager = RUNTIMES["pytorch"]
+        monkeypatch.setitem(RUNTIMES, name, replace(eager, name=name, load=load(error)))
+
+
+@pytest.mark.usefixtures("other_runtimes")
+def test_a_runtime_takes_over_the_accuracy_only_if_its_logits_agree(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    runtimes = ("wrong", "same", "pytorch")
+    results = run(
+        replace(config, models=config.models[:1], runtimes=runtimes, rounds=1), faces, tmp_path
+    )
+    eager, wrong, same = results.entries
+    assert [e.runtime for e in results.entries] == ["pytorch", "wrong", "same"]
+    assert len({e.id for e in results.entries}) == 3
+    assert same.logit_difference == 0.0
+    assert (same.accuracy, same.accuracy_of) == (eager.accuracy, "pytorch-float32")
+    assert wrong.logit_difference == pytest.approx(0.5)
+    assert wrong.accuracy is not None
+    assert wrong.accuracy_of is None
+    assert wrong.runtime_settings == {"threads": 1, "error": "0.5"}
+    assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.usefixtures("other_runtimes")
+def test_random_weights_are_the_same_in_every_runtime(tmp_path: Path):
+    config = BenchConfig(("mobilenet_v1_x0_25",), ("same",), rounds=1, passes=1)
+    (entry,) = run(config, None, tmp_path).entries
+    assert (entry.logit_difference, entry.accuracy) == (0.0, None)
+
+
+def test_a_runtime_that_takes_another_precision_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def load(model, shape, *, threads, precision):
+        return Loaded(model, {"precision": "bfloat16"})
+
+    sly = replace(RUNTIMES["pytorch"], name="sly", load=load)
+    monkeypatch.setitem(RUNTIMES, "sly", sly)
+    (entry,) = run(BenchConfig(("mobilenet_v1_x0_25",), ("sly",), rounds=1), None, tmp_path).entries
+    assert entry.error == "ValueError: sly computes in bfloat16 here, not in float32"
+
+
+def test_bfloat16_is_a_row_of_its_own_and_scored_itself(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    config = replace(config, models=config.models[:1], precisions=("float32", "bfloat16"), rounds=1)
+    full, half = run(config, faces, tmp_path).entries
+    assert (full.precision, half.precision) == ("float32", "bfloat16")
+    assert half.logit_difference is not None
+    assert half.accuracy is not None
+    assert half.accuracy_of is None
+    assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2
+    _, half = run(config, None, tmp_path).entries
+    assert half.accuracy is None  # the card speaks of float32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runtimes": ("tflite",)}, "there is no runtime 'tflite'"),
+        ({"precisions": ("int8",)}, "computes in float32 or bfloat16 here, not int8"),
+        ({"runtimes": ("openvino",), "device": "mps"}, "runs on cpu, not on mps"),
+    ],
+)
+def test_a_runtime_that_cannot_be_used_stops_before_anything_runs(
+    tmp_path: Path, options, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    available = replace(RUNTIMES["openvino"], available=lambda: None)
+    monkeypatch.setitem(RUNTIMES, "openvino", available)
+    with pytest.raises(ValueError, match=message):
+        run(BenchConfig(("mobilenet_v1",), **options), None, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failing_model_is_an_entry_and_loses_no_other(

@@ -17,15 +17,17 @@ MAY_IMPORT = {
     "models": "files",
     "measure": "results",
     "report": "results",
+    "runtimes": "",  # models arrive as arguments
     "journal": "files results",
     "checkpoint": "files results",
     "zoo": "checkpoint measure models",
     "evaluate": "data results",
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
-    "benchmark": "checkpoint data evaluate files journal measure results zoo",
+    "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
+    "benchmark": "data journal measure results runtimes subject zoo",
     "cli": "benchmark checkpoint data evaluate files measure models process recipes report results"
-    " train zoo",
+    " runtimes subject train zoo",
 }
 
 

@@ -2,6 +2,11 @@
 
     data -> accuracy of each model -> round 1, 2, 3 over all models -> entries -> results.json
 
+A model in another runtime or precision is a subject of its own, with an entry of its own. Rounds
+visit the subjects in random order, each for a block of warmed passes: changing at every pass would
+halve a runtime's speed. A float32 runtime whose logits agree with eager PyTorch's takes over its
+accuracy, and says so; any other is scored itself.
+
 Each piece goes to a journal as soon as it is measured, so an interrupted run continues where it
 was; a model that fails becomes an entry with its error, and the others go on.
 """
@@ -9,21 +14,17 @@ was; a model that fails becomes an entry with its error, and the others go on.
 import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 import msgspec
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightfer.checkpoint import Card, load_checkpoint
-from lightfer.data.augment import normalize
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
-from lightfer.data.ferplus import votes_beside
-from lightfer.evaluate import score_test
-from lightfer.files import sha256_of
-from lightfer.journal import Journal, Pieces, Round
+from lightfer.journal import Journal, Pieces
 from lightfer.measure.carbon import WORLD, carbon_of
 from lightfer.measure.energy import (
     TEST_IMAGES,
@@ -32,12 +33,19 @@ from lightfer.measure.energy import (
     unmeasured_energy,
 )
 from lightfer.measure.environment import describe_environment, environment_id
-from lightfer.measure.latency import time_images, time_passes
-from lightfer.measure.operations import count_operations
 from lightfer.results import Data, Entry, Environment, GridIntensity, Latency, Results
-from lightfer.zoo import architecture, create_model, shipped
-
-RUNTIME, PRECISION = "pytorch", "float32"
+from lightfer.runtimes import RUNTIMES, Loaded, find_runtime
+from lightfer.subject import (
+    EAGER,
+    FULL,
+    Subject,
+    find_subject,
+    load_subject,
+    score_subject,
+    size_subject,
+    visit_subject,
+)
+from lightfer.zoo import architecture
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class BenchConfig:
     """What is measured, and how thoroughly."""
 
     models: tuple[str, ...]  # names of the zoo, or paths of weight files
+    runtimes: tuple[str, ...] = (EAGER,)
+    precisions: tuple[str, ...] = (FULL,)  # each runtime is measured in those that it has
     device: str = "cpu"
     rounds: int = 3  # separate visits to each model
     passes: int = 50  # of batch size 1, per round
@@ -64,23 +74,6 @@ class BenchConfig:
             )
 
 
-@dataclass(frozen=True)
-class Subject:
-    """One model to measure, with its weights if it has any."""
-
-    key: str  # as it was asked for
-    name: str
-    path: Path | None = None
-    sha256: str | None = None
-    card: Card | None = None
-
-    def build(self, device: str) -> nn.Module:
-        """The network in evaluation mode on `device`, channels last."""
-        model = create_model(self.name, pretrained=self.path or False)
-        model = model.to(device)
-        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-
 def run_benchmark(
     config: BenchConfig,
     data: Dataset | None,
@@ -96,14 +89,21 @@ def run_benchmark(
     interrupted run of the same configuration, code, machine and data is continued.
     `on_step(text, done, of)` reports progress.
 
-    Raises ValueError or CheckpointError for a model that does not exist, before anything runs.
+    Raises ValueError or CheckpointError for a model that does not exist and a runtime that cannot
+    be used, before anything runs.
     """
-    subjects = [find_subject(key) for key in config.models]
+    models = [find_subject(key) for key in config.models]
+    subjects = [
+        replace(model, runtime=runtime, precision=precision)
+        for runtime, precision in ways(config)
+        for model in models
+    ]
     environment = describe_environment(
         data=_describe(data), allocator=allocator, device=config.device
     )
     journal = Journal(journal_path, _fingerprint(config, subjects, environment), environment)
     images = data["test"].images if data else _random_images(TEST_IMAGES)
+    loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
 
     steps = [(s, "size and accuracy", None) for s in subjects]
     for number in range(config.rounds):
@@ -111,72 +111,64 @@ def run_benchmark(
         steps += [(s, f"speed, round {number + 1} of {config.rounds}", number) for s in order]
 
     for done, (item, text, number) in enumerate(steps):
-        on_step(f"{item.name}: {text}", done, len(steps))
-        pieces = journal.pieces.get(item.key, Pieces())
+        on_step(f"{item.name}, {item.way}: {text}", done, len(steps))
+        pieces = journal.pieces.get(item.journal_key, Pieces())
         if pieces.error or (pieces.scored if number is None else len(pieces.rounds) > number):
             continue
         try:
+            if item.journal_key not in loaded:
+                loaded[item.journal_key] = load_subject(item, config.device, environment.threads)
+            run = loaded[item.journal_key]
             if number is None:
-                pieces = _size_and_accuracy(item, data, config.device, test_log)
+                pieces = size_subject(
+                    item,
+                    run,
+                    images,
+                    device=config.device,
+                    batch_size=config.batch_size,
+                    decode=data is not None,
+                )
+                eager = journal.pieces.get(replace(item, runtime=EAGER).journal_key)
+                pieces = score_subject(item, run, pieces, data, test_log, eager)
             else:
-                visit = _visit(item, images, config)
-                pieces = msgspec.structs.replace(pieces, rounds=(*pieces.rounds, visit))
+                new = visit_subject(
+                    run,
+                    images,
+                    device=config.device,
+                    passes=config.passes,
+                    batch_size=config.batch_size,
+                    warmup=config.warmup,
+                )
+                pieces = msgspec.structs.replace(pieces, rounds=(*pieces.rounds, new))
         except Exception as error:  # one model's failure must not lose the others
             text = f"{type(error).__name__}: {error}"
             pieces = msgspec.structs.replace(pieces, error=text)
-        journal.record(item.key, pieces)
+        journal.record(item.journal_key, pieces)
 
     key = environment_id(journal.environment)
     entries = tuple(
-        _entry(item, journal.pieces[item.key], key, journal.environment, config, len(images))
+        _entry(
+            item, journal.pieces[item.journal_key], key, journal.environment, config, len(images)
+        )
         for item in subjects
     )
     return Results(environments={key: journal.environment}, entries=entries), journal
 
 
-def find_subject(key: str) -> Subject:
-    """A name of the zoo, with its shipped weights if any, or the path of a weight file."""
-    path = Path(key) if key.endswith(".safetensors") else shipped(architecture(key).name)
-    if path is None:
-        return Subject(key, key)
-    _, card = load_checkpoint(path)
-    return Subject(key, architecture(card.model).name, path, sha256_of(path), card)
+def ways(config: BenchConfig) -> list[tuple[str, str]]:
+    """Each pair of runtime and precision to measure, eager float32 first.
 
-
-def _size_and_accuracy(item: Subject, data: Dataset | None, device: str, test_log: Path) -> Pieces:
-    """Count operations; score the test split if there is one and weights, else quote the card."""
-    model = item.build(device)
-    size = count_operations(model, (1, 1, IMAGE_SIZE, IMAGE_SIZE))
-    pieces = Pieces(params=size.params, macs=size.macs, scored=True)
-    if item.card is None:
-        return pieces
-    if data is None:
-        reference = item.card.test and msgspec.structs.replace(item.card.test, source="reference")
-        return msgspec.structs.replace(pieces, accuracy=reference)
-    accuracy, other = score_test(
-        model,
-        data,
-        model_name=item.name,
-        weights_sha256=item.sha256,
-        log=test_log,
-        votes=votes_beside(data),
-    )
-    return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=other)
-
-
-def _visit(item: Subject, images: Tensor, config: BenchConfig) -> Round:
-    """One visit: passes of a single image, then all images in batches."""
-    model = item.build(config.device)
-    images = images.to(config.device)
-    single = time_passes(model, _prepare(images[:1]), passes=config.passes, warmup=config.warmup)
-    total, batches = time_images(
-        model, images, _prepare, batch_size=config.batch_size, warmup=config.warmup
-    )
-    return Round(single_s=tuple(single), batch_s=tuple(batches), total_s=total)
-
-
-def _prepare(images: Tensor) -> Tensor:
-    return normalize(images).contiguous(memory_format=torch.channels_last)
+    Raises ValueError for a runtime that is unknown, cannot be used here, or has none of the
+    precisions.
+    """
+    pairs = []
+    for name in config.runtimes:
+        known = RUNTIMES[name].precisions if name in RUNTIMES else ()
+        chosen = [p for p in config.precisions if p in known] or config.precisions[:1]
+        for precision in chosen:
+            find_runtime(name, precision, config.device)
+            pairs.append((name, precision))
+    return sorted(dict.fromkeys(pairs), key=lambda pair: pair != (EAGER, FULL))
 
 
 def _entry(
@@ -191,21 +183,26 @@ def _entry(
     arch = architecture(item.name)
     total = median(r.total_s for r in pieces.rounds) if pieces.rounds else None
     per_image = None if total is None else total / images
+    model_s = median(r.model_s for r in pieces.rounds) if pieces.rounds else None
+    decoded = None if total is None or pieces.decoding_s is None else total + pieces.decoding_s
     energy = (
         model_cpu_energy(per_image, environment.threads, config.watts_per_thread)
         if config.device == "cpu"
         else unmeasured_energy()
     )
-    blocks = [(1, [r.single_s for r in pieces.rounds])]
-    blocks.append((config.batch_size, [r.batch_s for r in pieces.rounds]))
+    blocks = (
+        (1, "wall", [r.single_s for r in pieces.rounds]),
+        (config.batch_size, "wall", [r.batch_s for r in pieces.rounds]),
+        (1, "cuda events", [r.events_s for r in pieces.rounds]),
+    )
     return Entry(
-        id=f"{environment_key}/{item.name}/{(item.sha256 or 'random')[:8]}/{RUNTIME}-{PRECISION}",
+        id=f"{environment_key}/{item.name}/{(item.sha256 or 'random')[:8]}/{item.way}",
         environment=environment_key,
         model=item.name,
         family=arch.family,
         device=config.device,
-        runtime=RUNTIME,
-        precision=PRECISION,
+        runtime=item.runtime,
+        precision=item.precision,
         output_stride=arch.output_stride,
         weights=item.sha256,
         recipe=item.card.recipe if item.card else None,
@@ -213,17 +210,25 @@ def _entry(
         params=pieces.params,
         macs=pieces.macs,
         flops=pieces.macs and 2 * pieces.macs,
+        work=pieces.work,
+        runtime_version=version(RUNTIMES[item.runtime].package),
+        runtime_settings=pieces.settings,
+        logit_difference=pieces.logit_difference,
         accuracy=pieces.accuracy,
         accuracy_other=pieces.accuracy_other,
+        accuracy_of=pieces.accuracy_of,
         latency=tuple(
-            Latency.of(samples, batch_size, environment.threads)
-            for batch_size, samples in blocks
+            Latency.of(samples, batch_size, environment.threads, clock)
+            for batch_size, clock, samples in blocks
             if any(samples)
         ),
         inference_total_s=total,
         inference_per_image_s=per_image,
         inference_images=images,
         inference_batch_size=config.batch_size,
+        inference_model_s=model_s,
+        inference_with_decoding_s=decoded,
+        inference_with_decoding_per_image_s=None if decoded is None else decoded / images,
         energy=energy,
         carbon=carbon_of(energy, config.intensity),
         error=pieces.error,
@@ -233,7 +238,7 @@ def _entry(
 def _fingerprint(config: BenchConfig, subjects: list[Subject], environment: Environment) -> str:
     """Equal for runs that may be continued by one another."""
     what = {**asdict(config), "intensity": config.intensity.g_co2e_per_kwh}
-    weights = [s.sha256 for s in subjects]
+    weights = [(s.sha256, s.way, version(RUNTIMES[s.runtime].package)) for s in subjects]
     text = f"{what} {weights} {environment_id(environment)}"
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -25,19 +25,22 @@ View = Literal["single", "flip"]
 
 @torch.inference_mode()
 def predict_logits(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     images: Tensor,
     *,
     view: View = "single",
     batch_size: int = 256,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """uint8 (N, 1, H, W) -> float32 (N, classes) on the CPU; the model is set to evaluation mode.
+    """uint8 (N, 1, H, W) -> float32 (N, classes) on the CPU; a module is set to evaluation mode.
+
+    Anything else that is called with prepared images finds its own device.
 
     The view `flip` averages the logits of each image and its mirror image, at twice the cost.
     """
-    model.eval()
-    device = next(model.parameters()).device
+    device = torch.device("cpu")
+    if isinstance(model, nn.Module):
+        device = next(model.eval().parameters()).device
     logits = []
     for batch in images.split(batch_size):
         x = normalize(batch.to(device)).contiguous(memory_format=torch.channels_last)
@@ -93,7 +96,7 @@ def measure_accuracy(
 
 
 def score_test(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     data: Dataset,
     *,
     model_name: str,

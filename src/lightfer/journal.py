@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from lightfer.files import write_bytes
-from lightfer.results import Accuracy, Environment
+from lightfer.results import Accuracy, Environment, Work
 
 
 class Round(Struct, frozen=True, kw_only=True):
@@ -15,16 +15,23 @@ class Round(Struct, frozen=True, kw_only=True):
     single_s: tuple[float, ...]  # each pass of one image
     batch_s: tuple[float, ...]  # each pass of a full batch
     total_s: float  # all images, input preparation included
+    model_s: float  # the share of the model in it
+    events_s: tuple[float, ...] = ()  # each pass of one image between CUDA events
 
 
 class Pieces(Struct, frozen=True, kw_only=True):
-    """What has been measured of one model so far."""
+    """What has been measured so far of one model in one runtime and precision."""
 
     params: int | None = None
     macs: int | None = None
+    work: Work | None = None
+    settings: dict[str, str | int] | None = None
+    logit_difference: float | None = None
+    decoding_s: float | None = None
     scored: bool = False
     accuracy: Accuracy | None = None
     accuracy_other: tuple[Accuracy, ...] = ()
+    accuracy_of: str | None = None
     rounds: tuple[Round, ...] = ()
     error: str | None = None
 
@@ -36,7 +43,7 @@ class _Stored(Struct, frozen=True, kw_only=True):
 
 
 class Journal:
-    """Pieces per model, written to `path` at every change.
+    """Pieces per model, runtime and precision, written to `path` at every change.
 
     A file left by a run of the same fingerprint is continued, with its environment; any other,
     or one that cannot be read, is started anew.
@@ -54,7 +61,7 @@ class Journal:
             self.environment, self.pieces = stored.environment, stored.pieces
 
     def record(self, key: str, pieces: Pieces) -> None:
-        """Keep the pieces of one model, in memory and on disk."""
+        """Keep the pieces of `key`, in memory and on disk."""
         self.pieces[key] = pieces
         stored = _Stored(
             fingerprint=self.fingerprint, environment=self.environment, pieces=self.pieces

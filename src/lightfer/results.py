@@ -55,9 +55,12 @@ class Latency(Struct, frozen=True, kw_only=True):
     samples_s: tuple[float, ...]
     median_s: float
     rounds: int  # separate visits to the model that the samples come from, of equal length
+    clock: str = "wall"  # or "cuda events"; see `lightfer.measure.latency`
 
     @staticmethod
-    def of(samples_s: Sequence[Sequence[float]], batch_size: int, threads: int) -> "Latency":
+    def of(
+        samples_s: Sequence[Sequence[float]], batch_size: int, threads: int, clock: str = "wall"
+    ) -> "Latency":
         """From the samples of each round."""
         flat = tuple(s for samples in samples_s for s in samples)
         return Latency(
@@ -66,7 +69,24 @@ class Latency(Struct, frozen=True, kw_only=True):
             samples_s=flat,
             median_s=median(flat),
             rounds=len(samples_s),
+            clock=clock,
         )
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """What a forward pass of one image does, as `lightfer.measure.operations` defines it."""
+
+    elementwise: int
+    moved: int
+    buffers: int
+    weight_bytes: int
+    bytes_fused: int
+    bytes_unfused: int
+    flops_per_byte_fused: float
+    flops_per_byte_unfused: float
+    peak_activation_bytes: int
+    operator_calls: int
+    uncounted: tuple[str, ...] = ()  # operators that the definitions do not cover
 
 
 Method = Literal["counter", "polled", "log", "modelled", "absent"]
@@ -135,13 +155,21 @@ class Entry(Struct, frozen=True, kw_only=True):
     params: int | None = None
     macs: int | None = None
     flops: int | None = None
+    work: Work | None = None
+    runtime_version: str | None = None
+    runtime_settings: dict[str, str | int] | None = None  # as the runtime itself states them
+    logit_difference: float | None = None  # largest one from eager float32, over one batch
     accuracy: Accuracy | None = None
     accuracy_other: tuple[Accuracy, ...] = ()
+    accuracy_of: str | None = None  # "pytorch-float32" where its accuracy holds here, logits agree
     latency: tuple[Latency, ...] = ()
     inference_total_s: float | None = None  # median over the rounds, `inference_images` images
     inference_per_image_s: float | None = None
     inference_images: int | None = None
     inference_batch_size: int | None = None
+    inference_model_s: float | None = None  # the share of the model: without input preparation
+    inference_with_decoding_s: float | None = None  # from PNG files in memory, not from pixels
+    inference_with_decoding_per_image_s: float | None = None
     energy: Energy | None = None
     carbon: Carbon | None = None
     error: str | None = None

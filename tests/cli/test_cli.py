@@ -80,6 +80,24 @@ def test_append_keeps_what_the_file_holds(here: Path):
     ]
 
 
+def test_thorough_measures_every_runtime_that_is_there(here: Path, monkeypatch):
+    """Of which there are two: eager PyTorch, and one that cannot be used."""
+    from dataclasses import replace
+
+    from lightfer.runtimes import RUNTIMES
+
+    for name in list(RUNTIMES)[1:]:
+        monkeypatch.delitem(RUNTIMES, name)
+    absent = replace(RUNTIMES["pytorch"], name="absent", available=lambda: "not built")
+    monkeypatch.setitem(RUNTIMES, "absent", absent)
+    options = ("--data", "none", "--rounds", "1", "--threads", "1")
+    lightfer("bench", "mobilenet_v1_x0_25", "--thorough", *options)
+    full, half = read_results(here / "out/results.json").entries
+    assert (full.precision, half.precision) == ("float32", "bfloat16")
+    assert (full.runtime, half.runtime) == ("pytorch", "pytorch")
+    assert len(full.latency[0].samples_s) == 100
+
+
 def test_models_json_names_every_promised_key(here: Path):
     rows = json.loads(lightfer("models", "--json", "--family", "mobilenet_v3"))
     row = next(r for r in rows if r["name"] == "mobilenet_v3_small")
@@ -93,6 +111,7 @@ def test_models_json_names_every_promised_key(here: Path):
     [
         (("bench", "resnet50", "--data", "none"), "there is no model 'resnet50'"),
         (("bench", "missing.safetensors", "--data", "none"), "no such weight file"),
+        (("bench", "--data", "none", "--runtime", "tflite"), "there is no runtime 'tflite'"),
         (("train", "mobilenet_v2"), "no data: give --data"),
         (("train", "mobilenet_v2", "--data", "nowhere.csv"), "nowhere.csv"),
         (("evaluate", "mobilenet_v2_x1_4", "--data", "synthetic"), "no weights are shipped"),

@@ -63,3 +63,10 @@ def test_markdown_has_a_row_per_entry_and_names_failures():
     assert text.count("\n| ") == 4
     assert "`bad` failed: RuntimeError: no" in text
     assert "a [1, 2] cpu" in text
+
+
+def test_another_runtime_or_precision_is_named_with_the_model():
+    import msgspec
+
+    other = msgspec.structs.replace(entry(), runtime="openvino", precision="bfloat16")
+    assert (row(entry())[0], row(other)[0]) == ("m", "m (openvino bfloat16)")

@@ -24,12 +24,12 @@ def evaluate(
     """Top-1 with its interval, macro-F1, balanced accuracy, per class, confusion, calibration."""
     import msgspec
 
-    from lightfer.benchmark import find_subject
     from lightfer.checkpoint import rewrite_card
     from lightfer.cli.console import load_data, print_accuracy, progress
     from lightfer.data.ferplus import votes_beside
     from lightfer.evaluate import measure_accuracy, predict_logits, score_test
     from lightfer.process import tune_process
+    from lightfer.subject import find_subject
 
     tune_process(device=device)
     subject = find_subject(model)

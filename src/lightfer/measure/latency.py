@@ -1,63 +1,148 @@
 """How long forward passes take.
 
-Timed:      model(x), from the call to the moment the device has finished; `time_images` also times
-            the whole way from uint8 faces in memory to logits.
-Not timed:  reading and decoding files, copies to the device, the passes of the warm-up.
+Timed:      run(x), from the call to the moment the device has finished; `time_images` also times
+            the whole way from uint8 faces in memory to logits, `time_decoding` that from PNG files
+            in memory to uint8 faces.
+Not timed:  reading files, copies to the device, the passes of the warm-up.
 Held fixed: evaluation mode, the number of threads, channels_last, no gradients.
+
+Clocks: `wall` is the processor's clock, with the device synchronised before and after each pass, so
+it holds the time to queue the kernels; `cuda events` is the GPU's clock between two marks in its
+queue. Both are kept on CUDA, as a net of many small kernels differs by a factor between them.
 
 Every pass is kept. A shared machine's noise is one-sided, a pass can be arbitrarily slow but not
 arbitrarily fast, so the median is what is quoted, and a model is visited in several separate
-rounds, each of many passes, because a machine's speed drifts over seconds.
+rounds, each of many passes, because a machine's speed drifts over seconds. A percentile is quoted
+only where the sample supports it.
 """
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Sequence
+from statistics import median
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 
+Run = Callable[[Tensor], object]
+
+STABLE = 0.05  # two groups of passes whose medians differ by less are warm
+MAX_GROUPS = 20
+
 
 @torch.inference_mode()
-def time_passes(model: nn.Module, x: Tensor, *, passes: int, warmup: int) -> list[float]:
-    """Seconds of each of `passes` forward passes on `x`, which lies on the model's device."""
-    model.eval()
-    for _ in range(warmup):
-        model(x)
-    return [_timed(model, x) for _ in range(passes)]
+def time_passes(run: Run, x: Tensor, *, passes: int, warmup: int) -> list[float]:
+    """Wall seconds of each of `passes` calls of `run(x)`; a module is set to evaluation mode.
+
+    `x` lies on the device. Warmed up as in `warm_up`, by groups of `warmup` passes.
+    """
+    warm_up(run, x, group=warmup)
+    return [_timed(run, x) for _ in range(passes)]
+
+
+@torch.inference_mode()
+def time_passes_by_events(run: Run, x: Tensor, *, passes: int, warmup: int) -> list[float]:
+    """Seconds of each pass between two CUDA events; `x` lies on a CUDA device."""
+    warm_up(run, x, group=warmup)
+    pairs = []
+    for _ in range(passes):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        run(x)
+        end.record()
+        end.synchronize()
+        pairs.append((start, end))
+    return [start.elapsed_time(end) / 1e3 for start, end in pairs]
+
+
+@torch.inference_mode()
+def warm_up(run: Run, x: Tensor, *, group: int, max_groups: int = MAX_GROUPS) -> int:
+    """Run groups of passes until two successive medians agree within `STABLE`; passes done.
+
+    At least two groups, at most `max_groups`: a machine that is never steady must not stop the
+    run. A group of none warms up nothing.
+    """
+    if isinstance(run, nn.Module):
+        run.eval()
+    if group < 1:
+        return 0
+    before = None
+    for number in range(1, max_groups + 1):
+        now = median(_timed(run, x) for _ in range(group))
+        if before is not None and abs(now - before) <= STABLE * before:
+            return number * group
+        before = now
+    return max_groups * group
 
 
 @torch.inference_mode()
 def time_images(
-    model: nn.Module,
+    run: Run,
     images: Tensor,
     prepare: Callable[[Tensor], Tensor],
     *,
     batch_size: int,
     warmup: int,
-) -> tuple[float, list[float]]:
-    """Classify uint8 `images` (N, 1, H, W), which lie on the model's device, batch by batch.
+) -> tuple[float, list[float], float]:
+    """Classify uint8 `images` (N, 1, H, W), which lie on the device, batch by batch.
 
-    Returns the seconds for all of them, `prepare` (uint8 to network input) included, and the
-    seconds of `model(x)` alone for each full batch.
+    Returns the seconds for all of them, `prepare` (uint8 to network input) included; the seconds
+    of `run(x)` alone for each full batch; and the sum of those seconds over all batches.
     """
-    model.eval()
+    if isinstance(run, nn.Module):
+        run.eval()
     batches = images.split(batch_size)
     for _ in range(warmup):
-        model(prepare(batches[0]))
-    passes = []
+        run(prepare(batches[0]))
+    if len(batches[-1]) != batch_size:  # some runtimes compile for each size
+        run(prepare(batches[-1]))
+    seconds = []
     _wait(images.device)
     start = perf_counter()
     for batch in batches:
-        seconds = _timed(model, prepare(batch))
-        if len(batch) == batch_size:
-            passes.append(seconds)
-    return perf_counter() - start, passes
+        seconds.append(_timed(run, prepare(batch)))
+    total = perf_counter() - start
+    full = [s for s, batch in zip(seconds, batches, strict=True) if len(batch) == batch_size]
+    return total, full, sum(seconds)
 
 
-def _timed(model: nn.Module, x: Tensor) -> float:
+def time_decoding(images: Tensor) -> float:
+    """Seconds to decode all `images`, uint8 (N, 1, H, W), from PNG files in memory, one by one."""
+    import numpy
+    from PIL import Image
+
+    files = []
+    for image in images.squeeze(1).numpy():
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "png")
+        files.append(file)
+    start = perf_counter()
+    for file in files:
+        torch.from_numpy(numpy.array(Image.open(file)))
+    return perf_counter() - start
+
+
+def percentile(samples_s: Sequence[float], p: float) -> float | None:
+    """The `p`-quantile (0 < p < 1) of the samples, or None if there are too few to know it.
+
+    At least ten samples must lie beyond it: n >= 10 / (1 - p), so 100 samples for 0.9 and 1,000
+    for 0.99. Linear between the two nearest order statistics. Raises ValueError for other `p`.
+    """
+    if not 0 < p < 1:
+        raise ValueError(f"p is {p}, expected a number between 0 and 1")
+    if len(samples_s) * (1 - p) < 10 - 1e-9:
+        return None
+    ordered = sorted(samples_s)
+    place = p * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def _timed(run: Run, x: Tensor) -> float:
     _wait(x.device)
     start = perf_counter()
-    model(x)
+    run(x)
     _wait(x.device)
     return perf_counter() - start
 

@@ -37,7 +37,7 @@ def row(entry: Entry) -> tuple[str, ...]:
     joules = entry.energy.gross.joules_per_image if entry.energy and entry.energy.gross else None
     grams = entry.carbon.g_co2e_per_1000_images if entry.carbon else None
     return (
-        entry.model,
+        subject(entry),
         top1(entry.accuracy),
         number(entry.accuracy.macro_f1 if entry.accuracy else None, ".3f"),
         number(entry.params, ".3f", 1e-6),
@@ -48,6 +48,13 @@ def row(entry: Entry) -> tuple[str, ...]:
         number(joules, ".2f", 1e3) + _method(entry, joules),
         number(grams, ".4f") + _method(entry, grams),
     )
+
+
+def subject(entry: Entry) -> str:
+    """The model, and runtime and precision where they are not PyTorch's float32."""
+    if (entry.runtime, entry.precision) == ("pytorch", "float32"):
+        return entry.model
+    return f"{entry.model} ({entry.runtime} {entry.precision})"
 
 
 def top1(accuracy: Accuracy | None) -> str:

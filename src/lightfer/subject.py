@@ -1,0 +1,171 @@
+"""One model in one runtime and precision: what it is, and how each of its figures is measured."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from lightfer.checkpoint import Card, load_checkpoint
+from lightfer.data.augment import normalize
+from lightfer.data.dataset import IMAGE_SIZE, Dataset
+from lightfer.data.ferplus import votes_beside
+from lightfer.evaluate import score_test
+from lightfer.files import sha256_of
+from lightfer.journal import Pieces, Round
+from lightfer.measure.latency import (
+    time_decoding,
+    time_images,
+    time_passes,
+    time_passes_by_events,
+)
+from lightfer.measure.operations import Operations, count_operations
+from lightfer.results import Work
+from lightfer.runtimes import Loaded, find_runtime
+from lightfer.zoo import architecture, create_model, shipped
+
+EAGER, FULL = "pytorch", "float32"
+AGREES = 1e-4  # largest difference of a logit by which a float32 runtime is the same net
+INPUT_SHAPE = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model to measure, with its weights if it has any, in one runtime and precision."""
+
+    key: str  # as it was asked for
+    name: str
+    path: Path | None = None
+    sha256: str | None = None
+    card: Card | None = None
+    runtime: str = EAGER
+    precision: str = FULL
+
+    @property
+    def way(self) -> str:
+        """How it is computed, in one word."""
+        return f"{self.runtime}-{self.precision}"
+
+    @property
+    def journal_key(self) -> str:
+        return f"{self.key} {self.way}"
+
+    def build(self, device: str) -> nn.Module:
+        """The network in evaluation mode on `device`, channels last; random weights are equal."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = create_model(self.name, pretrained=self.path or False)
+        model = model.to(device)
+        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def find_subject(key: str) -> Subject:
+    """A name of the zoo, with its shipped weights if any, or the path of a weight file."""
+    path = Path(key) if key.endswith(".safetensors") else shipped(architecture(key).name)
+    if path is None:
+        return Subject(key, key)
+    _, card = load_checkpoint(path)
+    return Subject(key, architecture(card.model).name, path, sha256_of(path), card)
+
+
+def load_subject(item: Subject, device: str, threads: int) -> Loaded:
+    """The model in its runtime, on `device`.
+
+    Raises ValueError if the runtime says that it computes in another precision than was asked for.
+    """
+    runtime = find_runtime(item.runtime, item.precision, device)
+    model = item.build(device)
+    loaded = runtime.load(model, INPUT_SHAPE, threads=threads, precision=item.precision)
+    used = loaded.settings.get("precision", item.precision)
+    if used != item.precision:
+        raise ValueError(f"{item.runtime} computes in {used} here, not in {item.precision}")
+    return loaded
+
+
+@torch.inference_mode()
+def size_subject(
+    item: Subject, run: Loaded, images: Tensor, *, device: str, batch_size: int, decode: bool
+) -> Pieces:
+    """Count operations, compare logits with eager PyTorch, if `decode`, time that of images."""
+    model = item.build(device)
+    counts = count_operations(model, INPUT_SHAPE)
+    difference = None
+    if item.way != f"{EAGER}-{FULL}":
+        x = _prepare(images[:batch_size].to(device))
+        difference = (run(x) - model(x)).abs().max().item()
+    return Pieces(
+        params=counts.params,
+        macs=counts.macs,
+        work=_work(counts),
+        settings=run.settings,
+        logit_difference=difference,
+        decoding_s=time_decoding(images) if decode else None,
+    )
+
+
+def score_subject(
+    item: Subject,
+    run: Loaded,
+    pieces: Pieces,
+    data: Dataset | None,
+    test_log: Path,
+    eager: Pieces | None,
+) -> Pieces:
+    """Score the test split if there is one and weights, else quote the card.
+
+    `eager` is what was measured of the same model and precision in eager PyTorch. A card speaks of
+    float32.
+    """
+    pieces = msgspec.structs.replace(pieces, scored=True)
+    agrees = item.precision == FULL and (pieces.logit_difference or 0.0) <= AGREES
+    if item.card is None or (data is None and not agrees):
+        return pieces
+    if data is None:
+        reference = item.card.test and msgspec.structs.replace(item.card.test, source="reference")
+        return msgspec.structs.replace(pieces, accuracy=reference)
+    if item.runtime != EAGER and agrees and eager and eager.accuracy:
+        return msgspec.structs.replace(
+            pieces,
+            accuracy=eager.accuracy,
+            accuracy_other=eager.accuracy_other,
+            accuracy_of=f"{EAGER}-{FULL}",
+        )
+    accuracy, other = score_test(
+        run,
+        data,
+        model_name=item.name,
+        weights_sha256=item.sha256,
+        log=test_log,
+        votes=votes_beside(data),
+    )
+    return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=other)
+
+
+def visit_subject(
+    run: Loaded, images: Tensor, *, device: str, passes: int, batch_size: int, warmup: int
+) -> Round:
+    """One visit: passes of a single image, then all images in batches."""
+    images = images.to(device)
+    single = _prepare(images[:1])
+    options = {"passes": passes, "warmup": warmup}
+    single_s = time_passes(run, single, **options)
+    events_s = time_passes_by_events(run, single, **options) if images.is_cuda else []
+    total_s, batch_s, model_s = time_images(
+        run, images, _prepare, batch_size=batch_size, warmup=warmup
+    )
+    return Round(
+        single_s=tuple(single_s),
+        batch_s=tuple(batch_s),
+        total_s=total_s,
+        model_s=model_s,
+        events_s=tuple(events_s),
+    )
+
+
+def _prepare(images: Tensor) -> Tensor:
+    return normalize(images).contiguous(memory_format=torch.channels_last)
+
+
+def _work(counts: Operations) -> Work:
+    return Work(**{name: getattr(counts, name) for name in Work.__struct_fields__})
