@@ -13,6 +13,10 @@ MAY_IMPORT = {
     "files": "",
     "process": "",
     "results": "files",
+    "stats": "",
+    "schema": "results",
+    "predecessor": "results",
+    "compare": "predecessor results stats",
     "data": "files",
     "models": "files",
     "measure": "results",
@@ -24,8 +28,8 @@ MAY_IMPORT = {
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
     "benchmark": "checkpoint data evaluate files journal measure results zoo",
-    "cli": "benchmark checkpoint data evaluate files measure models process recipes report results"
-    " train zoo",
+    "cli": "benchmark checkpoint compare data evaluate files measure models process recipes report"
+    " results schema train zoo",
 }
 
 

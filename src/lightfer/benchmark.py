@@ -33,6 +33,7 @@ from lightfer.measure.energy import (
 )
 from lightfer.measure.environment import describe_environment, environment_id
 from lightfer.measure.latency import time_images, time_passes
+from lightfer.measure.noise import snapshot, verdict
 from lightfer.measure.operations import count_operations
 from lightfer.results import Data, Entry, Environment, GridIntensity, Latency, Results
 from lightfer.zoo import architecture, create_model, shipped
@@ -99,6 +100,7 @@ def run_benchmark(
     Raises ValueError or CheckpointError for a model that does not exist, before anything runs.
     """
     subjects = [find_subject(key) for key in config.models]
+    before = snapshot()
     environment = describe_environment(
         data=_describe(data), allocator=allocator, device=config.device
     )
@@ -131,7 +133,11 @@ def run_benchmark(
         _entry(item, journal.pieces[item.key], key, journal.environment, config, len(images))
         for item in subjects
     )
-    return Results(environments={key: journal.environment}, entries=entries), journal
+    # An interrupted run is judged by its last part; the spread is that of all its rounds.
+    rounds = [[r.single_s for r in pieces.rounds] for pieces in journal.pieces.values()]
+    noise = verdict(before, snapshot(), rounds)
+    environment = msgspec.structs.replace(journal.environment, noise=noise)
+    return Results(environments={key: environment}, entries=entries), journal
 
 
 def find_subject(key: str) -> Subject:
