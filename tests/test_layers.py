@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "data": "files",
     "models": "files",
     "measure": "results",
-    "report": "results",
+    "report": "compare results",  # only the type of a change
     "journal": "files results",
     "checkpoint": "files results",
     "zoo": "checkpoint measure models",

@@ -1,4 +1,4 @@
-"""The verdict on noise from counters whose meaning is known, and reading them from a drawn /proc."""
+"""The verdict on noise from counters of known meaning, and reading them from a drawn /proc."""
 
 import os
 from dataclasses import replace
@@ -59,9 +59,9 @@ def test_the_spread_is_of_quartiles_and_the_median_over_models():
 
 
 def test_counters_are_read_where_linux_keeps_them(tmp_path: Path):
-    tick = os.sysconf("SC_CLK_TCK")
+    t = os.sysconf("SC_CLK_TCK")
     files = {
-        "proc/stat": f"cpu  {10 * tick} {tick} {2 * tick} 99 99 {tick} {tick} {3 * tick} 0 0\ncpu0 1",
+        "proc/stat": f"cpu  {10 * t} {t} {2 * t} 99 99 {t} {t} {3 * t} 0 0\ncpu0 1",
         "proc/loadavg": "1.25 0.5 0.1 1/100 1\n",
         "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "schedutil\n",
         "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count": "2\n",

@@ -48,7 +48,7 @@ def snapshot(root: Path = Path("/")) -> Snapshot:
     times = re.match(r"cpu +([\d ]+)", _text(root / "proc/stat") or "")
     busy = steal = None
     if times:
-        # user nice system idle iowait irq softirq steal guest guest_nice; user holds guest (proc(5))
+        # user nice system idle iowait irq softirq steal guest guest_nice, guest being in user
         ticks = [int(t) / os.sysconf("SC_CLK_TCK") for t in times[1].split()]
         busy = sum(ticks[:3]) + sum(ticks[5:7])
         steal = ticks[7] if len(ticks) > 7 else None
