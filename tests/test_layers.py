@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "stats": "",
     "schema": "results",
     "predecessor": "results",
+    "ranking": "results stats",
     "compare": "predecessor results stats",
     "data": "files",
     "models": "files",
@@ -28,8 +29,8 @@ MAY_IMPORT = {
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
     "benchmark": "checkpoint data evaluate files journal measure results zoo",
-    "cli": "benchmark checkpoint compare data evaluate files measure models process recipes report"
-    " results schema train zoo",
+    "cli": "benchmark checkpoint compare data evaluate files measure models process ranking recipes"
+    " report results schema train zoo",
 }
 
 

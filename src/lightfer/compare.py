@@ -19,7 +19,7 @@ from lightfer.predecessor import IMAGES, Quoted, read_predecessor
 from lightfer.results import Accuracy, Entry, Environment, Latency, Results, read_results
 from lightfer.stats import Difference, compare_proportions, compare_runs, holm, mcnemar
 
-RUN_TO_RUN = 0.04
+RUN_TO_RUN = 0.05
 ALPHA = 0.05
 NOTHING = "no difference told apart"
 REFUSED = "not comparable"
@@ -63,7 +63,9 @@ class Comparison:
     only_in_b: tuple[str, ...]
 
 
-def compare_files(a: Path, b: Path, run_to_run: float = RUN_TO_RUN) -> Comparison:
+def compare_files(
+    a: Path, b: Path, run_to_run: float = RUN_TO_RUN, *, anyway: bool = False
+) -> Comparison:
     """Compare two results files; either, but not both, may be the predecessor's.
 
     Raises ResultsError if one cannot be read, ValueError if both are the predecessor's.
@@ -75,11 +77,16 @@ def compare_files(a: Path, b: Path, run_to_run: float = RUN_TO_RUN) -> Compariso
         return compare_with_predecessor(quoted_a, read_results(b))
     if quoted_b is not None:
         return compare_with_predecessor(quoted_b, read_results(a), quoted_first=False)
-    return compare_results(read_results(a), read_results(b), run_to_run)
+    return compare_results(read_results(a), read_results(b), run_to_run, anyway=anyway)
 
 
-def compare_results(a: Results, b: Results, run_to_run: float = RUN_TO_RUN) -> Comparison:
-    """Compare two results, `b` relative to `a`."""
+def compare_results(
+    a: Results, b: Results, run_to_run: float = RUN_TO_RUN, *, anyway: bool = False
+) -> Comparison:
+    """Compare two results, `b` relative to `a`.
+
+    Times from a machine whose stored verdict is `unusable` are refused, unless `anyway`.
+    """
     changes: list[Change] = []
     conditions: dict[str, None] = {}
     matched: set[str] = set()
@@ -89,7 +96,7 @@ def compare_results(a: Results, b: Results, run_to_run: float = RUN_TO_RUN) -> C
         if not others:
             only_a.append(entry.id)
             continue
-        mismatches = {e.id: _mismatches(entry, a, e, b) for e in others}
+        mismatches = {e.id: _mismatches(entry, a, e, b, anyway) for e in others}
         # The closest one: fewest mismatches, then the same weights.
         other = min(others, key=lambda e: (len(mismatches[e.id]), e.weights != entry.weights))
         fitting = [e for e in others if not mismatches[e.id] and (e.weights == other.weights)]
@@ -108,7 +115,7 @@ def compare_results(a: Results, b: Results, run_to_run: float = RUN_TO_RUN) -> C
     return Comparison(_corrected(changes), tuple(conditions), tuple(only_a), tuple(only_b))
 
 
-def _mismatches(entry: Entry, a: Results, other: Entry, b: Results) -> list[str]:
+def _mismatches(entry: Entry, a: Results, other: Entry, b: Results, anyway: bool) -> list[str]:
     """Why the times of two entries of one model cannot be compared."""
     ours, theirs = a.environments.get(entry.environment), b.environments.get(other.environment)
     if ours is None or theirs is None:
@@ -126,7 +133,7 @@ def _mismatches(entry: Entry, a: Results, other: Entry, b: Results) -> list[str]
     if entry.params == other.params and entry.macs != other.macs:
         reasons.append(f"input: {entry.macs} against {other.macs} MACs at equal parameters")
     for file, environment in (("first", ours), ("second", theirs)):
-        if environment.noise and environment.noise.verdict == "unusable":
+        if environment.noise and environment.noise.verdict == "unusable" and not anyway:
             why = ", ".join(environment.noise.reasons)
             reasons.append(f"the {file} file's machine was unusable: {why}")
     return reasons
@@ -149,7 +156,7 @@ def _times(a: Entry, b: Entry, reasons: list[str], run_to_run: float) -> Iterabl
             note = "one round shows no spread between rounds: measure at least 2"
             yield Change(a.model, "time", what, REFUSED, mine.median_s, other.median_s, note=note)
         else:
-            found = compare_runs(_rounds(mine), _rounds(other), run_to_run)
+            found = compare_runs(mine.visits(), other.visits(), run_to_run)
             yield _tested(a.model, "time", what, mine.median_s, other.median_s, found)
     for what in theirs:
         yield Change(a.model, "time", what, REFUSED, note="only the second file has it")
@@ -157,11 +164,6 @@ def _times(a: Entry, b: Entry, reasons: list[str], run_to_run: float) -> Iterabl
 
 def _timed(latency: Latency) -> str:
     return f"batch {latency.batch_size}, {latency.threads} threads"
-
-
-def _rounds(latency: Latency) -> list[Sequence[float]]:
-    size = len(latency.samples_s) // latency.rounds
-    return [latency.samples_s[i * size : (i + 1) * size] for i in range(latency.rounds)]
 
 
 def _accuracies(entry: Entry, a: Results, other: Entry, b: Results) -> Change:
@@ -230,8 +232,8 @@ def _conditions(a: Environment, b: Environment) -> Iterable[str]:
     for name, (x, y) in pairs.items():
         if x != y:
             yield f"{name}: {x} -> {y}"
-        elif name == "noise" and x == "noisy":
-            yield "noise: both machines were noisy"
+        elif name == "noise" and x not in (None, "quiet"):
+            yield f"noise: {x} both times"
 
 
 def _tested(model: str, kind: Kind, what: str, a: float, b: float, found: Difference) -> Change:

@@ -61,6 +61,11 @@ class Latency(Struct, frozen=True, kw_only=True):
     median_s: float
     rounds: int  # separate visits to the model that the samples come from, of equal length
 
+    def visits(self) -> list[tuple[float, ...]]:
+        """The samples of each round."""
+        size = len(self.samples_s) // self.rounds
+        return [self.samples_s[i * size : (i + 1) * size] for i in range(self.rounds)]
+
     @staticmethod
     def of(samples_s: Sequence[Sequence[float]], batch_size: int, threads: int) -> "Latency":
         """From the samples of each round."""
@@ -173,7 +178,7 @@ class Noise(Struct, frozen=True, kw_only=True):
     steal_share: float | None  # of all cores' time, taken by other virtual machines
     governor: str | None  # of CPU frequencies
     throttle_events: int | None
-    round_spread: float | None  # (slowest - fastest) / fastest round, median over what was timed
+    round_spread: float | None  # (slowest - fastest) / fastest round; see measure/noise.py
 
 
 class Environment(Struct, frozen=True, kw_only=True):

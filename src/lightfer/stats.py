@@ -96,11 +96,11 @@ def _signed_rank_counts(n: int) -> NDArray:
 def compare_paired(
     a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], level: float = 0.95
 ) -> Difference:
-    """Ratio b / a from interleaved blocks, where a[i] and b[i] were neighbours in random order.
+    """Ratio b / a from interleaved blocks: a[i] and b[i] in one round, their order drawn by lot.
 
     Exact Wilcoxon signed-rank test on the differences of log lower quartiles, and the interval of
     the Hodges-Lehmann estimate that belongs to it (Hollander, Wolfe & Chicken, 2014, 3.1-3.3).
-    Because the order within each pair is drawn by lot, every sign is a fair coin if a and b are
+    Because the order within each round is drawn by lot, every sign is a fair coin if a and b are
     alike, *whatever* the noise and its correlation over time: the level holds by the lottery and
     needs no model of the machine (Fisher, 1935). An order of fixed pattern (ABBA) gives no such
     guarantee. Raises ValueError if the blocks do not pair up.

@@ -58,6 +58,10 @@ def test_the_spread_is_of_quartiles_and_the_median_over_models():
     assert round_spread([]) is None
 
 
+def test_one_disturbed_round_of_three_is_no_spread():
+    assert round_spread([[[1.0], [9.0], [1.1]]]) == pytest.approx(0.1)
+
+
 def test_counters_are_read_where_linux_keeps_them(tmp_path: Path):
     t = os.sysconf("SC_CLK_TCK")
     files = {

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lightfer.cli import bench, compare, data, evaluate, models, table, train, validate
+from lightfer.cli import bench, compare, data, evaluate, models, rank, table, train, validate
 
 app = typer.Typer(
     name="lightfer",
@@ -19,6 +19,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("table")(table.table)
 app.command("compare")(compare.compare)
+app.command("rank")(rank.rank)
 app.command("validate")(validate.validate)
 app.add_typer(data.app, name="data")
 

@@ -13,6 +13,9 @@ def compare(
         float | None,
         typer.Option(help="Standard deviation allowed between whole runs, as a fraction."),
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Compare times of machines called unusable, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
     """Say what changed from one results file to another, by how much, and if noise explains it.
@@ -24,7 +27,8 @@ def compare(
 
     from lightfer.compare import RUN_TO_RUN, compare_files
 
-    found = compare_files(a, b, RUN_TO_RUN if run_to_run is None else run_to_run)
+    allowance = RUN_TO_RUN if run_to_run is None else run_to_run
+    found = compare_files(a, b, allowance, anyway=anyway)
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=1, allow_nan=False))
         return
@@ -43,7 +47,7 @@ def compare(
         models = list(dict.fromkeys(c.model for c in found.changes if c.note == note))
         console.print(f"{', '.join(models)}: {note}", markup=False, highlight=False)
     for condition in found.conditions:
-        console.print(f"differs: {condition}", markup=False, highlight=False)
+        console.print(f"conditions: {condition}", markup=False, highlight=False)
     for name, ids in ((a, found.only_in_a), (b, found.only_in_b)):
         for key in ids:
             console.print(f"only in {name}: {key}", markup=False, highlight=False)

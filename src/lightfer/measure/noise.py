@@ -114,13 +114,14 @@ def verdict(
 def round_spread(rounds: Sequence[Sequence[Sequence[float]]]) -> float | None:
     """(slowest - fastest) / fastest round by their lower quartiles, median over what was timed.
 
-    None without anything timed in two rounds.
+    Of the fastest majority of the rounds, those that comparisons use: 2 of 3, 3 of 5. None without
+    anything timed in two rounds.
     """
     spreads = []
     for visits in rounds:
-        speeds = [_lower_quartile(passes) for passes in visits if len(passes) > 0]
-        if len(speeds) > 1 and min(speeds) > 0:
-            spreads.append(max(speeds) / min(speeds) - 1)
+        times = sorted(_lower_quartile(passes) for passes in visits if len(passes) > 0)
+        if len(times) > 1 and times[0] > 0:
+            spreads.append(times[len(times) // 2] / times[0] - 1)
     return median(spreads) if spreads else None
 
 
