@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from benchmarks.aa_ab import ARMS, LEVEL, Slowed, allowances, interleaved, report, spread_of_runs
 from torch import nn
 
-from benchmarks.aa_ab import ARMS, LEVEL, Slowed, allowances, interleaved, report, spread_of_runs
 from lightfer.stats import compare_paired, holm
 from tests.test_compare import results, timed
 from tests.test_results import entry

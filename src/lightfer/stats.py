@@ -44,6 +44,8 @@ def block_values(blocks: Sequence[Sequence[float]], quantile: float = QUANTILE) 
     """One number per block, (blocks,): the quantile of its samples. Raises ValueError if empty."""
     if not blocks or any(len(block) == 0 for block in blocks):
         raise ValueError("no samples: expected at least one block, each with at least one sample")
+    if len({len(block) for block in blocks}) == 1:
+        return np.quantile(np.asarray(blocks, float), quantile, axis=1)
     return np.array([np.quantile(np.asarray(block, float), quantile) for block in blocks])
 
 
