@@ -13,10 +13,15 @@ MAY_IMPORT = {
     "files": "",
     "process": "",
     "results": "files",
+    "stats": "",
+    "schema": "results",
+    "predecessor": "results",
+    "ranking": "results stats",
+    "compare": "predecessor results stats",
     "data": "files",
     "models": "files",
     "measure": "results",
-    "report": "results",
+    "report": "compare results",  # only the type of a change
     "runtimes": "",  # models arrive as arguments
     "journal": "files results",
     "checkpoint": "files results",
@@ -26,8 +31,8 @@ MAY_IMPORT = {
     "recipes": "train",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
     "benchmark": "data journal measure results runtimes subject zoo",
-    "cli": "benchmark checkpoint data evaluate files measure models process recipes report results"
-    " runtimes subject train zoo",
+    "cli": "benchmark checkpoint compare data evaluate files measure models process ranking recipes"
+    " report results runtimes schema subject train zoo",
 }
 
 

@@ -33,6 +33,7 @@ from lightfer.measure.energy import (
     unmeasured_energy,
 )
 from lightfer.measure.environment import describe_environment, environment_id
+from lightfer.measure.noise import snapshot, verdict
 from lightfer.results import Data, Entry, Environment, GridIntensity, Latency, Results
 from lightfer.runtimes import RUNTIMES, Loaded, find_runtime
 from lightfer.subject import (
@@ -98,6 +99,7 @@ def run_benchmark(
         for runtime, precision in ways(config)
         for model in models
     ]
+    before = snapshot()
     environment = describe_environment(
         data=_describe(data), allocator=allocator, device=config.device
     )
@@ -152,7 +154,11 @@ def run_benchmark(
         )
         for item in subjects
     )
-    return Results(environments={key: journal.environment}, entries=entries), journal
+    # An interrupted run is judged by its last part; the spread is that of all its rounds.
+    rounds = [[r.single_s for r in pieces.rounds] for pieces in journal.pieces.values()]
+    noise = verdict(before, snapshot(), rounds)
+    environment = msgspec.structs.replace(journal.environment, noise=noise)
+    return Results(environments={key: environment}, entries=entries), journal
 
 
 def ways(config: BenchConfig) -> list[tuple[str, str]]:

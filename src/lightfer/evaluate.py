@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -119,7 +120,9 @@ def score_test(
         return measure_accuracy(logits, labels, split=split, **kinds)
 
     logits = predict_logits(model, test.images, on_batch=on_batch)
-    headline = accuracy(logits, test.labels, "test")
+    headline = msgspec.structs.replace(
+        accuracy(logits, test.labels, "test"), correct_hex=correct_hex(logits, test.labels)
+    )
     flipped = predict_logits(model, test.images, view="flip", on_batch=on_batch)
     others = [accuracy(flipped, test.labels, "test", view="flip")]
     if {"train", "validation"} <= set(data.splits):
@@ -145,6 +148,13 @@ def score_test(
     with log.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
     return headline, tuple(others)
+
+
+def correct_hex(logits: Tensor, labels: Tensor) -> str:
+    """Which of (N, classes) hit the labels (N,), four images per digit, see `Accuracy`."""
+    bits = "".join("1" if hit else "0" for hit in (logits.argmax(1) == labels).tolist())
+    bits += "0" * (-len(bits) % 4)
+    return "".join(f"{int(bits[i : i + 4], 2):x}" for i in range(0, len(bits), 4))
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:

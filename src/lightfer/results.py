@@ -18,6 +18,7 @@ from msgspec import Struct
 from lightfer.files import write_text
 
 SCHEMA = "lightfer/1"
+VERDICTS = ("quiet", "noisy", "unusable")  # on noise, from best to worst
 
 
 class ClassScore(Struct, frozen=True, kw_only=True):
@@ -45,6 +46,10 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     per_class: tuple[ClassScore, ...] | None = None
     confusion: tuple[tuple[int, ...], ...] | None = None  # [true class][predicted class]
     source: Literal["measured", "reference"] = "measured"  # reference: read from the weights' card
+    # Which images were right, four per hexadecimal digit, image 0 the highest bit of the first, the
+    # last digit filled up with 0: what two files need to be compared image by image (McNemar),
+    # without giving the labels away. Their order is that of the split with the data's sha256.
+    correct_hex: str | None = None
 
 
 class Latency(Struct, frozen=True, kw_only=True):
@@ -56,6 +61,11 @@ class Latency(Struct, frozen=True, kw_only=True):
     median_s: float
     rounds: int  # separate visits to the model that the samples come from, of equal length
     clock: str = "wall"  # or "cuda events"; see `lightfer.measure.latency`
+
+    def visits(self) -> list[tuple[float, ...]]:
+        """The samples of each round."""
+        size = len(self.samples_s) // self.rounds
+        return [self.samples_s[i * size : (i + 1) * size] for i in range(self.rounds)]
 
     @staticmethod
     def of(
@@ -184,6 +194,21 @@ class Data(Struct, frozen=True, kw_only=True):
     sha256: dict[str, str]  # split -> hash
 
 
+class Noise(Struct, frozen=True, kw_only=True):
+    """How much else happened on the machine while it measured; shares are fractions."""
+
+    verdict: Literal["quiet", "noisy", "unusable"]
+    reasons: tuple[str, ...]  # why it is not quiet
+    seconds: float  # that were watched
+    load_before: float | None  # 1-minute load average
+    load_after: float | None
+    other_cpu_share: float | None  # of all cores' time, taken by other processes
+    steal_share: float | None  # of all cores' time, taken by other virtual machines
+    governor: str | None  # of CPU frequencies
+    throttle_events: int | None
+    round_spread: float | None  # (slowest - fastest) / fastest round; see measure/noise.py
+
+
 class Environment(Struct, frozen=True, kw_only=True):
     """The machine, the software and the command of a run."""
 
@@ -201,6 +226,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     command: str
     data: Data | None
     started: str  # UTC, ISO 8601
+    noise: Noise | None = None
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -211,13 +237,20 @@ class Results(Struct, frozen=True, kw_only=True):
     entries: tuple[Entry, ...] = ()
 
     def merged(self, other: "Results") -> "Results":
-        """These results with those of `other` added; entries of the same id are replaced."""
+        """These results with those of `other` added; entries of the same id are replaced.
+
+        Where both were measured in one environment, the worse of the two verdicts on noise stays.
+        """
         new = {entry.id for entry in other.entries}
         kept = tuple(entry for entry in self.entries if entry.id not in new)
-        return Results(
-            environments={**self.environments, **other.environments},
-            entries=kept + other.entries,
-        )
+        environments = {**self.environments, **other.environments}
+        for key in self.environments.keys() & other.environments.keys():
+            noises = (self.environments[key].noise, other.environments[key].noise)
+            worse = max(
+                (n for n in noises if n), key=lambda n: VERDICTS.index(n.verdict), default=None
+            )
+            environments[key] = msgspec.structs.replace(environments[key], noise=worse)
+        return Results(environments=environments, entries=kept + other.entries)
 
 
 class ResultsError(Exception):

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from lightfer.cli import bench, data, evaluate, models, table, train
+from lightfer.cli import bench, compare, data, evaluate, models, rank, table, train, validate
 
 app = typer.Typer(
     name="lightfer",
@@ -18,6 +18,9 @@ app.command("models")(models.models)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("table")(table.table)
+app.command("compare")(compare.compare)
+app.command("rank")(rank.rank)
+app.command("validate")(validate.validate)
 app.add_typer(data.app, name="data")
 
 

@@ -1,4 +1,4 @@
-"""lightfer table: results as a table, on the terminal or in a Markdown file."""
+"""lightfer table: results as a table, on the terminal, in Markdown, CSV or Parquet."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,13 +14,28 @@ def table(
     into: Annotated[
         Path | None, typer.Option(help=f"Replace what stands between {BEGIN} and {END}.")
     ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write one row per entry, every figure, as CSV.")
+    ] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(help="Write the same rows as a Parquet file.")
+    ] = None,
 ) -> None:
-    """Print the table of a results file, or write it into a README."""
+    """Print the table of a results file, write it into a README, or export every figure."""
     from lightfer.files import write_text
+    from lightfer.report.flat import csv_text, write_parquet
     from lightfer.report.tables import markdown as as_markdown
     from lightfer.results import read_results
 
     found = read_results(results)
+    if csv is not None:
+        write_text(csv, csv_text(found))
+        typer.echo(f"{len(found.entries)} rows written to {csv}")
+    if parquet is not None:
+        write_parquet(parquet, found)
+        typer.echo(f"{len(found.entries)} rows written to {parquet}")
+    if csv is not None or parquet is not None:
+        return
     if into is not None:
         write_text(into, replace_block(into.read_text(encoding="utf-8"), as_markdown(found)))
         typer.echo(f"table written into {into}")

@@ -38,10 +38,10 @@ def describe_environment(*, data: Data | None, allocator: str, device: str) -> E
 
 
 def environment_id(environment: Environment) -> str:
-    """A short name: the processor, and a hash of all but the moment and the command."""
+    """A short name: the processor, and a hash of all but the moment, its noise and the command."""
     import msgspec
 
-    fixed = msgspec.structs.replace(environment, started="", command="")
+    fixed = msgspec.structs.replace(environment, started="", command="", noise=None)
     digest = hashlib.sha256(msgspec.json.encode(fixed)).hexdigest()[:8]
     name = environment.gpu or environment.cpu
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

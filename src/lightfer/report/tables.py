@@ -97,8 +97,16 @@ def conditions(environment: Environment) -> str:
     return (
         f"{machine}, {environment.threads} threads of {environment.cores} cores, "
         f"torch {environment.versions.get('torch', '?')}, allocator: {environment.allocator}; "
-        f"{source}; {environment.started[:10]}."
+        f"{source}; {environment.started[:10]}{noise(environment)}."
     )
+
+
+def noise(environment: Environment) -> str:
+    """The verdict on noise and its reasons, where it was not quiet; else nothing."""
+    found = environment.noise
+    if found is None or found.verdict == "quiet":
+        return ""
+    return f"; **{found.verdict}** machine: {', '.join(found.reasons)}"
 
 
 def _method(entry: Entry, value: float | None) -> str:

@@ -1,0 +1,71 @@
+"""lightfer rank: the Pareto front of a results file, and what its times go with."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def rank(
+    results: Annotated[Path, typer.Argument(help="A results file.")] = Path("results.json"),
+    batch_size: Annotated[int, typer.Option(help="Whose times are ranked.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Rank the models of each machine by accuracy and time, with ties for what noise may explain.
+
+    Then the rank correlation of multiply-adds, parameters and bytes with time, with its interval.
+    """
+    import json
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from lightfer.cli.console import stdout
+    from lightfer.ranking import correlations, places
+    from lightfer.report.tables import conditions
+    from lightfer.results import read_results
+
+    found = read_results(results)
+    kinds = dict.fromkeys((e.environment, e.device, e.runtime, e.precision) for e in found.entries)
+    console, groups = stdout(), []
+    for kind in kinds:
+        entries = [
+            e for e in found.entries if (e.environment, e.device, e.runtime, e.precision) == kind
+        ]
+        standing, rhos = places(entries, batch_size), correlations(entries, batch_size)
+        groups.append(
+            {
+                "environment": kind[0],
+                "device": kind[1],
+                "runtime": kind[2],
+                "precision": kind[3],
+                "places": [asdict(p) for p in standing],
+                "rank_correlation_with_time": {name: asdict(d) for name, d in rhos.items()},
+            }
+        )
+        if as_json:
+            continue
+        caption = conditions(found.environments[kind[0]]) if kind[0] in found.environments else ""
+        table = Table(
+            "Model", f"batch {batch_size}, ms", "Top-1 %", "Accuracy against time",
+            title=", ".join(kind[1:]), caption=caption, caption_justify="left",
+        )  # fmt: skip
+        for p in standing:
+            t, a = p.latency_s, p.top1
+            table.add_row(
+                p.model,
+                f"{1e3 * t.estimate:.2f} [{1e3 * t.low:.2f}, {1e3 * t.high:.2f}]",
+                f"{100 * a.estimate:.2f} [{100 * a.low:.1f}, {100 * a.high:.1f}]",
+                p.status,
+            )
+        console.print(table)
+        for name, d in rhos.items():
+            i = d.interval
+            console.print(
+                f"{name} with time: rho {i.estimate:.2f} [{i.low:.2f}, {i.high:.2f}], "
+                f"p {d.p:.2g} ({d.method})",
+                markup=False,
+                highlight=False,
+            )
+    if as_json:
+        typer.echo(json.dumps(groups, indent=1, allow_nan=False))

@@ -1,0 +1,147 @@
+"""Whether a machine was left alone while it measured.
+
+Read:       load average, CPU time of all and of this process with the children it has waited for,
+            steal time, thermal throttling events, frequency governor; from /proc and /sys, so on
+            Linux only. Elsewhere, and where a virtual machine hides them, they are None, and the
+            verdict rests on what is left, in the end on the spread between rounds.
+Not read:   other load on a GPU; memory bandwidth and caches that neighbours use, which no counter
+            shows and the spread between rounds may.
+Verdict:    the worst of the limits below. They are conventions, not physics.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from time import monotonic
+
+from lightfer.results import VERDICTS, Noise
+
+# From these on a machine is noisy, and unusable.
+OTHER_CPU_SHARE = (0.05, 0.25)
+STEAL_SHARE = (0.02, 0.10)
+ROUND_SPREAD = (0.10, 0.35)
+# Governors that hold the frequency down. Under intel_pstate and amd-pstate "powersave" does not.
+SLOW_GOVERNORS = ("powersave", "conservative")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Counters of the machine at one moment; CPU times are sums over all cores, in seconds."""
+
+    time_s: float  # of a monotonic clock
+    cores: int
+    busy_s: float | None = None  # of all processes of this system
+    steal_s: float | None = None
+    own_s: float | None = None  # of this process and the children that it has waited for
+    load: float | None = None
+    governor: str | None = None
+    driver: str | None = None  # of CPU frequencies
+    throttle_events: int | None = None
+
+
+def snapshot(root: Path = Path("/")) -> Snapshot:
+    """Read the counters now; what cannot be read is None."""
+    cpu = root / "sys/devices/system/cpu"
+    times = re.match(r"cpu +([\d ]+)", _text(root / "proc/stat") or "")
+    busy = steal = None
+    if times:
+        # user nice system idle iowait irq softirq steal guest guest_nice, guest being in user
+        ticks = [int(t) / os.sysconf("SC_CLK_TCK") for t in times[1].split()]
+        busy = sum(ticks[:3]) + sum(ticks[5:7])
+        steal = ticks[7] if len(ticks) > 7 else None
+    load = _text(root / "proc/loadavg")
+    events = [
+        _text(path) for path in sorted(cpu.glob("cpu[0-9]*/thermal_throttle/core_throttle_count"))
+    ]
+    own = os.times()
+    return Snapshot(
+        time_s=monotonic(),
+        cores=os.cpu_count() or 1,
+        busy_s=busy,
+        steal_s=steal,
+        own_s=sum(own[:4]),
+        load=float(load.split()[0]) if load else None,
+        governor=_text(cpu / "cpu0/cpufreq/scaling_governor"),
+        driver=_text(cpu / "cpu0/cpufreq/scaling_driver"),
+        throttle_events=sum(int(e) for e in events if e) if any(events) else None,
+    )
+
+
+def verdict(
+    before: Snapshot, after: Snapshot, rounds: Sequence[Sequence[Sequence[float]]] = ()
+) -> Noise:
+    """Judge what happened between two snapshots.
+
+    `rounds[i][j]` are the seconds of the passes of round j of the i-th thing that was timed.
+    """
+    seconds = after.time_s - before.time_s
+    capacity = seconds * after.cores
+    busy = _difference(before.busy_s, after.busy_s)
+    own = _difference(before.own_s, after.own_s)
+    others = None if busy is None or own is None else max(0.0, busy - own)
+    other = others / capacity if others is not None and capacity > 0 else None
+    stolen = _difference(before.steal_s, after.steal_s)
+    steal = stolen / capacity if stolen is not None and capacity > 0 else None
+    throttled = _difference(before.throttle_events, after.throttle_events)
+    spread = round_spread(rounds)
+
+    findings = [
+        _judge(other, OTHER_CPU_SHARE, "other processes took {:.0%} of the CPU time"),
+        _judge(steal, STEAL_SHARE, "other virtual machines took {:.0%} of the CPU time"),
+        _judge(spread, ROUND_SPREAD, "rounds differ by {:.0%}"),
+    ]
+    if throttled:
+        findings.append((1, f"{throttled:.0f} thermal throttling events"))
+    if after.governor in SLOW_GOVERNORS and "pstate" not in (after.driver or ""):
+        findings.append((1, f"the frequency governor is {after.governor}"))
+    return Noise(
+        verdict=VERDICTS[max(level for level, _ in findings)],
+        reasons=tuple(text for level, text in findings if level),
+        seconds=seconds,
+        load_before=before.load,
+        load_after=after.load,
+        other_cpu_share=other,
+        steal_share=steal,
+        governor=after.governor,
+        throttle_events=None if throttled is None else int(throttled),
+        round_spread=spread,
+    )
+
+
+def round_spread(rounds: Sequence[Sequence[Sequence[float]]]) -> float | None:
+    """(slowest - fastest) / fastest round by their lower quartiles, median over what was timed.
+
+    Of the fastest majority of the rounds, those that comparisons use: 2 of 3, 3 of 5. None without
+    anything timed in two rounds.
+    """
+    spreads = []
+    for visits in rounds:
+        times = sorted(_lower_quartile(passes) for passes in visits if len(passes) > 0)
+        if len(times) > 1 and times[0] > 0:
+            spreads.append(times[len(times) // 2] / times[0] - 1)
+    return median(spreads) if spreads else None
+
+
+def _lower_quartile(values: Sequence[float]) -> float:
+    return quantiles(values, n=4, method="inclusive")[0] if len(values) > 1 else values[0]
+
+
+def _judge(value: float | None, limits: tuple[float, float], text: str) -> tuple[int, str]:
+    """The index in VERDICTS and the reason."""
+    if value is None:
+        return 0, ""
+    return sum(value >= limit for limit in limits), text.format(value)
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,134 @@
+"""Records to one flat row per entry, for spreadsheets and data frames: CSV and Parquet.
+
+Columns end in their unit, counts and fractions in none. The raw samples stay in the results file;
+what was timed has columns per batch size and number of threads, `latency_b64_t2_median_s`.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+from lightfer.results import Accuracy, Entry, Environment, Latency, Results
+
+Row = dict[str, Any]
+
+
+def flat_rows(results: Results) -> list[Row]:
+    """A row per entry, each with the same columns in the same order; unknown is None."""
+    rows = [_row(e, results.environments.get(e.environment)) for e in results.entries]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return [{key: row.get(key) for key in columns} for row in rows]
+
+
+def csv_text(results: Results) -> str:
+    """Comma-separated values with a line of column names; unknown is empty."""
+    rows = flat_rows(results)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0] if rows else ["id"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_parquet(path: Path, results: Results) -> None:
+    """Write the rows as a Parquet file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat_rows(results)), path)
+
+
+def _row(entry: Entry, environment: Environment | None) -> Row:
+    energy, carbon = entry.energy, entry.carbon
+    noise = environment.noise if environment else None
+    row: Row = {
+        "id": entry.id,
+        "environment": entry.environment,
+        "model": entry.model,
+        "family": entry.family,
+        "device": entry.device,
+        "runtime": entry.runtime,
+        "precision": entry.precision,
+        "output_stride": entry.output_stride,
+        "weights_sha256": entry.weights,
+        "recipe": entry.recipe,
+        "seed": entry.seed,
+        "params": entry.params,
+        "macs": entry.macs,
+        "flops": entry.flops,
+        **_accuracy("accuracy", entry.accuracy),
+        **_both_splits(entry.accuracy_other),
+    }
+    for latency in entry.latency:
+        row |= _latency(latency)
+    row |= {
+        "inference_total_s": entry.inference_total_s,
+        "inference_per_image_s": entry.inference_per_image_s,
+        "inference_images": entry.inference_images,
+        "inference_batch_size": entry.inference_batch_size,
+        "energy_gross_joules_per_image": energy.gross.joules_per_image
+        if energy and energy.gross
+        else None,
+        "energy_net_joules_per_image": energy.net.joules_per_image
+        if energy and energy.net
+        else None,
+        "energy_test_set_kwh": energy.kwh_test_set if energy else None,
+        "energy_gpu_method": energy.components.gpu.method if energy else None,
+        "energy_cpu_method": energy.components.cpu.method if energy else None,
+        "energy_dram_method": energy.components.dram.method if energy else None,
+        "emissions_test_set_kg_co2e": carbon.kg_co2e_test_set if carbon else None,
+        "grid_intensity_g_co2e_per_kwh": carbon.intensity.g_co2e_per_kwh if carbon else None,
+        "error": entry.error,
+    }
+    if environment:
+        row |= {
+            "cpu": environment.cpu,
+            "gpu": environment.gpu,
+            "cores": environment.cores,
+            "threads": environment.threads,
+            "torch": environment.versions.get("torch"),
+            "code": environment.code,
+            "data": environment.data.label if environment.data else None,
+            "started_utc": environment.started,
+            "noise_verdict": noise.verdict if noise else None,
+        }
+    return row
+
+
+def _both_splits(others: Iterable[Accuracy]) -> Row:
+    """The one other accuracy that work on Kaggle's folder `test` is compared with."""
+    both = next((a for a in others if a.split == "validation + test"), None)
+    return {
+        "accuracy_validation_and_test_top1": both.top1 if both else None,
+        "accuracy_validation_and_test_images": both.images if both else None,
+    }
+
+
+def _accuracy(name: str, accuracy: Accuracy | None) -> Row:
+    low, high = accuracy.ci95 if accuracy else (None, None)
+    return {
+        f"{name}_top1": accuracy.top1 if accuracy else None,
+        f"{name}_top1_low95": low,
+        f"{name}_top1_high95": high,
+        f"{name}_macro_f1": accuracy.macro_f1 if accuracy else None,
+        f"{name}_images": accuracy.images if accuracy else None,
+        f"{name}_labels": accuracy.labels if accuracy else None,
+        f"{name}_source": accuracy.source if accuracy else None,
+    }
+
+
+def _latency(latency: Latency) -> Row:
+    name, samples = f"latency_b{latency.batch_size}_t{latency.threads}", latency.samples_s
+    low, _, high = quantiles(samples, n=4) if len(samples) > 1 else (None, None, None)
+    return {
+        f"{name}_median_s": latency.median_s,
+        f"{name}_lower_quartile_s": low,
+        f"{name}_upper_quartile_s": high,
+        f"{name}_fastest_s": min(samples, default=None),
+        f"{name}_passes": len(samples),
+        f"{name}_rounds": latency.rounds,
+    }

@@ -1,0 +1,211 @@
+"""The schema `lightfer/1` as JSON Schema, and everything that is wrong with a results file.
+
+The schema is generated from the records of `lightfer.results`, which stay its one definition; the
+copy in the repository is for readers in other languages. A file is checked against that very
+schema by a walk that collects every violation, where a decoder stops at the first, and then for
+what no schema can say: that its figures agree with one another. Keys that are not known are no
+violation, as later versions add some.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import msgspec
+
+from lightfer.results import SCHEMA, Results, ResultsError
+
+FILE_NAME = f"{SCHEMA.replace('/', '-')}.schema.json"
+KINDS = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "null": type(None),
+}
+
+
+class Violation(NamedTuple):
+    """One thing that is wrong, at a path such as `$.entries[3].latency[0].median_s`."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a results file."""
+    generated = msgspec.json.schema(Results)
+    root = generated["$defs"]["Results"]["properties"]
+    root["schema"] = {"const": SCHEMA}
+    generated["$defs"]["Results"]["required"] = ["schema"]
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:{SCHEMA.replace('/', ':')}",
+    }
+    return {**head, **generated}
+
+
+def json_schema_text() -> str:
+    """As it is kept in the repository."""
+    return json.dumps(json_schema(), indent=1) + "\n"
+
+
+def violations_of_file(path: Path) -> list[Violation]:
+    """Everything that is wrong with a results file.
+
+    Raises ResultsError if it cannot be read or is not JSON; `NaN` and `Infinity` are not.
+    """
+
+    def refuse(name: str) -> float:
+        raise ValueError(f"{name} is not JSON; unknown is null")
+
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{path}: {error}") from error
+    return violations(document)
+
+
+def violations(document: Any) -> list[Violation]:
+    """Everything that is wrong with a document; what it means is only looked at if its form is."""
+    schema = json_schema()
+    return list(_misshapen(document, schema, schema["$defs"], "$")) or list(_senseless(document))
+
+
+def _misshapen(value: Any, schema: dict, definitions: dict, path: str) -> Iterator[Violation]:
+    """Violations of the keywords that the generated schema uses."""
+    if "$ref" in schema:
+        schema = definitions[schema["$ref"].rsplit("/", 1)[1]]
+    if "anyOf" in schema:
+        found = [list(_misshapen(value, s, definitions, path)) for s in schema["anyOf"]]
+        if all(found):
+            # The violations inside the alternative that is of the value's kind say most.
+            inner = [v for v in found if any(violation.path != path for violation in v)]
+            yield from inner[0] if inner else [_expected(value, schema, path)]
+        return
+    if "const" in schema or "enum" in schema:
+        if value not in schema.get("enum", [schema.get("const")]):
+            yield _expected(value, schema, path)
+        return
+    if "type" in schema and not _is(value, schema["type"]):
+        yield _expected(value, schema, path)
+    elif isinstance(value, dict):
+        known, others = schema.get("properties", {}), schema.get("additionalProperties")
+        for key in schema.get("required", ()):
+            if key not in value:
+                yield Violation(path, f"{key!r} is missing")
+        for key, item in value.items():
+            inner = known.get(key, others)
+            if isinstance(inner, dict):
+                yield from _misshapen(item, inner, definitions, f"{path}.{key}")
+    elif isinstance(value, list):
+        first = schema.get("prefixItems", [])
+        low, high = schema.get("minItems", 0), schema.get("maxItems", math.inf)
+        if not low <= len(value) <= high:
+            yield Violation(path, f"found {len(value)} items, expected {low}")
+        for i, item in enumerate(value):
+            inner = first[i] if i < len(first) else schema.get("items")
+            if isinstance(inner, dict):
+                yield from _misshapen(item, inner, definitions, f"{path}[{i}]")
+
+
+def _is(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if kind == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, KINDS[kind])
+
+
+def _expected(value: Any, schema: dict, path: str) -> Violation:
+    def name(part: dict) -> str:
+        if "anyOf" in part:
+            return " or ".join(name(p) for p in part["anyOf"])
+        if "enum" in part or "const" in part:
+            return " or ".join(json.dumps(v) for v in part.get("enum", [part.get("const")]))
+        return part.get("type") or part["$ref"].rsplit("/", 1)[1]
+
+    shown = json.dumps(value)
+    shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
+    return Violation(path, f"found {shown}, expected {name(schema)}")
+
+
+def _senseless(document: dict) -> Iterator[Violation]:
+    """Figures that contradict one another, in a document of the right form."""
+    environments, ids = document.get("environments", {}), set()
+    for i, entry in enumerate(document.get("entries", [])):
+        path = f"$.entries[{i}]"
+        if entry["id"] in ids:
+            yield Violation(f"{path}.id", f"{entry['id']!r} stands there twice")
+        ids.add(entry["id"])
+        if entry["environment"] not in environments:
+            known = ", ".join(environments) or "none"
+            yield Violation(
+                f"{path}.environment", f"{entry['environment']!r} is not one of: {known}"
+            )
+        macs, flops = entry.get("macs"), entry.get("flops")
+        if macs is not None and flops is not None and flops != 2 * macs:
+            yield Violation(f"{path}.flops", f"found {flops}, expected 2 x macs = {2 * macs}")
+        if entry.get("accuracy"):
+            yield from _accuracy(entry["accuracy"], f"{path}.accuracy")
+        for j, accuracy in enumerate(entry.get("accuracy_other", [])):
+            yield from _accuracy(accuracy, f"{path}.accuracy_other[{j}]")
+        for j, latency in enumerate(entry.get("latency", [])):
+            yield from _latency(latency, f"{path}.latency[{j}]")
+        each, total = entry.get("inference_per_image_s"), entry.get("inference_total_s")
+        images = entry.get("inference_images")
+        if each and total and images and not _near(each * images, total):
+            expected = f"expected inference_total_s / inference_images = {total / images}"
+            yield Violation(f"{path}.inference_per_image_s", f"found {each}, {expected}")
+
+
+def _accuracy(accuracy: dict, path: str) -> Iterator[Violation]:
+    top1, images = accuracy["top1"], accuracy["images"]
+    low, high = accuracy["ci95"]
+    if not 0 <= top1 <= 1:
+        yield Violation(f"{path}.top1", f"found {top1}, expected a fraction, not percent")
+        return
+    if not low <= top1 <= high:
+        yield Violation(f"{path}.ci95", f"[{low}, {high}] does not hold top1 {top1}")
+    confusion = accuracy.get("confusion")
+    if confusion is not None:
+        total = sum(map(sum, confusion))
+        if any(len(row) != len(confusion) for row in confusion):
+            yield Violation(f"{path}.confusion", "is not square")
+        elif total != images:
+            yield Violation(f"{path}.confusion", f"sums to {total}, expected images = {images}")
+        elif not _near(sum(confusion[i][i] for i in range(len(confusion))) / images, top1):
+            trace = sum(confusion[i][i] for i in range(len(confusion)))
+            yield Violation(f"{path}.top1", f"found {top1}, expected {trace} / {images}")
+    digits = accuracy.get("correct_hex")
+    if digits is not None:
+        if len(digits) != -(-images // 4) or not set(digits) <= set("0123456789abcdef"):
+            yield Violation(f"{path}.correct_hex", f"expected {-(-images // 4)} hexadecimal digits")
+        elif not _near((hits := int(digits, 16).bit_count()) / images, top1):
+            yield Violation(f"{path}.correct_hex", f"{hits} hits, expected {top1} x {images}")
+
+
+def _latency(latency: dict, path: str) -> Iterator[Violation]:
+    samples, rounds = latency["samples_s"], latency["rounds"]
+    if not samples:
+        yield Violation(f"{path}.samples_s", "is empty")
+        return
+    if min(samples) <= 0:
+        yield Violation(f"{path}.samples_s", f"holds {min(samples)}, expected seconds above 0")
+    if not _near(median(samples), latency["median_s"]):
+        expected = f"expected that of the samples, {median(samples)}"
+        yield Violation(f"{path}.median_s", f"found {latency['median_s']}, {expected}")
+    if rounds < 1 or len(samples) % rounds:
+        yield Violation(f"{path}.rounds", f"{len(samples)} samples are not {rounds} equal rounds")
+
+
+def _near(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)

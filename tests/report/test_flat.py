@@ -1,0 +1,37 @@
+"""Exports: one row per entry, the same in both forms, unknown empty."""
+
+import csv
+from pathlib import Path
+
+import pyarrow.parquet
+
+from lightfer.report.flat import csv_text, flat_rows, write_parquet
+from lightfer.results import Latency, Results
+from tests.test_results import ENVIRONMENT, entry
+from tests.test_schema import ACCURACY
+
+RESULTS = Results(
+    environments={"e": ENVIRONMENT},
+    entries=(
+        entry("a", accuracy=ACCURACY, latency=(Latency.of([[0.1, 0.2, 0.3]], 64, 2),)),
+        entry("b", params=7, error="it, failed"),
+    ),
+)
+
+
+def test_a_row_per_entry_with_equal_columns():
+    a, b = flat_rows(RESULTS)
+    assert list(a) == list(b)
+    assert (a["latency_b64_t2_median_s"], a["latency_b64_t2_passes"]) == (0.2, 3)
+    assert (a["accuracy_top1"], a["accuracy_images"]) == (4 / 6, 6)
+    assert (b["params"], b["latency_b64_t2_median_s"], b["energy_test_set_kwh"]) == (7, None, None)
+    assert (a["cpu"], a["noise_verdict"]) == ("a [1, 2] cpu", None)
+
+
+def test_csv_and_parquet_hold_the_rows(tmp_path: Path):
+    expected = flat_rows(RESULTS)
+    write_parquet(tmp_path / "new" / "r.parquet", RESULTS)
+    assert pyarrow.parquet.read_table(tmp_path / "new" / "r.parquet").to_pylist() == expected
+    read = list(csv.DictReader(csv_text(RESULTS).splitlines()))
+    assert read == [{k: "" if v is None else str(v) for k, v in r.items()} for r in expected]
+    assert csv_text(Results()) == "id\n"

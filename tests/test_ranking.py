@@ -1,0 +1,61 @@
+"""Ranking the models of one run, on entries whose order is known."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lightfer.cli import app
+from lightfer.ranking import correlations, places
+from lightfer.results import Accuracy, Latency, Results, write_results
+from tests.test_results import ENVIRONMENT, entry
+
+
+def measured(name: str, seconds: float, top1: float, **fields):
+    """Three rounds that differ by 1 %, an accuracy within 0.02."""
+    rounds = [[seconds * f] * 5 for f in (0.99, 1.0, 1.01)]
+    accuracy = Accuracy(
+        split="test", labels="fer2013", view="single", images=100, top1=top1,
+        ci95=(top1 - 0.02, top1 + 0.02),
+    )  # fmt: skip
+    return entry(name, latency=(Latency.of(rounds, 1, 2),), accuracy=accuracy, **fields)
+
+
+ENTRIES = [
+    measured("slow", 0.009, 0.50, macs=40, params=3),
+    measured("fast", 0.001, 0.60, macs=10, params=9),
+    measured("near", 0.00101, 0.595, macs=20, params=1),
+    measured("good", 0.004, 0.70, macs=30, params=2),
+]
+
+
+def test_the_front_has_ties_and_the_fastest_is_first():
+    assert [(p.model, p.status) for p in places(ENTRIES)] == [
+        ("fast", "front"),
+        ("near", "tied"),
+        ("good", "front"),
+        ("slow", "dominated"),
+    ]
+    assert places([entry(), measured("other", 1, 0.5)], batch_size=8) == []
+
+
+def test_correlations_with_time_need_four_models():
+    """MACs grow with time in all four: rho is 1; with parameters it is -0.2 by hand."""
+    found = correlations(ENTRIES)
+    assert found["macs"].interval.estimate == pytest.approx(1.0)
+    assert found["macs"].interval.low < 0.5
+    assert found["params"].interval.estimate == pytest.approx(-0.2)
+    assert correlations(ENTRIES[:3]) == {}
+
+
+def test_the_command(tmp_path: Path):
+    path = tmp_path / "r.json"
+    write_results(path, Results(environments={"e": ENVIRONMENT}, entries=tuple(ENTRIES)))
+    text = CliRunner().invoke(app, ["rank", str(path)], catch_exceptions=False).stdout
+    assert "tied" in text
+    assert "macs with time: rho 1.00" in text
+    (group,) = json.loads(
+        CliRunner().invoke(app, ["rank", str(path), "--json"], catch_exceptions=False).stdout
+    )
+    assert [p["model"] for p in group["places"]] == ["fast", "near", "good", "slow"]
