@@ -79,7 +79,7 @@ def read_predecessor(path: Path) -> list[Quoted] | None:
         found.append(
             Quoted(
                 name=name,
-                model=MODELS.get(name, name),
+                model=MODELS.get(str(name), str(name)),
                 top1=percent / 100,
                 params=_count(figures["parameters"], f"{place}.parameters"),
                 macs=_count(figures["flops"], f"{place}.flops"),

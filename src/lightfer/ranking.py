@@ -60,7 +60,8 @@ def correlations(entries: Sequence[Entry], batch_size: int = 1) -> dict[str, Dif
             and (timed := _timed(entry, batch_size)) is not None
         ]
         if len(pairs) >= 4 and len({count for count, _ in pairs}) > 1:
-            found[name] = rank_correlation(*zip(*pairs, strict=True))
+            counts, times = zip(*pairs, strict=True)
+            found[name] = rank_correlation(counts, times)
     return found
 
 
