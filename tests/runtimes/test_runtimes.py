@@ -39,6 +39,8 @@ def network(name: str, kind: str) -> nn.Module:
             assert module.running_var is not None
             nn.init.normal_(module.running_mean, std=0.2)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
+        elif isinstance(module, nn.Linear):  # so that logits are of the order of one
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
     return model
 
 
