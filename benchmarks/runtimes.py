@@ -1,6 +1,6 @@
 """Our nets in ONNX Runtime and OpenVINO beside the same nets of torchvision and timm, eager.
 
-    python benchmarks/runtimes.py --out out/runtimes
+    python benchmarks/runtimes.py --out out/runtimes     # about 4 minutes on a quiet core
 
 Measured: one forward pass of one grey 48x48 image, seven classes, one thread, all in one process
 set as `lightfer bench` sets it. Every net has the weights of its peer, so both compute the same
