@@ -175,9 +175,9 @@ def best(peaks: dict[str, Peak], unit: str, precision: str) -> Peak:
 
 def report(points: list[Point], peaks: dict[str, Peak]) -> tuple[str, list[str]]:
     """Markdown: peaks and points; and the points that are above a peak."""
-    lines, faults = ["| Kernel | Precision | Best rate, G/s |", "| --- | --- | ---: |"], []
+    lines, faults = ["| Kernel | Precision | Best rate |", "| --- | --- | ---: |"], []
     for p in peaks.values():
-        lines.append(f"| {p.kernel} | {p.precision} | {p.rate / 1e9:.1f} {p.unit} |")
+        lines.append(f"| {p.kernel} | {p.precision} | {p.rate / 1e9:.1f} G{p.unit} |")
     lines += [
         "",
         "| Net | Runtime | Batch | GFLOP/s | of peak | GB/s | of peak | FLOP/byte | of roof |",

@@ -12,9 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightfer import runtimes
 from lightfer.models import RACE
-from lightfer.runtimes import RUNTIMES, find_runtime
+from lightfer.runtimes import RUNTIMES, find_runtime, protocol
 from lightfer.runtimes.onnx_file import to_onnx
 from lightfer.zoo import create_model, list_models
 
@@ -39,6 +38,8 @@ def network(name: str, kind: str) -> nn.Module:
             assert module.running_var is not None
             nn.init.normal_(module.running_mean, std=0.2)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
+        elif isinstance(module, nn.Linear):  # so that logits are of the order of one
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
     return model
 
 
@@ -141,7 +142,7 @@ def test_the_file_has_named_ends_any_batch_and_a_shift_as_one_node():
 def test_errors_say_what_to_do(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ValueError, match="there are pytorch, compile, onnxruntime, openvino"):
         find_runtime("tensorrt")
-    monkeypatch.setattr(runtimes.protocol, "find_spec", lambda name: None)
+    monkeypatch.setattr(protocol, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"openvino, onnx, onnxscript not installed: pip install"):
         find_runtime("openvino")
 

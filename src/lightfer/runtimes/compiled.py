@@ -22,9 +22,11 @@ def available() -> str | None:
 
 def load(model: nn.Module, shape: tuple[int, ...], *, threads: int, precision: str) -> Loaded:
     """Compile with inductor for inputs of `shape`; the code is made for that number of threads."""
+    from torch._dynamo import config
+
     torch.set_num_threads(threads)
     # Counted per class, not per net: every net, precision and batch size of a class is one.
-    torch._dynamo.config.recompile_limit = MOST_VERSIONS
+    config.recompile_limit = MOST_VERSIONS
     model, dtype = in_precision(model, precision)
     device = next(model.parameters()).device
     compiled = torch.compile(model, backend="inductor", fullgraph=True, dynamic=False)
