@@ -11,7 +11,7 @@ test: setup ## lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 setup: .venv/installed
 

@@ -46,7 +46,7 @@ def row(entry: Entry) -> tuple[str, ...]:
         number(batch, ".3f", 1e3),
         number(entry.inference_total_s, ".2f"),
         number(joules, ".2f", 1e3) + _method(entry, joules),
-        number(grams, ".4f") + _method(entry, grams),
+        number(grams, ".2g") + _method(entry, grams),
     )
 
 
