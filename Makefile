@@ -10,7 +10,7 @@ bench: setup ## measure every shipped model on this machine, write out/results.j
 test: setup ## lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/pytest -n 2
 
 setup: .venv/installed
