@@ -203,11 +203,13 @@ class _Run:
             {"params": decayed, "weight_decay": config.weight_decay},
             {"params": plain, "weight_decay": 0.0},
         ]
+        fused = next(model.parameters()).device.type in ("cpu", "cuda")
         self.optimizer = (
-            torch.optim.SGD(groups, config.learning_rate, momentum=0.9, nesterov=True)
+            torch.optim.SGD(groups, config.learning_rate, 0.9, nesterov=True, fused=fused)
             if config.optimizer == "sgd"
-            else torch.optim.AdamW(groups, config.learning_rate)
+            else torch.optim.AdamW(groups, config.learning_rate, fused=fused)
         )
+        self.average_pairs = _floats(self.averaged), _floats(self.model)
         self.history: list[Epoch] = []
         self.last_rate = 0.0
         self.run_dir = run_dir
@@ -265,8 +267,7 @@ class _Run:
     def _average(self, step: int) -> None:
         """Exponential moving average of weights and BatchNorm statistics, faster at the start."""
         decay = min(self.config.ema_decay, (1 + step) / (10 + step))
-        pairs = list(_floats(self.averaged.state_dict(), self.model.state_dict()))
-        averaged, current = [a for a, _ in pairs], [c for _, c in pairs]
+        averaged, current = self.average_pairs
         torch._foreach_lerp_(averaged, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     def finish(self, epoch: Epoch) -> None:
@@ -328,10 +329,9 @@ def _validate(model: nn.Module, split: Split, batch_size: int = 512) -> tuple[fl
     return loss / len(split), correct / len(split)
 
 
-def _floats(a: dict[str, Tensor], b: dict[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    for name, tensor in a.items():
-        if tensor.is_floating_point():
-            yield tensor, b[name]
+def _floats(model: nn.Module) -> list[Tensor]:
+    """Weights and BatchNorm statistics; loading a state later changes them in place."""
+    return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
