@@ -61,9 +61,11 @@ def kill_bench(folder: Path, data: str, kills: int, draw: random.Random) -> str:
     seconds = _run([*command, "--out", str(folder / "whole.json")])
     journal, kept = folder / ".killed.json.journal", {}
 
-    def check_journal() -> None:
-        """What the journal held after the last kill, it still holds."""
-        if journal.exists():
+    def check_journal(finished: bool) -> None:
+        """What the journal held after the last kill, it still holds, unless the run ended since."""
+        if finished:
+            kept.clear()
+        elif journal.exists():
             now = json.loads(journal.read_bytes())["pieces"]
             for key, pieces in kept.items():
                 assert now[key]["accuracy"] == pieces["accuracy"]
@@ -87,16 +89,17 @@ def _run(command: list[str]) -> float:
     return perf_counter() - start
 
 
-def _kill(command, seconds, kills, draw, after=lambda: None) -> int:
+def _kill(command, seconds, kills, draw, after=lambda finished: None) -> int:
     """Start, kill at a random moment, `kills` times; then run to the end."""
     hit = 0
     for _ in range(kills):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         sleep(draw.uniform(0.1, 0.9) * seconds)
-        hit += process.poll() is None
+        finished = process.poll() is not None
+        hit += not finished
         process.send_signal(signal.SIGKILL)
         process.wait()
-        after()
+        after(finished)
     _run(command)
     return hit
 
