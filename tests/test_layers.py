@@ -11,6 +11,7 @@ MAY_IMPORT = {
     "__init__": "results zoo",
     "__main__": "cli",
     "files": "",
+    "deployed": "",  # torch-free, as what reads exported files is
     "process": "",
     "results": "files",
     "stats": "",
@@ -22,7 +23,7 @@ MAY_IMPORT = {
     "models": "files",
     "measure": "results stats",
     "report": "compare results",  # only the type of a change
-    "runtimes": "",  # models arrive as arguments
+    "runtimes": "deployed",  # models arrive as arguments
     "journal": "files results",
     "checkpoint": "files results",
     "zoo": "checkpoint measure models",

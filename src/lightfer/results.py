@@ -291,6 +291,9 @@ class Entry(Struct, frozen=True, kw_only=True):
     work: Work | None = None
     runtime_version: str | None = None
     runtime_settings: dict[str, str | int] | None = None  # as the runtime itself states them
+    deployed_bytes: int | None = (
+        None  # size of the file(s) that the runtime loads; PyTorch has none
+    )
     logit_difference: float | None = None  # largest one from eager float32, over one batch
     accuracy: Accuracy | None = None
     accuracy_other: tuple[Accuracy, ...] = ()

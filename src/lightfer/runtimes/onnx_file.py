@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-INPUT, OUTPUT = "image", "logits"
+from lightfer.deployed import INPUT, OUTPUT
+
 OPSET = 18
 
 

@@ -5,7 +5,8 @@ from importlib import import_module
 import torch
 from torch import Tensor, nn
 
-from lightfer.runtimes.onnx_file import INPUT, OUTPUT, to_onnx
+from lightfer.deployed import INPUT, OUTPUT
+from lightfer.runtimes.onnx_file import to_onnx
 from lightfer.runtimes.protocol import Loaded, Runtime, missing
 
 
