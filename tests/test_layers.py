@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
-    "benchmark": "data journal measure results runtimes subject zoo",
+    "energy_blocks": "journal measure runtimes subject",
+    "benchmark": "data energy_blocks journal measure results runtimes subject zoo",
     "cli": "benchmark checkpoint compare data evaluate files measure models process ranking recipes"
     " report results runtimes schema subject train zoo",
 }

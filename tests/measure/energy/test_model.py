@@ -16,7 +16,11 @@ def test_joules_are_power_times_threads_times_time():
     assert energy.gross.joules_per_image == pytest.approx(0.1)
     assert energy.net is None
     assert energy.kwh_test_set == pytest.approx(0.1 * 3589 / 3.6e6)
-    assert energy.model == {"watts_per_thread": 5.0, "threads": 2}
+    assert energy.model == {
+        "watts_per_thread": 5.0,
+        "watts_per_thread_source": "given",
+        "threads": 2,
+    }
 
 
 def test_carbon_is_energy_times_intensity():
