@@ -61,6 +61,8 @@ class Latency(Struct, frozen=True, kw_only=True):
     median_s: float
     rounds: int  # separate visits to the model that the samples come from, of equal length
     clock: str = "wall"  # or "cuda events"; see `lightfer.measure.latency`
+    # Seconds per pass of the yardstick, a fixed net, beside each round; see `measure/yardstick.py`.
+    yardstick_s: tuple[float, ...] | None = None
 
     def visits(self) -> list[tuple[float, ...]]:
         """The samples of each round."""
@@ -69,7 +71,11 @@ class Latency(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(
-        samples_s: Sequence[Sequence[float]], batch_size: int, threads: int, clock: str = "wall"
+        samples_s: Sequence[Sequence[float]],
+        batch_size: int,
+        threads: int,
+        clock: str = "wall",
+        yardstick_s: Sequence[float] | None = None,
     ) -> "Latency":
         """From the samples of each round."""
         flat = tuple(s for samples in samples_s for s in samples)
@@ -80,6 +86,7 @@ class Latency(Struct, frozen=True, kw_only=True):
             median_s=median(flat),
             rounds=len(samples_s),
             clock=clock,
+            yardstick_s=None if yardstick_s is None else tuple(yardstick_s),
         )
 
 
@@ -335,6 +342,7 @@ class Noise(Struct, frozen=True, kw_only=True):
     governor: str | None  # of CPU frequencies
     throttle_events: int | None
     round_spread: float | None  # (slowest - fastest) / fastest round; see measure/noise.py
+    yardstick_spread: float | None = None  # likewise of the yardstick: the machine's own changes
     gpu: "GpuNoise | None" = None
 
 
@@ -366,6 +374,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     data: Data | None
     started: str  # UTC, ISO 8601
     noise: Noise | None = None
+    yardstick: str | None = None  # what net stood beside each round, in full
 
 
 class Results(Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from lightfer.measure.latency import (
     time_passes_by_events,
 )
 from lightfer.measure.operations import Operations, count_operations
+from lightfer.measure.yardstick import NET, time_yardstick
 from lightfer.results import Work
 from lightfer.runtimes import Loaded, find_runtime
 from lightfer.zoo import architecture, create_model, shipped
@@ -142,15 +143,32 @@ def score_subject(
     return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=other)
 
 
+def load_yardstick(device: str, threads: int) -> Loaded:
+    """The net that is timed beside every model, see `measure/yardstick.py`."""
+    return load_subject(Subject(NET, NET), device, threads)
+
+
 def visit_subject(
-    run: Loaded, images: Tensor, *, device: str, passes: int, batch_size: int, warmup: int
+    run: Loaded,
+    yardstick: Loaded,
+    images: Tensor,
+    *,
+    device: str,
+    passes: int,
+    batch_size: int,
+    warmup: int,
 ) -> Round:
-    """One visit: passes of a single image, then all images in batches."""
+    """One visit: passes of a single image, then all images in batches; before each the yardstick.
+
+    Its blocks are as long as the model's of a single image, and a sixth of that for batches.
+    """
     images = images.to(device)
-    single = _prepare(images[:1])
+    single, batch = _prepare(images[:1]), _prepare(images[:batch_size])
+    yardstick_single_s = time_yardstick(yardstick, single, passes=passes)
     options = {"passes": passes, "warmup": warmup}
     single_s = time_passes(run, single, **options)
     events_s = time_passes_by_events(run, single, **options) if images.is_cuda else []
+    yardstick_batch_s = time_yardstick(yardstick, batch, passes=passes // 6)
     total_s, batch_s, model_s = time_images(
         run, images, _prepare, batch_size=batch_size, warmup=warmup
     )
@@ -160,6 +178,8 @@ def visit_subject(
         total_s=total_s,
         model_s=model_s,
         events_s=tuple(events_s),
+        yardstick_single_s=yardstick_single_s,
+        yardstick_batch_s=yardstick_batch_s,
     )
 
 
