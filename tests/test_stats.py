@@ -145,10 +145,10 @@ def run_in_states(rng: np.random.Generator, ratio: float) -> tuple[list, list[fl
 
     The model and the yardstick feel the state alike but for 3 % of each run, which is the model's.
     """
-    state = np.where(rng.random(3) < rng.choice([0.0, 0.3, 1.0]), 1.4, 1.0)
+    state = np.where(rng.random(5) < rng.choice([0.0, 0.3, 1.0]), 1.4, 1.0)
     own = ratio * np.exp(0.03 * rng.standard_normal())
-    blocks = 0.005 * own * state[:, None] * machine(rng, 3, correlation=0.2)
-    beside = 0.003 * state * np.quantile(machine(rng, 3, correlation=0.2), 0.25, axis=1)
+    blocks = 0.005 * own * state[:, None] * machine(rng, 5, correlation=0.2)
+    beside = 0.003 * state * np.quantile(machine(rng, 5, correlation=0.2), 0.25, axis=1)
     return blocks.tolist(), beside.tolist()
 
 

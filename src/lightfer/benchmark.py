@@ -1,6 +1,6 @@
 """The main flow: for every model, accuracy once, speed in several rounds, and one entry.
 
-    data -> accuracy of each model -> round 1, 2, 3 over all models -> entries -> results.json
+    data -> accuracy of each model -> round 1, 2, ... over all models -> entries -> results.json
 
 A model in another runtime or precision is a subject of its own, with an entry of its own. Rounds
 visit the subjects in random order, each for a block of warmed passes, beside a block of the
@@ -59,7 +59,7 @@ class BenchConfig:
     runtimes: tuple[str, ...] = (EAGER,)
     precisions: tuple[str, ...] = (FULL,)  # each runtime is measured in those that it has
     device: str = "cpu"
-    rounds: int = 3  # separate visits to each model
+    rounds: int = 5  # separate visits to each model
     passes: int = 50  # of batch size 1, per round
     warmup: int = 10  # passes before each block of timed ones
     batch_size: int = 64

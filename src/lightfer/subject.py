@@ -57,8 +57,7 @@ class Subject:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = create_model(self.name, pretrained=self.path or False)
-        model = model.to(device)
-        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return _placed(model, device)
 
 
 def find_subject(key: str) -> Subject:
@@ -145,7 +144,11 @@ def score_subject(
 
 def load_yardstick(device: str, threads: int) -> Loaded:
     """The net that is timed beside every model, see `measure/yardstick.py`."""
-    return load_subject(Subject(NET, NET), device, threads)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = architecture(NET)()
+    eager = find_runtime(EAGER, FULL, device)
+    return eager.load(_placed(model, device), INPUT_SHAPE, threads=threads, precision=FULL)
 
 
 def visit_subject(
@@ -181,6 +184,11 @@ def visit_subject(
         yardstick_single_s=yardstick_single_s,
         yardstick_batch_s=yardstick_batch_s,
     )
+
+
+def _placed(model: nn.Module, device: str) -> nn.Module:
+    model = model.to(device)
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _prepare(images: Tensor) -> Tensor:

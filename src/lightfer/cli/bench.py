@@ -36,7 +36,7 @@ def bench(
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Separate visits to each model; default: 3 or 10.")
+        int | None, typer.Option(min=1, help="Separate visits to each model; default: 5 or 10.")
     ] = None,
     watts_per_thread: Annotated[
         float | None, typer.Option(help="Power of a busy thread, for the modelled energy.")
@@ -64,7 +64,7 @@ def bench(
         runtimes=tuple(runtime or (usable(RUNTIMES, device) if thorough else ("pytorch",))),
         precisions=tuple(precision or (("float32", "bfloat16") if thorough else ("float32",))),
         device=device,
-        rounds=rounds or (10 if thorough else 3),
+        rounds=rounds or (10 if thorough else 5),
         passes=100 if thorough else 50,
         watts_per_thread=WATTS_PER_THREAD if watts_per_thread is None else watts_per_thread,
     )
