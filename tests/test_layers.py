@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "compare": "predecessor results stats",
     "data": "files",
     "models": "files",
-    "measure": "results",
+    "measure": "results stats",
     "report": "compare results",  # only the type of a change
     "runtimes": "deployed",  # models arrive as arguments
     "journal": "files results",

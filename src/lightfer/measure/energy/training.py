@@ -81,7 +81,8 @@ def _repaid(spent: TrainingEnergy, total: EnergyTotal | None) -> float | None:
 def _summed(readings: Sequence[EnergyReading]) -> Mapping[Component, float]:
     """Joules of each component whose every reading is there."""
     sums: dict[Component, float] = {}
-    for name in dict.fromkeys(r.component for r in readings):
+    names: list[Component] = [r.component for r in readings]
+    for name in dict.fromkeys(names):
         values = [r.joules for r in readings if r.component == name]
         known = [v for v in values if v is not None]
         if len(known) == len(values):
