@@ -50,7 +50,7 @@ def train(
             typer.echo(
                 f"epoch {epoch.epoch:3d}: train loss {epoch.train_loss:.3f}, validation loss "
                 f"{epoch.validation_loss:.3f}, top-1 {100 * epoch.validation_top1:.2f} %, "
-                f"{epoch.seconds:.0f} s"
+                f"{epoch.wall_s:.0f} s"
             )
 
         path, card = train_to_file(
