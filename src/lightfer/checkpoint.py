@@ -65,6 +65,8 @@ class Card(Struct, frozen=True, kw_only=True):
     code: str
     validation: Accuracy | None = None
     test: Accuracy | None = None
+    temperature: float | None = None  # softmax(logits / temperature) is calibrated on validation
+    ece_calibrated: float | None = None  # validation's with it; without it: `validation.ece`
     license: str = WEIGHTS_LICENSE
     intended_use: str = INTENDED_USE
     not_intended_use: str = NOT_INTENDED_USE

@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from lightfer.cli import bench, compare, data, evaluate, models, rank, table, train, validate
+from lightfer.cli import (
+    bench,
+    compare,
+    data,
+    evaluate,
+    models,
+    predict,
+    rank,
+    table,
+    train,
+    validate,
+)
 
 app = typer.Typer(
     name="lightfer",
@@ -17,6 +28,7 @@ app.command("bench")(bench.bench)
 app.command("models")(models.models)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("predict", context_settings=predict.SETTINGS)(predict.predict)
 app.command("table")(table.table)
 app.command("compare")(compare.compare)
 app.command("rank")(rank.rank)
