@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from lightfer.cli import bench, compare, data, evaluate, models, rank, table, train, validate
+from lightfer.cli import (
+    bench,
+    compare,
+    data,
+    evaluate,
+    models,
+    rank,
+    report,
+    table,
+    train,
+    validate,
+)
 
 app = typer.Typer(
     name="lightfer",
@@ -18,6 +29,7 @@ app.command("models")(models.models)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("table")(table.table)
+app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("rank")(rank.rank)
 app.command("validate")(validate.validate)
