@@ -25,13 +25,17 @@ def report(
 
     merged = Results()
     for path in results:
-        merged = merged.merged(read_results(path))
+        read = read_results(path)
+        if not read.entries:
+            raise ValueError(f"{path}: holds no entries, expected a file of `lightfer bench`")
+        merged = merged.merged(read)
     if html is None and figures is None:
         html = Path("report.html")
     if html is not None:
         from lightfer.report.page.build import page
 
-        text = page(merged)
+        with progress() as bar:
+            text = page(merged, on_step=bar)
         write_text(html, text)
         typer.echo(f"{len(merged.entries)} entries written to {html}, {len(text) / 1e6:.2f} MB")
     if figures is not None:

@@ -6,6 +6,7 @@ everything else: the page cannot send or load anything, whatever a results file 
 
 import base64
 import hashlib
+from collections.abc import Callable
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
@@ -20,8 +21,13 @@ MOST_PLAIN = 60  # rows of the table for readers without scripts
 MISSING = 'the page needs Jinja: pip install "lightfer[report]"'
 
 
-def page(results: Results) -> str:
-    """The HTML of the whole report. Raises ValueError if Jinja is not installed."""
+def page(
+    results: Results, on_step: Callable[[str, int, int], None] = lambda text, done, of: None
+) -> str:
+    """The HTML of the whole report. Raises ValueError if Jinja is not installed.
+
+    `on_step(text, done, of)` reports progress: thousands of entries take some seconds.
+    """
     try:
         from jinja2 import Environment as Templates
         from jinja2 import StrictUndefined
@@ -34,12 +40,17 @@ def page(results: Results) -> str:
     )
     style = _read("page.css")
     script = "(() => {\n'use strict';\n" + "\n".join(_read(f"{s}.js") for s in SCRIPTS) + "})();\n"
+    on_step("intervals", 0, 3)
+    data = as_script(page_data(results))
+    on_step("thesis", 1, 3)
+    cards = findings(results)
+    on_step("page", 2, 3)
     html = templates.from_string(_read("page.html.j2")).render(
         policy=Markup(_policy(style, script)),
         style=Markup(style),
         script=Markup(script),
-        data=Markup(as_script(page_data(results))),
-        findings=findings(results),
+        data=Markup(data),
+        findings=cards,
         machines=[_machine(*item) for item in results.environments.items()],
         plain=_plain(results) if len(results.entries) <= MOST_PLAIN else [],
         subtitle=_subtitle(results),

@@ -1,5 +1,7 @@
 // The machines, what they say of their own noise, and one figure of every model on each of them.
 
+const ACROSS = 25;
+
 function drawMachines(shown) {
   const section = document.getElementById("across");
   section.hidden = machines.length < 2 || !view.cost;
@@ -14,10 +16,10 @@ function drawMachines(shown) {
   }
   document.getElementById("across-what").textContent = `${cost.label}, ${cost.unit}, with its 95 % interval where there is one.`;
   document.querySelector("#across thead tr").replaceChildren(element("th", { scope: "col" }, "Model"), ...machines.map((m) => element("th", { scope: "col", class: "number" }, m.name)));
-  document.querySelector("#across tbody").replaceChildren(...[...names].slice(0, 40).map(([name, found]) => element("tr", {}, element("th", { scope: "row" }, name),
+  document.querySelector("#across tbody").replaceChildren(...[...names].slice(0, ACROSS).map(([name, found]) => element("tr", {}, element("th", { scope: "row" }, name),
     machines.map((m) => {
       const row = found.get(m.index), triple = row ? cost.of(row) : null;
       return element("td", { class: "number" }, figure(triple?.[0] ?? null, cost.factor), small(bounds(triple, (v) => figure(v, cost.factor))), row?.error ? small("failed") : null);
     }))));
-  document.getElementById("across-left").textContent = names.size > 40 ? `The first 40 of ${names.size} models; narrow them down with the filters above.` : "";
+  document.getElementById("across-left").textContent = names.size > ACROSS ? `The first ${ACROSS} of ${names.size} models; narrow them down with the filters above.` : "";
 }

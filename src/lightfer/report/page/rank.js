@@ -3,18 +3,25 @@
 // Whether the accuracies of two rows are told apart: by the table of their machine, else by intervals.
 function accuracyDiffers(a, b) {
   if (a.accuracy === b.accuracy) return false;
-  if (a.machine === b.machine) return machineApart(a.machine)(a.accuracy, b.accuracy);
+  if (a.machine === b.machine) {
+    const { place, flags, n } = apartTable(a.machine);
+    return flags[place[a.accuracy] * n + place[b.accuracy]] === 1;
+  }
   return a.score.top1[1] > b.score.top1[2] || b.score.top1[1] > a.score.top1[2];
 }
 
+// The bits of a machine's table, a byte each, made when first asked for.
 const apartTables = new Map();
-function machineApart(index) {
+function apartTable(index) {
   if (!apartTables.has(index)) {
-    const { used, apart } = machines[index];
-    const place = new Map(used.map((accuracy, i) => [accuracy, i]));
-    const lines = apart.map((line) => BigInt(`0x${line}`));
-    const n = used.length;
-    apartTables.set(index, (a, b) => Boolean((lines[place.get(a)] >> BigInt(n - 1 - place.get(b))) & 1n));
+    const { used, apart } = machines[index], n = used.length;
+    const place = new Int32Array(DATA.accuracies.length), flags = new Uint8Array(n * n);
+    used.forEach((accuracy, i) => { place[accuracy] = i; });
+    apart.forEach((line, i) => {
+      const digits = line.padStart(Math.ceil(n / 4), "0"), first = digits.length * 4 - n;
+      for (let j = 0; j < n; j++) flags[i * n + j] = (parseInt(digits[(first + j) >> 2], 16) >> (3 - ((first + j) & 3))) & 1;
+    });
+    apartTables.set(index, { place, flags, n });
   }
   return apartTables.get(index);
 }
@@ -26,29 +33,26 @@ function costDiffers(cost, a, b) {
   return x[1] > y[2] || y[1] > x[2];
 }
 
-// Whether `a` beats `b`: better on one axis and no worse on the other; `surely` counts only what is told apart.
-function beats(cost, a, b, surely) {
-  const cheaper = cost.of(b)[0] - cost.of(a)[0], better = a.score.top1[0] - b.score.top1[0];
-  if (cheaper < 0 || better < 0) return false;
-  if (surely && cheaper > 0 && !costDiffers(cost, a, b)) return false;
-  if (surely && better > 0 && !accuracyDiffers(a, b)) return false;
-  return cheaper > 0 || better > 0;
-}
-
-// Row -> "front", "tied" or "dominated", among the rows of each machine.
+// Row -> "front", "tied" or "dominated", among the rows of each machine. A row is beaten by another
+// that is better on one axis and no worse on the other; surely, if what differs is told apart.
 function standing(shown, cost) {
-  const found = new Map();
-  const usable = shown.filter((row) => row.comparable && !row.error && cost.of(row) && cost.of(row)[0] > 0);
-  for (const machine of new Set(usable.map((row) => row.machine))) {
-    const field = usable.filter((row) => row.machine === machine);
-    field.sort((a, b) => cost.of(a)[0] - cost.of(b)[0]);
-    for (const row of field) {
+  const found = new Map(), groups = new Map();
+  for (const row of shown) {
+    const c = row.comparable && !row.error ? cost.of(row) : null;
+    if (!c || !(c[0] > 0)) continue;
+    if (!groups.has(row.machine)) groups.set(row.machine, []);
+    groups.get(row.machine).push({ row, c: c[0], a: row.score.top1[0] });
+  }
+  for (const field of groups.values()) {
+    field.sort((x, y) => x.c - y.c);
+    for (const { row, c, a } of field) {
       let status = "front";
       for (const other of field) {
-        if (cost.of(other)[0] > cost.of(row)[0]) break;
-        if (other === row || !beats(cost, other, row, false)) continue;
+        if (other.c > c) break;
+        if (other.a < a || (other.c === c && other.a === a)) continue;
         status = "tied";
-        if (beats(cost, other, row, true)) { status = "dominated"; break; }
+        const surely = (other.c === c || costDiffers(cost, other.row, row)) && (other.a === a || accuracyDiffers(other.row, row));
+        if (surely) { status = "dominated"; break; }
       }
       found.set(row, status);
     }
