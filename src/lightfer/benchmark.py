@@ -44,6 +44,7 @@ from lightfer.subject import (
     find_subject,
     load_subject,
     load_yardstick,
+    public_card,
     score_subject,
     size_subject,
     visit_subject,
@@ -169,7 +170,8 @@ def run_benchmark(
         [[r.yardstick_single_s for r in rounds] for rounds in visits],
     )
     environment = msgspec.structs.replace(journal.environment, noise=noise, yardstick=DESCRIPTION)
-    return Results(environments={key: environment}, entries=entries), journal
+    cards = {m.sha256: public_card(m.card) for m in models if m.sha256 and m.card}
+    return Results(environments={key: environment}, entries=entries, cards=cards), journal
 
 
 def ways(config: BenchConfig) -> list[tuple[str, str]]:

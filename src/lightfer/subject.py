@@ -23,7 +23,7 @@ from lightfer.measure.latency import (
 )
 from lightfer.measure.operations import Operations, count_operations
 from lightfer.measure.yardstick import NET, time_yardstick
-from lightfer.results import Work
+from lightfer.results import WeightCard, Work
 from lightfer.runtimes import Loaded, find_runtime
 from lightfer.zoo import architecture, create_model, shipped
 
@@ -70,9 +70,33 @@ def find_subject(key: str) -> Subject:
     return Subject(key, architecture(card.model).name, path, sha256_of(path), card)
 
 
-def load_subject(
-    item: Subject, device: str, threads: int, data: Dataset | None = None
-) -> Loaded:
+def public_card(card: Card) -> WeightCard:
+    """The card of a weight file as it stands in a results file."""
+    validation = card.validation and msgspec.structs.replace(
+        card.validation, per_class=None, confusion=None, correct_hex=None
+    )
+    return WeightCard(
+        model=card.model,
+        recipe=card.recipe,
+        settings=card.config,
+        seed=card.seed,
+        epochs=card.epochs,
+        epoch=card.epoch,
+        training_s=card.training_s,
+        trained_on=card.trained_on,
+        chosen_on=card.chosen_on,
+        data=card.data_name,
+        code=card.code,
+        license=card.license,
+        intended_use=card.intended_use,
+        not_intended_use=card.not_intended_use,
+        validation=validation,
+        history=card.history,
+        training_energy=card.training and msgspec.to_builtins(card.training),
+    )
+
+
+def load_subject(item: Subject, device: str, threads: int, data: Dataset | None = None) -> Loaded:
     """The model in its runtime, on `device`; int8 is calibrated on the train split of `data`.
 
     Raises ValueError if the runtime says that it computes in another precision than was asked for,

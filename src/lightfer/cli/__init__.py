@@ -12,6 +12,7 @@ from lightfer.cli import (
     models,
     predict,
     rank,
+    report,
     table,
     train,
     validate,
@@ -30,6 +31,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict", context_settings=predict.SETTINGS)(predict.predict)
 app.command("table")(table.table)
+app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("rank")(rank.rank)
 app.command("validate")(validate.validate)

@@ -74,7 +74,7 @@ def quantize_openvino(network: Any, calibration: Tensor | None) -> Any:
 
 
 def int8_share(kinds: Counter[bool]) -> str:
-    """"52 of 52": how many convolutions a runtime computes in int8, as it says itself."""
+    """ "52 of 52": how many convolutions a runtime computes in int8, as it says itself."""
     return f"{kinds[True]} of {kinds.total()}"
 
 
