@@ -42,6 +42,7 @@ from lightfer.subject import (
     Subject,
     find_subject,
     load_subject,
+    public_card,
     score_subject,
     size_subject,
     visit_subject,
@@ -158,7 +159,8 @@ def run_benchmark(
     rounds = [[r.single_s for r in pieces.rounds] for pieces in journal.pieces.values()]
     noise = verdict(before, snapshot(), rounds)
     environment = msgspec.structs.replace(journal.environment, noise=noise)
-    return Results(environments={key: environment}, entries=entries), journal
+    cards = {m.sha256: public_card(m.card) for m in models if m.sha256 and m.card}
+    return Results(environments={key: environment}, entries=entries, cards=cards), journal
 
 
 def ways(config: BenchConfig) -> list[tuple[str, str]]:

@@ -229,12 +229,35 @@ class Environment(Struct, frozen=True, kw_only=True):
     noise: Noise | None = None
 
 
+class WeightCard(Struct, frozen=True, kw_only=True):
+    """What a reader must know of a weight file, from the card in its header."""
+
+    model: str
+    recipe: str
+    settings: dict[str, Any]  # of the training, as the recipe gave them
+    seed: int
+    epochs: int
+    epoch: int  # the one that was kept
+    training_s: float
+    trained_on: str
+    chosen_on: str
+    data: str
+    code: str
+    license: str
+    intended_use: str
+    not_intended_use: str
+    validation: Accuracy | None = None  # of the kept epoch, without its details
+    history: tuple[dict[str, float | None], ...] | None = None  # figures of each epoch, by name
+    training_energy: dict[str, Any] | None = None  # as the card holds it
+
+
 class Results(Struct, frozen=True, kw_only=True):
     """The whole of a results file."""
 
     schema: str = SCHEMA
     environments: dict[str, Environment] = {}
     entries: tuple[Entry, ...] = ()
+    cards: dict[str, WeightCard] = {}  # sha256 of a weight file, as in `Entry.weights` -> its card
 
     def merged(self, other: "Results") -> "Results":
         """These results with those of `other` added; entries of the same id are replaced.
@@ -250,7 +273,11 @@ class Results(Struct, frozen=True, kw_only=True):
                 (n for n in noises if n), key=lambda n: VERDICTS.index(n.verdict), default=None
             )
             environments[key] = msgspec.structs.replace(environments[key], noise=worse)
-        return Results(environments=environments, entries=kept + other.entries)
+        return Results(
+            environments=environments,
+            entries=kept + other.entries,
+            cards={**self.cards, **other.cards},
+        )
 
 
 class ResultsError(Exception):

@@ -21,7 +21,7 @@ from lightfer.measure.latency import (
     time_passes_by_events,
 )
 from lightfer.measure.operations import Operations, count_operations
-from lightfer.results import Work
+from lightfer.results import WeightCard, Work
 from lightfer.runtimes import Loaded, find_runtime
 from lightfer.zoo import architecture, create_model, shipped
 
@@ -67,6 +67,34 @@ def find_subject(key: str) -> Subject:
         return Subject(key, key)
     _, card = load_checkpoint(path)
     return Subject(key, architecture(card.model).name, path, sha256_of(path), card)
+
+
+def public_card(card: Card) -> WeightCard:
+    """The card of a weight file as it stands in a results file."""
+    validation = card.validation and msgspec.structs.replace(
+        card.validation, per_class=None, confusion=None, correct_hex=None
+    )
+    history = getattr(card, "history", None)
+    energy = getattr(card, "training_energy", None)
+    return WeightCard(
+        model=card.model,
+        recipe=card.recipe,
+        settings=card.config,
+        seed=card.seed,
+        epochs=card.epochs,
+        epoch=card.epoch,
+        training_s=card.training_s,
+        trained_on=card.trained_on,
+        chosen_on=card.chosen_on,
+        data=card.data_name,
+        code=card.code,
+        license=card.license,
+        intended_use=card.intended_use,
+        not_intended_use=card.not_intended_use,
+        validation=validation,
+        history=None if history is None else tuple(msgspec.to_builtins(history)),
+        training_energy=None if energy is None else msgspec.to_builtins(energy),
+    )
 
 
 def load_subject(item: Subject, device: str, threads: int) -> Loaded:
