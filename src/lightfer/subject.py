@@ -91,7 +91,7 @@ def public_card(card: Card) -> WeightCard:
         intended_use=card.intended_use,
         not_intended_use=card.not_intended_use,
         validation=validation,
-        history=card.history,
+        history=msgspec.to_builtins(card.history),
         training_energy=card.training and msgspec.to_builtins(card.training),
     )
 
