@@ -1,12 +1,12 @@
 """The main flow: for every model, accuracy once, speed in several rounds, and one entry.
 
-    data -> accuracy of each model -> round 1, 2, 3 over all models -> blocks of energy, if asked
+    data -> accuracy of each model -> round 1, 2, ... over all models -> blocks of energy, if asked
          -> entries -> results.json
 
 A model in another runtime or precision is a subject of its own, with an entry of its own. Rounds
-visit the subjects in random order, each for a block of warmed passes: changing at every pass would
-halve a runtime's speed. A float32 runtime whose logits agree with eager PyTorch's takes over its
-accuracy, and says so; any other is scored itself.
+visit the subjects in random order, each for a block of warmed passes, beside a block of the
+yardstick: changing at every pass would halve a runtime's speed. A float32 runtime whose logits
+agree with eager PyTorch's takes over its accuracy, and says so; any other is scored itself.
 
 Each piece goes to a journal as soon as it is measured, so an interrupted run continues where it
 was; a model that fails becomes an entry with its error, and the others go on.
@@ -14,8 +14,8 @@ was; a model that fails becomes an entry with its error, and the others go on.
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
-from lightfer.energy_blocks import measure_energy
+from lightfer.energy_blocks import NO_METERS, Meters, energies_of, measure_energy
 from lightfer.journal import Journal, Pieces
 from lightfer.measure.carbon import WORLD, carbon_of
 from lightfer.measure.energy import (
@@ -33,18 +33,16 @@ from lightfer.measure.energy import (
     TEST_IMAGES,
     CpuModel,
     EnergyPlan,
-    Meter,
-    energy_of_blocks,
     model_cpu_energy,
     modelled_instead,
+    training_cost,
     unmeasured_energy,
-    with_deferred,
 )
 from lightfer.measure.environment import describe_environment, environment_id
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.noise import snapshot, verdict
+from lightfer.measure.yardstick import DESCRIPTION
 from lightfer.results import (
-    Component,
     Data,
     Energy,
     Entry,
@@ -60,8 +58,11 @@ from lightfer.subject import (
     Subject,
     find_subject,
     load_subject,
+    load_yardstick,
+    public_card,
     score_subject,
     size_subject,
+    spent_on_training,
     visit_subject,
 )
 from lightfer.zoo import architecture
@@ -75,7 +76,7 @@ class BenchConfig:
     runtimes: tuple[str, ...] = (EAGER,)
     precisions: tuple[str, ...] = (FULL,)  # each runtime is measured in those that it has
     device: str = "cpu"
-    rounds: int = 3  # separate visits to each model
+    rounds: int = 5  # separate visits to each model
     passes: int = 50  # of batch size 1, per round
     warmup: int = 10  # passes before each block of timed ones
     batch_size: int = 64
@@ -95,18 +96,6 @@ class BenchConfig:
             )
         if self.pue < 1:
             raise ValueError(f"PUE is {self.pue}, expected at least 1: all power over that of IT")
-
-
-@dataclass(frozen=True)
-class Meters:
-    """The meters that are read, in order of preference, and why a component has none."""
-
-    meters: Sequence[Meter] = ()
-    reasons: Mapping[Component, str] = field(default_factory=dict)
-    clock_offset_s: float | None = None  # of a power log, if there is one
-
-
-NO_METERS = Meters()
 
 
 def run_benchmark(
@@ -142,10 +131,11 @@ def run_benchmark(
     journal = Journal(journal_path, fingerprint, environment)
     images = data["test"].images if data else _random_images(TEST_IMAGES)
     loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
+    yardstick = load_yardstick(config.device, environment.threads)
 
     def load(item: Subject) -> Loaded:
         if item.journal_key not in loaded:
-            loaded[item.journal_key] = load_subject(item, config.device, environment.threads)
+            loaded[item.journal_key] = load_subject(item, config.device, environment.threads, data)
         return loaded[item.journal_key]
 
     steps = [(s, "size and accuracy", None) for s in subjects]
@@ -174,6 +164,7 @@ def run_benchmark(
             else:
                 new = visit_subject(
                     run,
+                    yardstick,
                     images,
                     device=config.device,
                     passes=config.passes,
@@ -218,10 +209,17 @@ def run_benchmark(
         for item in subjects
     )
     # An interrupted run is judged by its last part; the spread is that of all its rounds.
-    rounds = [[r.single_s for r in pieces.rounds] for pieces in journal.pieces.values()]
-    noise = verdict(before, snapshot(), rounds, gpu.noise())
-    environment = msgspec.structs.replace(journal.environment, noise=noise)
-    return Results(environments={key: environment}, entries=entries), journal
+    visits = [pieces.rounds for pieces in journal.pieces.values()]
+    noise = verdict(
+        before,
+        snapshot(),
+        [[r.single_s for r in rounds] for rounds in visits],
+        [[r.yardstick_single_s for r in rounds] for rounds in visits],
+        gpu=gpu.noise(),
+    )
+    environment = msgspec.structs.replace(journal.environment, noise=noise, yardstick=DESCRIPTION)
+    cards = {m.sha256: public_card(m.card) for m in models if m.sha256 and m.card}
+    return Results(environments={key: environment}, entries=entries, cards=cards), journal
 
 
 def ways(config: BenchConfig) -> list[tuple[str, str]]:
@@ -256,11 +254,18 @@ def _entry(
     per_image = None if total is None else total / images
     model_s = median(r.model_s for r in pieces.rounds) if pieces.rounds else None
     decoded = None if total is None or pieces.decoding_s is None else total + pieces.decoding_s
-    energy, energy_other = _energies(pieces, config, meters, ticks, per_image, environment.threads)
+    energies = energies_of(pieces, config.energy or EnergyPlan(), meters, ticks)
+    energy = energies.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
+    if energy.gross is None and config.device == "cpu":
+        energy = _modelled(energy, config, per_image, environment.threads)
+    carbon = carbon_of(energy, config.intensity, config.pue)
+    spent = spent_on_training(item.card)
+    beside_single = [r.yardstick_single_s for r in pieces.rounds]
+    beside_batch = [r.yardstick_batch_s for r in pieces.rounds]
     blocks = (
-        (1, "wall", [r.single_s for r in pieces.rounds]),
-        (config.batch_size, "wall", [r.batch_s for r in pieces.rounds]),
-        (1, "cuda events", [r.events_s for r in pieces.rounds]),
+        (1, "wall", [r.single_s for r in pieces.rounds], beside_single),
+        (config.batch_size, "wall", [r.batch_s for r in pieces.rounds], beside_batch),
+        (1, "cuda events", [r.events_s for r in pieces.rounds], beside_single),
     )
     return Entry(
         id=f"{environment_key}/{item.name}/{(item.sha256 or 'random')[:8]}/{item.way}",
@@ -280,13 +285,14 @@ def _entry(
         work=pieces.work,
         runtime_version=version(RUNTIMES[item.runtime].package),
         runtime_settings=pieces.settings,
+        deployed_bytes=pieces.deployed_bytes,
         logit_difference=pieces.logit_difference,
         accuracy=pieces.accuracy,
         accuracy_other=pieces.accuracy_other,
         accuracy_of=pieces.accuracy_of,
         latency=tuple(
-            Latency.of(samples, batch_size, environment.threads, clock)
-            for batch_size, clock, samples in blocks
+            Latency.of(samples, batch_size, environment.threads, clock, beside)
+            for batch_size, clock, samples, beside in blocks
             if any(samples)
         ),
         inference_total_s=total,
@@ -297,48 +303,25 @@ def _entry(
         inference_with_decoding_s=decoded,
         inference_with_decoding_per_image_s=None if decoded is None else decoded / images,
         energy=energy,
-        energy_other=energy_other,
-        carbon=carbon_of(energy, config.intensity, config.pue),
+        energy_other=tuple(energies.values()),
+        carbon=carbon,
+        training=spent and training_cost(spent, energy, carbon),
         error=pieces.error,
     )
 
 
-def _energies(
-    pieces: Pieces,
-    config: BenchConfig,
-    meters: Meters,
-    ticks: Mapping[str, float],
-    per_image_s: float | None,
-    threads: int,
-) -> tuple[Energy, tuple[Energy, ...]]:
-    """Energy at the benchmark's batch size, and at others.
-
-    Without a meter that told it all, that of a CPU run is modelled and that of another unknown.
-    """
-    plan = config.energy or EnergyPlan()
-    found = {
-        size: energy_of_blocks(
-            [with_deferred(block, meters.meters) for block in blocks],
-            plan,
-            batch_size=size,
-            ticks=ticks,
-            reasons=meters.reasons,
-            clock_offset_s=meters.clock_offset_s,
-            simulated=any(meter.simulated for meter in meters.meters),
-        )
-        for size, blocks in pieces.energy.items()
-    }
-    main = found.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
-    if main.gross is None and config.device == "cpu":
-        modelled = model_cpu_energy(
-            per_image_s,
-            threads,
-            config.cpu_model.watts_per_thread,
-            source=config.cpu_model.source,
-            batch_size=config.batch_size,
-        )
-        main = modelled_instead(main, modelled)
-    return main, tuple(found.values())
+def _modelled(
+    unmeasured: Energy, config: BenchConfig, per_image_s: float | None, threads: int
+) -> Energy:
+    """The estimate of last resort, from time; what the meters said stays in it."""
+    modelled = model_cpu_energy(
+        per_image_s,
+        threads,
+        config.cpu_model.watts_per_thread,
+        source=config.cpu_model.source,
+        batch_size=config.batch_size,
+    )
+    return modelled_instead(unmeasured, modelled)
 
 
 def _fingerprint(

@@ -61,6 +61,8 @@ class Latency(Struct, frozen=True, kw_only=True):
     median_s: float
     rounds: int  # separate visits to the model that the samples come from, of equal length
     clock: str = "wall"  # or "cuda events"; see `lightfer.measure.latency`
+    # Seconds per pass of the yardstick, a fixed net, beside each round; see `measure/yardstick.py`.
+    yardstick_s: tuple[float, ...] | None = None
 
     def visits(self) -> list[tuple[float, ...]]:
         """The samples of each round."""
@@ -69,7 +71,11 @@ class Latency(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(
-        samples_s: Sequence[Sequence[float]], batch_size: int, threads: int, clock: str = "wall"
+        samples_s: Sequence[Sequence[float]],
+        batch_size: int,
+        threads: int,
+        clock: str = "wall",
+        yardstick_s: Sequence[float] | None = None,
     ) -> "Latency":
         """From the samples of each round."""
         flat = tuple(s for samples in samples_s for s in samples)
@@ -80,6 +86,7 @@ class Latency(Struct, frozen=True, kw_only=True):
             median_s=median(flat),
             rounds=len(samples_s),
             clock=clock,
+            yardstick_s=None if yardstick_s is None else tuple(yardstick_s),
         )
 
 
@@ -335,6 +342,7 @@ class Noise(Struct, frozen=True, kw_only=True):
     governor: str | None  # of CPU frequencies
     throttle_events: int | None
     round_spread: float | None  # (slowest - fastest) / fastest round; see measure/noise.py
+    yardstick_spread: float | None = None  # likewise of the yardstick: the machine's own changes
     gpu: "GpuNoise | None" = None
 
 
@@ -366,6 +374,29 @@ class Environment(Struct, frozen=True, kw_only=True):
     data: Data | None
     started: str  # UTC, ISO 8601
     noise: Noise | None = None
+    yardstick: str | None = None  # what net stood beside each round, in full
+
+
+class WeightCard(Struct, frozen=True, kw_only=True):
+    """What a reader must know of a weight file, from the card in its header."""
+
+    model: str
+    recipe: str
+    settings: dict[str, Any]  # of the training, as the recipe gave them
+    seed: int
+    epochs: int
+    epoch: int  # the one that was kept
+    training_s: float
+    trained_on: str
+    chosen_on: str
+    data: str
+    code: str
+    license: str
+    intended_use: str
+    not_intended_use: str
+    validation: Accuracy | None = None  # of the kept epoch, without its details
+    history: tuple[dict[str, float | None], ...] | None = None  # figures of each epoch, by name
+    training_energy: dict[str, Any] | None = None  # as the card holds it
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -374,6 +405,7 @@ class Results(Struct, frozen=True, kw_only=True):
     schema: str = SCHEMA
     environments: dict[str, Environment] = {}
     entries: tuple[Entry, ...] = ()
+    cards: dict[str, WeightCard] = {}  # sha256 of a weight file, as in `Entry.weights` -> its card
 
     def merged(self, other: "Results") -> "Results":
         """These results with those of `other` added; entries of the same id are replaced.
@@ -389,7 +421,11 @@ class Results(Struct, frozen=True, kw_only=True):
                 (n for n in noises if n), key=lambda n: VERDICTS.index(n.verdict), default=None
             )
             environments[key] = msgspec.structs.replace(environments[key], noise=worse)
-        return Results(environments=environments, entries=kept + other.entries)
+        return Results(
+            environments=environments,
+            entries=kept + other.entries,
+            cards={**self.cards, **other.cards},
+        )
 
 
 class ResultsError(Exception):

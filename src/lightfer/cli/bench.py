@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lightfer.benchmark import Meters
+    from lightfer.energy_blocks import Meters
     from lightfer.measure.energy import CpuModel
     from lightfer.results import GridIntensity
     from lightfer.runtimes import Runtime
@@ -33,7 +33,7 @@ def bench(
         typer.Option(help="pytorch, compile, onnxruntime or openvino; repeatable."),
     ] = None,
     precision: Annotated[
-        list[str] | None, typer.Option(help="float32 or bfloat16; repeatable.")
+        list[str] | None, typer.Option(help="float32, bfloat16 or int8; repeatable.")
     ] = None,
     thorough: Annotated[
         bool,
@@ -45,7 +45,7 @@ def bench(
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Separate visits to each model; default: 3 or 10.")
+        int | None, typer.Option(min=1, help="Separate visits to each model; default: 5 or 10.")
     ] = None,
     energy_seconds: Annotated[
         float | None,
@@ -83,8 +83,9 @@ def bench(
     none is asked for, energy is modelled from time. An interrupted run is continued by the same
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     """
-    from lightfer.benchmark import NO_METERS, BenchConfig, run_benchmark
+    from lightfer.benchmark import BenchConfig, run_benchmark
     from lightfer.cli.console import find_data, print_results, progress
+    from lightfer.energy_blocks import NO_METERS
     from lightfer.measure.energy import EnergyPlan
     from lightfer.models import RACE
     from lightfer.process import tune_process
@@ -100,9 +101,11 @@ def bench(
     config = BenchConfig(
         models=tuple(dict.fromkeys(models or list_models(pretrained=True) or RACE)),
         runtimes=tuple(runtime or (usable(RUNTIMES, device) if thorough else ("pytorch",))),
-        precisions=tuple(precision or (("float32", "bfloat16") if thorough else ("float32",))),
+        precisions=tuple(
+            precision or (("float32", "bfloat16", "int8") if thorough else ("float32",))
+        ),
         device=device,
-        rounds=rounds or (10 if thorough else 3),
+        rounds=rounds or (10 if thorough else 5),
         passes=100 if thorough else 50,
         cpu_model=power_of_thread(watts_per_thread, device),
         intensity=grid(zone, intensity),
@@ -134,7 +137,7 @@ def bench(
 
 def find_meters(device: str, power_log: Path | None, clock_offset_s: float) -> "Meters":
     """What can be read here; said on standard error, with the reasons of what cannot."""
-    from lightfer.benchmark import Meters
+    from lightfer.energy_blocks import Meters
     from lightfer.measure.energy import open_meters
 
     meters, reasons = open_meters(device, power_log, clock_offset_s)

@@ -6,7 +6,7 @@ energies that come from a model of the machine `(modelled)`; unknown is a dash.
 
 from collections.abc import Iterable
 
-from lightfer.results import Accuracy, Entry, Environment, Results
+from lightfer.results import Accuracy, Energy, Entry, Environment, Results
 
 HEADER = (
     "Model",
@@ -109,9 +109,15 @@ def noise(environment: Environment) -> str:
     return f"; **{found.verdict}** machine: {', '.join(found.reasons)}"
 
 
+def energy_method(energy: Energy | None) -> str | None:
+    """How the figure was obtained: `counter`, `modelled`, `counter + modelled`; None if none is."""
+    if energy is None or energy.gross is None or energy.gross.joules_per_image is None:
+        return None
+    components = energy.components
+    methods = {c.method for c in (components.gpu, components.cpu, components.dram)} - {"absent"}
+    return " + ".join(sorted(methods)) or None
+
+
 def _method(entry: Entry, value: float | None) -> str:
-    if value is None or entry.energy is None:
-        return ""
-    components = entry.energy.components
-    methods = {c.method for c in (components.gpu, components.cpu, components.dram)}
-    return " (modelled)" if "modelled" in methods else ""
+    modelled = value is not None and "modelled" in (energy_method(entry.energy) or "")
+    return " (modelled)" if modelled else ""
