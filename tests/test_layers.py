@@ -13,7 +13,8 @@ MAY_IMPORT = {
     "files": "",
     "deployed": "",  # torch-free, as what reads exported files is
     "process": "",
-    "results": "files",
+    "energy_records": "",
+    "results": "energy_records files",
     "stats": "",
     "schema": "results",
     "predecessor": "results",

@@ -1,4 +1,4 @@
-"""lightfer table: results as a table, on the terminal, in Markdown, CSV or Parquet."""
+"""lightfer table: results as a table, on the terminal, in Markdown, CSV, Parquet or BoAmps."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +20,16 @@ def table(
     parquet: Annotated[
         Path | None, typer.Option(help="Write the same rows as a Parquet file.")
     ] = None,
+    boamps: Annotated[
+        Path | None,
+        typer.Option(help="Write one BoAmps report (JSON) per known energy into this folder."),
+    ] = None,
 ) -> None:
     """Print the table of a results file, write it into a README, or export every figure."""
+    import json
+
     from lightfer.files import write_text
+    from lightfer.report.boamps import reports
     from lightfer.report.flat import csv_text, write_parquet
     from lightfer.report.tables import markdown as as_markdown
     from lightfer.results import read_results
@@ -34,7 +41,12 @@ def table(
     if parquet is not None:
         write_parquet(parquet, found)
         typer.echo(f"{len(found.entries)} rows written to {parquet}")
-    if csv is not None or parquet is not None:
+    if boamps is not None:
+        written = dict(reports(found))
+        for name, report in written.items():
+            write_text(boamps / name, json.dumps(report, indent=1, allow_nan=False) + "\n")
+        typer.echo(f"{len(written)} reports written to {boamps}")
+    if csv is not None or parquet is not None or boamps is not None:
         return
     if into is not None:
         write_text(into, replace_block(into.read_text(encoding="utf-8"), as_markdown(found)))
