@@ -54,6 +54,7 @@ def _report(entry: Entry, energy: Energy, environment: Environment) -> dict[str,
 
 def _task(entry: Entry, energy: Energy, environment: Environment) -> dict[str, Any]:
     measured = entry.accuracy and entry.accuracy.source == "measured"
+    size = energy.batch_size or entry.inference_batch_size
     return {
         "taskStage": "inference",
         "taskFamily": "image classification",
@@ -79,7 +80,7 @@ def _task(entry: Entry, energy: Energy, environment: Environment) -> dict[str, A
             {"dataUsage": "output", "dataType": "other", "dataQuantity": 1, "shape": "(7,)"},
         ],
         "measuredAccuracy": entry.accuracy.top1 if entry.accuracy and measured else None,
-        "taskDescription": f"facial expression recognition, batch size {energy.batch_size}",
+        "taskDescription": f"facial expression recognition, batch size {size or 'unknown'}",
     }
 
 
@@ -105,7 +106,9 @@ def _measure(energy: Energy, environment: Environment) -> dict[str, Any]:
 
 
 def _mode(method: str, source: str | None) -> str | None:
-    return None if method == "absent" else f"{method}: {source}"
+    if method == "absent":
+        return None
+    return f"{method}: {source}" if source else method
 
 
 def _images(energy: Energy) -> int:
