@@ -26,7 +26,6 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
-from time import sleep
 
 import torch
 from torch import Tensor
@@ -104,9 +103,12 @@ def joules_per_image(meter: CounterMeter, work: Work, seconds: float) -> float:
     return meter.joules(start, end) / done.images
 
 
-def ratio(meters: Sequence[Meter], counter: CounterMeter, work: Work, seconds: float) -> float:
-    """Energy by the first meter over that by the second, over one window of `work`."""
-    done = Window(meters[:2], counter, counter.clock).of(work, seconds)
+def ratio(
+    meters: Sequence[Meter], counter: CounterMeter, work: Work | None, seconds: float
+) -> float:
+    """Energy by the first meter over that by the second, over one window of work, or idle."""
+    window = Window(meters[:2], counter, counter.clock)
+    done = window.of(work, seconds) if work else window.idle(seconds)
     joules = []
     for meter, (start, end) in zip(meters, done.marks, strict=False):
         if isinstance(start, MeterError) or isinstance(end, MeterError):
@@ -173,15 +175,11 @@ def measure_meters(
     if counter is None:
         raise MeterError("this GPU has no energy counter: nothing to measure it against")
 
-    def rest() -> int:
-        sleep(1e-3)
-        return 1
-
     on_step("period of the counter", 0, 4)
     table: dict = {"period_s": measure_tick_s(counter), "sources": [m.source for m in meters]}
     on_step("counter against polled power", 1, 4)
     two = len(meters) > 1
-    table["ratio_idle"] = ratio(meters, counter, rest, scale * RATIO_S) if two else None
+    table["ratio_idle"] = ratio(meters, counter, None, scale * RATIO_S) if two else None
     table["ratio_loaded"] = ratio(meters, counter, works["A"], scale * RATIO_S) if two else None
     on_step("spread against window length", 2, 4)
     samples = steady_run(counter, works["A"], scale * STEADY_S)

@@ -197,7 +197,7 @@ def _measured_energy(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Interv
     known = [e for e in entries if methods[e.id]]
     if not known:
         return [], UNKNOWN
-    if any("modelled" in (methods[e.id] or "") for e in known):
+    if not all(e.energy and e.energy.measured() for e in known):
         return [], MODELLED
     found = []
     for e in known:

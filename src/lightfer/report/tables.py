@@ -81,7 +81,7 @@ def markdown(results: Results) -> str:
         parts.append(f"{conditions(environment)}\n")
         parts += ["| " + " | ".join(cells) + " |" for cells in lines]
         parts += [f"\n`{e.model}` failed: {e.error}" for e in entries if e.error]
-        parts += [f"\n{note}" for note in energy_notes(entries)]
+        parts += [f"\n{note}" for note in (*carbon_notes(entries), *energy_notes(entries))]
         parts.append("")
     return "\n".join(parts).strip() + "\n"
 
@@ -122,6 +122,24 @@ def joules_each(energy: Energy | None) -> str:
 def energy_method(energy: Energy | None) -> str | None:
     """How the figure was obtained: `counter`, `modelled`, `counter + polled`; None if none is."""
     return (energy.method() or None) if energy else None
+
+
+def carbon_notes(entries: Iterable[Entry]) -> list[str]:
+    """The grid and PUE that emissions rest on, and what others would make of them."""
+    notes = []
+    for carbon in (e.carbon for e in entries if e.carbon and e.carbon.sensitivity):
+        grid = carbon.intensity
+        others = ", ".join(
+            f"{e.intensity.zone} x {e.intensity.g_co2e_per_kwh / grid.g_co2e_per_kwh:.2f}"
+            for e in carbon.sensitivity
+            if grid.g_co2e_per_kwh
+        )
+        year = "" if grid.year is None else f", {grid.year}"
+        notes.append(
+            f"Emissions: grid {grid.zone} ({grid.g_co2e_per_kwh:g} g/kWh{year}, {grid.basis}), "
+            f"PUE {carbon.pue:g}; elsewhere: {others or DASH}"
+        )
+    return list(dict.fromkeys(notes))
 
 
 def energy_notes(entries: Iterable[Entry]) -> list[str]:
