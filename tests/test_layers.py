@@ -29,10 +29,13 @@ MAY_IMPORT = {
     "evaluate": "data results",
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
+    "distill": "checkpoint data files soft_labels zoo",  # of soft_labels only the type
+    "soft_labels": "data distill evaluate files",
+    "queue": "checkpoint data distill files process recipes train zoo",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
     "benchmark": "data journal measure results runtimes subject zoo",
-    "cli": "benchmark checkpoint compare data evaluate files measure models process ranking recipes"
-    " report results runtimes schema subject train zoo",
+    "cli": "benchmark checkpoint compare data distill evaluate files measure models process queue"
+    " ranking recipes report results runtimes schema soft_labels subject train zoo",
 }
 
 

@@ -63,6 +63,8 @@ class Card(Struct, frozen=True, kw_only=True):
     epoch: int  # the one that was kept
     training_s: float
     code: str
+    fold: str | None = None  # "0/5": trained without this part of the train split
+    distillation: dict[str, Any] | None = None  # the teachers, and how much they counted
     validation: Accuracy | None = None
     test: Accuracy | None = None
     license: str = WEIGHTS_LICENSE

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from math import cos, pi
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -24,11 +24,26 @@ from torch.nn.functional import cross_entropy
 from lightfer.checkpoint import Card, InputContract, rounded, save_checkpoint, unrounded
 from lightfer.data.augment import MEAN, STD, Augmentation, augment, normalize
 from lightfer.data.dataset import CLASSES, Dataset, Split
+from lightfer.data.folds import Fold, without_fold
 from lightfer.evaluate import measure_accuracy, predict_logits
 from lightfer.files import atomic_path, write_text
 from lightfer.measure.environment import code_version
 
 OnBatch = Callable[[int, int, int], None]  # epoch, batches done, batches of the epoch
+
+
+class SoftLoss(Protocol):
+    """What is learnt beside the labels; see `lightfer.distill`."""
+
+    def __call__(self, logits: Tensor, label_loss: Tensor, index: Tensor, x: Tensor) -> Tensor:
+        """Logits (n, classes), the mean loss against the labels, which train images (n,), their
+        augmented views (n, 1, H, W) -> the mean loss.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """For the card; two runs with different descriptions are different runs."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,7 @@ def train(
     run_dir: Path,
     *,
     device: str = "cpu",
+    soft: SoftLoss | None = None,
     on_batch: OnBatch | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> TrainResult:
@@ -97,7 +113,7 @@ def train(
     """
     model = model.to(device)
     model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    run = _Run(model, config, run_dir)
+    run = _Run(model, config, run_dir, soft)
     images, labels = train_split.images.to(device), train_split.labels.to(device)
     validation = Split(validation_split.images.to(device), validation_split.labels.to(device))
     run.resume()
@@ -125,22 +141,30 @@ def train_to_file(
     *,
     recipe: str,
     device: str = "cpu",
+    fold: Fold | None = None,
+    soft: SoftLoss | None = None,
     on_batch: OnBatch | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> tuple[Path, Card]:
     """Train, round, score the rounded weights on validation, and write `run_dir/NAME.safetensors`.
 
-    Raises ValueError if `run_dir` holds a run of another model, data or configuration.
+    With a `fold` the network does not see that part of the train split, and may later teach others
+    about it. Raises ValueError if `run_dir` holds a run of another model, data or configuration.
     """
     splits = {split: data[split].sha256() for split in ("train", "validation")}
-    about = _same_run(run_dir, {"model": name, "recipe": recipe, "data": splits})
+    if fold and soft:
+        raise ValueError("a network of a fold cannot be a student: its teachers saw the fold")
+    about = {"model": name, "recipe": recipe, "data": splits}
+    about |= {"fold": str(fold) if fold else None, "distillation": soft and soft.describe()}
+    about = _same_run(run_dir, about)
     result = train(
         model,
-        data["train"],
+        without_fold(data["train"], fold) if fold else data["train"],
         data["validation"],
         config,
         run_dir,
         device=device,
+        soft=soft,
         on_batch=on_batch,
         on_epoch=on_epoch,
     )
@@ -167,6 +191,8 @@ def train_to_file(
         epoch=result.best.epoch,
         training_s=sum(epoch.seconds for epoch in result.history),
         code=about["code"],
+        fold=about["fold"],
+        distillation=about["distillation"],
         validation=accuracy,
     )
     path = run_dir / f"{name}.safetensors"
@@ -194,8 +220,10 @@ def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
 class _Run:
     """The state of a training: model, averaged model, optimiser, history, and their files."""
 
-    def __init__(self, model: nn.Module, config: TrainConfig, run_dir: Path) -> None:
-        self.model, self.config = model, config
+    def __init__(
+        self, model: nn.Module, config: TrainConfig, run_dir: Path, soft: SoftLoss | None
+    ) -> None:
+        self.model, self.config, self.soft = model, config, soft
         self.averaged = deepcopy(model).eval().requires_grad_(False)
         decayed = [p for p in model.parameters() if p.ndim > 1]
         plain = [p for p in model.parameters() if p.ndim <= 1]
@@ -241,6 +269,8 @@ class _Run:
             loss = cross_entropy(
                 logits.float(), labels[batch], label_smoothing=config.label_smoothing
             )
+            if self.soft:
+                loss = self.soft(logits.float(), loss, batch, x)
             self.optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)

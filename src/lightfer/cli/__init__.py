@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from lightfer.cli import bench, compare, data, evaluate, models, rank, table, train, validate
+from lightfer.cli import (
+    bench,
+    compare,
+    data,
+    evaluate,
+    models,
+    queue,
+    rank,
+    table,
+    teach,
+    train,
+    validate,
+)
 
 app = typer.Typer(
     name="lightfer",
@@ -16,6 +28,8 @@ app = typer.Typer(
 app.command("bench")(bench.bench)
 app.command("models")(models.models)
 app.command("train")(train.train)
+app.command("teach")(teach.teach)
+app.command("queue")(queue.queue)
 app.command("evaluate")(evaluate.evaluate)
 app.command("table")(table.table)
 app.command("compare")(compare.compare)

@@ -16,6 +16,22 @@ def train(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
+    teachers: Annotated[
+        str | None,
+        typer.Option(help="Models or weight files, with commas: asked about every view."),
+    ] = None,
+    soft_labels: Annotated[
+        Path | None, typer.Option(help="Instead of teachers: a file of `lightfer teach`.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of the teachers; see docs/distillation.md.")
+    ] = None,
+    teacher_weight: Annotated[
+        float | None, typer.Option(help="Of the teachers, 0 to 1; see there.")
+    ] = None,
+    fold: Annotated[
+        str | None, typer.Option(help="Part of the train split to leave out, as 0/5: to teach it.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
@@ -26,8 +42,11 @@ def train(
     import torch
 
     from lightfer.cli.console import load_data, progress
+    from lightfer.data.folds import Fold
+    from lightfer.distill import TeacherLoss, distillation, live_loss
     from lightfer.process import tune_process
     from lightfer.recipes import first_light
+    from lightfer.soft_labels import read_soft_labels
     from lightfer.train import Epoch, train_to_file
     from lightfer.zoo import architecture
 
@@ -36,9 +55,22 @@ def train(
     changes = {name: value for name, value in changes.items() if value is not None}
     config = first_light.config_for(model, seed, **changes)
     recipe = ",".join(["first_light", *(f"{name}={value}" for name, value in changes.items())])
-    folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}"
+    if teachers and soft_labels:
+        raise ValueError("give --teachers or --soft-labels, not both")
+    taught = "-taught" if teachers or soft_labels else ""
+    without = f"-without{fold.replace('/', 'of')}" if fold else ""
+    folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}{without}{taught}"
     tune_process(threads, device)
     dataset = load_data(data, needed=("train", "validation"), only_needed=True)
+    soft = None
+    if teachers or soft_labels:
+        amount = distillation(temperature, teacher_weight)
+        split = dataset["train"]
+        soft = (
+            TeacherLoss(read_soft_labels(soft_labels, split).to(device), amount)
+            if soft_labels
+            else live_loss((teachers or "").split(","), split, amount, device)
+        )
     torch.manual_seed(seed)
 
     with progress() as bar:
@@ -61,6 +93,8 @@ def train(
             folder,
             recipe=recipe,
             device=device,
+            fold=Fold.parse(fold) if fold else None,
+            soft=soft,
             on_batch=on_batch,
             on_epoch=on_epoch,
         )

@@ -1,0 +1,190 @@
+"""Distillation: a student learns from the labels and from what trained networks say of an image.
+
+    loss = (1 - weight) * cross-entropy(labels) + weight * T^2 * KL(teachers / T || student / T)
+
+Hinton et al., 2015, https://arxiv.org/abs/1503.02531. The teachers are asked in one of two ways:
+  - `Teachers`: on the student's own augmented view, in every batch (Beyer et al., 2022,
+    https://arxiv.org/abs/2106.05237);
+  - `lightfer.soft_labels`: once, on the plain image and its mirror image, kept in a file.
+
+A teacher trained without a fold of the train split scores the images of that fold only, so that it
+never repeats what it memorised; one trained on the whole split scores every image. Several teachers
+of one image are averaged as probabilities. Test images are never read.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import kl_div
+
+from lightfer.checkpoint import Card, CheckpointError, load_checkpoint
+from lightfer.data.dataset import Split
+from lightfer.data.folds import Fold, in_fold
+from lightfer.files import sha256_of
+from lightfer.zoo import architecture, create_model, shipped
+
+if TYPE_CHECKING:
+    from lightfer.soft_labels import SoftLabels
+
+SoftTargets = Callable[[Tensor, Tensor, float], Tensor]
+"""(indices (n,), augmented images (n, 1, H, W), temperature) -> probabilities (n, classes)."""
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How much the teachers count; chosen on validation, see docs/distillation.md."""
+
+    temperature: float = 2.0  # both distributions are softened by it
+    weight: float = 0.7  # of the teachers; the labels have the rest
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature is {self.temperature}, expected more than 0")
+        if not 0 <= self.weight <= 1:
+            raise ValueError(f"weight is {self.weight}, expected 0 (no teachers) to 1 (no labels)")
+
+
+def distillation(temperature: float | None, weight: float | None) -> Distillation:
+    """With the default for what is None."""
+    given = {"temperature": temperature, "weight": weight}
+    return Distillation(**{name: value for name, value in given.items() if value is not None})
+
+
+def distillation_loss(
+    logits: Tensor,
+    label_loss: Tensor,
+    targets: Tensor,
+    config: Distillation,
+) -> Tensor:
+    """Logits (n, classes), the mean loss against the labels, the teachers' probabilities at
+    `config.temperature` (n, classes) -> the mean loss, a scalar.
+    """
+    softened = (logits / config.temperature).log_softmax(1)
+    divergence = kl_div(softened, targets, reduction="batchmean") * config.temperature**2
+    return (1 - config.weight) * label_loss + config.weight * divergence
+
+
+class TeacherLoss:
+    """What `lightfer.train.train` asks for a batch: the loss of labels and teachers together."""
+
+    def __init__(self, targets: "Teachers | SoftLabels", config: Distillation) -> None:
+        self.targets, self.config = targets, config
+
+    def __call__(self, logits: Tensor, label_loss: Tensor, index: Tensor, x: Tensor) -> Tensor:
+        """See `distillation_loss`; `index` (n,) says which train images the views `x` show."""
+        targets = self.targets(index, x, self.config.temperature)
+        return distillation_loss(logits, label_loss, targets, self.config)
+
+    def describe(self) -> dict[str, Any]:
+        """For the student's card."""
+        view, teachers = self.targets.view, self.targets.describe()
+        return {**asdict(self.config), "view": view, "teachers": teachers}
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained network, and what its file says of it."""
+
+    network: nn.Module
+    card: Card
+    sha256: str  # of the weight file
+
+    @property
+    def fold(self) -> Fold | None:
+        """The part of the train split that it did not see; None: it saw all."""
+        return Fold.parse(self.card.fold) if self.card.fold else None
+
+    def describe(self) -> dict[str, Any]:
+        """What a student's card says of it."""
+        return {"model": self.card.model, "sha256": self.sha256, "fold": self.card.fold}
+
+
+def weight_path(source: str | Path) -> Path:
+    """The weight file that `source` is, or that comes with the model of this name."""
+    if str(source).endswith(".safetensors"):
+        return Path(source)
+    path = shipped(architecture(str(source)).name)
+    if path is None:
+        raise CheckpointError(f"no weights are shipped for {source}: give a weight file")
+    return path
+
+
+def load_teacher(source: str | Path, train_split: Split, device: str = "cpu") -> Teacher:
+    """A weight file, or the name of a model with shipped weights.
+
+    Raises CheckpointError if it cannot be read, ValueError if it was not trained on the images of
+    `train_split` and nothing else: what it has seen would be unknown.
+    """
+    path = weight_path(source)
+    _, card = load_checkpoint(path)
+    here, there = train_split.sha256(), card.data_sha256.get("train", "unknown")
+    if card.trained_on != "train" or here != there:
+        raise ValueError(
+            f"{source} was trained on {card.trained_on} of other data (hash {there[:12]}, here "
+            f"{here[:12]}): a teacher must have been trained on the train split that its student "
+            "learns from"
+        )
+    network = create_model(card.model, path).to(device).requires_grad_(False)
+    network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return Teacher(network, card, sha256_of(path))
+
+
+def may_score(teachers: Sequence[Teacher], train_split: Split) -> Tensor:
+    """Mask (teachers, N), bool: which images each teacher may score.
+
+    Raises ValueError if an image has no teacher.
+    """
+    n = len(train_split)
+    masks = [
+        torch.ones(n, dtype=torch.bool) if t.fold is None else in_fold(train_split, t.fold)
+        for t in teachers
+    ]
+    mask = torch.stack(masks)
+    if unscored := int((~mask.any(0)).sum()):
+        raise ValueError(
+            f"{unscored:,} of {n:,} train images have no teacher that did not see them: give the "
+            f"teachers of all folds (here: {', '.join(str(t.fold) for t in teachers)})"
+        )
+    return mask
+
+
+class Teachers:
+    """An ensemble that is asked on the student's own view of each image."""
+
+    view = "the student's augmented view"
+
+    def __init__(self, teachers: Sequence[Teacher], train_split: Split, device: str) -> None:
+        self.teachers = teachers
+        self.mask = may_score(teachers, train_split).to(device)
+
+    @torch.no_grad()
+    def __call__(self, index: Tensor, images: Tensor, temperature: float) -> Tensor:
+        """See `SoftTargets`."""
+        total = count = torch.zeros(len(index), 1, device=images.device)
+        for teacher, mask in zip(self.teachers, self.mask, strict=True):
+            asked = mask[index].nonzero()[:, 0]
+            if not len(asked):
+                continue
+            logits = teacher.network(images if teacher.fold is None else images[asked])
+            probabilities = (logits.float() / temperature).softmax(1)
+            total = total.expand(-1, logits.shape[1]).index_add(0, asked, probabilities)
+            count = count.index_add(0, asked, torch.ones_like(count[asked]))
+        return total / count
+
+    def describe(self) -> list[dict[str, Any]]:
+        """One entry per teacher, for the student's card."""
+        return [teacher.describe() for teacher in self.teachers]
+
+
+def live_loss(
+    sources: Sequence[str | Path], train_split: Split, config: Distillation, device: str
+) -> TeacherLoss:
+    """The loss of a student whose teachers see each of its augmented views. Raises as
+    `load_teacher` and `may_score` do.
+    """
+    teachers = [load_teacher(source, train_split, device) for source in sources]
+    return TeacherLoss(Teachers(teachers, train_split, device), config)

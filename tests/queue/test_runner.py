@@ -1,0 +1,226 @@
+"""Sessions of a queue on synthetic faces; there is no test split anywhere."""
+
+import json
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+import pytest
+import torch
+
+from lightfer.checkpoint import load_checkpoint
+from lightfer.queue.items import Item
+from lightfer.queue.pack import PackError, unpack, write_pack
+from lightfer.queue.runner import Options, Session, run_queue
+from lightfer.queue.training import train_item
+from lightfer.queue.worker import Report
+
+SMALL = {"epochs": 2, "batch_size": 32, "warmup_epochs": 0.5}
+TEACHER = Item(model="mobilenet_v1_x0_25", name="t", settings=SMALL)
+FOLDS = [msgspec.structs.replace(TEACHER, name=f"t-fold{i}", fold=f"{i}/2") for i in range(2)]
+STUDENT = Item(
+    model="shufflenet_v2_x0_5",
+    name="s",
+    value=9.0,
+    settings=SMALL,
+    teachers=("t-fold0", "t-fold1"),
+)
+ITEMS = (STUDENT, *FOLDS)
+
+
+@pytest.fixture(scope="session")
+def blind_csv(small_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic faces without a test split."""
+    path = tmp_path_factory.mktemp("blind") / "fer2013.csv"
+    lines = small_csv.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if not line.endswith("PrivateTest")) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def whole(blind_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a queue that ran undisturbed."""
+    folder = tmp_path_factory.mktemp("queue") / "whole"
+    session = run_queue(ITEMS, Options(folder, str(blind_csv)))
+    assert list(session.finished) == ["t-fold0", "t-fold1", "s"]
+    return folder
+
+
+def equal(a: Path, b: Path) -> bool:
+    """Weights of all three, bit by bit."""
+    for item in ITEMS:
+        (one, _), (two, _) = (
+            load_checkpoint(folder / item.name / f"{item.model}.safetensors") for folder in (a, b)
+        )
+        if not all(torch.equal(one[name], two[name]) for name in one):
+            return False
+    return True
+
+
+def test_an_item_is_trained_as_by_itself(whole: Path, blind_csv: Path, tmp_path: Path):
+    from lightfer.data import load
+
+    data = load(blind_csv, ("train", "validation"))
+    for item in (*FOLDS, STUDENT):
+        train_item(item, ITEMS, data, tmp_path / "alone")
+    assert equal(whole, tmp_path / "alone")
+    _, card = load_checkpoint(whole / "s" / "shufflenet_v2_x0_5.safetensors")
+    assert card.distillation is not None
+    assert [t["fold"] for t in card.distillation["teachers"]] == ["0/2", "1/2"]
+    assert card.test is None
+
+
+def test_a_session_says_what_its_time_went_into(whole: Path):
+    (line,) = (whole / "sessions.jsonl").read_text().splitlines()
+    session = msgspec.json.decode(line, type=Session)
+    assert session.epochs == 6
+    assert set(session.first_batch_s) == {"s", "t-fold0", "t-fold1"}
+    assert session.start_s is not None
+    assert session.data_s is not None
+    assert 0 < session.data_s < session.wall_s
+    assert session.failed == {}
+    assert session.lost_s == 0
+    assert session.wall_s > session.start_s + sum(session.first_batch_s.values())
+
+
+def test_nothing_is_left_to_do(whole: Path, blind_csv: Path):
+    session = run_queue(ITEMS, Options(whole, str(blind_csv)))
+    assert (session.epochs, session.finished, session.start_s) == (0, {}, None)
+
+
+def test_stops_in_time_packs_and_goes_on_elsewhere_to_the_same_weights(
+    whole: Path, blind_csv: Path, tmp_path: Path
+):
+    """The first session is stopped in the middle of an epoch."""
+    here, pack = tmp_path / "here", tmp_path / "queue.zip"
+    (here).mkdir()
+    (here / "queue.toml").write_text("# the list")
+    long = {**SMALL, "epochs": 2000}
+    items = (*ITEMS, Item(model="shufflenet_v2_x0_5", name="long", value=-1, settings=long))
+    begun = monotonic()
+    session = run_queue(items, Options(here, str(blind_csv), budget_s=14.0, pack=pack), begun=begun)
+    assert abs(monotonic() - begun - 14) < 5
+    assert session.pack_s is not None
+    assert session.interrupted in (["long"], ["s"], ["t-fold1"], ["t-fold0"])
+    with pytest.raises(ValueError, match=r"no such file|Expected"):
+        unpack(pack, tmp_path / "there")  # "# the list" has no items
+    assert not list(tmp_path.glob(".there*"))
+    (here / "queue.toml").write_text('[[item]]\nmodel = "mobilenet_v1"')
+    write_pack(pack, here, items)
+    assert unpack(pack, tmp_path / "there")
+    assert not unpack(pack, tmp_path / "there")
+    assert list(tmp_path.glob("there/*/state.safetensors"))
+    for item in session.finished:
+        assert not (tmp_path / "there" / item / "state.safetensors").exists()
+    run_queue(ITEMS, Options(tmp_path / "there", str(blind_csv)))
+    assert equal(whole, tmp_path / "there")
+
+
+def test_side_by_side_gives_the_same_weights(whole: Path, blind_csv: Path, tmp_path: Path):
+    reports: list[Report] = []
+    options = Options(tmp_path / "two", str(blind_csv), workers=2)
+    run_queue(ITEMS, options, on_report=reports.append)
+    kinds = [(r.kind, r.item) for r in reports if r.kind in ("first batch", "finished")]
+    assert {kinds[0], kinds[1]} == {("first batch", "t-fold0"), ("first batch", "t-fold1")}
+    assert equal(whole, tmp_path / "two")
+
+
+def test_a_failed_item_does_not_stop_the_others(blind_csv: Path, tmp_path: Path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "run.json").write_text(json.dumps({"model": "other"}))
+    bad = Item(model="mobilenet_v1_x0_25", name="bad", settings=SMALL, value=2.0)
+    waiting = Item(model="mobilenet_v1_x0_25", name="w", settings=SMALL, teachers=("bad",))
+    one = {**SMALL, "epochs": 1}
+    good = Item(model="mobilenet_v1_x0_25", name="good", settings=one)
+    session = run_queue((bad, waiting, good), Options(tmp_path, str(blind_csv)))
+    assert list(session.finished) == ["good"]
+    assert "holds a run with model other" in session.failed["bad"]
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (Item(model="nonet", name="x"), "there is no model 'nonet'"),
+        (Item(model="mobilenet_v1", name="x", recipe="none"), "there is no recipe 'none'"),
+        (Item(model="mobilenet_v1", name="x", settings={"size": 3}), "x: settings .* do not fit"),
+        (Item(model="mobilenet_v1", name="x", teachers=("a.safetensors",)), "no such weight file"),
+        (Item(model="mobilenet_v1", name="x", teachers=("b",)), "no model 'b'"),
+        (Item(model="mobilenet_v1", name="x", teachers=("mobilenet_v2",), weight=2.0), "weight is"),
+    ],
+)
+def test_nothing_begins_if_an_item_cannot(tmp_path: Path, item: Item, message: str):
+    with pytest.raises(ValueError, match=message):
+        run_queue((TEACHER, item), Options(tmp_path, "nowhere.csv"))
+    assert not (tmp_path / "t").exists()
+
+
+def test_data_that_is_not_there_is_the_error_of_the_session(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"nowhere\.csv"):
+        run_queue((TEACHER,), Options(tmp_path, "nowhere.csv"))
+
+
+def test_a_changed_item_needs_another_name(whole: Path, blind_csv: Path):
+    changed = msgspec.structs.replace(STUDENT, seed=4, value=1.0)
+    with pytest.raises(ValueError, match="begun with another seed: give the changed item"):
+        run_queue((changed, *FOLDS), Options(whole, str(blind_csv)))
+
+
+def test_two_queues_in_one_folder(tmp_path: Path):
+    from lightfer.queue.lock import locked
+
+    with (
+        locked(tmp_path / "queue.lock"),
+        pytest.raises(ValueError, match="a queue is running in"),
+    ):
+        run_queue((TEACHER,), Options(tmp_path, "synthetic"))
+
+
+def test_teachers_that_are_files_travel_with_the_queue(whole, blind_csv: Path, tmp_path: Path):
+    file = tmp_path / "elsewhere" / "mine.safetensors"
+    file.parent.mkdir()
+    file.write_bytes((whole / "t-fold0" / "mobilenet_v1_x0_25.safetensors").read_bytes())
+    other = whole / "t-fold1" / "mobilenet_v1_x0_25.safetensors"
+    one = {**SMALL, "epochs": 1}
+    item = Item(
+        model="mobilenet_v1_x0_25", name="x", settings=one, teachers=(str(file), str(other))
+    )
+    run_queue((item,), Options(tmp_path / "q", str(blind_csv)))
+    file.unlink()
+    write_pack(tmp_path / "p.zip", tmp_path / "q", (item,))
+    again = msgspec.structs.replace(item, name="y")
+    assert list(run_queue((item, again), Options(tmp_path / "q", str(blind_csv))).finished) == ["y"]
+    file.write_bytes(other.read_bytes())
+    with pytest.raises(ValueError, match="need different file names"):
+        run_queue((item,), Options(tmp_path / "q", str(blind_csv)))
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "not a zip"])
+def test_a_damaged_pack_is_one_clear_error_and_leaves_nothing(
+    whole: Path, tmp_path: Path, damage: str
+):
+    pack = tmp_path / "p.zip"
+    write_pack(pack, whole, ITEMS)
+    data = bytearray(pack.read_bytes())
+    middle = len(data) // 2
+    if damage == "cut":
+        data = data[:middle]
+    elif damage == "changed":
+        data[middle] ^= 1
+    else:
+        data = bytearray(b"hello")
+    pack.write_bytes(data)
+    with pytest.raises(PackError, match=r"p\.zip"):
+        unpack(pack, tmp_path / "there")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.zip"]
+
+
+def test_a_pack_writes_nowhere_else(tmp_path: Path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.writestr("queue.toml", "")
+        archive.writestr("../outside", "x")
+    with pytest.raises(PackError, match="is not the pack of a queue"):
+        unpack(tmp_path / "p.zip", tmp_path / "there")
+    assert not (tmp_path / "outside").exists()
