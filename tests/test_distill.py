@@ -18,14 +18,14 @@ from lightfer.data.folds import Fold, in_fold
 from lightfer.distill import (
     Distillation,
     Teacher,
-    TeacherLoss,
     Teachers,
     distillation_loss,
     load_teacher,
     may_score,
+    student_options,
 )
 from lightfer.soft_labels import SoftLabelError, read_soft_labels, write_soft_labels
-from lightfer.train import TrainConfig, train_to_file
+from lightfer.train import Batch, TrainConfig, train_to_file
 from lightfer.zoo import create_model
 
 MODEL = "mobilenet_v1_x0_25"
@@ -159,12 +159,27 @@ def test_each_live_teacher_answers_for_its_images_only(blind: Dataset, paths: li
     folds = [pretend(path, Says(i)) for i, path in enumerate(paths)]
     index = torch.randperm(len(train))[:40]
     images = normalize(train.images[index])
-    answer = Teachers(folds[:3], train, "cpu")(index, images, 1.0)
+    answer = Teachers(folds[:3], train, "cpu")(Batch(index, images), 1.0)
     expected = torch.stack([in_fold(train, Fold(i, 3)) for i in range(3)]).float().argmax(0)[index]
     assert torch.equal(answer.argmax(1), expected)
-    mixed = Teachers(folds, train, "cpu")(index, images, 1.0)
+    mixed = Teachers(folds, train, "cpu")(Batch(index, images), 1.0)
     torch.testing.assert_close(mixed[:, 3], torch.full((40,), 0.5))
     torch.testing.assert_close(mixed.sum(1), torch.ones(40))
+
+
+def test_mixed_images_are_not_shown_to_teachers_of_folds(blind: Dataset, tmp_path, paths):
+    """Teachers of everything may see them; kept answers are mixed as the images are."""
+    train = blind["train"]
+    teachers = [load_teacher(path, train) for path in paths]
+    index, partners = torch.arange(8), torch.arange(8, 16)
+    batch = Batch(index, normalize(train.images[index]), partners, 0.75)
+    with pytest.raises(ValueError, match="mixup shows teachers of folds images"):
+        Teachers(teachers[:3], train, "cpu")(batch, 1.0)
+    Teachers(teachers[3:], train, "cpu")(batch, 1.0)
+    kept = write_soft_labels(tmp_path / "s.safetensors", teachers[:3], train)
+    table = kept.probabilities(2.0)
+    expected = 0.75 * table[index] + 0.25 * table[partners]
+    torch.testing.assert_close(kept(batch, 2.0), expected)
 
 
 def test_live_and_kept_teachers_agree_on_plain_images(blind: Dataset, tmp_path, paths):
@@ -178,7 +193,9 @@ def test_live_and_kept_teachers_agree_on_plain_images(blind: Dataset, tmp_path, 
     index = torch.randperm(len(train))
     live = Teachers(teachers, train, "cpu")
     x = normalize(train.images[index])
-    torch.testing.assert_close(kept(index, x, 2.0), live(index, x, 2.0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        kept(Batch(index, x), 2.0), live(Batch(index, x), 2.0), atol=1e-5, rtol=0
+    )
 
 
 def test_soft_labels_join_the_right_images(blind: Dataset, tmp_path: Path, paths: list[Path]):
@@ -194,7 +211,7 @@ def test_soft_labels_join_the_right_images(blind: Dataset, tmp_path: Path, paths
         torch.testing.assert_close(labels.logits[i, 0, own, 0], left[own])
         torch.testing.assert_close(labels.logits[i, 1, own, 0], right[own])
     index = torch.tensor([70, 3, 3, 41])
-    soft = labels(index, x[:0], 1.0)
+    soft = labels(Batch(index, x[:0]), 1.0)
     zero = torch.zeros_like(left)
     views = [
         torch.stack([a, b, *[zero] * 5], 1).softmax(1) for a, b in ((left, right), (right, left))
@@ -263,10 +280,11 @@ def test_a_foreign_file_is_one_clear_error(faces, blind, tmp_path: Path, paths: 
 def test_a_student_learns_from_teachers_alone_and_its_card_names_them(blind, tmp_path, paths):
     """With all the weight on the teachers, wrong labels change nothing."""
     train = blind["train"]
-    soft = TeacherLoss(Teachers([load_teacher(paths[3], train)], train, "cpu"), Distillation(2, 1))
+    teachers = Teachers([load_teacher(paths[3], train)], train, "cpu")
+    student = student_options(teachers, Distillation(2, 1), train, CONFIG, "cpu")
     torch.manual_seed(1)
     path, card = train_to_file(
-        MODEL, create_model(MODEL), blind, CONFIG, tmp_path / "a", recipe="r", soft=soft
+        MODEL, create_model(MODEL), blind, CONFIG, tmp_path / "a", recipe="r", **student
     )
     assert card.distillation == {
         "temperature": 2,
@@ -279,7 +297,7 @@ def test_a_student_learns_from_teachers_alone_and_its_card_names_them(blind, tmp
     torch.manual_seed(1)
     other = replace(blind, splits={**blind.splits, "train": wrong})
     again, _ = train_to_file(
-        MODEL, create_model(MODEL), other, CONFIG, tmp_path / "b", recipe="r", soft=soft
+        MODEL, create_model(MODEL), other, CONFIG, tmp_path / "b", recipe="r", **student
     )
     for name, tensor in load_checkpoint(path)[0].items():
         assert torch.equal(tensor, load_checkpoint(again)[0][name])
@@ -287,16 +305,12 @@ def test_a_student_learns_from_teachers_alone_and_its_card_names_them(blind, tmp
 
 def test_a_run_is_not_continued_with_other_teachers(blind, tmp_path, paths):
     train = blind["train"]
-    losses = [
-        TeacherLoss(Teachers([load_teacher(paths[3], train)], train, "cpu"), Distillation(t, 1))
-        for t in (2, 3)
-    ]
+    teachers = Teachers([load_teacher(paths[3], train)], train, "cpu")
+    students = [student_options(teachers, Distillation(t, 1), train, CONFIG, "cpu") for t in (2, 3)]
     options = {"recipe": "r", "run_dir": tmp_path, "data": blind, "config": CONFIG}
-    train_to_file(MODEL, create_model(MODEL), soft=losses[0], **options)
+    train_to_file(MODEL, create_model(MODEL), **students[0], **options)
     with pytest.raises(ValueError, match="distillation"):
-        train_to_file(MODEL, create_model(MODEL), soft=losses[1], **options)
-    with pytest.raises(ValueError, match="cannot be a student"):
-        train_to_file(MODEL, create_model(MODEL), soft=losses[0], fold=Fold(0, 3), **options)
+        train_to_file(MODEL, create_model(MODEL), **students[1], **options)
     card = load_checkpoint(paths[3])[1]
     rewrite_card(paths[3], msgspec.structs.replace(card, trained_on="train and test"))
     with pytest.raises(ValueError, match="trained on train and test"):

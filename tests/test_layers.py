@@ -29,8 +29,8 @@ MAY_IMPORT = {
     "evaluate": "data results",
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
-    "distill": "checkpoint data files soft_labels zoo",  # of soft_labels only the type
-    "soft_labels": "data distill evaluate files",
+    "distill": "checkpoint data files train zoo",
+    "soft_labels": "data distill evaluate files train",
     "queue": "checkpoint data distill files process recipes train zoo",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
     "benchmark": "data journal measure results runtimes subject zoo",

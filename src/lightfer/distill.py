@@ -12,10 +12,10 @@ never repeats what it memorised; one trained on the whole split scores every ima
 of one image are averaged as probabilities. Test images are never read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +25,8 @@ from lightfer.checkpoint import Card, CheckpointError, load_checkpoint
 from lightfer.data.dataset import Split
 from lightfer.data.folds import Fold, in_fold
 from lightfer.files import sha256_of
+from lightfer.train import Batch, Loss, TrainConfig, label_loss
 from lightfer.zoo import architecture, create_model, shipped
-
-if TYPE_CHECKING:
-    from lightfer.soft_labels import SoftLabels
-
-SoftTargets = Callable[[Tensor, Tensor, float], Tensor]
-"""(indices (n,), augmented images (n, 1, H, W), temperature) -> probabilities (n, classes)."""
 
 
 @dataclass(frozen=True)
@@ -56,33 +51,38 @@ def distillation(temperature: float | None, weight: float | None) -> Distillatio
 
 def distillation_loss(
     logits: Tensor,
-    label_loss: Tensor,
+    own: Tensor,
     targets: Tensor,
     config: Distillation,
 ) -> Tensor:
-    """Logits (n, classes), the mean loss against the labels, the teachers' probabilities at
-    `config.temperature` (n, classes) -> the mean loss, a scalar.
+    """Logits (N, classes), the mean loss `own` with the labels, the teachers' probabilities at
+    `config.temperature` (N, classes) -> the mean loss, a scalar.
     """
     softened = (logits / config.temperature).log_softmax(1)
     divergence = kl_div(softened, targets, reduction="batchmean") * config.temperature**2
-    return (1 - config.weight) * label_loss + config.weight * divergence
+    return (1 - config.weight) * own + config.weight * divergence
 
 
-class TeacherLoss:
-    """What `lightfer.train.train` asks for a batch: the loss of labels and teachers together."""
+class Targets(Protocol):
+    """What the teachers say of a batch."""
 
-    def __init__(self, targets: "Teachers | SoftLabels", config: Distillation) -> None:
-        self.targets, self.config = targets, config
-
-    def __call__(self, logits: Tensor, label_loss: Tensor, index: Tensor, x: Tensor) -> Tensor:
-        """See `distillation_loss`; `index` (n,) says which train images the views `x` show."""
-        targets = self.targets(index, x, self.config.temperature)
-        return distillation_loss(logits, label_loss, targets, self.config)
+    def __call__(self, batch: Batch, temperature: float) -> Tensor:
+        """Their mean probabilities (N, classes) at `temperature`."""
+        ...
 
     def describe(self) -> dict[str, Any]:
-        """For the student's card."""
-        view, teachers = self.targets.view, self.targets.describe()
-        return {**asdict(self.config), "view": view, "teachers": teachers}
+        """For the student's card: `view` and `teachers`."""
+        ...
+
+
+def teacher_loss(targets: Targets, config: Distillation, own: Loss) -> Loss:
+    """The loss of labels, `own`, and of teachers together, for `lightfer.train.train`."""
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        asked = targets(batch, config.temperature)
+        return distillation_loss(logits, own(logits, batch), asked, config)
+
+    return loss
 
 
 @dataclass(frozen=True)
@@ -153,38 +153,47 @@ def may_score(teachers: Sequence[Teacher], train_split: Split) -> Tensor:
 
 
 class Teachers:
-    """An ensemble that is asked on the student's own view of each image."""
-
-    view = "the student's augmented view"
+    """An ensemble that is asked on the student's own view of each image: `Targets`."""
 
     def __init__(self, teachers: Sequence[Teacher], train_split: Split, device: str) -> None:
         self.teachers = teachers
         self.mask = may_score(teachers, train_split).to(device)
 
     @torch.no_grad()
-    def __call__(self, index: Tensor, images: Tensor, temperature: float) -> Tensor:
-        """See `SoftTargets`."""
-        total = count = torch.zeros(len(index), 1, device=images.device)
+    def __call__(self, batch: Batch, temperature: float) -> Tensor:
+        """Raises ValueError where images of different folds are mixed."""
+        total = count = torch.zeros(len(batch.images), 1, device=batch.images.device)
         for teacher, mask in zip(self.teachers, self.mask, strict=True):
-            asked = mask[index].nonzero()[:, 0]
+            if teacher.fold and batch.partners is not None:
+                raise ValueError(
+                    "mixup shows teachers of folds images that they were trained on: use the "
+                    "soft labels of `lightfer teach`, or a recipe without mixup"
+                )
+            asked = mask[batch.indices].nonzero()[:, 0]
             if not len(asked):
                 continue
-            logits = teacher.network(images if teacher.fold is None else images[asked])
+            logits = teacher.network(batch.images[asked] if teacher.fold else batch.images)
             probabilities = (logits.float() / temperature).softmax(1)
             total = total.expand(-1, logits.shape[1]).index_add(0, asked, probabilities)
             count = count.index_add(0, asked, torch.ones_like(count[asked]))
         return total / count
 
-    def describe(self) -> list[dict[str, Any]]:
-        """One entry per teacher, for the student's card."""
-        return [teacher.describe() for teacher in self.teachers]
+    def describe(self) -> dict[str, Any]:
+        """See `Targets`."""
+        teachers = [teacher.describe() for teacher in self.teachers]
+        return {"view": "the student's augmented view", "teachers": teachers}
 
 
-def live_loss(
-    sources: Sequence[str | Path], train_split: Split, config: Distillation, device: str
-) -> TeacherLoss:
-    """The loss of a student whose teachers see each of its augmented views. Raises as
-    `load_teacher` and `may_score` do.
-    """
-    teachers = [load_teacher(source, train_split, device) for source in sources]
-    return TeacherLoss(Teachers(teachers, train_split, device), config)
+def load_teachers(sources: Sequence[str | Path], train_split: Split, device: str) -> Teachers:
+    """Raises as `load_teacher` and `may_score` do."""
+    loaded = [load_teacher(source, train_split, device) for source in sources]
+    return Teachers(loaded, train_split, device)
+
+
+def student_options(
+    targets: Targets, amount: Distillation, train_split: Split, config: TrainConfig, device: str
+) -> dict[str, Any]:
+    """What `lightfer.train.train_to_file` needs to know of a student: `loss` and `about`."""
+    own = label_loss(train_split.labels.to(device), config.label_smoothing)
+    about = {"distillation": {**asdict(amount), **targets.describe()}}
+    return {"loss": teacher_loss(targets, amount, own), "about": about}

@@ -20,6 +20,7 @@ from lightfer.data.dataset import Split
 from lightfer.distill import Teacher, may_score
 from lightfer.evaluate import predict_logits
 from lightfer.files import atomic_path
+from lightfer.train import Batch
 
 HEADER_KEY = "lightfer_soft_labels"
 
@@ -28,32 +29,29 @@ class SoftLabelError(Exception):
     """A file of soft labels cannot be used; the message says which, why, and what to do."""
 
 
+VIEW = "image and mirror image, scored once"
+
+
 class SoftLabels:
-    """The logits (teachers, 2, N, classes) of a file, to be asked like `Teachers`."""
+    """The logits (teachers, 2, N, classes) of a file: `lightfer.distill.Targets`."""
 
-    view = "image and mirror image, scored once"
+    def __init__(self, logits: Tensor, teachers: list[dict[str, Any]], device: str = "cpu") -> None:
+        self.logits, self.teachers, self.device = logits, teachers, device
+        self._table: tuple[float, Tensor] | None = None  # the last temperature's
 
-    def __init__(self, logits: Tensor, teachers: list[dict[str, Any]], train_sha256: str) -> None:
-        self.logits, self.teachers, self.train_sha256 = logits, teachers, train_sha256
-        self._targets: tuple[float, Tensor] | None = None
-
-    def to(self, device: str) -> "SoftLabels":
-        """The same on `device`."""
-        return SoftLabels(self.logits.to(device), self.teachers, self.train_sha256)
-
-    def __call__(self, index: Tensor, images: Tensor, temperature: float) -> Tensor:
-        """See `lightfer.distill.SoftTargets`; the images are not looked at."""
-        if self._targets is None or self._targets[0] != temperature:
-            self._targets = temperature, self.probabilities(temperature)
-        return self._targets[1][index]
+    def __call__(self, batch: Batch, temperature: float) -> Tensor:
+        """The images of the batch are not looked at; where they are mixed, so are the answers."""
+        if self._table is None or self._table[0] != temperature:
+            self._table = temperature, self.probabilities(temperature).to(self.device)
+        return batch.of(self._table[1])
 
     def probabilities(self, temperature: float) -> Tensor:
         """(N, classes): the mean over the views, and the teachers that scored an image."""
         return (self.logits / temperature).softmax(3).mean(1).nanmean(0)
 
-    def describe(self) -> list[dict[str, Any]]:
-        """One entry per teacher, for the student's card."""
-        return self.teachers
+    def describe(self) -> dict[str, Any]:
+        """See `lightfer.distill.Targets`."""
+        return {"view": VIEW, "teachers": self.teachers}
 
 
 def write_soft_labels(
@@ -77,16 +75,13 @@ def write_soft_labels(
         if teacher.sha256 not in scored:
             scored[teacher.sha256] = _ask(teacher, train_split, mask[i], on_batch)
         done = teachers[: i + 1]
-        labels = SoftLabels(
-            torch.stack([scored[t.sha256] for t in done]),
-            [t.describe() for t in done],
-            train_sha256,
-        )
-        _save(path, labels)
+        logits = torch.stack([scored[t.sha256] for t in done])
+        labels = SoftLabels(logits, [t.describe() for t in done])
+        _save(path, labels, train_sha256)
     return labels
 
 
-def read_soft_labels(path: Path, train_split: Split) -> SoftLabels:
+def read_soft_labels(path: Path, train_split: Split, device: str = "cpu") -> SoftLabels:
     """Read a file that `write_soft_labels` wrote for the images of `train_split`.
 
     Raises SoftLabelError if it is missing, damaged, unfinished or of other images.
@@ -109,7 +104,7 @@ def read_soft_labels(path: Path, train_split: Split) -> SoftLabels:
             f"{path} has soft labels for another train split (hash {train_sha256[:12]}, here "
             f"{train_split.sha256()[:12]}): give the data it was made for, or {again}"
         )
-    return SoftLabels(logits, teachers, train_sha256)
+    return SoftLabels(logits, teachers, device)
 
 
 def _ask(
@@ -133,11 +128,11 @@ def _ask(
     return logits
 
 
-def _save(path: Path, labels: SoftLabels) -> None:
+def _save(path: Path, labels: SoftLabels, train_sha256: str) -> None:
     header = {
-        "train_sha256": labels.train_sha256,
+        "train_sha256": train_sha256,
         "teachers": labels.teachers,
-        "view": labels.view,
+        "view": VIEW,
         "crc32": zlib.crc32(labels.logits.numpy().tobytes()),
     }
     with atomic_path(path) as temporary:

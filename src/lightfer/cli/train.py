@@ -43,7 +43,7 @@ def train(
 
     from lightfer.cli.console import load_data, progress
     from lightfer.data.folds import Fold
-    from lightfer.distill import TeacherLoss, distillation, live_loss
+    from lightfer.distill import distillation, load_teachers, student_options
     from lightfer.process import tune_process
     from lightfer.recipes import first_light
     from lightfer.soft_labels import read_soft_labels
@@ -62,15 +62,18 @@ def train(
     folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}{without}{taught}"
     tune_process(threads, device)
     dataset = load_data(data, needed=("train", "validation"), only_needed=True)
-    soft = None
+    student = {}
     if teachers or soft_labels:
-        amount = distillation(temperature, teacher_weight)
+        if fold:
+            raise ValueError("a network of a fold cannot be a student: its teachers saw the fold")
         split = dataset["train"]
-        soft = (
-            TeacherLoss(read_soft_labels(soft_labels, split).to(device), amount)
+        targets = (
+            read_soft_labels(soft_labels, split, device)
             if soft_labels
-            else live_loss((teachers or "").split(","), split, amount, device)
+            else load_teachers((teachers or "").split(","), split, device)
         )
+        amount = distillation(temperature, teacher_weight)
+        student = student_options(targets, amount, split, config, device)
     torch.manual_seed(seed)
 
     with progress() as bar:
@@ -82,7 +85,7 @@ def train(
             typer.echo(
                 f"epoch {epoch.epoch:3d}: train loss {epoch.train_loss:.3f}, validation loss "
                 f"{epoch.validation_loss:.3f}, top-1 {100 * epoch.validation_top1:.2f} %, "
-                f"{epoch.seconds:.0f} s"
+                f"{epoch.wall_s:.0f} s"
             )
 
         path, card = train_to_file(
@@ -92,11 +95,11 @@ def train(
             config,
             folder,
             recipe=recipe,
-            device=device,
             fold=Fold.parse(fold) if fold else None,
-            soft=soft,
+            device=device,
             on_batch=on_batch,
             on_epoch=on_epoch,
+            **student,
         )
     assert card.validation is not None
     typer.echo(

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightfer.files import atomic_path
-from lightfer.queue.items import Item, read_list
+from lightfer.queue.items import Item
 
-_STATES = ("state.safetensors", "best.safetensors")
+_STATES = ("state.safetensors", "kept.safetensors")
 _NAME = re.compile(r"(?!\.)[\w.,=-]+(/(?!\.)[\w.,=-]+)?")
 
 
@@ -66,7 +66,6 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     try:
         archive.extractall(place)
-        read_list(place / "queue.toml")
         place.rename(folder)
     finally:
         shutil.rmtree(place, ignore_errors=True)

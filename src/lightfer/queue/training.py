@@ -1,7 +1,7 @@
 """One item of a queue: its recipe, its teachers, its folder."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,11 +9,12 @@ import torch
 from lightfer.checkpoint import Card
 from lightfer.data.dataset import Dataset
 from lightfer.data.folds import Fold
-from lightfer.distill import distillation, live_loss, weight_path
+from lightfer.distill import distillation, load_teachers, student_options, weight_path
 from lightfer.files import atomic_path, sha256_of
 from lightfer.queue.items import Item
 from lightfer.recipes import find_recipe
-from lightfer.train import Epoch, OnBatch, TrainConfig, train_to_file
+from lightfer.train import TrainConfig, train_to_file
+from lightfer.train.loop import OnBatch, OnEpoch
 from lightfer.zoo import architecture
 
 
@@ -57,30 +58,31 @@ def train_item(
     *,
     device: str = "cpu",
     on_batch: OnBatch | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Card:
     """Train `item` in `folder`/NAME, from where it stopped; its teachers are other `items` that are
     finished, or stand in `folder`/teachers, or have shipped weights.
     """
-    soft = None
+    config, student = config_of(item), {}
     if item.teachers:
         known = {other.name: weights_of(other, folder) for other in items}
         sources = [known.get(name) or _kept(name, folder) for name in item.teachers]
-        config = distillation(item.temperature, item.weight)
-        soft = live_loss(sources, data["train"], config, device)
+        teachers = load_teachers(sources, data["train"], device)
+        amount = distillation(item.temperature, item.weight)
+        student = student_options(teachers, amount, data["train"], config, device)
     torch.manual_seed(item.seed)
     _, card = train_to_file(
         item.model,
         architecture(item.model)(),
         data,
-        config_of(item),
+        config,
         folder / item.name,
         recipe=item.recipe,
-        device=device,
         fold=Fold.parse(item.fold) if item.fold else None,
-        soft=soft,
+        device=device,
         on_batch=on_batch,
         on_epoch=on_epoch,
+        **student,
     )
     return card
 

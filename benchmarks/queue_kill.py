@@ -1,0 +1,138 @@
+"""Kill `lightfer queue` at random moments and start it again; see that it keeps its budget.
+
+    python benchmarks/queue_kill.py --kills 10 --out out/queue_kill.json
+
+The list is two teachers, each without its half of the train split, and their student. Every second
+kill takes the runner only, whose workers must then leave by themselves. The weights must be equal to
+the bit to those of a run that nobody disturbed. Then sessions with a budget, too short for the list
+and packed at the end, are timed from outside; what is reported is by how much they missed it.
+On synthetic faces unless `--data` says otherwise; one thread, two items side by side.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+from lightfer.checkpoint import load_checkpoint
+from lightfer.files import write_text
+
+LIGHTFER = [sys.executable, "-m", "lightfer", "queue"]
+SETTINGS = "settings = {{ epochs = {epochs}, batch_size = 32, warmup_epochs = 0.5 }}"
+LIST = """
+[[item]]
+name = "student"
+model = "shufflenet_v2_x0_5"
+teachers = ["teacher"]
+value = 2
+{settings}
+
+[[item]]
+name = "teacher"
+model = "mobilenet_v1_x0_25"
+folds = 2
+{settings}
+"""
+WEIGHTS = (
+    "teacher-fold0/mobilenet_v1_x0_25.safetensors",
+    "teacher-fold1/mobilenet_v1_x0_25.safetensors",
+    "student/shufflenet_v2_x0_5.safetensors",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--sessions", type=int, default=3)
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds")
+    parser.add_argument("--data", default="synthetic")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        found = kill_queue(folder, args.data, args.kills, random.Random(args.seed))
+        found |= keep_budget(folder, args.data, args.sessions, args.budget)
+    print(json.dumps(found, indent=1))
+    if args.out:
+        write_text(args.out, json.dumps(found, indent=1) + "\n")
+
+
+def kill_queue(
+    folder: Path, data: str, kills: int, draw: random.Random, epochs: int = 3
+) -> dict[str, Any]:
+    """Raises AssertionError if the weights differ from those of an undisturbed run."""
+    path = write_list(folder, epochs)
+    command = [*LIGHTFER, str(path), "--data", data, "--workers", "2", "--out"]
+    begun = perf_counter()
+    subprocess.run([*command, str(folder / "whole")], check=True, capture_output=True)
+    whole_s = perf_counter() - begun
+    hit, after_epochs = 0, []
+    while hit < kills:
+        process = subprocess.Popen(
+            [*command, str(folder / "killed")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        sleep(draw.uniform(0.1, 0.7) * whole_s)
+        if process.poll() is not None:
+            break  # it was finished before the last kill
+        hit += 1
+        if hit % 2:
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        after_epochs.append(count_epochs(folder / "killed"))
+    subprocess.run([*command, str(folder / "killed")], check=True, capture_output=True)
+    for name in WEIGHTS:
+        (whole, _), (killed, _) = (load_checkpoint(folder / x / name) for x in ("whole", "killed"))
+        assert whole.keys() == killed.keys()
+        assert all(whole[key].equal(killed[key]) for key in whole), name
+    return {
+        "kills": hit,
+        "undisturbed_s": round(whole_s, 1),
+        "epochs_on_disk_after_each_kill": after_epochs,
+        "epochs_in_all": 3 * epochs,
+        "weights_equal_to_the_bit": True,
+    }
+
+
+def keep_budget(folder: Path, data: str, sessions: int, budget_s: float) -> dict[str, Any]:
+    """Times of sessions that cannot finish their list, from outside."""
+    path = write_list(folder, 10_000)
+    off_s, lines = [], []
+    for i in range(sessions):
+        out, pack = folder / f"budget{i}", folder / f"budget{i}.zip"
+        command = [*LIGHTFER, str(path), "--data", data, "--workers", "2", "--out", str(out)]
+        begun = perf_counter()
+        command += ["--minutes", str(budget_s / 60), "--pack", str(pack)]
+        subprocess.run(command, check=True, capture_output=True)
+        off_s.append(round(perf_counter() - begun - budget_s, 2))
+        assert pack.stat().st_size > 0
+        lines.append(json.loads((out / "sessions.jsonl").read_text().splitlines()[-1]))
+    keys = ("start_s", "data_s", "pack_s", "lost_s")
+    costs = {key: [round(line[key], 2) for line in lines] for key in keys}
+    return {"budget_s": budget_s, "over_budget_s": off_s, **costs}
+
+
+def write_list(folder: Path, epochs: int) -> Path:
+    path = folder / f"list{epochs}.toml"
+    path.write_text(LIST.format(settings=SETTINGS.format(epochs=epochs)))
+    return path
+
+
+def count_epochs(folder: Path) -> int:
+    return sum(len(path.read_text().splitlines()) for path in folder.glob("*/history.jsonl"))
+
+
+if __name__ == "__main__":
+    main()
