@@ -3,7 +3,7 @@
     python benchmarks/queue_kill.py --kills 10 --out out/queue_kill.json
 
 The list is two teachers, each without its half of the train split, and their student. Every second
-kill takes the runner only, whose workers must then leave by themselves. The weights must be equal to
+kill takes the runner only, whose workers must then leave by themselves. Weights must be equal to
 the bit to those of a run that nobody disturbed. Then sessions with a budget, too short for the list
 and packed at the end, are timed from outside; what is reported is by how much they missed it.
 On synthetic faces unless `--data` says otherwise; one thread, two items side by side.
@@ -40,11 +40,7 @@ model = "mobilenet_v1_x0_25"
 folds = 2
 {settings}
 """
-WEIGHTS = (
-    "teacher-fold0/mobilenet_v1_x0_25.safetensors",
-    "teacher-fold1/mobilenet_v1_x0_25.safetensors",
-    "student/shufflenet_v2_x0_5.safetensors",
-)
+EPOCHS = 8
 
 
 def main() -> None:
@@ -65,45 +61,65 @@ def main() -> None:
         write_text(args.out, json.dumps(found, indent=1) + "\n")
 
 
-def kill_queue(
-    folder: Path, data: str, kills: int, draw: random.Random, epochs: int = 3
-) -> dict[str, Any]:
+def kill_queue(folder: Path, data: str, kills: int, draw: random.Random) -> dict[str, Any]:
     """Raises AssertionError if the weights differ from those of an undisturbed run."""
-    path = write_list(folder, epochs)
+    path = write_list(folder, EPOCHS)
     command = [*LIGHTFER, str(path), "--data", data, "--workers", "2", "--out"]
     begun = perf_counter()
     subprocess.run([*command, str(folder / "whole")], check=True, capture_output=True)
     whole_s = perf_counter() - begun
-    hit, after_epochs = 0, []
-    while hit < kills:
+    in_all = count_epochs(folder / "whole")
+    killed = folder / "killed"
+    after = kill([*command, str(killed)], killed, kills, draw, whole_s / in_all)
+    check_equal(folder / "whole", killed)
+    return {
+        "kills": len(after),
+        "undisturbed_s": round(whole_s, 1),
+        "epochs_in_all": in_all,
+        "epochs_on_disk_after_each_kill": after,
+        "weights_equal_to_the_bit": True,
+    }
+
+
+def kill(
+    command: list[str], folder: Path, kills: int, draw: random.Random, epoch_s: float
+) -> list[int]:
+    """Start, kill within an epoch's time of 0 to 2 more epochs, `kills` times; then run to the end.
+
+    Returns the number of epochs on disk after each kill that found the queue running.
+    """
+    after: list[int] = []
+    for i in range(kills):
         process = subprocess.Popen(
-            [*command, str(folder / "killed")],
+            command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        sleep(draw.uniform(0.1, 0.7) * whole_s)
+        wanted = count_epochs(folder) + draw.randint(0, 2)
+        while process.poll() is None and count_epochs(folder) < wanted:
+            sleep(0.01)
+        sleep(draw.uniform(0, epoch_s))
         if process.poll() is not None:
             break  # it was finished before the last kill
-        hit += 1
-        if hit % 2:
-            process.kill()
-        else:
+        if i % 2:
             os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
         process.wait()
-        after_epochs.append(count_epochs(folder / "killed"))
-    subprocess.run([*command, str(folder / "killed")], check=True, capture_output=True)
-    for name in WEIGHTS:
-        (whole, _), (killed, _) = (load_checkpoint(folder / x / name) for x in ("whole", "killed"))
-        assert whole.keys() == killed.keys()
-        assert all(whole[key].equal(killed[key]) for key in whole), name
-    return {
-        "kills": hit,
-        "undisturbed_s": round(whole_s, 1),
-        "epochs_on_disk_after_each_kill": after_epochs,
-        "epochs_in_all": 3 * epochs,
-        "weights_equal_to_the_bit": True,
-    }
+        after.append(count_epochs(folder))
+    subprocess.run(command, check=True, capture_output=True)
+    return after
+
+
+def check_equal(whole: Path, killed: Path) -> None:
+    """Raises AssertionError if any weight differs, or if there are none."""
+    files = sorted(path.relative_to(whole) for path in whole.glob("*/*_*.safetensors"))
+    assert len(files) == 3
+    for name in files:
+        (a, _), (b, _) = load_checkpoint(whole / name), load_checkpoint(killed / name)
+        assert a.keys() == b.keys()
+        assert all(a[key].equal(b[key]) for key in a), name
 
 
 def keep_budget(folder: Path, data: str, sessions: int, budget_s: float) -> dict[str, Any]:

@@ -185,8 +185,9 @@ def test_mixed_images_are_not_shown_to_teachers_of_folds(blind: Dataset, tmp_pat
 def test_live_and_kept_teachers_agree_on_plain_images(blind: Dataset, tmp_path, paths):
     """One teacher, no augmentation: the file has the mean of two views, of which one is plain."""
     train = blind["train"]
-    network = nn.Sequential(nn.Flatten(), nn.Linear(48 * 48, 7))
-    symmetric = network[1].weight.data.view(7, 48, 48)
+    linear = nn.Linear(48 * 48, 7)
+    network = nn.Sequential(nn.Flatten(), linear)
+    symmetric = linear.weight.data.view(7, 48, 48)
     symmetric.copy_((symmetric + symmetric.flip(2)) / 2)
     teachers = [pretend(path, network.requires_grad_(False)) for path in paths[:3]]
     kept = write_soft_labels(tmp_path / "s.safetensors", teachers, train)

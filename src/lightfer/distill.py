@@ -33,8 +33,8 @@ from lightfer.zoo import architecture, create_model, shipped
 class Distillation:
     """How much the teachers count; chosen on validation, see docs/distillation.md."""
 
-    temperature: float = 2.0  # both distributions are softened by it
-    weight: float = 0.7  # of the teachers; the labels have the rest
+    temperature: float = 4.0  # both distributions are softened by it
+    weight: float = 0.9  # of the teachers; the labels have the rest
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:

@@ -1,12 +1,20 @@
 """kill -9 in the middle of a queue; `benchmarks/queue_kill.py` does it more often."""
 
 import random
+import sys
 from pathlib import Path
 
-from benchmarks.queue_kill import kill_queue
+from benchmarks.queue_kill import LIGHTFER, check_equal, kill, write_list
+
+from tests.queue.conftest import EPOCHS
 
 
-def test_a_killed_queue_ends_with_the_same_weights(small_csv: Path, tmp_path: Path):
-    found = kill_queue(tmp_path, str(small_csv), 2, random.Random(0), epochs=2)
-    assert found["weights_equal_to_the_bit"]
-    assert found["kills"] >= 1
+def test_a_killed_queue_ends_with_the_same_weights(whole: Path, blind_csv: Path, tmp_path: Path):
+    """By the command, on data without a test split; `whole` is the oracle."""
+    command = [*LIGHTFER, str(write_list(tmp_path, EPOCHS)), "--data", str(blind_csv)]
+    command += ["--workers", "1", "--out", str(tmp_path / "killed")]
+    assert command[0] == sys.executable
+    after = kill(command, tmp_path / "killed", 2, random.Random(3), 0.1)
+    assert 1 <= len(after) <= 2
+    assert max(after) < 3 * EPOCHS
+    check_equal(whole, tmp_path / "killed")

@@ -7,57 +7,15 @@ from time import monotonic
 
 import msgspec
 import pytest
-import torch
+from benchmarks.queue_kill import check_equal
 
 from lightfer.checkpoint import load_checkpoint
-from lightfer.data import load
 from lightfer.queue.items import Item
 from lightfer.queue.pack import PackError, unpack, write_pack
 from lightfer.queue.runner import Options, Session, run_queue
-from lightfer.queue.training import check_items, train_item
+from lightfer.queue.training import check_items
 from lightfer.queue.worker import Report
-
-SMALL = {"epochs": 2, "batch_size": 32, "warmup_epochs": 0.5}
-TEACHER = Item(model="mobilenet_v1_x0_25", name="t", settings=SMALL)
-FOLDS = [msgspec.structs.replace(TEACHER, name=f"t-fold{i}", fold=f"{i}/2") for i in range(2)]
-STUDENT = Item(
-    model="shufflenet_v2_x0_5",
-    name="s",
-    value=9.0,
-    settings=SMALL,
-    teachers=("t-fold0", "t-fold1"),
-)
-ITEMS = (STUDENT, *FOLDS)
-
-
-@pytest.fixture(scope="session")
-def blind_csv(small_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The synthetic faces without a test split."""
-    path = tmp_path_factory.mktemp("blind") / "fer2013.csv"
-    lines = small_csv.read_text().splitlines()
-    path.write_text("\n".join(line for line in lines if not line.endswith("PrivateTest")) + "\n")
-    return path
-
-
-@pytest.fixture(scope="session")
-def whole(blind_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The oracle: every item trained by itself, without a queue."""
-    folder = tmp_path_factory.mktemp("queue") / "whole"
-    data = load(blind_csv, ("train", "validation"))
-    for item in (*FOLDS, STUDENT):
-        train_item(item, ITEMS, data, folder)
-    return folder
-
-
-def equal(a: Path, b: Path) -> bool:
-    """Weights of all three, bit by bit."""
-    for item in ITEMS:
-        (one, _), (two, _) = (
-            load_checkpoint(folder / item.name / f"{item.model}.safetensors") for folder in (a, b)
-        )
-        if not all(torch.equal(one[name], two[name]) for name in one):
-            return False
-    return True
+from tests.queue.conftest import FOLDS, ITEMS, SMALL, STUDENT, TEACHER
 
 
 def test_side_by_side_each_item_is_trained_as_by_itself(
@@ -67,9 +25,9 @@ def test_side_by_side_each_item_is_trained_as_by_itself(
     options = Options(tmp_path / "q", str(blind_csv), workers=2)
     run_queue(ITEMS, options, on_report=reports.append)
     begun = [r.item for r in reports if r.kind == "first batch"]
-    assert (set(begun[:2]), begun[2]) == ({"t-fold0", "t-fold1"}, "s")
-    assert equal(whole, tmp_path / "q")
-    _, card = load_checkpoint(tmp_path / "q" / "s" / "shufflenet_v2_x0_5.safetensors")
+    assert (set(begun[:2]), begun[2]) == ({"teacher-fold0", "teacher-fold1"}, "student")
+    check_equal(whole, tmp_path / "q")
+    _, card = load_checkpoint(tmp_path / "q" / "student" / "shufflenet_v2_x0_5.safetensors")
     assert card.distillation is not None
     assert [t["fold"] for t in card.distillation["teachers"]] == ["0/2", "1/2"]
     assert card.test is None
@@ -77,11 +35,15 @@ def test_side_by_side_each_item_is_trained_as_by_itself(
     (line,) = (tmp_path / "q" / "sessions.jsonl").read_text().splitlines()
     session = msgspec.json.decode(line, type=Session)
     assert (session.epochs, session.failed, session.lost_s) == (6, {}, 0)
-    assert set(session.first_batch_s) == set(session.finished) == {"s", "t-fold0", "t-fold1"}
+    assert (
+        set(session.first_batch_s)
+        == set(session.finished)
+        == {"student", "teacher-fold0", "teacher-fold1"}
+    )
     assert session.start_s is not None
     assert session.data_s is not None
     assert 0 < session.data_s < session.wall_s
-    assert session.wall_s > session.start_s + session.data_s + session.first_batch_s["s"]
+    assert session.wall_s > session.start_s + session.data_s + session.first_batch_s["student"]
 
     session = run_queue(ITEMS, Options(tmp_path / "q", str(blind_csv)))  # nothing is left to do
     assert (session.epochs, session.finished, session.start_s) == (0, {}, None)
@@ -111,7 +73,7 @@ def test_stops_in_time_packs_and_goes_on_elsewhere_to_the_same_weights(
         assert not (state.exists() and item.name in session.finished)
         assert state.exists() or item.name in session.finished or not state.parent.exists()
     run_queue(ITEMS, Options(there, str(blind_csv)))
-    assert equal(whole, there)
+    check_equal(whole, there)
     (there / "queue.toml").write_text("# another")
     with pytest.raises(PackError, match="is not the queue of"):
         unpack(pack, there)
@@ -144,7 +106,7 @@ def test_a_failed_item_does_not_stop_the_others(blind_csv: Path, tmp_path: Path)
 def test_nothing_begins_if_an_item_cannot(tmp_path: Path, item: Item, message: str):
     with pytest.raises(ValueError, match=message):
         run_queue((TEACHER, item), Options(tmp_path, "nowhere.csv"))
-    assert not (tmp_path / "t").exists()
+    assert not (tmp_path / "teacher").exists()
 
 
 def test_data_that_is_not_there_is_the_error_of_the_session(tmp_path: Path):
@@ -163,7 +125,7 @@ def test_two_queues_in_one_folder(tmp_path: Path):
 
 
 def test_teachers_that_are_files_travel_with_the_queue(whole: Path, tmp_path: Path):
-    weights = [whole / f"t-fold{i}" / "mobilenet_v1_x0_25.safetensors" for i in range(2)]
+    weights = [whole / f"teacher-fold{i}" / "mobilenet_v1_x0_25.safetensors" for i in range(2)]
     file, kept = tmp_path / "mine.safetensors", tmp_path / "q" / "teachers" / "mine.safetensors"
     file.write_bytes(weights[0].read_bytes())
     item = Item(model="mobilenet_v1_x0_25", name="x", settings=SMALL, teachers=(str(file),))

@@ -238,10 +238,10 @@ class _Crew:
             case "finished":
                 self.finished.add(report.item)
                 session.finished[report.item] = report.top1
-                worker.item = None
+                worker.item = ""
             case "failed":
                 session.failed[report.item] = report.error
-                worker.item = None
+                worker.item = ""
         self.on_report(report)
         self._hand_out()
 
