@@ -25,15 +25,6 @@ ITEMS = (STUDENT, *FOLDS)
 
 
 @pytest.fixture(scope="session")
-def blind_csv(small_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The synthetic faces without a test split."""
-    path = tmp_path_factory.mktemp("blind") / "fer2013.csv"
-    lines = small_csv.read_text().splitlines()
-    path.write_text("\n".join(line for line in lines if not line.endswith("PrivateTest")) + "\n")
-    return path
-
-
-@pytest.fixture(scope="session")
 def whole(blind_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The oracle: every item trained by itself, without a queue."""
     folder = tmp_path_factory.mktemp("queue") / "whole"

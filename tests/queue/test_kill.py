@@ -18,3 +18,4 @@ def test_a_killed_queue_ends_with_the_same_weights(whole: Path, blind_csv: Path,
     assert 1 <= len(after) <= 2
     assert max(after) < 3 * EPOCHS
     check_equal(whole, tmp_path / "killed")
+    assert all("PrivateTest" not in line for line in blind_csv.read_text().splitlines())

@@ -12,7 +12,8 @@ from benchmarks.queue_kill import check_equal
 from lightfer.checkpoint import load_checkpoint
 from lightfer.queue.items import Item
 from lightfer.queue.pack import PackError, unpack, write_pack
-from lightfer.queue.runner import Options, Session, run_queue
+from lightfer.queue.runner import run_queue
+from lightfer.queue.session import Options, Session
 from lightfer.queue.training import check_items
 from lightfer.queue.worker import Report
 from tests.queue.conftest import FOLDS, ITEMS, SMALL, STUDENT, TEACHER
@@ -56,7 +57,8 @@ def test_stops_in_time_packs_and_goes_on_elsewhere_to_the_same_weights(
     whole: Path, blind_csv: Path, tmp_path: Path
 ):
     here, there, pack = tmp_path / "here", tmp_path / "there", tmp_path / "queue.zip"
-    here.mkdir()
+    (here / "long").mkdir(parents=True)
+    (here / "long" / ".state.safetensors.x.tmp").touch()  # a killed worker was writing it
     (here / "queue.toml").write_text("# the list")
     long = {**SMALL, "epochs": 5000}
     items = (*ITEMS, Item(model="shufflenet_v2_x0_5", name="long", value=5, settings=long))
@@ -66,6 +68,7 @@ def test_stops_in_time_packs_and_goes_on_elsewhere_to_the_same_weights(
     assert session.pack_s is not None
     assert session.epochs > 0
     assert "long" not in session.finished
+    assert not list(here.glob("*/.*.tmp"))
     assert unpack(pack, there)
     assert not unpack(pack, there)  # it is there: to be continued
     for item in items:

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from lightfer.queue.items import Item
-    from lightfer.queue.runner import Options, Session
+    from lightfer.queue.session import Options, Session
     from lightfer.queue.worker import Report
 
 
@@ -26,7 +26,7 @@ def queue(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Items side by side; default: CPU cores, 1 on other devices."),
+        typer.Option(min=1, help="Items side by side; default: CPU cores, or what fills a GPU."),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each worker.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
@@ -46,7 +46,8 @@ def queue(
     from lightfer.files import write_bytes
     from lightfer.queue.items import read_list
     from lightfer.queue.pack import unpack
-    from lightfer.queue.runner import Options, run_queue
+    from lightfer.queue.runner import run_queue
+    from lightfer.queue.session import Options
 
     folder = out or Path("runs") / items.stem
     packed = items.suffix == ".zip"
@@ -59,7 +60,7 @@ def queue(
         folder=folder,
         data=find_source(data),
         device=device,
-        workers=workers or ((os.cpu_count() or 1) if device == "cpu" else 1),
+        workers=workers or (os.cpu_count() if device == "cpu" else None),
         threads=threads,
         budget_s=None if minutes is None else 60 * minutes,
         pack=pack,
