@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
 from lightfer.checkpoint import Card, CheckpointError, load_checkpoint
-from lightfer.data.dataset import Split
+from lightfer.data.dataset import CLASSES, Split
 from lightfer.data.folds import Fold, in_fold
 from lightfer.files import sha256_of
 from lightfer.train import Batch, Loss, TrainConfig, label_loss
@@ -162,26 +162,32 @@ class Teachers:
     @torch.no_grad()
     def __call__(self, batch: Batch, temperature: float) -> Tensor:
         """Raises ValueError where images of different folds are mixed."""
-        total = count = torch.zeros(len(batch.images), 1, device=batch.images.device)
+        n, device = len(batch.images), batch.images.device
+        total = torch.zeros(n, len(CLASSES), device=device)
         for teacher, mask in zip(self.teachers, self.mask, strict=True):
-            if teacher.fold and batch.partners is not None:
+            if teacher.fold is None:
+                total += soften(teacher.network(batch.images), temperature)
+                continue
+            if batch.partners is not None:
                 raise ValueError(
                     "mixup shows teachers of folds images that they were trained on: use the "
                     "soft labels of `lightfer teach`, or a recipe without mixup"
                 )
             asked = mask[batch.indices].nonzero()[:, 0]
-            if not len(asked):
-                continue
-            logits = teacher.network(batch.images[asked] if teacher.fold else batch.images)
-            probabilities = (logits.float() / temperature).softmax(1)
-            total = total.expand(-1, logits.shape[1]).index_add(0, asked, probabilities)
-            count = count.index_add(0, asked, torch.ones_like(count[asked]))
-        return total / count
+            if len(asked):
+                answers = teacher.network(batch.images[asked])
+                total.index_add_(0, asked, soften(answers, temperature))
+        return total / self.mask[:, batch.indices].sum(0).unsqueeze(1)
 
     def describe(self) -> dict[str, Any]:
         """See `Targets`."""
         teachers = [teacher.describe() for teacher in self.teachers]
         return {"view": "the student's augmented view", "teachers": teachers}
+
+
+def soften(logits: Tensor, temperature: float) -> Tensor:
+    """Logits (N, classes) -> probabilities (N, classes), float32."""
+    return (logits.float() / temperature).softmax(1)
 
 
 def load_teachers(sources: Sequence[str | Path], train_split: Split, device: str) -> Teachers:
