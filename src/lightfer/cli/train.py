@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lightfer.recipes import NAMES
+
 
 def train(
     model: Annotated[str, typer.Argument(help="A name of the zoo; `lightfer models` lists them.")],
@@ -33,6 +35,7 @@ def train(
         str | None, typer.Option(help="Part of the train split to leave out, as 0/5: to teach it.")
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")] = "first_light",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Train on the train split and keep the best epoch on validation; never reads the test split.
@@ -45,7 +48,7 @@ def train(
     from lightfer.data.folds import Fold
     from lightfer.distill import distillation, load_teachers, student_options
     from lightfer.process import tune_process
-    from lightfer.recipes import first_light
+    from lightfer.recipes import find_recipe
     from lightfer.soft_labels import read_soft_labels
     from lightfer.train import Epoch, train_to_file
     from lightfer.zoo import architecture
@@ -53,8 +56,8 @@ def train(
     arch = architecture(model)
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     changes = {name: value for name, value in changes.items() if value is not None}
-    config = first_light.config_for(model, seed, **changes)
-    recipe = ",".join(["first_light", *(f"{name}={value}" for name, value in changes.items())])
+    config = find_recipe(recipe).config_for(model, seed, **changes)
+    recipe = ",".join([recipe, *(f"{name}={value}" for name, value in changes.items())])
     if teachers and soft_labels:
         raise ValueError("give --teachers or --soft-labels, not both")
     taught = "-taught" if teachers or soft_labels else ""

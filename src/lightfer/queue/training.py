@@ -77,7 +77,7 @@ def train_item(
         data,
         config,
         folder / item.name,
-        recipe=item.recipe,
+        recipe=",".join([item.recipe, *(f"{n}={v}" for n, v in item.settings.items())]),
         fold=Fold.parse(item.fold) if item.fold else None,
         device=device,
         on_batch=on_batch,

@@ -22,6 +22,8 @@ class TrainConfig:
     label_smoothing: float = 0.1
     ema_decay: float = 0.998  # per step, of the weights that are evaluated and kept; 0: no average
     keep: Literal["best", "final"] = "best"  # epoch: highest validation accuracy, or the last
+    initialise: Literal["model", "unit variance"] = "model"  # the latter for nets without norm
+    dropout: float | None = None  # share, in place of the model's own
     mixup: float = 0.0  # alpha; 0: images are not mixed
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast
     seed: int = 0

@@ -16,11 +16,14 @@ from torch.nn.functional import cross_entropy
 from lightfer.data.augment import augment, mix, normalize
 from lightfer.data.dataset import Split
 from lightfer.train.config import TrainConfig
+from lightfer.train.initialise import set_dropout, unit_variance
 from lightfer.train.loss import Batch, Loss, label_loss
 from lightfer.train.state import Epoch, RunState, TrainResult
 
 OnBatch = Callable[[int, int, int], None]  # epoch, batches done, batches of the epoch
 OnEpoch = Callable[[Epoch], None]
+
+_INITIALISED_ON = 256  # images
 
 
 def train(
@@ -45,8 +48,12 @@ def train(
     """
     model = model.to(device)
     model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    run = RunState(model, config, run_dir)
+    if config.dropout is not None:
+        set_dropout(model, config.dropout)
     images, labels = train_split.images.to(device), train_split.labels.to(device)
+    if config.initialise == "unit variance":
+        unit_variance(model, normalize(images[:_INITIALISED_ON]))
+    run = RunState(model, config, run_dir)
     validation = Split(validation_split.images.to(device), validation_split.labels.to(device))
     loss = loss or label_loss(labels, config.label_smoothing)
     run.resume()
