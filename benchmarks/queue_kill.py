@@ -45,20 +45,24 @@ EPOCHS = 8
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--sessions", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=10, help="0: not at all")
+    parser.add_argument("--sessions", type=int, default=3, help="0: none")
     parser.add_argument("--budget", type=float, default=60.0, help="seconds")
     parser.add_argument("--data", default="synthetic")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="what it holds beside is kept")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = kill_queue(folder, args.data, args.kills, random.Random(args.seed))
-        found |= keep_budget(folder, args.data, args.sessions, args.budget)
+        found: dict[str, Any] = {}
+        if args.kills:
+            found["kill"] = kill_queue(folder, args.data, args.kills, random.Random(args.seed))
+        if args.sessions:
+            found["budget"] = keep_budget(folder, args.data, args.sessions, args.budget)
     print(json.dumps(found, indent=1))
     if args.out:
-        write_text(args.out, json.dumps(found, indent=1) + "\n")
+        known = json.loads(args.out.read_text()) if args.out.exists() else {}
+        write_text(args.out, json.dumps({**known, **found}, indent=1) + "\n")
 
 
 def kill_queue(folder: Path, data: str, kills: int, draw: random.Random) -> dict[str, Any]:
