@@ -53,29 +53,40 @@ def test_side_by_side_each_item_is_trained_as_by_itself(
         run_queue((changed, *FOLDS), Options(tmp_path / "q", str(blind_csv)))
 
 
-def test_stops_in_time_packs_and_goes_on_elsewhere_to_the_same_weights(
+def test_stops_in_time_and_packs(blind_csv: Path, tmp_path: Path):
+    long = {**SMALL, "epochs": 5000}
+    item = Item(model="shufflenet_v2_x0_5", name="long", settings=long)
+    pack, begun = tmp_path / "queue.zip", monotonic()
+    options = Options(tmp_path / "q", str(blind_csv), budget_s=8.0, pack=pack)
+    session = run_queue((item,), options, begun=begun)
+    assert abs(monotonic() - begun - 8) < 10
+    assert session.pack_s is not None
+    assert session.finished == {}
+    assert pack.exists()
+
+
+def test_a_stopped_queue_goes_on_elsewhere_from_its_pack_to_the_same_weights(
     whole: Path, blind_csv: Path, tmp_path: Path
 ):
+    """Stopped by ctrl-c, when the teachers are finished and the student has an epoch to go."""
     here, there, pack = tmp_path / "here", tmp_path / "there", tmp_path / "queue.zip"
-    (here / "long").mkdir(parents=True)
-    (here / "long" / ".state.safetensors.x.tmp").touch()  # a killed worker was writing it
+    (here / "student").mkdir(parents=True)
+    (here / "student" / ".state.safetensors.x.tmp").touch()  # a killed worker was writing it
     (here / "queue.toml").write_text("# the list")
-    long = {**SMALL, "epochs": 5000}
-    items = (*ITEMS, Item(model="shufflenet_v2_x0_5", name="long", value=5, settings=long))
-    begun = monotonic()
-    session = run_queue(items, Options(here, str(blind_csv), budget_s=20.0, pack=pack), begun=begun)
-    assert abs(monotonic() - begun - 20) < 5
-    assert session.pack_s is not None
-    assert session.epochs > 0
-    assert "long" not in session.finished
+
+    def interrupt(report: Report) -> None:
+        if report.kind == "epoch" and report.item == "student":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_queue(ITEMS, Options(here, str(blind_csv), pack=pack), on_report=interrupt)
     assert not list(here.glob("*/.*.tmp"))
     assert unpack(pack, there)
     assert not unpack(pack, there)  # it is there: to be continued
-    for item in items:
-        state = there / item.name / "state.safetensors"
-        assert not (state.exists() and item.name in session.finished)
-        assert state.exists() or item.name in session.finished or not state.parent.exists()
-    run_queue(ITEMS, Options(there, str(blind_csv)))
+    assert (there / "student" / "state.safetensors").exists()
+    assert not list(there.glob("teacher-*/state.safetensors"))
+    session = run_queue(ITEMS, Options(there, str(blind_csv)))
+    assert list(session.finished) == ["student"]
     check_equal(whole, there)
     (there / "queue.toml").write_text("# another")
     with pytest.raises(PackError, match="is not the queue of"):
