@@ -31,10 +31,13 @@ MAY_IMPORT = {
     "predict": "checkpoint deployed files runtimes zoo",
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
+    "distill": "checkpoint data files train zoo",
+    "soft_labels": "data distill evaluate files train",
+    "queue": "checkpoint data distill files process recipes train zoo",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
     "benchmark": "data journal measure results runtimes subject zoo",
-    "cli": "benchmark checkpoint compare data evaluate files measure models predict process ranking"
-    " recipes report results runtimes schema subject train zoo",
+    "cli": "benchmark checkpoint compare data distill evaluate files measure models predict process"
+    " queue ranking recipes report results runtimes schema soft_labels subject train zoo",
 }
 
 

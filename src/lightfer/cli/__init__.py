@@ -11,9 +11,11 @@ from lightfer.cli import (
     evaluate,
     models,
     predict,
+    queue,
     rank,
     report,
     table,
+    teach,
     train,
     validate,
 )
@@ -28,6 +30,8 @@ app = typer.Typer(
 app.command("bench")(bench.bench)
 app.command("models")(models.models)
 app.command("train")(train.train)
+app.command("teach")(teach.teach)
+app.command("queue")(queue.queue)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict", context_settings=predict.SETTINGS)(predict.predict)
 app.command("table")(table.table)
