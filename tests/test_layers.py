@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "soft_labels": "data distill evaluate files train",
     "queue": "checkpoint data distill files process recipes train zoo",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
-    "benchmark": "data journal measure results runtimes subject zoo",
+    "energy_blocks": "journal measure runtimes subject",
+    "benchmark": "data energy_blocks journal measure results runtimes subject zoo",
     "cli": "benchmark checkpoint compare data distill evaluate files measure models predict process"
     " queue ranking recipes report results runtimes schema soft_labels subject train zoo",
 }
