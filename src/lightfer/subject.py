@@ -70,9 +70,7 @@ def find_subject(key: str) -> Subject:
     return Subject(key, architecture(card.model).name, path, sha256_of(path), card)
 
 
-def load_subject(
-    item: Subject, device: str, threads: int, data: Dataset | None = None
-) -> Loaded:
+def load_subject(item: Subject, device: str, threads: int, data: Dataset | None = None) -> Loaded:
     """The model in its runtime, on `device`; int8 is calibrated on the train split of `data`.
 
     Raises ValueError if the runtime says that it computes in another precision than was asked for,

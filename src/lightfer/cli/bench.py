@@ -62,7 +62,9 @@ def bench(
     config = BenchConfig(
         models=tuple(dict.fromkeys(models or list_models(pretrained=True) or RACE)),
         runtimes=tuple(runtime or (usable(RUNTIMES, device) if thorough else ("pytorch",))),
-        precisions=tuple(precision or (("float32", "bfloat16", "int8") if thorough else ("float32",))),
+        precisions=tuple(
+            precision or (("float32", "bfloat16", "int8") if thorough else ("float32",))
+        ),
         device=device,
         rounds=rounds or (10 if thorough else 3),
         passes=100 if thorough else 50,

@@ -54,9 +54,7 @@ def open_session(content: bytes, threads: int) -> tuple[Any, Settings]:
     with TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         options.optimized_model_filepath = str(optimized)
-        session = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         kinds = _convolution_kinds(optimized)
     settings: Settings = {
         "precision": "int8" if kinds[True] > kinds[False] else "float32",
