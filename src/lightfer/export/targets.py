@@ -124,8 +124,7 @@ def _stamp_openvino(path: Path, card: DeployedCard) -> None:
 
 
 def _open_openvino(path: Path) -> Call:
-    network = import_module("openvino").Core().read_model(path)
-    compiled = openvino.compile_network(network, torch.get_num_threads(), "float32")
+    compiled = openvino.compile_network(openvino.read(path), torch.get_num_threads(), "float32")
     request = compiled.create_infer_request()
     return lambda x: np.array(next(iter(request.infer([x]).values())))
 
