@@ -6,7 +6,7 @@ Every shipped model is exported by `lightfer.export`, as ONNX and OpenVINO in fl
 each file is opened again. Stated: the largest difference of a logit from eager PyTorch on the first
 1,000 test images, a comparison of numbers that chooses nothing; top-1 on validation and test; and
 the points lost. Each file is one line of JSON in `OUT/results.jsonl`, so an interrupted run goes on
-where it was; other weights or another code version start it anew. Test is scored by the one
+where it was; other weights are measured anew, other code is only in another OUT. Test is scored by the one
 function that does, logged in `OUT/test_scorings.jsonl`.
 
 Exit code 1 if a float32 file differs by 1e-4 or its test accuracy by 0.05 points, or if int8 costs
@@ -48,10 +48,11 @@ def measure(key: str, target: str, precision: str, data: Dataset, out: Path) -> 
     done = export(item, config, data, test_log=log)
     run = as_prepared(TARGETS[target].open(path), done.card)
     model = item.build("cpu")
-    if precision == "int8":
-        scores, lost = done.card.accuracy, done.card.accuracy_lost
-    else:
-        scores, lost = float32_scores(item.name, item.sha256, model, run, data, log)
+    scores, lost = done.card.accuracy, done.card.accuracy_lost
+    if precision != "int8":
+        scores = top1_of(run, f"{item.name}, {target}", item.sha256, data, log)
+        own = top1_of(model, item.name, item.sha256, data, log)
+        lost = {split: round((own[split] - scores[split]) * 100, 2) for split in own}
     with torch.inference_mode():
         x = normalize(data["test"].images[:FACES])
         expected = torch.cat([model(part) for part in x.split(100)])
@@ -71,32 +72,15 @@ def measure(key: str, target: str, precision: str, data: Dataset, out: Path) -> 
     }
 
 
-def float32_scores(
-    name: str,
-    sha256: str | None,
-    model: Callable[[Tensor], Tensor],
-    run: Callable[[Tensor], Tensor],
-    data: Dataset,
-    log: Path,
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Top-1 of the file, and how much less that is than PyTorch's, in points."""
-    top1, lost = {}, {}
-    for who, network in (("PyTorch", model), ("file", run)):
-        part = data["validation"]
-        logits = predict_logits(network, part.images)
-        scores = {
-            "validation": measure_accuracy(
-                logits, part.labels, split="validation", label_source=data.name
-            ).top1,
-            "test": score_test(
-                network, data, model_name=f"{name}, {who}", weights_sha256=sha256, log=log
-            )[0].top1,
-        }
-        lost = {
-            split: round((top1.get(split, 0) - score) * 100, 2) for split, score in scores.items()
-        }
-        top1 = scores
-    return top1, lost
+def top1_of(
+    network: Callable[[Tensor], Tensor], name: str, sha256: str | None, data: Dataset, log: Path
+) -> dict[str, float]:
+    """Split -> top-1."""
+    part = data["validation"]
+    logits = predict_logits(network, part.images)
+    kinds = {"split": "validation", "label_source": data.name}
+    test, _ = score_test(network, data, model_name=name, weights_sha256=sha256, log=log)
+    return {"validation": measure_accuracy(logits, part.labels, **kinds).top1, "test": test.top1}
 
 
 def faults(row: dict[str, Any]) -> list[str]:
@@ -147,8 +131,8 @@ def main() -> int:
     for key in options.models:
         item = find_subject(key)
         for target, precision in FILES:
-            same = {"model": item.name, "weights": item.sha256, "code": code_version(),
-                    "target": target, "precision": precision}  # fmt: skip
+            same = {"model": item.name, "weights": item.sha256}
+            same |= {"target": target, "precision": precision}
             row = next((r for r in kept if same.items() <= r.items()), None)
             if row is None:
                 print(f"{item.name}: {target} {precision}", file=sys.stderr)
