@@ -6,8 +6,8 @@ Every shipped model is exported by `lightfer.export`, as ONNX and OpenVINO in fl
 each file is opened again. Stated: the largest difference of a logit from eager PyTorch on the first
 1,000 test images, a comparison of numbers that chooses nothing; top-1 on validation and test; and
 the points lost. Each file is one line of JSON in `OUT/results.jsonl`, so an interrupted run goes on
-where it was; other weights are measured anew, other code is only in another OUT. Test is scored by the one
-function that does, logged in `OUT/test_scorings.jsonl`.
+where it was; other weights are measured anew, other code in another OUT only. Test is scored by the
+one function that does, logged in `OUT/test_scorings.jsonl`.
 
 Exit code 1 if a float32 file differs by 1e-4 or its test accuracy by 0.05 points, or if int8 costs
 more than a point.
