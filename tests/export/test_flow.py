@@ -106,9 +106,9 @@ def test_int8_states_what_it_lost(item: Subject, faces: Dataset, tmp_path: Path,
     break_by(lambda logits: logits + 0.01)  # far from PyTorch for float32; the same classes
     card = run(item, tmp_path, faces, precision="int8").card
     assert card.accuracy_lost == {"validation": 0.0, "test": 0.0}
-    assert card.quantisation == {
-        "method": "static", "calibration_split": "train", "calibration_images": 96,
-    }  # fmt: skip
+    assert card.quantisation is not None
+    assert card.quantisation["calibration_split"] == "train"
+    assert card.quantisation["calibration_images"] == len(faces["train"])
     assert card.accuracy["test"] != 0.6  # measured here, not taken over from the weights
     assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2
 

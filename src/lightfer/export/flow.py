@@ -132,7 +132,11 @@ def _net(
         temperature=card.temperature,
         accuracy=accuracy,
         accuracy_lost=None,
-        quantisation=None if calibration is None else _quantisation(len(calibration)),
+        quantisation=(
+            target.describe_int8(len(calibration))
+            if target.describe_int8 and calibration is not None
+            else None
+        ),
         data_name=card.data_name,
         data_sha256=card.data_sha256,
         weights_sha256=item.sha256,
@@ -143,10 +147,6 @@ def _net(
         versions={name: version(name) for name in target.packages_for(config.precision)},
     )
     return Net(item.build("cpu"), deployed, calibration)
-
-
-def _quantisation(images: int) -> dict[str, str | int]:
-    return {"method": "static", "calibration_split": "train", "calibration_images": images}
 
 
 def _images(data: Dataset | None) -> Tensor:
