@@ -9,6 +9,7 @@ from lightfer.cli import (
     compare,
     data,
     evaluate,
+    export,
     models,
     predict,
     queue,
@@ -33,6 +34,7 @@ app.command("train")(train.train)
 app.command("teach")(teach.teach)
 app.command("queue")(queue.queue)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("predict", context_settings=predict.SETTINGS)(predict.predict)
 app.command("table")(table.table)
 app.command("report")(report.report)
