@@ -67,7 +67,7 @@ def test_every_form_gives_what_evaluation_gives(
 
 def test_items_are_paths_or_positions(predictor, crops: Path):
     path = crops / "00.png"
-    assert [p.item for p in predictor([path, Image.open(path), str(path)])] == [
+    assert [p.item for p in predictor([path, path.read_bytes(), str(path)])] == [
         str(path),
         1,
         str(path),
@@ -148,7 +148,7 @@ def test_live_does_not_wait_for_the_next(predictor, crops: Path):
     def items():
         for index in range(4):
             drawn.append(index)
-            yield Item("camera 0", Image.open(crops / "00.png"), frame=index)
+            yield Item("camera 0", crops / "00.png", frame=index)
 
     stream = predictor.stream(items(), live=True)
     next(stream)
