@@ -86,7 +86,7 @@ def test_one_bad_image_among_good_ones(predictor, crops: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_batches_change_nothing(faces: Dataset, expected, batch_size: int):
-    predictor = Predictor(MODEL, "pytorch", faces="never", batch_size=batch_size, threads=2)
+    predictor = Predictor(MODEL, "pytorch", faces="never", batch_size=batch_size, threads=1)
     np.testing.assert_allclose(shares(predictor(faces["test"].images)), expected, atol=1e-5)
 
 
