@@ -114,10 +114,10 @@ def test_a_camera_that_is_not_there(predict):
 
 
 def test_a_name_that_is_no_unicode(predict, crops: Path, tmp_path: Path):
-    path = os.fsencode(tmp_path) + b"/\xff.png"
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
     shutil.copy(crops / "00.png", path)
-    (line,), _ = predict(os.fsdecode(path))
-    assert line["item"] == os.fsdecode(path)
+    (line,), _ = predict(path)
+    assert line["item"] == path
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,9 @@ def run(*command: object, code: int = 0, **environment: str) -> subprocess.Compl
     return done
 
 
-def check_both_ways(python: list[object], command: list[object], exported: Path, image: Path):
+def check_both_ways(
+    python: Sequence[object], command: Sequence[object], exported: Path, image: Path
+):
     label, probabilities, box = json.loads(run(*python, exported, image).stdout)
     done = run(*command, "predict", image, "--model", exported)
     (line,) = map(json.loads, done.stdout.splitlines())
