@@ -28,13 +28,14 @@ MAY_IMPORT = {
     "checkpoint": "files results",
     "zoo": "checkpoint files measure models",
     "evaluate": "data results",
-    "predict": "checkpoint deployed files runtimes zoo",
+    "export": "checkpoint data deployed evaluate files measure runtimes subject",
+    "predict": "checkpoint deployed export files runtimes subject zoo",
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
     "benchmark": "data journal measure results runtimes subject zoo",
-    "cli": "benchmark checkpoint compare data evaluate files measure models predict process ranking"
-    " recipes report results runtimes schema subject train zoo",
+    "cli": "benchmark checkpoint compare data evaluate export files measure models predict process"
+    " ranking recipes report results runtimes schema subject train zoo",
 }
 
 

@@ -119,7 +119,9 @@ def run_benchmark(
             continue
         try:
             if item.journal_key not in loaded:
-                loaded[item.journal_key] = load_subject(item, config.device, environment.threads)
+                loaded[item.journal_key] = load_subject(
+                    item, config.device, environment.threads, data
+                )
             run = loaded[item.journal_key]
             if number is None:
                 pieces = size_subject(
@@ -219,6 +221,7 @@ def _entry(
         work=pieces.work,
         runtime_version=version(RUNTIMES[item.runtime].package),
         runtime_settings=pieces.settings,
+        deployed_bytes=pieces.deployed_bytes,
         logit_difference=pieces.logit_difference,
         accuracy=pieces.accuracy,
         accuracy_other=pieces.accuracy_other,

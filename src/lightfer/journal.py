@@ -26,6 +26,7 @@ class Pieces(Struct, frozen=True, kw_only=True):
     macs: int | None = None
     work: Work | None = None
     settings: dict[str, str | int] | None = None
+    deployed_bytes: int | None = None
     logit_difference: float | None = None
     decoding_s: float | None = None
     scored: bool = False

@@ -11,6 +11,7 @@ from lightfer.checkpoint import Card, load_checkpoint
 from lightfer.data.augment import normalize
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.data.ferplus import votes_beside
+from lightfer.data.subsets import calibration_images
 from lightfer.evaluate import score_test
 from lightfer.files import sha256_of
 from lightfer.journal import Pieces, Round
@@ -69,14 +70,20 @@ def find_subject(key: str) -> Subject:
     return Subject(key, architecture(card.model).name, path, sha256_of(path), card)
 
 
-def load_subject(item: Subject, device: str, threads: int) -> Loaded:
-    """The model in its runtime, on `device`.
+def load_subject(item: Subject, device: str, threads: int, data: Dataset | None = None) -> Loaded:
+    """The model in its runtime, on `device`; int8 is calibrated on the train split of `data`.
 
-    Raises ValueError if the runtime says that it computes in another precision than was asked for.
+    Raises ValueError if the runtime says that it computes in another precision than was asked for,
+    or if int8 has no train split to be calibrated on.
     """
     runtime = find_runtime(item.runtime, item.precision, device)
     model = item.build(device)
-    loaded = runtime.load(model, INPUT_SHAPE, threads=threads, precision=item.precision)
+    calibration = None
+    if item.precision == "int8" and data and "train" in data.splits:
+        calibration = normalize(calibration_images(data))
+    loaded = runtime.load(
+        model, INPUT_SHAPE, threads=threads, precision=item.precision, calibration=calibration
+    )
     used = loaded.settings.get("precision", item.precision)
     if used != item.precision:
         raise ValueError(f"{item.runtime} computes in {used} here, not in {item.precision}")
@@ -99,6 +106,7 @@ def size_subject(
         macs=counts.macs,
         work=_work(counts),
         settings=run.settings,
+        deployed_bytes=run.deployed_bytes,
         logit_difference=difference,
         decoding_s=time_decoding(images) if decode else None,
     )

@@ -9,6 +9,7 @@ from lightfer.cli import (
     compare,
     data,
     evaluate,
+    export,
     models,
     predict,
     rank,
@@ -28,6 +29,7 @@ app.command("bench")(bench.bench)
 app.command("models")(models.models)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("predict", context_settings=predict.SETTINGS)(predict.predict)
 app.command("table")(table.table)
 app.command("compare")(compare.compare)

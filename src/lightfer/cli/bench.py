@@ -27,7 +27,7 @@ def bench(
         typer.Option(help="pytorch, compile, onnxruntime or openvino; repeatable."),
     ] = None,
     precision: Annotated[
-        list[str] | None, typer.Option(help="float32 or bfloat16; repeatable.")
+        list[str] | None, typer.Option(help="float32, bfloat16 or int8; repeatable.")
     ] = None,
     thorough: Annotated[
         bool,
@@ -62,7 +62,9 @@ def bench(
     config = BenchConfig(
         models=tuple(dict.fromkeys(models or list_models(pretrained=True) or RACE)),
         runtimes=tuple(runtime or (usable(RUNTIMES, device) if thorough else ("pytorch",))),
-        precisions=tuple(precision or (("float32", "bfloat16") if thorough else ("float32",))),
+        precisions=tuple(
+            precision or (("float32", "bfloat16", "int8") if thorough else ("float32",))
+        ),
         device=device,
         rounds=rounds or (10 if thorough else 3),
         passes=100 if thorough else 50,
