@@ -29,23 +29,17 @@ MAY_IMPORT = {
     "zoo": "checkpoint files measure models",
     "evaluate": "data results",
     "export": "checkpoint data deployed evaluate files measure runtimes subject",
-    "predict": "checkpoint deployed files runtimes zoo",
+    "predict": "checkpoint deployed export files runtimes subject zoo",
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
     "distill": "checkpoint data files train zoo",
     "soft_labels": "data distill evaluate files train",
     "queue": "checkpoint data distill files process recipes train zoo",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
-<<<<<<< HEAD
     "energy_blocks": "journal measure runtimes subject",
     "benchmark": "data energy_blocks journal measure results runtimes subject zoo",
-    "cli": "benchmark checkpoint compare data distill evaluate files measure models predict process"
-    " queue ranking recipes report results runtimes schema soft_labels subject train zoo",
-=======
-    "benchmark": "data journal measure results runtimes subject zoo",
-    "cli": "benchmark checkpoint compare data evaluate export files measure models predict process"
-    " ranking recipes report results runtimes schema subject train zoo",
->>>>>>> export
+    "cli": "benchmark checkpoint compare data distill evaluate export files measure models predict"
+    " process queue ranking recipes report results runtimes schema soft_labels subject train zoo",
 }
 
 

@@ -74,7 +74,6 @@ def find_subject(key: str) -> Subject:
     return Subject(key, architecture(card.model).name, path, sha256_of(path), card)
 
 
-<<<<<<< HEAD
 def public_card(card: Card) -> WeightCard:
     """The card of a weight file as it stands in a results file."""
     validation = card.validation and msgspec.structs.replace(
@@ -101,8 +100,6 @@ def public_card(card: Card) -> WeightCard:
     )
 
 
-=======
->>>>>>> export
 def load_subject(item: Subject, device: str, threads: int, data: Dataset | None = None) -> Loaded:
     """The model in its runtime, on `device`; int8 is calibrated on the train split of `data`.
 
