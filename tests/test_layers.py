@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "data": "files",
     "models": "files",
     "measure": "results",
-    "report": "compare results",  # only the type of a change
+    "report": "compare files results stats",  # of compare only the type of a change
     "runtimes": "",  # models arrive as arguments
     "journal": "files results",
     "checkpoint": "files results",
