@@ -144,9 +144,9 @@ def _bench(model_name: str, path: Path, delays_s: dict[int, float]) -> Results:
 
 def bench_slowed(model_name: str, path: Path, delays_s: dict[int, float]) -> None:
     """In the child: the command, on networks that are wrapped."""
-    from lightfer import benchmark, cli
+    from lightfer import cli, subject
 
-    benchmark.create_model = lambda *a, **k: Slowed(create_model(*a, **k), delays_s)  # pyright: ignore
+    subject.create_model = lambda *a, **k: Slowed(create_model(*a, **k), delays_s)  # pyright: ignore
     sys.argv = ["lightfer", "bench", model_name, "--data", "none", "--out", str(path)]
     try:
         cli.main()

@@ -1,11 +1,11 @@
 """The main flow: for every model, accuracy once, speed in several rounds, and one entry.
 
-    data -> accuracy of each model -> round 1, 2, 3 over all models -> entries -> results.json
+    data -> accuracy of each model -> round 1, 2, ... over all models -> entries -> results.json
 
 A model in another runtime or precision is a subject of its own, with an entry of its own. Rounds
-visit the subjects in random order, each for a block of warmed passes: changing at every pass would
-halve a runtime's speed. A float32 runtime whose logits agree with eager PyTorch's takes over its
-accuracy, and says so; any other is scored itself.
+visit the subjects in random order, each for a block of warmed passes, beside a block of the
+yardstick: changing at every pass would halve a runtime's speed. A float32 runtime whose logits
+agree with eager PyTorch's takes over its accuracy, and says so; any other is scored itself.
 
 Each piece goes to a journal as soon as it is measured, so an interrupted run continues where it
 was; a model that fails becomes an entry with its error, and the others go on.
@@ -34,6 +34,7 @@ from lightfer.measure.energy import (
 )
 from lightfer.measure.environment import describe_environment, environment_id
 from lightfer.measure.noise import snapshot, verdict
+from lightfer.measure.yardstick import DESCRIPTION
 from lightfer.results import Data, Entry, Environment, GridIntensity, Latency, Results
 from lightfer.runtimes import RUNTIMES, Loaded, find_runtime
 from lightfer.subject import (
@@ -42,6 +43,7 @@ from lightfer.subject import (
     Subject,
     find_subject,
     load_subject,
+    load_yardstick,
     public_card,
     score_subject,
     size_subject,
@@ -58,7 +60,7 @@ class BenchConfig:
     runtimes: tuple[str, ...] = (EAGER,)
     precisions: tuple[str, ...] = (FULL,)  # each runtime is measured in those that it has
     device: str = "cpu"
-    rounds: int = 3  # separate visits to each model
+    rounds: int = 5  # separate visits to each model
     passes: int = 50  # of batch size 1, per round
     warmup: int = 10  # passes before each block of timed ones
     batch_size: int = 64
@@ -107,6 +109,7 @@ def run_benchmark(
     journal = Journal(journal_path, _fingerprint(config, subjects, environment), environment)
     images = data["test"].images if data else _random_images(TEST_IMAGES)
     loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
+    yardstick = load_yardstick(config.device, environment.threads)
 
     steps = [(s, "size and accuracy", None) for s in subjects]
     for number in range(config.rounds):
@@ -120,7 +123,9 @@ def run_benchmark(
             continue
         try:
             if item.journal_key not in loaded:
-                loaded[item.journal_key] = load_subject(item, config.device, environment.threads)
+                loaded[item.journal_key] = load_subject(
+                    item, config.device, environment.threads, data
+                )
             run = loaded[item.journal_key]
             if number is None:
                 pieces = size_subject(
@@ -136,6 +141,7 @@ def run_benchmark(
             else:
                 new = visit_subject(
                     run,
+                    yardstick,
                     images,
                     device=config.device,
                     passes=config.passes,
@@ -156,9 +162,14 @@ def run_benchmark(
         for item in subjects
     )
     # An interrupted run is judged by its last part; the spread is that of all its rounds.
-    rounds = [[r.single_s for r in pieces.rounds] for pieces in journal.pieces.values()]
-    noise = verdict(before, snapshot(), rounds)
-    environment = msgspec.structs.replace(journal.environment, noise=noise)
+    visits = [pieces.rounds for pieces in journal.pieces.values()]
+    noise = verdict(
+        before,
+        snapshot(),
+        [[r.single_s for r in rounds] for rounds in visits],
+        [[r.yardstick_single_s for r in rounds] for rounds in visits],
+    )
+    environment = msgspec.structs.replace(journal.environment, noise=noise, yardstick=DESCRIPTION)
     cards = {m.sha256: public_card(m.card) for m in models if m.sha256 and m.card}
     return Results(environments={key: environment}, entries=entries, cards=cards), journal
 
@@ -198,10 +209,12 @@ def _entry(
         if config.device == "cpu"
         else unmeasured_energy()
     )
+    beside_single = [r.yardstick_single_s for r in pieces.rounds]
+    beside_batch = [r.yardstick_batch_s for r in pieces.rounds]
     blocks = (
-        (1, "wall", [r.single_s for r in pieces.rounds]),
-        (config.batch_size, "wall", [r.batch_s for r in pieces.rounds]),
-        (1, "cuda events", [r.events_s for r in pieces.rounds]),
+        (1, "wall", [r.single_s for r in pieces.rounds], beside_single),
+        (config.batch_size, "wall", [r.batch_s for r in pieces.rounds], beside_batch),
+        (1, "cuda events", [r.events_s for r in pieces.rounds], beside_single),
     )
     return Entry(
         id=f"{environment_key}/{item.name}/{(item.sha256 or 'random')[:8]}/{item.way}",
@@ -221,13 +234,14 @@ def _entry(
         work=pieces.work,
         runtime_version=version(RUNTIMES[item.runtime].package),
         runtime_settings=pieces.settings,
+        deployed_bytes=pieces.deployed_bytes,
         logit_difference=pieces.logit_difference,
         accuracy=pieces.accuracy,
         accuracy_other=pieces.accuracy_other,
         accuracy_of=pieces.accuracy_of,
         latency=tuple(
-            Latency.of(samples, batch_size, environment.threads, clock)
-            for batch_size, clock, samples in blocks
+            Latency.of(samples, batch_size, environment.threads, clock, beside)
+            for batch_size, clock, samples, beside in blocks
             if any(samples)
         ),
         inference_total_s=total,

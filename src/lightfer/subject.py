@@ -11,6 +11,7 @@ from lightfer.checkpoint import Card, load_checkpoint
 from lightfer.data.augment import normalize
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.data.ferplus import votes_beside
+from lightfer.data.subsets import calibration_images
 from lightfer.evaluate import score_test
 from lightfer.files import sha256_of
 from lightfer.journal import Pieces, Round
@@ -21,6 +22,7 @@ from lightfer.measure.latency import (
     time_passes_by_events,
 )
 from lightfer.measure.operations import Operations, count_operations
+from lightfer.measure.yardstick import NET, time_yardstick
 from lightfer.results import WeightCard, Work
 from lightfer.runtimes import Loaded, find_runtime
 from lightfer.zoo import architecture, create_model, shipped
@@ -56,8 +58,7 @@ class Subject:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = create_model(self.name, pretrained=self.path or False)
-        model = model.to(device)
-        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return _placed(model, device)
 
 
 def find_subject(key: str) -> Subject:
@@ -74,8 +75,6 @@ def public_card(card: Card) -> WeightCard:
     validation = card.validation and msgspec.structs.replace(
         card.validation, per_class=None, confusion=None, correct_hex=None
     )
-    history = getattr(card, "history", None)
-    energy = getattr(card, "training_energy", None)
     return WeightCard(
         model=card.model,
         recipe=card.recipe,
@@ -92,19 +91,25 @@ def public_card(card: Card) -> WeightCard:
         intended_use=card.intended_use,
         not_intended_use=card.not_intended_use,
         validation=validation,
-        history=None if history is None else tuple(msgspec.to_builtins(history)),
-        training_energy=None if energy is None else msgspec.to_builtins(energy),
+        history=card.history,
+        training_energy=card.training and msgspec.to_builtins(card.training),
     )
 
 
-def load_subject(item: Subject, device: str, threads: int) -> Loaded:
-    """The model in its runtime, on `device`.
+def load_subject(item: Subject, device: str, threads: int, data: Dataset | None = None) -> Loaded:
+    """The model in its runtime, on `device`; int8 is calibrated on the train split of `data`.
 
-    Raises ValueError if the runtime says that it computes in another precision than was asked for.
+    Raises ValueError if the runtime says that it computes in another precision than was asked for,
+    or if int8 has no train split to be calibrated on.
     """
     runtime = find_runtime(item.runtime, item.precision, device)
     model = item.build(device)
-    loaded = runtime.load(model, INPUT_SHAPE, threads=threads, precision=item.precision)
+    calibration = None
+    if item.precision == "int8" and data and "train" in data.splits:
+        calibration = normalize(calibration_images(data))
+    loaded = runtime.load(
+        model, INPUT_SHAPE, threads=threads, precision=item.precision, calibration=calibration
+    )
     used = loaded.settings.get("precision", item.precision)
     if used != item.precision:
         raise ValueError(f"{item.runtime} computes in {used} here, not in {item.precision}")
@@ -127,6 +132,7 @@ def size_subject(
         macs=counts.macs,
         work=_work(counts),
         settings=run.settings,
+        deployed_bytes=run.deployed_bytes,
         logit_difference=difference,
         decoding_s=time_decoding(images) if decode else None,
     )
@@ -170,15 +176,36 @@ def score_subject(
     return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=other)
 
 
+def load_yardstick(device: str, threads: int) -> Loaded:
+    """The net that is timed beside every model, see `measure/yardstick.py`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = architecture(NET)()
+    eager = find_runtime(EAGER, FULL, device)
+    return eager.load(_placed(model, device), INPUT_SHAPE, threads=threads, precision=FULL)
+
+
 def visit_subject(
-    run: Loaded, images: Tensor, *, device: str, passes: int, batch_size: int, warmup: int
+    run: Loaded,
+    yardstick: Loaded,
+    images: Tensor,
+    *,
+    device: str,
+    passes: int,
+    batch_size: int,
+    warmup: int,
 ) -> Round:
-    """One visit: passes of a single image, then all images in batches."""
+    """One visit: passes of a single image, then all images in batches; before each the yardstick.
+
+    Its blocks are as long as the model's of a single image, and a sixth of that for batches.
+    """
     images = images.to(device)
-    single = _prepare(images[:1])
+    single, batch = _prepare(images[:1]), _prepare(images[:batch_size])
+    yardstick_single_s = time_yardstick(yardstick, single, passes=passes)
     options = {"passes": passes, "warmup": warmup}
     single_s = time_passes(run, single, **options)
     events_s = time_passes_by_events(run, single, **options) if images.is_cuda else []
+    yardstick_batch_s = time_yardstick(yardstick, batch, passes=passes // 6)
     total_s, batch_s, model_s = time_images(
         run, images, _prepare, batch_size=batch_size, warmup=warmup
     )
@@ -188,7 +215,14 @@ def visit_subject(
         total_s=total_s,
         model_s=model_s,
         events_s=tuple(events_s),
+        yardstick_single_s=yardstick_single_s,
+        yardstick_batch_s=yardstick_batch_s,
     )
+
+
+def _placed(model: nn.Module, device: str) -> nn.Module:
+    model = model.to(device)
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _prepare(images: Tensor) -> Tensor:

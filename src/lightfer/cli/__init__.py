@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from lightfer.cli import bench, compare, data, evaluate, models, rank, table, train, validate
+from lightfer.cli import (
+    bench,
+    compare,
+    data,
+    evaluate,
+    models,
+    predict,
+    rank,
+    report,
+    table,
+    train,
+    validate,
+)
 
 app = typer.Typer(
     name="lightfer",
@@ -17,7 +29,9 @@ app.command("bench")(bench.bench)
 app.command("models")(models.models)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("predict", context_settings=predict.SETTINGS)(predict.predict)
 app.command("table")(table.table)
+app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("rank")(rank.rank)
 app.command("validate")(validate.validate)

@@ -27,7 +27,7 @@ def bench(
         typer.Option(help="pytorch, compile, onnxruntime or openvino; repeatable."),
     ] = None,
     precision: Annotated[
-        list[str] | None, typer.Option(help="float32 or bfloat16; repeatable.")
+        list[str] | None, typer.Option(help="float32, bfloat16 or int8; repeatable.")
     ] = None,
     thorough: Annotated[
         bool,
@@ -36,7 +36,7 @@ def bench(
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Separate visits to each model; default: 3 or 10.")
+        int | None, typer.Option(min=1, help="Separate visits to each model; default: 5 or 10.")
     ] = None,
     watts_per_thread: Annotated[
         float | None, typer.Option(help="Power of a busy thread, for the modelled energy.")
@@ -62,9 +62,11 @@ def bench(
     config = BenchConfig(
         models=tuple(dict.fromkeys(models or list_models(pretrained=True) or RACE)),
         runtimes=tuple(runtime or (usable(RUNTIMES, device) if thorough else ("pytorch",))),
-        precisions=tuple(precision or (("float32", "bfloat16") if thorough else ("float32",))),
+        precisions=tuple(
+            precision or (("float32", "bfloat16", "int8") if thorough else ("float32",))
+        ),
         device=device,
-        rounds=rounds or (10 if thorough else 3),
+        rounds=rounds or (10 if thorough else 5),
         passes=100 if thorough else 50,
         watts_per_thread=WATTS_PER_THREAD if watts_per_thread is None else watts_per_thread,
     )

@@ -23,6 +23,7 @@ from lightfer.results import VERDICTS, Noise
 OTHER_CPU_SHARE = (0.05, 0.25)
 STEAL_SHARE = (0.02, 0.10)
 ROUND_SPREAD = (0.10, 0.35)
+YARDSTICK_SPREAD = (0.10, float("inf"))  # what is compared is relative to it, so never unusable
 # Governors that hold the frequency down. Under intel_pstate and amd-pstate "powersave" does not.
 SLOW_GOVERNORS = ("powersave", "conservative")
 
@@ -71,11 +72,16 @@ def snapshot(root: Path = Path("/")) -> Snapshot:
 
 
 def verdict(
-    before: Snapshot, after: Snapshot, rounds: Sequence[Sequence[Sequence[float]]] = ()
+    before: Snapshot,
+    after: Snapshot,
+    rounds: Sequence[Sequence[Sequence[float]]] = (),
+    yardsticks: Sequence[Sequence[float]] = (),
 ) -> Noise:
     """Judge what happened between two snapshots.
 
-    `rounds[i][j]` are the seconds of the passes of round j of the i-th thing that was timed.
+    `rounds[i][j]` are the seconds of the passes of round j of the i-th thing that was timed,
+    `yardsticks[i][j]` those of the yardstick beside it. With yardsticks the spread of the rounds is
+    that relative to them, and the spread of the yardsticks, over the whole run, stands for itself.
     """
     seconds = after.time_s - before.time_s
     capacity = seconds * after.cores
@@ -86,12 +92,15 @@ def verdict(
     stolen = _difference(before.steal_s, after.steal_s)
     steal = stolen / capacity if stolen is not None and capacity > 0 else None
     throttled = _difference(before.throttle_events, after.throttle_events)
-    spread = round_spread(rounds)
+    spread = round_spread(rounds, yardsticks)
+    every = sorted(y for beside in yardsticks for y in beside)
+    changes = _middle_spread(every) if len(every) > 1 else None
 
     findings = [
         _judge(other, OTHER_CPU_SHARE, "other processes took {:.0%} of the CPU time"),
         _judge(steal, STEAL_SHARE, "other virtual machines took {:.0%} of the CPU time"),
         _judge(spread, ROUND_SPREAD, "rounds differ by {:.0%}"),
+        _judge(changes, YARDSTICK_SPREAD, "the machine's own speed changed by {:.0%}"),
     ]
     if throttled:
         findings.append((1, f"{throttled:.0f} thermal throttling events"))
@@ -108,21 +117,35 @@ def verdict(
         governor=after.governor,
         throttle_events=None if throttled is None else int(throttled),
         round_spread=spread,
+        yardstick_spread=changes,
     )
 
 
-def round_spread(rounds: Sequence[Sequence[Sequence[float]]]) -> float | None:
+def round_spread(
+    rounds: Sequence[Sequence[Sequence[float]]], yardsticks: Sequence[Sequence[float]] = ()
+) -> float | None:
     """(slowest - fastest) / fastest round by their lower quartiles, median over what was timed.
 
-    Of the fastest majority of the rounds, those that comparisons use: 2 of 3, 3 of 5. None without
-    anything timed in two rounds.
+    Relative to `yardsticks[i][j]` where given. Of the fastest majority of the rounds: 2 of 3, 3 of
+    5. None without anything timed in two rounds.
     """
     spreads = []
-    for visits in rounds:
-        times = sorted(_lower_quartile(passes) for passes in visits if len(passes) > 0)
+    for i, visits in enumerate(rounds):
+        beside = yardsticks[i] if yardsticks else [1.0] * len(visits)
+        times = sorted(
+            _lower_quartile(passes) / by
+            for passes, by in zip(visits, beside, strict=True)
+            if len(passes) > 0
+        )
         if len(times) > 1 and times[0] > 0:
             spreads.append(times[len(times) // 2] / times[0] - 1)
     return median(spreads) if spreads else None
+
+
+def _middle_spread(ordered: Sequence[float]) -> float:
+    """How much slower the slowest tenth is than the fastest tenth."""
+    tenth = len(ordered) // 10
+    return ordered[-1 - tenth] / ordered[tenth] - 1
 
 
 def _lower_quartile(values: Sequence[float]) -> float:

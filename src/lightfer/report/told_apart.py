@@ -6,7 +6,7 @@ does not say which images were right, by intervals that do not overlap. Times by
 their medians over rounds, as in `lightfer.ranking`.
 """
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ ALPHA = 0.05
 MOST_PAIRED = 400  # accuracies in one table of pairs; beyond, intervals decide
 
 
+@lru_cache(4096)  # the page and the claims ask for the same
 def latency_interval(latency: Latency) -> Interval | None:
     """The median in seconds with its 95 % interval; None where the rounds cannot show one."""
     samples, rounds = latency.samples_s, latency.rounds
@@ -47,7 +48,8 @@ def same_images(a: Accuracy, b: Accuracy) -> bool:
     return (a.split, a.labels, a.view, a.images) == (b.split, b.labels, b.view, b.images)
 
 
-def accuracies_apart(accuracies: Sequence[Accuracy]) -> NDArray[np.bool_]:
+@lru_cache(8)  # machines that took their accuracies over share one table
+def accuracies_apart(accuracies: tuple[Accuracy, ...]) -> NDArray[np.bool_]:
     """Which pairs of accuracies of one environment are told apart, (n, n), symmetric."""
     n = len(accuracies)
     low = np.array([a.ci95[0] for a in accuracies])

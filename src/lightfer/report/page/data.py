@@ -152,7 +152,7 @@ def _machine(
     key: str, environment: Environment | None, used: list[int], pool: _Pool
 ) -> dict[str, Any]:
     """One machine, with which of the accuracies in its rows are told apart, as bits in hex."""
-    apart = accuracies_apart([pool.accuracies[i] for i in used]) if used else []
+    apart = accuracies_apart(tuple(pool.accuracies[i] for i in used)) if used else []
     bits = ["".join("1" if x else "0" for x in line) for line in apart]
     return {
         "id": key,
