@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "data": "files",
     "models": "files",
     "measure": "results stats",
-    "report": "compare results",  # only the type of a change
+    "report": "compare files results stats",  # of compare only the type of a change
     "runtimes": "deployed",  # models arrive as arguments
     "journal": "files results",
     "checkpoint": "files results",

@@ -79,11 +79,17 @@ def markdown(results: Results) -> str:
     for key, environment in results.environments.items():
         entries = [e for e in results.entries if e.environment == key]
         lines = [header(entries), tuple("---" for _ in HEADER), *(row(e) for e in entries)]
-        parts.append(f"{conditions(environment)}\n")
-        parts += ["| " + " | ".join(cells) + " |" for cells in lines]
-        parts += [f"\n`{e.model}` failed: {e.error}" for e in entries if e.error]
+        parts.append(f"{plain(conditions(environment))}\n")
+        parts += ["| " + " | ".join(map(plain, cells)) + " |" for cells in lines]
+        parts += [f"\n`{plain(e.model)}` failed: {plain(e.error)}" for e in entries if e.error]
         parts.append("")
     return "\n".join(parts).strip() + "\n"
+
+
+def plain(text: str) -> str:
+    """One line of Markdown: no cell is ended and no tag is opened by a string of a file."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line.replace("|", r"\|").replace("<", "&lt;").replace("`", "'")
 
 
 def conditions(environment: Environment) -> str:

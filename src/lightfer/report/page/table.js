@@ -1,6 +1,6 @@
 // The table of all rows: sorted, filtered, and built a page at a time.
 
-const PAGE = 60;
+const PAGE = 40;
 const table = { sort: "accuracy", descending: true, length: PAGE };
 
 function tableColumns() {
@@ -61,7 +61,7 @@ function drawTable(shown) {
   const body = document.querySelector("#table tbody"), ordered = sorted(shown, columns);
   body.replaceChildren(...ordered.slice(0, table.length).map((row) => {
     const chosen = row === view.pick;
-    return element("tr", { class: chosen ? "chosen" : null }, columns.map((column, i) => element(i ? "td" : "th", { class: column.number ? "number" : null, scope: i ? null : "row" }, column.cell(row))));
+    return element("tr", { class: chosen ? "chosen" : null }, columns.map((column, i) => element(i ? "td" : "th", { class: column.number ? "number" : column.key === "machine" ? "words" : null, scope: i ? null : "row" }, column.cell(row))));
   }));
   document.getElementById("shown").textContent = shown.length === rows.length
     ? `${rows.length.toLocaleString("en")} rows`
