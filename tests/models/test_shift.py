@@ -145,6 +145,7 @@ def test_operators_obey_torchs_rules():
         x = torch.randn(2, 20, 7, 6).contiguous(memory_format=memory_format)
         torch.library.opcheck(shift_copy, (x, 3, 2))
         torch.library.opcheck(shift_copy, (x.requires_grad_(), 3, 1))
+        torch.library.opcheck(shift_copy, (x, 3, 1, True))
         norm = [torch.rand(20) + 0.5 for _ in range(4)]
         torch.library.opcheck(shift_norm_relu, (x.detach(), 3, 1, *norm, 1e-5))
 

@@ -2,10 +2,10 @@
  *
  * Plain C11 without headers of Python or torch; loaded through ctypes. The channels of a group move
  * by the same offset and are neighbours. In NCHW order a group of planes is therefore one copy, and
- * the borders, to which it brings pixels of a wrong row, are set to zero behind it. In NHWC order an
- * output pixel is put together from one piece of each pixel around it, pixel after pixel: what is
- * written is one stream, what is read is a stream in each of `kernel` rows, and memory, which is
- * what a large tensor waits for, is asked for both ahead of time.
+ * the borders, to which it brings pixels of a wrong row, are set to zero behind it. In NHWC order
+ * an output pixel is put together from a piece of each pixel around it, pixel after pixel, so that
+ * what is written is one stream. A large tensor waits for memory, not for the processor: both sides
+ * are fetched ahead.
  */
 
 #include <math.h>
@@ -26,7 +26,8 @@
 #define FOR_EACH_CPU
 #endif
 
-#define FAR_BYTES 262144 /* an input above this is fetched ahead */
+#define FAR_BYTES 262144 /* of an input: above this, memory is fetched ahead */
+#define AHEAD_BYTES 4096 /* of the output: how far ahead */
 
 typedef struct { /* `_Call` in shift.py */
     const char *input; /* (images, channels, height, width), or channels last */
@@ -37,7 +38,7 @@ typedef struct { /* `_Call` in shift.py */
     void (*parallel)(void (*)(void *), void *, unsigned, unsigned);
     int (*thread)(void);
     int64_t threads;
-    const float *gamma, *beta, *mean, *variance; /* of the batch norm; gamma NULL: no norm, no ReLU */
+    const float *gamma, *beta, *mean, *variance; /* of the norm; gamma NULL: no norm, no ReLU */
     double epsilon;
 } Call;
 
@@ -53,7 +54,7 @@ typedef struct {
     int64_t height_out, width_out, groups;
     int64_t moving;     /* of the groups, the first ones, all of one size: without the rest */
     int64_t begin, end; /* output columns whose sources all lie in the map */
-    int64_t far;        /* whether input and output are more than a cache holds */
+    int64_t far;        /* whether the input is too large to be in the cache */
     Group *group;
     float *scale, *bias;
 } Shift;
@@ -66,7 +67,7 @@ static int64_t over(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : 0; 
  * length between one and two moves, so that a short piece needs neither a call nor a loop. */
 INLINE void copy_pieces(char *to, const char *from, int64_t bytes, int64_t count, int64_t to_step,
                         int64_t from_step) {
-#define MOVE(SIZE, TO, FROM)                                                              \
+#define MOVE(SIZE, TO, FROM)                                                             \
     for (int64_t i = 0; i + SIZE < bytes; i += SIZE) memcpy((TO) + i, (FROM) + i, SIZE); \
     memcpy((TO) + bytes - SIZE, (FROM) + bytes - SIZE, SIZE);
 #define PIECES(SIZE)                                                   \
@@ -122,27 +123,27 @@ static void shift_planes(const Shift *s, int64_t image, const Group *g) {
     }
 }
 
-/* The columns [s->begin, s->end) of a row, NHWC, pixel by pixel; of groups of one size, all of which
- * read in the map. `to` and `from` are the first pixels of the row and of the row beneath it. */
+/* The columns [s->begin, s->end) of a row, NHWC, pixel by pixel, for groups of one size that all
+ * read in the map there. `to` is the first pixel of the row, `from` the one that it lies on. */
 INLINE void gather_pixels(const Shift *s, const Group *groups, const Group *groups_end, char *to,
                           const char *from) {
     const Call *c = &s->call;
     const int64_t pixel = c->channels * c->item_bytes, step = c->stride * pixel;
     const int64_t bytes = groups->count * c->item_bytes;
-    const int64_t next_row = (c->kernel / 2 + 1) * c->width * pixel, next_page = 4096;
+    const int64_t next_row = (c->kernel / 2 + 1) * c->width * pixel; /* as yet read by no row */
     from += s->begin * step;
     to += s->begin * pixel;
-#define PIXELS(SIZE)                                                                       \
-    if (bytes >= SIZE) {                                                                   \
-        for (int64_t x = s->begin; x < s->end; x++, to += pixel, from += step) {           \
+#define PIXELS(SIZE)                                                                          \
+    if (bytes >= SIZE) {                                                                      \
+        for (int64_t x = s->begin; x < s->end; x++, to += pixel, from += step) {              \
             for (int64_t i = 0; s->far && i < step; i += 64) FETCH(from + next_row + i, 0);   \
-            for (int64_t i = 0; s->far && i < pixel; i += 64) FETCH(to + next_page + i, 1);   \
-            char *piece = to + groups->first * c->item_bytes;                              \
-            for (const Group *g = groups; g < groups_end; g++, piece += bytes) {           \
-                MOVE(SIZE, piece, from + g->offset)                                        \
-            }                                                                              \
-        }                                                                                  \
-        return;                                                                            \
+            for (int64_t i = 0; s->far && i < pixel; i += 64) FETCH(to + AHEAD_BYTES + i, 1); \
+            char *piece = to + groups->first * c->item_bytes;                                 \
+            for (const Group *g = groups; g < groups_end; g++, piece += bytes) {              \
+                MOVE(SIZE, piece, from + g->offset)                                           \
+            }                                                                                 \
+        }                                                                                     \
+        return;                                                                               \
     }
     PIXELS(64) PIXELS(32) PIXELS(16) PIXELS(8) PIXELS(4) PIXELS(2) PIXELS(1)
 }
@@ -154,7 +155,7 @@ static void shift_row(const Shift *s, int64_t image, int64_t row) {
     const int64_t item = c->item_bytes, pixel = c->channels * item, step = c->stride * pixel;
     const char *from = c->input + (image * c->height + row * c->stride) * c->width * pixel;
     char *to = c->output + (image * s->height_out + row) * s->width_out * pixel;
-    const Group *inside = s->group, *end = s->group + s->moving; /* those in between are, too */
+    const Group *inside = s->group, *end = s->group + s->moving; /* ordered by dy */
     while (inside < end && (row < inside->top || row >= inside->bottom)) inside++;
     while (inside < end && (row < end[-1].top || row >= end[-1].bottom)) end--;
     if (inside < end) gather_pixels(s, inside, end, to, from);
@@ -224,12 +225,12 @@ static void list_groups(Shift *s) {
 /* Returns 0, or 1 where memory is short. */
 int lightfer_shift(const Call *call) {
     const int64_t channels = call->channels, directions = call->kernel * call->kernel;
-    const int64_t input_bytes = call->images * call->height * call->width * channels * call->item_bytes;
+    const int64_t pixels = call->images * call->height * call->width;
     Shift s = {
         .call = *call,
         .height_out = over(call->height, call->stride),
         .width_out = over(call->width, call->stride),
-        .far = input_bytes > FAR_BYTES,
+        .far = pixels * channels * call->item_bytes > FAR_BYTES,
         .group = malloc((size_t)(directions + 1) * sizeof(Group)),
         .scale = malloc((size_t)(2 * channels) * sizeof(float) + 1),
     };
