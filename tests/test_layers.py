@@ -8,9 +8,10 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "lightfer"
 MAY_IMPORT = {
-    "__init__": "results zoo",
-    "__main__": "cli",
+    "__init__": "predict results zoo",
+    "__main__": "cli predict",
     "files": "",
+    "deployed": "",  # torch-free, as what reads exported files is
     "process": "",
     "results": "files",
     "stats": "",
@@ -20,19 +21,21 @@ MAY_IMPORT = {
     "compare": "predecessor results stats",
     "data": "files",
     "models": "files",
-    "measure": "results",
+    "measure": "results stats",
     "report": "compare files results stats",  # of compare only the type of a change
-    "runtimes": "",  # models arrive as arguments
+    "runtimes": "deployed",  # models arrive as arguments
     "journal": "files results",
     "checkpoint": "files results",
-    "zoo": "checkpoint measure models",
+    "zoo": "checkpoint files measure models",
     "evaluate": "data results",
+    "predict": "checkpoint deployed files runtimes zoo",
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
-    "benchmark": "data journal measure results runtimes subject zoo",
-    "cli": "benchmark checkpoint compare data evaluate files measure models process ranking recipes"
-    " report results runtimes schema subject train zoo",
+    "energy_blocks": "journal measure results runtimes subject",
+    "benchmark": "data energy_blocks journal measure results runtimes subject zoo",
+    "cli": "benchmark checkpoint compare data energy_blocks evaluate files measure models predict"
+    " process ranking recipes report results runtimes schema subject train zoo",
 }
 
 

@@ -4,12 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightfer.predict import Prediction, Predictor
     from lightfer.results import Results, read_results
     from lightfer.zoo import create_model, list_models
 
-__all__ = ["Results", "create_model", "list_models", "read_results"]
+__all__ = ["Prediction", "Predictor", "Results", "create_model", "list_models", "read_results"]
 
 _HOMES = {
+    "Prediction": "lightfer.predict",
+    "Predictor": "lightfer.predict",
     "Results": "lightfer.results",
     "create_model": "lightfer.zoo",
     "list_models": "lightfer.zoo",

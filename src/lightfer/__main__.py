@@ -1,5 +1,33 @@
-"""`python -m lightfer`."""
+"""`python -m lightfer`, and the command `lightfer`.
 
-from lightfer.cli import main
+`predict` goes by without typer and what else the other commands import: it starts quickly, and
+runs where lightfer is installed without its dependencies.
+"""
 
-main()
+import sys
+
+NEEDED = ("typer", "rich", "msgspec", "torch")
+
+
+def main() -> None:
+    """Run the command line."""
+    if sys.argv[1:2] == ["predict"]:
+        from lightfer.predict.command import main as predict
+
+        sys.exit(predict(sys.argv[2:]))
+    try:
+        from lightfer.cli import main as commands
+    except ModuleNotFoundError as error:
+        if error.name not in NEEDED:
+            raise
+        print(
+            f"lightfer: {error.name} is not installed; without it only `lightfer predict` works: "
+            "pip install lightfer",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    commands()
+
+
+if __name__ == "__main__":
+    main()

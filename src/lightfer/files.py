@@ -1,10 +1,14 @@
-"""Writing files so that a reader never sees half of one. Standard library only."""
+"""Writing files so that a reader never sees half of one, and where files lie.
+
+Standard library only.
+"""
 
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 
 
@@ -45,6 +49,20 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """LIGHTFER_CACHE, else `lightfer` in XDG_CACHE_HOME or `~/.cache`. It may not exist yet."""
+    if folder := os.environ.get("LIGHTFER_CACHE"):
+        return Path(folder).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "lightfer"
+
+
+def shipped(name: str) -> Path | None:
+    """The weight file of a model that comes with the package, or None."""
+    path = Path(str(files("lightfer"))) / "weights" / f"{name}.safetensors"
+    return path if path.exists() else None
 
 
 def _umask() -> int:

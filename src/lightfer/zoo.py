@@ -1,6 +1,5 @@
 """From a name to a network: with random, shipped or your own weights."""
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +7,7 @@ import torch
 from torch import nn
 
 from lightfer.checkpoint import CheckpointError, load_checkpoint
+from lightfer.files import shipped
 from lightfer.measure.operations import count_operations
 from lightfer.models import RACE, ZOO, Architecture
 
@@ -34,12 +34,6 @@ def architecture(name: str) -> Architecture:
             "`lightfer models` lists all"
         )
     return ZOO[name]
-
-
-def shipped(name: str) -> Path | None:
-    """The weight file that comes with the package, or None."""
-    path = Path(str(files("lightfer"))) / "weights" / f"{name}.safetensors"
-    return path if path.exists() else None
 
 
 def create_model(

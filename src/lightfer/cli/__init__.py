@@ -10,6 +10,7 @@ from lightfer.cli import (
     data,
     evaluate,
     models,
+    predict,
     rank,
     report,
     table,
@@ -28,6 +29,7 @@ app.command("bench")(bench.bench)
 app.command("models")(models.models)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("predict", context_settings=predict.SETTINGS)(predict.predict)
 app.command("table")(table.table)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)

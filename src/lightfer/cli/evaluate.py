@@ -18,7 +18,11 @@ def evaluate(
     ] = Path("out/test_scorings.jsonl"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
     into_card: Annotated[
-        bool, typer.Option("--into-card", help="Write the accuracy into the file's card.")
+        bool,
+        typer.Option(
+            "--into-card",
+            help="Write the accuracy into the file's card; of validation also the temperature.",
+        ),
     ] = False,
 ) -> None:
     """Top-1 with its interval, macro-F1, balanced accuracy, per class, confusion, calibration."""
@@ -27,7 +31,13 @@ def evaluate(
     from lightfer.checkpoint import rewrite_card
     from lightfer.cli.console import load_data, print_accuracy, progress
     from lightfer.data.ferplus import votes_beside
-    from lightfer.evaluate import measure_accuracy, predict_logits, score_test
+    from lightfer.evaluate import (
+        expected_calibration_error,
+        fit_temperature,
+        measure_accuracy,
+        predict_logits,
+        score_test,
+    )
     from lightfer.process import tune_process
     from lightfer.subject import find_subject
 
@@ -39,6 +49,7 @@ def evaluate(
     if into_card and not dataset.verified:
         raise ValueError("a card holds accuracies on verified FER2013 only")
     network = subject.build(device)
+    calibration: dict[str, float] = {}
     with progress() as bar:
 
         def on_batch(done: int, of: int) -> None:
@@ -58,8 +69,16 @@ def evaluate(
             part, others = dataset["validation"], ()
             logits = predict_logits(network, part.images, on_batch=on_batch)
             accuracy = measure_accuracy(logits, part.labels, split=split, label_source=dataset.name)
+            if into_card:
+                temperature = fit_temperature(logits, part.labels)
+                after = expected_calibration_error(logits / temperature, part.labels)
+                calibration = {"temperature": temperature, "ece_calibrated": after}
+                typer.echo(
+                    f"temperature {temperature:.3f}: calibration error {after:.3f}", err=True
+                )
     if into_card and subject.path:
-        rewrite_card(subject.path, msgspec.structs.replace(subject.card, **{split: accuracy}))
+        changes = {split: accuracy, **calibration}
+        rewrite_card(subject.path, msgspec.structs.replace(subject.card, **changes))
     if as_json:
         found = {"accuracy": accuracy, "accuracy_other": others}
         typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lightfer.recipes import NAMES
+
 
 def train(
     model: Annotated[str, typer.Argument(help="A name of the zoo; `lightfer models` lists them.")],
@@ -17,6 +19,7 @@ def train(
     learning_rate: Annotated[float | None, typer.Option(help="Default: the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")] = "first_light",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Train on the train split and keep the best epoch on validation; never reads the test split.
@@ -27,15 +30,15 @@ def train(
 
     from lightfer.cli.console import load_data, progress
     from lightfer.process import tune_process
-    from lightfer.recipes import first_light
+    from lightfer.recipes import find_recipe
     from lightfer.train import Epoch, train_to_file
     from lightfer.zoo import architecture
 
     arch = architecture(model)
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     changes = {name: value for name, value in changes.items() if value is not None}
-    config = first_light.config_for(model, seed, **changes)
-    recipe = ",".join(["first_light", *(f"{name}={value}" for name, value in changes.items())])
+    config = find_recipe(recipe).config_for(model, seed, **changes)
+    recipe = ",".join([recipe, *(f"{name}={value}" for name, value in changes.items())])
     folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}"
     tune_process(threads, device)
     dataset = load_data(data, needed=("train", "validation"), only_needed=True)
@@ -50,7 +53,7 @@ def train(
             typer.echo(
                 f"epoch {epoch.epoch:3d}: train loss {epoch.train_loss:.3f}, validation loss "
                 f"{epoch.validation_loss:.3f}, top-1 {100 * epoch.validation_top1:.2f} %, "
-                f"{epoch.seconds:.0f} s"
+                f"{epoch.wall_s:.0f} s"
             )
 
         path, card = train_to_file(

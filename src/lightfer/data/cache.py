@@ -13,7 +13,6 @@ damaged is read anew from the source. A cache that cannot be written is no error
 
 import hashlib
 import json
-import os
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -27,7 +26,7 @@ import torch
 from lightfer.data.dataset import IMAGE_SIZE, Split, SplitName, Verification
 from lightfer.data.forms import Part
 from lightfer.data.members import reading
-from lightfer.files import atomic_path, write_text
+from lightfer.files import atomic_path, cache_folder, write_text
 
 FORMAT = "lightfer cache 1"
 """Part of every key: to be changed with every change of what a reader makes of a file."""
@@ -37,14 +36,6 @@ KEPT = 24
 DAY_S = 24 * 60 * 60
 
 Recognised = dict[SplitName, tuple[Split, Verification]]
-
-
-def cache_folder() -> Path:
-    """LIGHTFER_CACHE, else `lightfer` in XDG_CACHE_HOME or `~/.cache`. It may not exist yet."""
-    if folder := os.environ.get("LIGHTFER_CACHE"):
-        return Path(folder).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "lightfer"
 
 
 def cached(part: Part, read: Callable[[Part], Recognised]) -> Recognised:

@@ -1,10 +1,12 @@
-"""Other test sets made of the same images, for comparison with what others publish."""
+"""Other test sets of the same images, for comparison with others; and what int8 is set by."""
 
 import torch
 from torch import Tensor
 
 from lightfer.data.copies import image_groups
 from lightfer.data.dataset import Dataset, Split, concatenate
+
+CALIBRATION_IMAGES = 512
 
 
 def without_copies(dataset: Dataset) -> Tensor:
@@ -17,6 +19,16 @@ def without_copies(dataset: Dataset) -> Tensor:
     groups = image_groups(dataset)
     elsewhere = torch.cat([groups["train"], groups["validation"]])
     return ~torch.isin(groups["test"], elsewhere)
+
+
+def calibration_images(dataset: Dataset, count: int = CALIBRATION_IMAGES) -> Tensor:
+    """`count` train images, or all if there are fewer, uint8 (N, 1, 48, 48): always the same ones.
+
+    Raises DataError where the train split was not read.
+    """
+    images = dataset["train"].images
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]
+    return images[chosen]
 
 
 def kaggle_test(dataset: Dataset) -> Split:

@@ -20,7 +20,14 @@ def available() -> str | None:
     return f"torch.compile needs a C++ compiler, and neither {compiler} nor clang++ is there"
 
 
-def load(model: nn.Module, shape: tuple[int, ...], *, threads: int, precision: str) -> Loaded:
+def load(
+    model: nn.Module,
+    shape: tuple[int, ...],
+    *,
+    threads: int,
+    precision: str,
+    calibration: Tensor | None = None,
+) -> Loaded:
     """Compile with inductor for inputs of `shape`; the code is made for that number of threads."""
     from torch._dynamo import config
 

@@ -8,7 +8,14 @@ from torch import Tensor, nn
 from lightfer.runtimes.protocol import Loaded, Runtime
 
 
-def load(model: nn.Module, shape: tuple[int, ...], *, threads: int, precision: str) -> Loaded:
+def load(
+    model: nn.Module,
+    shape: tuple[int, ...],
+    *,
+    threads: int,
+    precision: str,
+    calibration: Tensor | None = None,
+) -> Loaded:
     """The model itself; for bfloat16 a copy of it with weights and buffers in that precision."""
     torch.set_num_threads(threads)
     model, dtype = in_precision(model, precision)

@@ -24,6 +24,7 @@ class Loaded:
 
     run: Callable[[Tensor], Tensor]
     settings: Settings  # as the runtime states them
+    deployed_bytes: int | None = None  # of the file(s) that the runtime needs instead of PyTorch
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.run(x)
@@ -31,12 +32,19 @@ class Loaded:
 
 class Load(Protocol):
     def __call__(
-        self, model: nn.Module, shape: tuple[int, ...], *, threads: int, precision: str
+        self,
+        model: nn.Module,
+        shape: tuple[int, ...],
+        *,
+        threads: int,
+        precision: str,
+        calibration: Tensor | None = None,
     ) -> Loaded:
         """Load `model`, in evaluation mode, for inputs of `shape` (N, C, H, W).
 
-        The model itself is left as it is. Raises ValueError for a precision that the runtime does
-        not have.
+        int8 needs `calibration`: prepared train images, float32 (M, C, H, W). The model itself is
+        left as it is. Raises ValueError for a precision that the runtime does not have, and for
+        int8 without images.
         """
         ...
 
@@ -46,16 +54,16 @@ class Runtime:
     """One way to compute a network."""
 
     name: str
-    precisions: tuple[str, ...]  # "float32", "bfloat16": of weights and activations
+    precisions: tuple[str, ...]  # "float32", "bfloat16", "int8": of weights and activations
     devices: tuple[str, ...]
     package: str  # whose version is recorded
     available: Callable[[], str | None]  # the reason why it cannot be used here, or None
     load: Load
 
 
-def missing(*packages: str) -> str | None:
+def missing(*packages: str, extra: str = "runtimes") -> str | None:
     """One sentence on the packages that are not installed and how to get them, or None."""
     absent = [name for name in packages if find_spec(name) is None]
     if not absent:
         return None
-    return f'{", ".join(absent)} not installed: pip install "lightfer[runtimes]"'
+    return f'{", ".join(absent)} not installed: pip install "lightfer[{extra}]"'

@@ -1,0 +1,67 @@
+"""The options of `lightfer predict`: the one table of them. Standard library only."""
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """\
+Expressions of the faces in images, folders, video files, an image on standard input (-) or a
+camera, as JSON lines: item, box [x, y, width, height] in pixels (null if the whole image was taken
+as a face crop), label, the probabilities of all seven expressions, whether these are calibrated.
+"""
+EPILOG = """\
+Exit code 0: everything was classified. 1: some items could not be; each has a line with "error"
+and a message on standard error, the others were done. 2: wrong options, or no usable model.
+A face shows an expression, not a feeling.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(
+        "lightfer predict",
+        usage="lightfer predict [options] PATH...",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = found.add_argument
+    add("paths", nargs="*", metavar="PATH", help="an image, a folder, a video, or - for stdin")
+    add("--model", help="a shipped model, a weight file, or an exported .onnx or .xml file")
+    add("--runtime", help="onnxruntime, openvino, pytorch or compile; default: the fastest here")
+    add(
+        "--faces",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="whether to look for faces; auto: in images of more than 128 pixels",
+    )
+    add("--crop", action="store_true", help="every image is the crop of one face: --faces never")
+    add("--camera", type=int, nargs="?", const=0, metavar="N", help="camera number N, or 0")
+    add("--out", type=Path, metavar="FILE", help="the JSON lines; default: standard output")
+    add(
+        "--annotate",
+        type=Path,
+        metavar="PATH",
+        help="draw on the pictures: a file for one image or video, a folder for several",
+    )
+    add("--every", type=_positive, default=1, metavar="N", help="every N-th frame of a video")
+    add("--frames", type=_positive, metavar="N", help="stop the camera after N frames")
+    add("--batch-size", type=_positive, default=64, metavar="N", help="faces at once; default 64")
+    add("--threads", type=_positive, metavar="N", help="default: all cores")
+    return found
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Arguments after `lightfer predict`. Ends the process with code 2 where they are wrong."""
+    parse_from = parser()
+    options = parse_from.parse_args(arguments)
+    if options.crop and options.faces == "always":
+        parse_from.error("--crop and --faces always exclude each other")
+    if options.camera is None and not options.paths:
+        parse_from.error("nothing to look at: give a PATH or --camera")
+    return options
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value

@@ -1,0 +1,146 @@
+"""Whatever a user has as an image -> an upright picture of mode L or RGB, or one clear error.
+
+Of an animated image only the first frame is taken: a film is a video file. Transparent pixels lie
+on white. 16 bits become 8 by their upper half; floats must lie between 0 and 1.
+"""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 256 << 20
+
+
+class PictureError(ValueError):
+    """One item cannot be used; the message says why and what to do."""
+
+
+def open_picture(source: Any) -> Image.Image:
+    """A path, bytes, PIL image, array or tensor of one picture -> mode L or RGB, upright.
+
+    Arrays are (H, W), (H, W, C), tensors (H, W) or (C, H, W), of 1 to 4 channels: grey, grey and
+    alpha, RGB, RGBA. Raises PictureError.
+    """
+    try:
+        if isinstance(source, Image.Image):
+            return _upright(source)
+        if isinstance(source, str | Path | bytes):
+            return _decoded(source)
+        return _upright(_from_array(source))
+    except PictureError:
+        raise
+    except MemoryError as error:
+        raise PictureError("too large for this machine's memory. Make it smaller") from error
+    # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, IndexError and others.
+    except Exception as error:
+        raise PictureError(_reason(error)) from error
+
+
+def as_pictures(images: Any) -> list[Any]:
+    """One image, a sequence of them or a batch in one array -> a list with one image each.
+
+    A batch is (N, H, W) or (N, H, W, C) as an array, (N, C, H, W) or (N, H, W) as a tensor. An
+    array (A, B, C) with C of 1 to 4, and a tensor (C, A, B) with such C, is one image.
+    """
+    if isinstance(images, str | Path | bytes | Image.Image):
+        return [images]
+    if not hasattr(images, "shape"):
+        return list(images)
+    shape = tuple(images.shape)
+    channels = shape[0 if _is_tensor(images) else -1] if shape else 0
+    single = len(shape) == 2 or (len(shape) == 3 and 1 <= channels <= 4)
+    return [images] if single else list(images)
+
+
+def _decoded(source: str | Path | bytes) -> Image.Image:
+    if not isinstance(source, bytes):
+        path = Path(source)
+        if path.is_dir():
+            raise PictureError("a folder, expected an image. Pass it to `lightfer predict`")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise PictureError(f"{size:,} bytes, at most {MAX_BYTES:,} are read. Make it smaller")
+        source = path.read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about files that it then reads
+        with Image.open(io.BytesIO(source), formats=FORMATS) as image:
+            return _upright(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Checked before the pixels are decoded: the size that the header states may be a bomb."""
+    if image.width * image.height > MAX_PIXELS:
+        raise PictureError(
+            f"{image.width:,}x{image.height:,} pixels, at most {MAX_PIXELS:,} are decoded. "
+            "Make it smaller"
+        )
+    if min(image.size) < 1:
+        raise PictureError(f"{image.width}x{image.height} pixels: an empty image")
+    image.load()
+    return _eight_bits(ImageOps.exif_transpose(image))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        image = Image.fromarray(_scaled(np.asarray(image)))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+
+
+def _scaled(pixels: np.ndarray) -> np.ndarray:
+    """Pixels of any type -> uint8."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8) * 255
+    if not np.issubdtype(pixels.dtype, np.number) or np.iscomplexobj(pixels):
+        raise PictureError(f"pixels of type {pixels.dtype}, expected numbers")
+    low, high = float(pixels.min()), float(pixels.max())
+    if np.issubdtype(pixels.dtype, np.floating):
+        if not (low >= 0 and high <= 1):
+            raise PictureError(f"floats from {low:g} to {high:g}, expected 0 to 1: scale them")
+        return np.round(pixels * 255).astype(np.uint8)
+    most = 255 if high <= 255 and pixels.dtype != np.uint16 else 65_535
+    if low < 0 or high > most:
+        raise PictureError(f"pixels from {low:g} to {high:g}, expected 8 or 16 bits: scale them")
+    return (pixels // (256 if most > 255 else 1)).astype(np.uint8)
+
+
+def _from_array(array: Any) -> Image.Image:
+    tensor = _is_tensor(array)
+    pixels = np.asarray(array.detach().cpu() if tensor else array)
+    if pixels.ndim == 3 and tensor:
+        pixels = np.moveaxis(pixels, 0, -1)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if pixels.size == 0 or not (
+        pixels.ndim == 2 or (pixels.ndim == 3 and 2 <= pixels.shape[2] <= 4)
+    ):
+        wanted = "(H, W) or (C, H, W)" if tensor else "(H, W) or (H, W, C)"
+        raise PictureError(f"shape {tuple(array.shape)}, expected {wanted}, C from 1 to 4")
+    return Image.fromarray(np.ascontiguousarray(_scaled(pixels)))
+
+
+def _is_tensor(image: Any) -> bool:
+    """Known by its method, as torch may not be installed."""
+    return hasattr(image, "detach")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"not an image, or none of {', '.join(FORMATS)}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read ({error.strerror})"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {MAX_PIXELS:,} pixels, in a file that would unpack to them: not decoded"
+    return f"broken image ({str(error) or type(error).__name__}). Replace it"
