@@ -6,7 +6,7 @@ energies that come from a model of the machine `(modelled)`; unknown is a dash.
 
 from collections.abc import Iterable
 
-from lightfer.results import Accuracy, Energy, Entry, Environment, Results
+from lightfer.results import MEASURED, Accuracy, Energy, Entry, Environment, Results
 
 HEADER = (
     "Model",
@@ -116,14 +116,25 @@ def noise(environment: Environment) -> str:
 
 
 def energy_method(energy: Energy | None) -> str | None:
-    """How the figure was obtained: `counter`, `modelled`, `counter + modelled`; None if none is."""
+    """How the figure was obtained: `counter`, `modelled`, `simulated`, ...; None if none is known.
+
+    Files of before the total said what it includes: the methods of all components with a figure.
+    """
     if energy is None or energy.gross is None or energy.gross.joules_per_image is None:
         return None
-    components = energy.components
-    methods = {c.method for c in (components.gpu, components.cpu, components.dram)} - {"absent"}
-    return " + ".join(sorted(methods)) or None
+    if energy.simulated:
+        return "simulated"
+    parts = energy.components
+    methods = {c.method for c in (parts.gpu, parts.cpu, parts.dram)} - {"absent"}
+    return energy.method() or " + ".join(sorted(methods)) or None
+
+
+def is_metered(energy: Energy | None) -> bool:
+    """Whether meters gave the total, not a model and not a simulation."""
+    return set((energy_method(energy) or "none").split(" + ")) <= set(MEASURED)
 
 
 def _method(entry: Entry, value: float | None) -> str:
-    modelled = value is not None and "modelled" in (energy_method(entry.energy) or "")
-    return " (modelled)" if modelled else ""
+    """What to print behind a figure that no meter gave."""
+    method = energy_method(entry.energy)
+    return f" ({method})" if value is not None and method and not is_metered(entry.energy) else ""
