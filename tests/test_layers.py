@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "zoo": "checkpoint files measure models",
     "evaluate": "data results",
     "export": "checkpoint data deployed evaluate files measure runtimes subject",
-    "predict": "checkpoint deployed files runtimes zoo",
+    "predict": "checkpoint deployed export files runtimes subject zoo",
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
