@@ -65,7 +65,7 @@ def test_onnxruntime_computes_every_convolution_in_int8(images: Tensor):
         pytest.skip(reason)
     load = RUNTIMES["onnxruntime"].load
     loaded = load(MODEL, SHAPE, threads=1, precision="int8", calibration=images)
-    assert loaded.settings["int8_convolutions"] == "3 of 3"
+    assert loaded.settings["int8_convolutions"] == "4 of 4"
 
 
 @pytest.mark.parametrize("calibration", [None, torch.zeros(0, *SHAPE[1:])])
