@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lightfer.data.dataset import Dataset
 from lightfer.deployed import DeployedCard
 from lightfer.evaluate import measure_accuracy, predict_logits, score_test
-from lightfer.export.errors import ExportError
+from lightfer.export.config import ExportError
 from lightfer.subject import Subject
 
 Run = Callable[[Tensor], Tensor]
@@ -43,21 +43,22 @@ def with_accuracy(
         ).top1
 
     def on_test(network: Run | nn.Module) -> float:
-        accuracy, _ = score_test(
-            network, data, model_name=item.name, weights_sha256=item.sha256, log=test_log
+        name = item.name if network is model else f"{item.name}, int8"
+        score, _ = score_test(
+            network, data, model_name=name, weights_sha256=item.sha256, log=test_log
         )
-        return accuracy.top1
+        return score.top1
 
     accuracy = dict(card.accuracy)
     lost: dict[str, float] = {}
     for split, score in (("validation", on_validation), ("test", on_test)):
         if split not in data.splits:
             continue
-        before, accuracy[split] = score(model), score(run)
-        lost[split] = round((before - accuracy[split]) * 100, 2)
+        before, after = score(model), score(run)
+        accuracy[split], lost[split] = after, round((before - after) * 100, 2)
         if lost[split] > allow_loss:
             raise ExportError(
                 f"int8 costs {item.name} {lost[split]:.2f} points on {split}, more than "
                 f"{allow_loss:g}: nothing was written. --allow-loss {lost[split]:.2f} accepts it"
             )
-    return replace(card, accuracy=accuracy, accuracy_lost=lost)
+    return replace(card, accuracy=accuracy, accuracy_on=data.label, accuracy_lost=lost)

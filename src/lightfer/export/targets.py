@@ -19,7 +19,12 @@ from lightfer.deployed import CARD_KEY, INPUT, OUTPUT, DeployedCard
 from lightfer.export import litert
 from lightfer.export.preprocess import Preprocess
 from lightfer.runtimes import onnxruntime, openvino
-from lightfer.runtimes.int8 import quantize_onnx, quantize_openvino
+from lightfer.runtimes.int8 import (
+    describe_onnx,
+    describe_openvino,
+    quantize_onnx,
+    quantize_openvino,
+)
 from lightfer.runtimes.onnx_file import fix_batch, joined, module_to_onnx, to_onnx
 from lightfer.runtimes.protocol import missing
 
@@ -59,6 +64,7 @@ class Target:
     write: Callable[[Net, Path], None]
     stamp: Callable[[Path, DeployedCard], None]  # put the card into a file that was written
     open: Callable[[Path], Call]
+    describe_int8: Callable[[int], dict[str, str | int]] | None = None  # images -> for the card
 
     def packages_for(self, precision: str) -> tuple[str, ...]:
         """With the quantiser, where that is another package."""
@@ -124,8 +130,7 @@ def _stamp_openvino(path: Path, card: DeployedCard) -> None:
 
 
 def _open_openvino(path: Path) -> Call:
-    network = import_module("openvino").Core().read_model(path)
-    compiled = openvino.compile_network(network, torch.get_num_threads(), "float32")
+    compiled = openvino.compile_network(openvino.read(path), torch.get_num_threads(), "float32")
     request = compiled.create_infer_request()
     return lambda x: np.array(next(iter(request.infer([x]).values())))
 
@@ -143,6 +148,7 @@ TARGETS = {
             write=_write_onnx,
             stamp=_stamp_onnx,
             open=_open_onnx,
+            describe_int8=describe_onnx,
         ),
         Target(
             name="openvino",
@@ -154,6 +160,7 @@ TARGETS = {
             write=_write_openvino,
             stamp=_stamp_openvino,
             open=_open_openvino,
+            describe_int8=describe_openvino,
         ),
         Target(
             name="litert",

@@ -49,7 +49,7 @@ def quantize_onnx(content: bytes, calibration: Tensor | None) -> bytes:
     with TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "int8.onnx"
         tools.quantize_static(
-            _without_lone_batch_norms(onnx.load_from_string(content)),
+            without_lone_batch_norms(onnx.load_from_string(content)),
             path,
             Reader(),
             quant_format=tools.QuantFormat.QDQ,
@@ -81,6 +81,24 @@ def quantize_openvino(network: Any, calibration: Tensor | None) -> Any:
         )
 
 
+def describe_onnx(images: int) -> dict[str, str | int]:
+    """What `quantize_onnx` does with that many images, for the records."""
+    return {
+        "method": f"ONNX Runtime static QDQ, percentile {PERCENTILE}",
+        "calibration_split": "train",
+        "calibration_images": images,
+    }
+
+
+def describe_openvino(images: int) -> dict[str, str | int]:
+    """What `quantize_openvino` does with that many images, for the records."""
+    return {
+        "method": "NNCF post-training quantisation, fast bias correction",
+        "calibration_split": "train",
+        "calibration_images": min(NNCF_IMAGES, images),
+    }
+
+
 def int8_share(kinds: Counter[bool]) -> str:
     """ "52 of 52": how many convolutions a runtime computes in int8, as it says itself."""
     return f"{kinds[True]} of {kinds.total()}"
@@ -92,7 +110,7 @@ def _images(calibration: Tensor | None) -> Tensor:
     return calibration.contiguous()
 
 
-def _without_lone_batch_norms(model: Any) -> Any:
+def without_lone_batch_norms(model: Any) -> Any:
     """Each batch norm that no convolution took in becomes a depthwise 1x1 convolution.
 
     ONNX Runtime has no int8 batch norm: it would go to float32 and back around each.
