@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from lightfer.predict.crop import Box, face_crop
-from lightfer.predict.faces import NO_OPENCV, FaceFinder, HaarFinder, import_opencv
+from lightfer.predict.faces import NO_OPENCV, FaceFinder, default_finder
 from lightfer.predict.network import DEFAULT_MODEL, Network, Note, load_network, usable_cores
 from lightfer.predict.pictures import PictureError, as_pictures, open_picture
 from lightfer.predict.prediction import Prediction
@@ -87,8 +87,8 @@ class Predictor:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
         self.faces, self.finder, self.batch_size = faces, finder, batch_size
-        if finder is None and faces != "never" and import_opencv() is not None:
-            self.finder = HaarFinder()
+        if finder is None and faces != "never":
+            self.finder = default_finder()
         if self.finder is None and faces == "always":
             raise ValueError(f"faces='always' needs OpenCV: {NO_OPENCV}; or give a finder")
         self.workers = threads or usable_cores()
