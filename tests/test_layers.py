@@ -29,9 +29,11 @@ MAY_IMPORT = {
     "checkpoint": "files results",
     "zoo": "checkpoint files measure models",
     "evaluate": "data results",
+    "calibration": "evaluate",
     "export": "checkpoint data deployed evaluate files measure runtimes subject",
     "predict": "checkpoint deployed export files runtimes subject zoo",
-    "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
+    # models and data arrive as arguments
+    "train": "calibration checkpoint data evaluate files measure",
     "recipes": "train",
     "distill": "checkpoint data files train zoo",
     "soft_labels": "data distill evaluate files train",
@@ -39,8 +41,8 @@ MAY_IMPORT = {
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
     "energy_blocks": "journal measure results runtimes subject",
     "benchmark": "data energy_blocks journal measure results runtimes subject zoo",
-    "cli": "benchmark checkpoint compare data distill energy_blocks evaluate export files measure"
-    " models predict process queue ranking recipes report results runtimes schema soft_labels"
+    "cli": "benchmark calibration checkpoint compare data distill energy_blocks evaluate export files"
+    " measure models predict process queue ranking recipes report results runtimes schema soft_labels"
     " subject train zoo",
 }
 
