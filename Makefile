@@ -21,8 +21,8 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-readme: setup ## write the table of results.json into the README
-	$(BIN)/lightfer table results.json --into README.md
+readme: setup ## write the table and the figure of results.json into the README
+	$(BIN)/lightfer table results.json --into README.md --figure docs/figures/trade-off.png
 
 notebooks: setup ## run the notebooks on the data that LIGHTFER_DATA names, keep their outputs
 	$(BIN)/python -m notebooks.execute

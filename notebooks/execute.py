@@ -75,6 +75,7 @@ def execute(
         timeout=3600,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,  # of a line that is written over, its last state
         resources={"metadata": {"path": str(folder)}},
         on_cell_complete=lambda cell, cell_index: on_cell(cell_index + 1, len(notebook.cells)),
     ).execute()

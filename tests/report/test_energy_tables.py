@@ -16,7 +16,7 @@ def test_a_measured_energy_has_its_interval_and_its_method():
     assert row(entry(energy=energy, carbon=carbon_of(energy)))[-1] == "0.00027 (counter)"
     assert joules_each(measured_energy(0.002, spread=[1.0])) == "2.00 (counter)"
     assert joules_each(measured_energy(0.002, method="log")).endswith("(log)")
-    assert joules_each(measured_energy(simulated=True)).endswith("(counter, simulated)")
+    assert joules_each(measured_energy(simulated=True)).endswith("(simulated)")
     assert joules_each(model_cpu_energy(0.001, threads=1)) == "4.00 (modelled)"
     assert joules_each(unmeasured_energy()) == DASH
     assert joules_each(None) == DASH

@@ -6,7 +6,7 @@ energies with how they were obtained, `(counter)` or `(modelled)`; unknown is a 
 
 from collections.abc import Iterable
 
-from lightfer.results import Accuracy, Energy, Entry, Environment, Results
+from lightfer.results import MEASURED, Accuracy, Energy, Entry, Environment, Results
 
 HEADER = (
     "Model",
@@ -78,12 +78,19 @@ def markdown(results: Results) -> str:
     for key, environment in results.environments.items():
         entries = [e for e in results.entries if e.environment == key]
         lines = [header(entries), tuple("---" for _ in HEADER), *(row(e) for e in entries)]
-        parts.append(f"{conditions(environment)}\n")
-        parts += ["| " + " | ".join(cells) + " |" for cells in lines]
-        parts += [f"\n`{e.model}` failed: {e.error}" for e in entries if e.error]
-        parts += [f"\n{note}" for note in (*carbon_notes(entries), *energy_notes(entries))]
+        parts.append(f"{plain(conditions(environment))}\n")
+        parts += ["| " + " | ".join(map(plain, cells)) + " |" for cells in lines]
+        parts += [f"\n`{plain(e.model)}` failed: {plain(e.error)}" for e in entries if e.error]
+        notes = (*carbon_notes(entries), *energy_notes(entries))
+        parts += [f"\n{plain(note)}" for note in notes]
         parts.append("")
     return "\n".join(parts).strip() + "\n"
+
+
+def plain(text: str) -> str:
+    """One line of Markdown: no cell is ended and no tag is opened by a string of a file."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line.replace("|", r"\|").replace("<", "&lt;").replace("`", "'")
 
 
 def conditions(environment: Environment) -> str:
@@ -120,8 +127,22 @@ def joules_each(energy: Energy | None) -> str:
 
 
 def energy_method(energy: Energy | None) -> str | None:
-    """How the figure was obtained: `counter`, `modelled`, `counter + polled`; None if none is."""
-    return (energy.method() or None) if energy else None
+    """How the figure was obtained: `counter`, `modelled`, `simulated`, ...; None if none is known.
+
+    Files of before the total said what it includes: the methods of all components with a figure.
+    """
+    if energy is None or energy.gross is None or energy.gross.joules_per_image is None:
+        return None
+    if energy.simulated:
+        return "simulated"
+    parts = energy.components
+    methods = {c.method for c in (parts.gpu, parts.cpu, parts.dram)} - {"absent"}
+    return energy.method() or " + ".join(sorted(methods)) or None
+
+
+def is_metered(energy: Energy | None) -> bool:
+    """Whether meters gave the total, not a model and not a simulation."""
+    return set((energy_method(energy) or "none").split(" + ")) <= set(MEASURED)
 
 
 def carbon_notes(entries: Iterable[Entry]) -> list[str]:
@@ -172,5 +193,6 @@ def _reasons(energy: Energy) -> dict[str, list[str]]:
 
 
 def _method(energy: Energy | None) -> str:
+    """What to print behind a figure: how it was obtained."""
     method = energy_method(energy)
     return f" ({method})" if method else ""

@@ -6,13 +6,23 @@ does not say which images were right, by intervals that do not overlap. Times by
 their medians over rounds, as in `lightfer.ranking`.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightfer.results import Accuracy, Latency
-from lightfer.stats import Difference, Interval, compare_proportions, holm, mcnemar, median_interval
+from lightfer.stats import (
+    Difference,
+    Interval,
+    Objective,
+    compare_proportions,
+    holm,
+    mcnemar,
+    median_interval,
+    pareto_front,
+)
 
 ALPHA = 0.05
 MOST_PAIRED = 400  # accuracies in one table of pairs; beyond, intervals decide
@@ -65,6 +75,13 @@ def accuracies_apart(accuracies: tuple[Accuracy, ...]) -> NDArray[np.bool_]:
             right = [_bits(accuracies[i].correct_hex or "", images) for i in members]
             apart[np.ix_(members, members)] = _paired(np.array(right))
     return apart
+
+
+def front(costs: Sequence[Interval], accuracies: Sequence[Accuracy]) -> list[str]:
+    """`front`, `tied` or `dominated` of each model, by accuracy against a cost with intervals."""
+    apart = accuracies_apart(tuple(accuracies))
+    quality = Objective(tuple(-a.top1 for a in accuracies), tuple(map(tuple, apart.tolist())))
+    return pareto_front([Objective.of_intervals(costs), quality])
 
 
 def _is_usable(accuracy: Accuracy) -> bool:

@@ -1,6 +1,6 @@
 // The state of the page, its controls, and the answer on top.
 
-const view = { machine: 0, runtime: "", precision: "", find: "", cost: COSTS[0] || null, limits: [], shown: [], status: new Map(), pick: null, range: [0, 1] };
+const view = { machine: 0, runtime: "", precision: "", find: "", later: 0, cost: COSTS[0] || null, limits: [], shown: [], status: new Map(), pick: null, range: [0, 1] };
 const by = (id) => document.getElementById(id);
 
 function say(message) { by("said").textContent = message; }
@@ -20,7 +20,8 @@ view.redraw = () => {
     drawSummary();
   } else drawAnswer();
   drawTable(view.shown);
-  drawMachines(view.shown);
+  clearTimeout(view.later);
+  view.later = setTimeout(() => { drawMachines(view.shown); drawDetail(); }, view.later ? 60 : 0);
 };
 
 function drawAnswer() {
@@ -44,7 +45,7 @@ function drawAnswer() {
   if (found.unknown.length) reasons.push(`${found.unknown.length} without a figure for a limit ${found.unknown.length === 1 ? "is" : "are"} left out.`);
   if (pick.score.source === "reference") reasons.push("Its accuracy is quoted from the weights' card, not measured on this machine.");
   if (pick.score.labels === "synthetic") reasons.push("Accuracies here are of drawn faces and say nothing of real ones.");
-  if (["energy", "carbon"].includes(cost.key) && (pick.method || "").includes("modelled")) reasons.push("Energy here is modelled from time.");
+  if (["energy", "carbon"].includes(cost.key) && /modelled|simulated/.test(pick.method || "")) reasons.push(`Energy here is ${pick.method}, not measured.`);
   const parts = [
     element("p", { class: "take" }, "Take ", element("button", { type: "button", class: "link", onclick: () => openDetail(pick) }, pick.name)),
     element("p", { class: "figures" },
@@ -87,6 +88,7 @@ function drawSummary() {
     if (of("dominated").length) parts.push(`Dominated: ${list(of("dominated").map((row) => row.name))}.`);
   }
   const without = view.shown.filter((row) => !view.status.has(row));
+  if (chart.rows.length > MOST_BARS) parts.push("Intervals are drawn when fewer models are shown.");
   if (without.length) parts.push(`Not in the chart: ${list(without.map((row) => row.name))}, for want of an accuracy on the same images or of this cost.`);
   if (!cost.exact && chart.rows.length && chart.rows.every((row) => cost.of(row)[1] === null)) parts.push("This cost has no intervals here, so ties in it cannot be seen.");
   by("summary").textContent = parts.join(" ");
@@ -127,7 +129,7 @@ function startControls() {
   });
 }
 
-function restart() { table.length = PAGE; view.redraw(); drawDetail(); }
+function restart() { table.length = PAGE; view.redraw(); }
 
 function startTheme() {
   const root = document.documentElement, button = by("theme"), dark = matchMedia("(prefers-color-scheme: dark)");
@@ -155,6 +157,5 @@ startTable();
 startDetail();
 view.redraw();
 detail.rows = [view.pick || rows[0] || null, null];
-drawDetail();
 startChart();
 by("page").dataset.ready = "true";

@@ -1,5 +1,6 @@
 // Accuracy against cost: one path per kind of mark, so that thousands of models stay quick.
 
+const MOST_BARS = 1000; // beyond, intervals would cover one another
 const chart = { rows: [], place: new Map(), current: -1 };
 
 function drawChart(shown, cost, status, pick, limit) {
@@ -16,8 +17,9 @@ function drawChart(shown, cost, status, pick, limit) {
     svg.append(text(width / 2, height / 2, "No model here has both an accuracy and this cost.", "middle", "note"));
     return;
   }
-  const costs = chart.rows.flatMap((row) => cost.of(row).filter((v) => v > 0)).map((v) => v * cost.factor);
-  const tops = chart.rows.flatMap((row) => row.score.top1.filter((v) => v !== null)).map((v) => 100 * v);
+  const barred = chart.rows.length <= MOST_BARS;
+  const costs = chart.rows.flatMap((row) => (barred ? cost.of(row).filter((v) => v > 0) : cost.of(row)[0])).map((v) => v * cost.factor);
+  const tops = chart.rows.flatMap((row) => (barred ? row.score.top1.filter((v) => v !== null) : row.score.top1[0])).map((v) => 100 * v);
   const [x0, x1] = [extreme(costs, Math.min) / 1.06, extreme(costs, Math.max) * (narrow ? 1.15 : 1.12)];
   const [y0, y1] = [extreme(tops, Math.min) - 0.6, extreme(tops, Math.max) + 0.6];
   const X = (v) => left + (width - left - right) * Math.log(v / x0) / Math.log(x1 / x0);
@@ -45,9 +47,10 @@ function drawChart(shown, cost, status, pick, limit) {
     const [c, cLow, cHigh] = cost.of(row), [a, aLow, aHigh] = row.score.top1;
     const x = X(c * cost.factor), y = Y(100 * a);
     chart.place.set(row, [x, y]);
+    marks[status.get(row)] += circle(x, y, radius);
+    if (!barred) continue;
     if (aLow !== null) bars += `M${x.toFixed(1)} ${Y(100 * aLow).toFixed(1)}V${Y(100 * aHigh).toFixed(1)}`;
     if (cLow !== null) bars += `M${X(cLow * cost.factor).toFixed(1)} ${y.toFixed(1)}H${X(cHigh * cost.factor).toFixed(1)}`;
-    marks[status.get(row)] += circle(x, y, radius);
   }
   svg.append(drawn("path", { d: bars, class: chart.rows.length > 60 ? "bars many" : "bars" }));
   for (const machine of new Set(chart.rows.map((row) => row.machine))) {
@@ -60,7 +63,8 @@ function drawChart(shown, cost, status, pick, limit) {
 }
 
 const extreme = (values, pick) => values.reduce((a, b) => pick(a, b));
-const circle = (x, y, r) => `M${(x - r).toFixed(1)} ${y.toFixed(1)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
+const tenth = (v) => Math.round(10 * v) / 10;
+const circle = (x, y, r) => `M${tenth(x - r)} ${tenth(y)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
 function text(x, y, content, anchor, kind) {
   return drawn("text", { x, y, "text-anchor": anchor, class: kind }, content);
 }

@@ -1,6 +1,6 @@
 // The table of all rows: sorted, filtered, and built a page at a time.
 
-const PAGE = 60;
+const PAGE = 40;
 const table = { sort: "accuracy", descending: true, length: PAGE };
 
 function tableColumns() {
@@ -18,7 +18,7 @@ function tableColumns() {
     { key: "f1", title: "Macro-F1", number: true, value: (row) => row.score?.f1 ?? null, cell: (row) => [row.score?.f1 == null ? DASH : row.score.f1.toFixed(3)] },
     ...times.map((c) => measured(c)),
     measured(cost("energy"), (row) => row.method),
-    measured(cost("carbon"), (row) => (row.method || "").includes("modelled") ? "modelled" : ""),
+    measured(cost("carbon"), (row) => (row.method && /modelled|simulated/.test(row.method) ? row.method : "")),
     measured(cost("macs")), measured(cost("params")), measured(cost("stored")),
     { key: "status", title: "Front", value: (row) => ({ front: 0, tied: 1, dominated: 2 })[view.status.get(row)] ?? null, cell: (row) => [row.error ? "failed" : view.status.get(row) || DASH] },
   ].filter(Boolean);
@@ -61,7 +61,7 @@ function drawTable(shown) {
   const body = document.querySelector("#table tbody"), ordered = sorted(shown, columns);
   body.replaceChildren(...ordered.slice(0, table.length).map((row) => {
     const chosen = row === view.pick;
-    return element("tr", { class: chosen ? "chosen" : null }, columns.map((column, i) => element(i ? "td" : "th", { class: column.number ? "number" : null, scope: i ? null : "row" }, column.cell(row))));
+    return element("tr", { class: chosen ? "chosen" : null }, columns.map((column, i) => element(i ? "td" : "th", { class: column.number ? "number" : column.key === "machine" ? "words" : null, scope: i ? null : "row" }, column.cell(row))));
   }));
   document.getElementById("shown").textContent = shown.length === rows.length
     ? `${rows.length.toLocaleString("en")} rows`
