@@ -34,13 +34,14 @@ from lightfer.benchmark import BenchConfig, run_benchmark
 from lightfer.cli.console import print_results, progress
 from lightfer.energy_blocks import Meters
 from lightfer.files import write_text
+from lightfer.journal import Journal
 from lightfer.measure.energy import EnergyPlan, Meter, MeterError, open_meters
 from lightfer.measure.energy.counter import CounterMeter, measure_tick_s
 from lightfer.measure.energy.protocol import Mark
 from lightfer.measure.energy.simulated import simulated_meters
 from lightfer.measure.energy.windows import Window, Work
 from lightfer.process import tune_process
-from lightfer.results import read_results, write_results
+from lightfer.results import Results, ResultsError, read_results, write_results
 from lightfer.subject import batch_work, find_subject, load_subject
 from lightfer.zoo import list_models
 
@@ -194,6 +195,8 @@ def measure_meters(
 
 def markdown(table: dict) -> str:
     """The tables of the meters for people."""
+    if "failed" in table:
+        return f"no tables of the meters: {table['failed']}"
 
     def percent(value: float | None) -> str:
         return "–" if value is None else f"{100 * value:.2f}"  # noqa: RUF001
@@ -255,8 +258,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def find_meters(options: argparse.Namespace) -> Meters:
     """The meters of the GPU, or those of no machine."""
     if options.simulated:
-        if options.out.name == "results.json":
-            raise ValueError("--simulated writes no results.json: give another --out")
+        if options.out.name == "results.json" or options.out.exists():
+            raise ValueError("--simulated writes no results.json: give --out another, new file")
         return Meters(simulated_meters(tick_s=5e-3))
     if not options.device.startswith("cuda") or not torch.cuda.is_available():
         raise ValueError("no NVIDIA GPU that torch can use here: nothing is measured or written")
@@ -266,49 +269,62 @@ def find_meters(options: argparse.Namespace) -> Meters:
     return Meters(meters, reasons)
 
 
+def plan_of(options: argparse.Namespace) -> tuple[BenchConfig, float]:
+    """What is measured of the models, and what every time of the meters' tables is scaled by."""
+    names = tuple(options.models or list_models(pretrained=True))
+    size, *others = options.batch_sizes
+    if options.simulated:
+        seconds, scale, rounds, passes = 0.05, 0.01, 2, 2
+    else:
+        seconds = window_s(options.minutes, len(names) * len(options.batch_sizes))
+        scale, rounds, passes = 1.0, 3, 50
+    energy = EnergyPlan(seconds, BLOCKS, BLOCKS, IDLE_SHARE, batch_sizes=tuple(others))
+    device = "cpu" if options.simulated else options.device
+    config = BenchConfig(
+        names, device=device, rounds=rounds, passes=passes, batch_size=size, energy=energy
+    )
+    return config, scale
+
+
+def measure(options: argparse.Namespace, meters: Meters) -> tuple[dict, Results, Journal]:
+    """The tables of the meters, and the models' entries with their journal."""
+    config, scale = plan_of(options)
+    allocator = tune_process(None, config.device)
+    with progress() as bar:
+        on_gpu = [meter for meter in meters.meters if meter.component == "gpu"]
+        works = make_works(config.device, torch.get_num_threads(), config.batch_size)
+        try:
+            table = measure_meters(on_gpu, works, scale, bar)
+        except MeterError as error:  # the models can still be measured
+            table = {"failed": str(error)}
+        results, journal = run_benchmark(
+            config,
+            None,
+            allocator=allocator,
+            journal_path=options.out.with_name(f".{options.out.name}.journal"),
+            test_log=options.out.with_name("test_scorings.jsonl"),
+            meters=meters,
+            on_step=bar,
+        )
+    seconds = config.energy.seconds if config.energy else None
+    table |= {"device": config.device, "simulated": options.simulated, "window_s": seconds}
+    return table, results, journal
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; returns the exit code."""
     options = parse(arguments)
-    device = "cpu" if options.simulated else options.device
     try:
+        kept = read_results(options.out) if options.out.exists() else None
         meters = find_meters(options)
-    except ValueError as error:
+    except (ValueError, ResultsError) as error:
         print(f"gpu_meter: {error}", file=sys.stderr)
         return 2
-    kept = read_results(options.out) if options.out.exists() else None
-    allocator = tune_process(None, device)
-    names = tuple(options.models or list_models(pretrained=True))
-    seconds = window_s(options.minutes, len(names) * len(options.batch_sizes))
-    scale = 1.0
-    if options.simulated:
-        seconds, scale = 0.05, 0.01
-    size, *others = options.batch_sizes
-    config = BenchConfig(
-        models=names,
-        device=device,
-        rounds=2 if options.simulated else 3,
-        passes=2 if options.simulated else 50,
-        batch_size=size,
-        energy=EnergyPlan(seconds, BLOCKS, BLOCKS, IDLE_SHARE, batch_sizes=tuple(others)),
-    )
     try:
-        with progress() as bar:
-            on_gpu = [m for m in meters.meters if m.component == "gpu"]
-            works = make_works(device, torch.get_num_threads(), size)
-            table = measure_meters(on_gpu, works, scale, bar)
-            results, journal = run_benchmark(
-                config,
-                None,
-                allocator=allocator,
-                journal_path=options.out.with_name(f".{options.out.name}.journal"),
-                test_log=options.out.with_name("test_scorings.jsonl"),
-                meters=meters,
-                on_step=bar,
-            )
+        table, results, journal = measure(options, meters)
     finally:
         for meter in meters.meters:
             meter.close()
-    table |= {"device": device, "simulated": options.simulated, "window_s": seconds}
     write_text(options.table, json.dumps(table, indent=1, allow_nan=False) + "\n")
     write_results(options.out, kept.merged(results) if kept else results)
     journal.remove()
