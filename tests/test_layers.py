@@ -28,13 +28,18 @@ MAY_IMPORT = {
     "checkpoint": "files results",
     "zoo": "checkpoint files measure models",
     "evaluate": "data results",
-    "predict": "checkpoint deployed files runtimes zoo",
+    "export": "checkpoint data deployed evaluate files measure runtimes subject",
+    "predict": "checkpoint deployed export files runtimes subject zoo",
     "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
     "recipes": "train",
+    "distill": "checkpoint data files train zoo",
+    "soft_labels": "data distill evaluate files train",
+    "queue": "checkpoint data distill files process recipes train zoo",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
-    "benchmark": "data journal measure results runtimes subject zoo",
-    "cli": "benchmark checkpoint compare data evaluate files measure models predict process ranking"
-    " recipes report results runtimes schema subject train zoo",
+    "energy_blocks": "journal measure runtimes subject",
+    "benchmark": "data energy_blocks journal measure results runtimes subject zoo",
+    "cli": "benchmark checkpoint compare data distill evaluate export files measure models predict"
+    " process queue ranking recipes report results runtimes schema soft_labels subject train zoo",
 }
 
 

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from lightfer.files import write_bytes
-from lightfer.results import Accuracy, Environment, Work
+from lightfer.results import Accuracy, EnergyBlock, Environment, Work
 
 
 class Round(Struct, frozen=True, kw_only=True):
@@ -36,6 +36,7 @@ class Pieces(Struct, frozen=True, kw_only=True):
     accuracy_other: tuple[Accuracy, ...] = ()
     accuracy_of: str | None = None
     rounds: tuple[Round, ...] = ()
+    energy: dict[int, tuple[EnergyBlock, ...]] = {}  # batch size -> blocks
     error: str | None = None
 
 

@@ -1,5 +1,6 @@
 """One model in one runtime and precision: what it is, and how each of its figures is measured."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +16,18 @@ from lightfer.data.subsets import calibration_images
 from lightfer.evaluate import score_test
 from lightfer.files import sha256_of
 from lightfer.journal import Pieces, Round
+from lightfer.measure.energy import Meter, measure_block
+from lightfer.measure.energy.counter import CounterMeter
 from lightfer.measure.latency import (
     time_decoding,
     time_images,
     time_passes,
     time_passes_by_events,
+    wait,
 )
 from lightfer.measure.operations import Operations, count_operations
 from lightfer.measure.yardstick import NET, time_yardstick
-from lightfer.results import WeightCard, Work
+from lightfer.results import EnergyBlock, WeightCard, Work
 from lightfer.runtimes import Loaded, find_runtime
 from lightfer.zoo import architecture, create_model, shipped
 
@@ -91,7 +95,7 @@ def public_card(card: Card) -> WeightCard:
         intended_use=card.intended_use,
         not_intended_use=card.not_intended_use,
         validation=validation,
-        history=card.history,
+        history=msgspec.to_builtins(card.history),
         training_energy=card.training and msgspec.to_builtins(card.training),
     )
 
@@ -218,6 +222,29 @@ def visit_subject(
         yardstick_single_s=yardstick_single_s,
         yardstick_batch_s=yardstick_batch_s,
     )
+
+
+@torch.inference_mode()
+def energy_block(
+    run: Loaded,
+    images: Tensor,
+    meters: Sequence[Meter],
+    *,
+    device: str,
+    batch_size: int,
+    seconds: float,
+    align_to: CounterMeter | None,
+) -> EnergyBlock:
+    """One block of energy: passes of one batch, from uint8 faces on the device to logits."""
+    repeats = -(-batch_size // len(images))
+    batch = images.repeat(repeats, 1, 1, 1)[:batch_size].to(device)
+
+    def work() -> int:
+        run(_prepare(batch))
+        wait(batch.device)
+        return batch_size
+
+    return measure_block(work, meters, seconds, align_to=align_to)
 
 
 def _placed(model: nn.Module, device: str) -> nn.Module:

@@ -4,8 +4,10 @@ Read:       load average, CPU time of all and of this process with the children 
             steal time, thermal throttling events, frequency governor; from /proc and /sys, so on
             Linux only. Elsewhere, and where a virtual machine hides them, they are None, and the
             verdict rests on what is left, in the end on the spread between rounds.
-Not read:   other load on a GPU; memory bandwidth and caches that neighbours use, which no counter
-            shows and the spread between rounds may.
+            On an NVIDIA GPU: other processes on it, clocks, power limit, temperature, and why its
+            driver slowed it down.
+Not read:   memory bandwidth and caches that neighbours use, which no counter shows and the spread
+            between rounds may.
 Verdict:    the worst of the limits below. They are conventions, not physics.
 """
 
@@ -17,13 +19,15 @@ from pathlib import Path
 from statistics import median, quantiles
 from time import monotonic
 
-from lightfer.results import VERDICTS, Noise
+from lightfer.results import VERDICTS, GpuNoise, Noise
 
 # From these on a machine is noisy, and unusable.
 OTHER_CPU_SHARE = (0.05, 0.25)
 STEAL_SHARE = (0.02, 0.10)
 ROUND_SPREAD = (0.10, 0.35)
 YARDSTICK_SPREAD = (0.10, float("inf"))  # what is compared is relative to it, so never unusable
+GPU_CLOCK_SPREAD = (0.15, 0.50)
+GPU_WARMING_C = (15.0, 30.0)  # between the coolest and the warmest moment under load
 # Governors that hold the frequency down. Under intel_pstate and amd-pstate "powersave" does not.
 SLOW_GOVERNORS = ("powersave", "conservative")
 
@@ -76,12 +80,14 @@ def verdict(
     after: Snapshot,
     rounds: Sequence[Sequence[Sequence[float]]] = (),
     yardsticks: Sequence[Sequence[float]] = (),
+    gpu: GpuNoise | None = None,
 ) -> Noise:
     """Judge what happened between two snapshots.
 
     `rounds[i][j]` are the seconds of the passes of round j of the i-th thing that was timed,
     `yardsticks[i][j]` those of the yardstick beside it. With yardsticks the spread of the rounds is
     that relative to them, and the spread of the yardsticks, over the whole run, stands for itself.
+    `gpu` is what was seen of the GPU in the meantime, if the run was on one.
     """
     seconds = after.time_s - before.time_s
     capacity = seconds * after.cores
@@ -106,6 +112,7 @@ def verdict(
         findings.append((1, f"{throttled:.0f} thermal throttling events"))
     if after.governor in SLOW_GOVERNORS and "pstate" not in (after.driver or ""):
         findings.append((1, f"the frequency governor is {after.governor}"))
+    findings += _gpu_findings(gpu)
     return Noise(
         verdict=VERDICTS[max(level for level, _ in findings)],
         reasons=tuple(text for level, text in findings if level),
@@ -118,7 +125,30 @@ def verdict(
         throttle_events=None if throttled is None else int(throttled),
         round_spread=spread,
         yardstick_spread=changes,
+        gpu=gpu,
     )
+
+
+def _gpu_findings(gpu: GpuNoise | None) -> list[tuple[int, str]]:
+    """As `_judge`, one for each thing that a GPU did."""
+    if gpu is None:
+        return []
+    found = []
+    if gpu.other_processes:
+        found.append((1, f"other processes on the GPU: {gpu.other_processes}"))
+    if gpu.clock_mhz:
+        low, high = gpu.clock_mhz
+        spread = high / low - 1 if low else None
+        found.append(_judge(spread, GPU_CLOCK_SPREAD, "the GPU's clock differed by {:.0%}"))
+    if gpu.temperature_c:
+        low, high = gpu.temperature_c
+        found.append(_judge(high - low, GPU_WARMING_C, "the GPU warmed by {:.0f} degrees"))
+    if gpu.power_limit_w and gpu.power_limit_w[0] != gpu.power_limit_w[1]:
+        low, high = gpu.power_limit_w
+        found.append((1, f"the GPU's power limit changed between {low:g} and {high:g} W"))
+    if gpu.slowdowns:
+        found.append((1, f"the GPU was slowed down: {', '.join(gpu.slowdowns)}"))
+    return found
 
 
 def round_spread(

@@ -87,13 +87,13 @@ class HaarFinder:
 
     def _hits(
         self, index: int, grey: np.ndarray, step: float, neighbours: int, least: int
-    ) -> list[tuple[int, int, int, int]]:
+    ) -> list[Box]:
         classifiers = self._local.__dict__.setdefault("classifiers", {})
         if index not in classifiers:
             name = f"haarcascade_frontalface_{CASCADES[index]}.xml"
             classifiers[index] = self.cv2.CascadeClassifier(self.cv2.data.haarcascades + name)
         found = classifiers[index].detectMultiScale(grey, step, neighbours, minSize=(least, least))
-        return [tuple(int(value) for value in hit) for hit in found]
+        return [Box(*(int(value) for value in hit)) for hit in found]
 
 
 def _without_nested(boxes: list[Box]) -> list[Box]:

@@ -22,6 +22,9 @@ from lightfer.files import cache_folder, sha256_of, shipped
 DEFAULT_MODEL = "mobilenet_v1"
 """The most accurate shipped model on validation, and with ONNX Runtime among the fastest."""
 
+FORMAT = 1
+"""Part of the names in the cache: to be changed with what an exported file is."""
+
 EXPORTED = (".onnx", ".xml")
 Run = Callable[[np.ndarray], np.ndarray]
 Note = Callable[[str], None]
@@ -201,11 +204,11 @@ def _from_torch(model: str, runtime: str, batch_size: int, threads: int) -> Netw
         )
     from lightfer.predict.exporting import load_torch
 
-    name, card, run = load_torch(model, runtime, batch_size, threads)
+    card, run = load_torch(model, runtime, batch_size, threads)
     if runtime == "compile":
         run = in_batches_of(batch_size, run)
     size = (card.input.height, card.input.width)
-    return Network(name, card.classes, size, card.temperature, runtime, run)
+    return Network(card.model, card.classes, size, card.temperature, runtime, run)
 
 
 def _weights(model: str) -> Path:
@@ -213,15 +216,15 @@ def _weights(model: str) -> Path:
     if path is None or not path.exists():
         if find_spec("torch") is None:
             raise PredictError(f"{model} is neither a shipped model nor a file that is there")
-        from lightfer.predict.exporting import say_why_not
+        from lightfer.predict.exporting import not_shipped
 
-        raise say_why_not(model)
+        raise not_shipped(model)
     return path
 
 
 def _cached(model: str) -> Path:
     path = _weights(model)
-    return cache_folder() / "exported" / f"{path.stem}-{sha256_of(path)[:16]}.onnx"
+    return cache_folder() / "exported" / f"{path.stem}-{sha256_of(path)[:16]}-{FORMAT}.onnx"
 
 
 def _can_export(model: str | Path) -> bool:

@@ -33,6 +33,11 @@ def load(
     content = to_onnx(model, shape)
     if precision == "int8":
         content = quantize_onnx(content, calibration)
+    return from_content(content, threads)
+
+
+def from_content(content: bytes, threads: int) -> Loaded:
+    """An ONNX file as it is."""
     session, settings = open_session(content, threads)
 
     def run(x: Tensor) -> Tensor:

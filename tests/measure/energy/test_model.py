@@ -1,9 +1,12 @@
-"""The modelled energy and the carbon against their closed forms."""
+"""The modelled energy against its closed form; what is taken from CodeCarbon, and when not."""
+
+import os
+from pathlib import Path
 
 import pytest
 
-from lightfer.measure.carbon import WORLD, carbon_of
-from lightfer.measure.energy import model_cpu_energy, unmeasured_energy
+from lightfer.measure.energy import ASSUMED, cpu_model, model_cpu_energy
+from lightfer.measure.energy.model import modelled_instead, unmeasured_energy
 
 
 def test_joules_are_power_times_threads_times_time():
@@ -16,18 +19,42 @@ def test_joules_are_power_times_threads_times_time():
     assert energy.gross.joules_per_image == pytest.approx(0.1)
     assert energy.net is None
     assert energy.kwh_test_set == pytest.approx(0.1 * 3589 / 3.6e6)
-    assert energy.model == {"watts_per_thread": 5.0, "threads": 2}
+    assert energy.model == {
+        "watts_per_thread": 5.0,
+        "watts_per_thread_source": "given",
+        "threads": 2,
+    }
+    assert not energy.measured()
+    assert energy.method() == "modelled"
 
 
-def test_carbon_is_energy_times_intensity():
-    carbon = carbon_of(model_cpu_energy(0.036, threads=1, watts_per_thread=10.0))
-    # 0.36 J per image are 360 J = 1e-4 kWh per 1000 images.
-    assert carbon.g_co2e_per_1000_images == pytest.approx(1e-4 * WORLD.g_co2e_per_kwh)
-    assert carbon.kg_co2e_test_set == pytest.approx(3.589e-4 * WORLD.g_co2e_per_kwh / 1000)
+def test_the_reasons_of_the_meters_are_kept_beside_the_model():
+    asked = unmeasured_energy({"cpu": "only root may", "gpu": "no driver"})
+    energy = modelled_instead(asked, model_cpu_energy(0.01, threads=1))
+    assert energy.components.cpu.method == "modelled"
+    assert energy.components.cpu.joules_per_image == pytest.approx(0.04)
+    assert energy.components.cpu.reason == "only root may"
+    assert (energy.components.gpu.method, energy.components.gpu.reason) == ("absent", "no driver")
 
 
-@pytest.mark.parametrize("energy", [unmeasured_energy(), model_cpu_energy(None, threads=2)])
-def test_unknown_stays_unknown(energy):
-    assert energy.kwh_test_set is None
-    carbon = carbon_of(energy)
-    assert (carbon.kg_co2e_test_set, carbon.g_co2e_per_1000_images) == (None, None)
+def test_codecarbons_rated_power_is_used_on_a_processor_that_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    cpu = pytest.importorskip("codecarbon.core.cpu")
+    monkeypatch.setattr(cpu, "detect_cpu_model", lambda: "AMD EPYC 7763")
+    info = tmp_path / "cpuinfo"
+    info.write_text("flags\t: fpu sse\n")
+    found = cpu_model(info)
+    assert found.watts_per_thread == pytest.approx(280 / (os.cpu_count() or 1))
+    assert "280" in found.source
+    assert "AMD EPYC 7763" in found.source
+    info.write_text("flags\t: fpu sse hypervisor\n")
+    assert cpu_model(info) == ASSUMED
+    monkeypatch.setattr(cpu, "detect_cpu_model", lambda: "a processor of nobody")
+    info.write_text("flags\t: fpu sse\n")
+    assert cpu_model(info) == ASSUMED
+
+
+def test_the_assumption_is_codecarbons():
+    cpu = pytest.importorskip("codecarbon.core.cpu")
+    assert ASSUMED.watts_per_thread == cpu.DEFAULT_POWER_PER_CORE

@@ -13,11 +13,13 @@ model      the estimate where there is no meter
 from lightfer.measure.energy.available import open_meters
 from lightfer.measure.energy.estimate import energy_of_blocks, enough_blocks
 from lightfer.measure.energy.model import (
+    ASSUMED,
     TEST_IMAGES,
     WATTS_PER_THREAD,
     CpuModel,
     cpu_model,
     model_cpu_energy,
+    modelled_instead,
     unmeasured_energy,
 )
 from lightfer.measure.energy.protocol import Mark, Meter, MeterError
@@ -31,6 +33,7 @@ from lightfer.measure.energy.windows import (
 )
 
 __all__ = [
+    "ASSUMED",
     "TEST_IMAGES",
     "WATTS_PER_THREAD",
     "CpuModel",
@@ -44,6 +47,7 @@ __all__ = [
     "measure_block",
     "measure_ticks",
     "model_cpu_energy",
+    "modelled_instead",
     "open_meters",
     "slowest",
     "training_cost",

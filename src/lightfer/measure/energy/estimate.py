@@ -6,7 +6,7 @@ compares models. The blocks are the sample: the interval is Student's t on their
 blocks is decided from the first few alone (Stein, 1945), so that stopping does not narrow it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
 from lightfer.measure.energy.model import NO_METER, absent, kwh_of_test_set
@@ -50,8 +50,8 @@ def energy_of_blocks(
     plan: EnergyPlan,
     *,
     batch_size: int,
-    ticks: dict[str, float] | None = None,
-    reasons: dict[Component, str] | None = None,
+    ticks: Mapping[str, float] | None = None,
+    reasons: Mapping[Component, str] | None = None,
     clock_offset_s: float | None = None,
     simulated: bool = False,
 ) -> Energy:
@@ -139,7 +139,7 @@ def _idle_w(reading: EnergyReading) -> float | None:
 
 
 def _component(
-    blocks: Blocks, readings: Sequence[EnergyReading], plan: EnergyPlan, ticks: dict[str, float]
+    blocks: Blocks, readings: Sequence[EnergyReading], plan: EnergyPlan, ticks: Mapping[str, float]
 ) -> EnergyComponent:
     gross = _interval([_gross(blocks, readings)], plan)
     net_values = _net(blocks, readings)

@@ -9,9 +9,12 @@ rated power is that of a processor of which the machine has only some threads.
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+import msgspec
 
 from lightfer.results import (
     Component,
@@ -39,20 +42,31 @@ class CpuModel:
     watts_per_thread: float = WATTS_PER_THREAD
     source: str = "assumed: CodeCarbon's value for an unknown processor"
 
+    def inputs(self, threads: int) -> dict[str, float | str]:
+        """What a modelled figure rests on, for its record."""
+        return {
+            "watts_per_thread": self.watts_per_thread,
+            "watts_per_thread_source": self.source,
+            "threads": threads,
+        }
+
+
+ASSUMED = CpuModel()
+
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> CpuModel:
     """CodeCarbon's figure for this processor if that package is there and knows it."""
     text = cpuinfo.read_text(errors="replace") if cpuinfo.exists() else ""
     if " hypervisor" in text:
-        return CpuModel()
+        return ASSUMED
     logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
     try:
         from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE, TDP
     except ImportError:
-        return CpuModel()
+        return ASSUMED
     found, threads = TDP(), os.cpu_count() or 1
     if not found.tdp or found.tdp == DEFAULT_POWER_PER_CORE * threads:  # its own fallback
-        return CpuModel()
+        return ASSUMED
     source = f"CodeCarbon {version('codecarbon')}: {found.tdp} W rated for {found.model}"
     return CpuModel(found.tdp / threads, f"{source}, over {threads} threads")
 
@@ -62,10 +76,13 @@ def model_cpu_energy(
     threads: int,
     watts_per_thread: float = WATTS_PER_THREAD,
     *,
-    source: str | None = None,
+    source: str = "given",
     batch_size: int | None = None,
 ) -> Energy:
-    """Energy of a CPU run from its time; every figure is None if the time is."""
+    """Energy of a CPU run from its time; every figure is None if the time is.
+
+    `source` says where the power of a thread is from.
+    """
     joules = None if seconds_per_image is None else seconds_per_image * threads * watts_per_thread
     cpu = EnergyComponent(
         joules_per_image=joules,
@@ -73,21 +90,35 @@ def model_cpu_energy(
         source="time x threads x power of a busy thread",
         reason="no time was measured" if joules is None else None,
     )
-    inputs: dict[str, float | str] = {"watts_per_thread": watts_per_thread, "threads": threads}
-    if source is not None:
-        inputs["watts_per_thread_source"] = source
     return Energy(
         components=EnergyComponents(gpu=absent(), cpu=cpu, dram=absent()),
         gross=EnergyTotal(joules_per_image=joules, includes=("cpu",)),
         net=None,
         kwh_test_set=kwh_of_test_set(joules),
         ci95=None,
-        model=inputs,
+        model=CpuModel(watts_per_thread, source).inputs(threads),
         batch_size=batch_size,
     )
 
 
-def unmeasured_energy(reasons: dict[Component, str] | None = None) -> Energy:
+def modelled_instead(unmeasured: Energy, modelled: Energy) -> Energy:
+    """The modelled energy where meters were asked and did not tell; what they said is kept."""
+    parts = unmeasured.components
+    return msgspec.structs.replace(
+        modelled,
+        components=msgspec.structs.replace(
+            modelled.components,
+            gpu=parts.gpu,
+            cpu=msgspec.structs.replace(modelled.components.cpu, reason=parts.cpu.reason),
+            dram=parts.dram,
+        ),
+        blocks=unmeasured.blocks,
+        clock_offset_s=unmeasured.clock_offset_s,
+        simulated=unmeasured.simulated,
+    )
+
+
+def unmeasured_energy(reasons: Mapping[Component, str] | None = None) -> Energy:
     """No meter and no model: everything unknown, with the reasons where they are known."""
     why = reasons or {}
     parts = {name: absent(why.get(name, NO_METER)) for name in ("gpu", "cpu", "dram")}

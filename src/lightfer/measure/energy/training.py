@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from lightfer.measure.energy.model import CpuModel
+from lightfer.measure.energy.model import ASSUMED, CpuModel
 from lightfer.results import (
     MEASURED,
     Carbon,
@@ -21,7 +21,7 @@ def training_energy(
     threads: int | None = None,
     device: str = "cpu",
     readings: Sequence[EnergyReading] = (),
-    model: CpuModel | None = None,
+    model: CpuModel = ASSUMED,
 ) -> TrainingEnergy:
     """Energy of a training of `seconds`, for the card of its weights.
 
@@ -41,18 +41,13 @@ def training_energy(
     if not device.startswith("cpu") or threads is None:
         why = reason or "no meter was read, and only a CPU's energy is modelled"
         return TrainingEnergy(seconds=seconds, joules=None, method="absent", reason=why)
-    model = model or CpuModel()
     return TrainingEnergy(
         seconds=seconds,
         joules=seconds * threads * model.watts_per_thread,
         method="modelled",
         includes=("cpu",),
         source="time x threads x power of a busy thread",
-        model={
-            "watts_per_thread": model.watts_per_thread,
-            "watts_per_thread_source": model.source,
-            "threads": threads,
-        },
+        model=model.inputs(threads),
         reason=reason,
     )
 

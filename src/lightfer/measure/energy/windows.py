@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import sleep
 
+import msgspec
+
 from lightfer.measure.energy.counter import PATIENCE_S, CounterMeter, measure_tick_s
 from lightfer.measure.energy.protocol import Mark, Meter, MeterError, now
 from lightfer.results import EnergyBlock, EnergyReading
@@ -95,8 +97,6 @@ def measure_block(
 
 def with_deferred(block: EnergyBlock, meters: Sequence[Meter]) -> EnergyBlock:
     """The block with the readings of the meters that know them only after the run."""
-    import msgspec
-
     late = tuple(
         _reading(
             meter, _marks(block.work_s), (_marks(block.idle_before_s), _marks(block.idle_after_s))
