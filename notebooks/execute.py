@@ -93,7 +93,7 @@ def cleaned(notebook: nbformat.NotebookNode) -> str:
     text = nbformat.writes(notebook)
     for path, label in machine_paths().items():
         text = re.sub(re.escape(path) + r"(?![\w-])", label, text)
-    return text + "\n"
+    return re.sub(r" at 0x[0-9a-f]+>", ">", text) + "\n"  # addresses of objects in memory
 
 
 def machine_paths() -> dict[str, str]:
