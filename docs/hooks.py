@@ -169,6 +169,8 @@ def card_page(name: str) -> str:
         "Chosen on": f"{card.chosen_on} split: epoch {card.epoch} of {card.epochs}",
         "Recipe": f"{card.recipe}, seed {card.seed}, code {card.code}",
         "Training": f"{card.training_s / 3600:.1f} hours",
+        "Temperature": f"{number(card.temperature, '.3f')}: softmax(logits / temperature) is "
+        "calibrated on validation",
         "Validation": f"top-1 {top1(card.validation)} %",
         "Test": f"top-1 {top1(card.test)} %",
         "Size": f"{(shipped(name) or Path()).stat().st_size:,} bytes, kernels as float16",

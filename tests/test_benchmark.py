@@ -54,6 +54,7 @@ def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tm
     results = run(config, faces, tmp_path)
     own, plain = results.entries
     assert (own.model, own.family, own.output_stride) == (NAMES[0], "shufflenet_v2", 32)
+    assert own.weights is not None
     assert own.weights == sha256_of(Path(config.models[0]))
     assert results.cards[own.weights].model == NAMES[0]
     assert list(results.cards) == [own.weights]  # the other has random weights

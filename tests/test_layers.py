@@ -41,9 +41,9 @@ MAY_IMPORT = {
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
     "energy_blocks": "journal measure results runtimes subject",
     "benchmark": "data energy_blocks journal measure results runtimes subject zoo",
-    "cli": "benchmark calibration checkpoint compare data distill energy_blocks evaluate export files"
-    " measure models predict process queue ranking recipes report results runtimes schema soft_labels"
-    " subject train zoo",
+    "cli": "benchmark calibration checkpoint compare data distill energy_blocks evaluate export"
+    " files measure models predict process queue ranking recipes report results runtimes schema"
+    " soft_labels subject train zoo",
 }
 
 

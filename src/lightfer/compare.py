@@ -205,8 +205,8 @@ def _energies(a: Entry, b: Entry, reasons: list[str], run_to_run: float | None) 
             yield Change(a.model, "energy", what, REFUSED, _gross(x), _gross(y), note=refusal)
             continue
         allowed = RUN_TO_RUN if run_to_run is None else run_to_run
-        blocks = ([[j] for j in energy.gross_of_blocks()] for energy in (x, y))
-        found = compare_runs(*blocks, allowed)
+        before, after = ([[j] for j in energy.gross_of_blocks()] for energy in (x, y))
+        found = compare_runs(before, after, allowed)
         found = replace(found, method=f"{found.method}; energy by {x.method()}")
         yield _tested(a.model, "energy", what, _gross(x) or 0.0, _gross(y) or 0.0, found)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightfer.data import Dataset
 from lightfer.data.augment import normalize
-from lightfer.data.dataset import DataError
+from lightfer.data.dataset import DataError, Split, SplitName
 from lightfer.data.subsets import calibration_images
 from lightfer.runtimes import RUNTIMES
 from lightfer.runtimes.int8 import NO_IMAGES, without_lone_batch_norms
@@ -92,6 +92,6 @@ def test_calibration_images_are_of_train_and_always_the_same(faces: Dataset):
     train = faces["train"].images
     assert all((train == image).flatten(1).all(1).any() for image in chosen)
     assert len(calibration_images(faces)) == len(train)
-    splits = {"test": faces["test"]}
+    splits: dict[SplitName, Split] = {"test": faces["test"]}
     with pytest.raises(DataError, match="no train split"):
         calibration_images(Dataset(name="custom", source="here", splits=splits))

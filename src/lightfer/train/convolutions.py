@@ -27,7 +27,7 @@ def fast_convolutions(model: nn.Module) -> Iterator[None]:
     for module in model.modules():
         way = _fast_way(module)
         if way is not None:
-            module.forward = partial(way, module)
+            module.forward = partial(way, module)  # pyright: ignore[reportArgumentType]
             changed.append(module)
     try:
         yield
