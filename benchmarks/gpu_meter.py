@@ -48,7 +48,7 @@ from lightfer.zoo import list_models
 WINDOWS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 STEADY_S, RATIO_S, ORDER_S = 80.0, 5.0, 2.0  # of one run, one window, one block
 REPEATS = 4  # blocks of each model in each order
-BLOCKS, IDLE_SHARE, OVERHEAD = 5, 0.2, 1.7  # a block takes so many times its window
+BLOCKS, IDLE_SHARE = 5, 0.2
 LOADING_S, SHORTEST_S, LONGEST_S = 60.0, 1.0, 10.0
 PAIR = ("mobilenet_v2", "shufflenet_v2_x1_0")
 
@@ -238,7 +238,12 @@ def window_s(minutes: float, cases: int) -> float:
     """The longest window with which everything fits into `minutes`."""
     meters_s = STEADY_S + 2 * RATIO_S + 4 * REPEATS * ORDER_S
     left = 60 * minutes - meters_s - LOADING_S
-    return min(LONGEST_S, max(SHORTEST_S, left / (cases * BLOCKS * OVERHEAD)))
+    return min(LONGEST_S, max(SHORTEST_S, left / plan_with(1.0).least_s(cases)))
+
+
+def plan_with(seconds: float, batch_sizes: Sequence[int] = ()) -> EnergyPlan:
+    """As many blocks as fit into the time, whatever their spread."""
+    return EnergyPlan(seconds, BLOCKS, BLOCKS, IDLE_SHARE, batch_sizes=tuple(batch_sizes))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -278,7 +283,7 @@ def plan_of(options: argparse.Namespace) -> tuple[BenchConfig, float]:
     else:
         seconds = window_s(options.minutes, len(names) * len(options.batch_sizes))
         scale, rounds, passes = 1.0, 3, 50
-    energy = EnergyPlan(seconds, BLOCKS, BLOCKS, IDLE_SHARE, batch_sizes=tuple(others))
+    energy = plan_with(seconds, others)
     device = "cpu" if options.simulated else options.device
     config = BenchConfig(
         names, device=device, rounds=rounds, passes=passes, batch_size=size, energy=energy

@@ -20,9 +20,9 @@ def bench(*arguments: str, out: Path):
 
 @pytest.fixture
 def power_log(tmp_path: Path) -> Path:
-    """A log of 30 W from a minute ago to an hour ahead, by a clock that is two hours ahead."""
+    """A log of 30 W from a minute ago to 20 minutes ahead, by a clock that is two hours ahead."""
     path, start = tmp_path / "power.csv", datetime.now() + timedelta(hours=2, minutes=-1)
-    moments = (start + timedelta(seconds=i) for i in range(3660))
+    moments = (start + timedelta(seconds=i) for i in range(1260))
     lines = [f"{moment:%Y/%m/%d %H:%M:%S.%f}"[:-3] + ", 30.00 W\n" for moment in moments]
     path.write_text("timestamp, power.draw [W]\n" + "".join(lines))
     return path

@@ -39,6 +39,11 @@ class EnergyPlan:
                 "expected more than 0 s and at least 2 blocks"
             )
 
+    def least_s(self, cases: int) -> float:
+        """Time that the fewest blocks of so many models and batch sizes take."""
+        block = self.seconds * (1 + WARM + 2 * SETTLE + 2 * self.idle_share)
+        return cases * self.fewest_blocks * block
+
 
 def measure_ticks(meters: Sequence[Meter]) -> dict[str, float]:
     """Source -> seconds between two updates, for each counter that ticks."""
