@@ -21,7 +21,7 @@ from lightfer.measure.energy import (
     slowest,
     with_deferred,
 )
-from lightfer.results import Component, Energy
+from lightfer.results import Component, Energy, EnergyBlock
 from lightfer.runtimes import Loaded
 from lightfer.subject import Subject, energy_block
 
@@ -61,6 +61,18 @@ def measure_energy(
     """
     ticks = measure_ticks(meters)
     align_to = slowest(meters, ticks)
+
+    def block_of(subject: Subject, size: int) -> EnergyBlock:
+        return energy_block(
+            load(subject),
+            images,
+            meters,
+            device=device,
+            batch_size=size,
+            plan=plan,
+            align_to=align_to,
+        )
+
     cases = [(subject, size) for subject in subjects for size in batch_sizes]
     done = 0
     for number in range(plan.most_blocks):
@@ -78,24 +90,20 @@ def measure_energy(
             pieces = journal.pieces[subject.journal_key]
             if pieces.error:
                 continue
-            try:
-                block = energy_block(
-                    load(subject),
-                    images,
-                    meters,
-                    device=device,
-                    batch_size=size,
-                    plan=plan,
-                    align_to=align_to,
-                )
-                blocks = {**pieces.energy, size: (*pieces.energy.get(size, ()), block)}
-                pieces = msgspec.structs.replace(pieces, energy=blocks)
-            except Exception as error:  # one model's failure must not lose the others
-                message = f"{type(error).__name__}: {error}"
-                pieces = msgspec.structs.replace(pieces, error=message)
-            journal.record(subject.journal_key, pieces)
+            journal.record(subject.journal_key, _with_block(pieces, subject, size, block_of))
             on_block()
     return ticks
+
+
+def _with_block(
+    pieces: Pieces, subject: Subject, size: int, block_of: Callable[[Subject, int], EnergyBlock]
+) -> Pieces:
+    """The pieces with one more block, or with the error that there was instead."""
+    try:
+        blocks = (*pieces.energy.get(size, ()), block_of(subject, size))
+    except Exception as error:  # one model's failure must not lose the others
+        return msgspec.structs.replace(pieces, error=f"{type(error).__name__}: {error}")
+    return msgspec.structs.replace(pieces, energy={**pieces.energy, size: blocks})
 
 
 def energies_of(
