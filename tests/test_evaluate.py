@@ -124,7 +124,8 @@ def test_other_accuracies_are_those_of_the_subsets(faces, tmp_path):
     accuracy, others = score_test(
         model, data, model_name="m", weights_sha256=None, log=tmp_path / "log"
     )
-    flip, new, both = others
+    flip, crops, new, both = others
+    assert crops.view == "ten-crop"
     right = predict_logits(model, copied.images).argmax(1) == copied.labels
     earlier = faces["validation"]
     right_earlier = predict_logits(model, earlier.images).argmax(1) == earlier.labels

@@ -84,7 +84,8 @@ def test_without_averaging_the_weights_are_the_networks_own(faces: Dataset, tmp_
     model = fresh()
     config = replace(CONFIG, epochs=1, ema_decay=0.0)
     result = train(model, faces["train"], faces["validation"], config, tmp_path)
-    assert all(value.equal(result.weights[name]) for name, value in model.state_dict().items())
+    own = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
+    assert all(value.equal(result.weights[name]) for name, value in own.items())
 
 
 def test_schedules():
@@ -149,6 +150,7 @@ def test_unit_variance_start():
     assert convolutions[-1].weight.equal(last)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
 def test_a_compiled_network_learns_the_same(faces: Dataset, tmp_path: Path):
     def small() -> nn.Module:
         torch.manual_seed(0)
