@@ -12,6 +12,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -107,11 +108,8 @@ def _step_s(data: Dataset, config: TrainConfig) -> float:
         if done == _WARM + _TIMED:
             raise _EnoughError
 
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            _train(data, replace(config, epochs=2), folder, on_batch)
-        except _EnoughError:
-            pass
+    with tempfile.TemporaryDirectory() as folder, suppress(_EnoughError):
+        _train(data, replace(config, epochs=2), folder, on_batch)
     return (marks[-1] - marks[_WARM - 1]) / _TIMED
 
 
@@ -126,8 +124,8 @@ def page(record: Mapping[str, Any]) -> str:
         "Written by `python benchmarks/ablations.py` from `data/ablations.json`; do not edit.",
         "",
         f"Each choice changed alone in the recipe `first_light`, {record['model']}, about "
-        f"{record['budget_s']:.0f} s of processor time (one thread) per run, so a cheaper step buys "
-        "more epochs. Top-1 on validation, last epoch, averaged weights; the difference is to the "
+        f"{record['budget_s']:.0f} s of processor time (one thread) per run, so a cheaper step "
+        "buys more epochs. Top-1 on validation, last epoch, averaged weights; the difference is to the "
         "recipe with the same seed. With two seeds and runs this short, differences below a point "
         "say nothing, and what suits a short run need not suit a long one.",
         "",
