@@ -125,9 +125,9 @@ def page(record: Mapping[str, Any]) -> str:
         "",
         f"Each choice changed alone in the recipe `first_light`, {record['model']}, about "
         f"{record['budget_s']:.0f} s of processor time (one thread) per run, so a cheaper step "
-        "buys more epochs. Top-1 on validation, last epoch, averaged weights; the difference is to the "
-        "recipe with the same seed. With two seeds and runs this short, differences below a point "
-        "say nothing, and what suits a short run need not suit a long one.",
+        "buys more epochs. Top-1 on validation, last epoch, averaged weights; the difference is "
+        "to the recipe with the same seed. With two seeds and runs this short, differences below "
+        "a point say nothing, and what suits a short run need not suit a long one.",
         "",
         "| choice | epochs | CPU s | "
         + " | ".join(f"seed {seed} %" for seed in sorted(seeds))
