@@ -11,7 +11,7 @@ in one run, from files to labels and without loading the network:
 
 Rounds visit the ways in turn; a figure is the median over the rounds, the ratio the median of the
 rounds' ratios. Memory is the peak resident size of the command `lightfer predict` on 1,000 and on
-10,000 of the files, each in a process of its own, the network from an exported file.
+10,000 of the files, each in a process of its own.
 
 Exit code 1 if the best runtime is under five times as fast as the loop, or if ten times the files
 take over a tenth more memory.
@@ -35,7 +35,7 @@ from lightfer.data.augment import normalize
 from lightfer.data.synthetic import synthetic_faces
 from lightfer.files import write_text
 from lightfer.predict import Predictor
-from lightfer.predict.network import DEFAULT_MODEL, exported, usable_cores
+from lightfer.predict.network import DEFAULT_MODEL, usable_cores
 from lightfer.predict.sources import items_of
 from lightfer.process import tune_process
 from lightfer.zoo import create_model
@@ -84,11 +84,11 @@ def streamed(model: str, runtime: str) -> Callable[[Sequence[Path]], list[int]]:
     return stream
 
 
-def peak_bytes(model: Path, paths: Sequence[Path]) -> int:
+def peak_bytes(model: str, paths: Sequence[Path]) -> int:
     """Of the command in a process of its own (Linux: `ru_maxrss` is in KiB)."""
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/lines.jsonl"
-        command = [sys.executable, "-m", "lightfer", "predict", "--crop", "--model", str(model)]
+        command = [sys.executable, "-m", "lightfer", "predict", "--crop", "--model", model]
         command += ["--out", out, *sorted({str(path.parent) for path in paths})]
         process = os.posix_spawn(sys.executable, command, os.environ)
         _, status, usage = os.wait4(process, 0)
@@ -128,7 +128,7 @@ def main() -> int:
         paths = write_faces(Path(folder), options.images)
         rates = measure(options.model, paths, options.rounds)
         peaks = {
-            len(some): peak_bytes(exported(options.model), some)
+            len(some): peak_bytes(options.model, some)
             for some in (paths[: len(paths) // FEW], paths)
         }
     ratios = {

@@ -11,9 +11,9 @@ from lightfer.checkpoint import load_checkpoint
 from lightfer.data import Dataset
 from lightfer.data.augment import normalize
 from lightfer.deployed import DeployedError
-from lightfer.files import sha256_of, shipped
+from lightfer.files import graph_file, sha256_of, shipped
 from lightfer.predict import Predictor
-from lightfer.predict.assembled import assembled, graph_file
+from lightfer.predict.assembled import assembled
 from lightfer.predict.network import load_network
 from lightfer.zoo import create_model, list_models
 

@@ -12,8 +12,7 @@ from importlib import import_module
 import torch
 from torch import nn
 
-from lightfer.files import write_bytes
-from lightfer.predict.assembled import graph_file
+from lightfer.files import graph_file, write_bytes
 from lightfer.runtimes.onnx_file import module_to_onnx
 from lightfer.zoo import create_model, list_models
 

@@ -10,23 +10,17 @@ missing, weights and card, is appended. Field numbers are those of onnx.proto3.
 import gzip
 import json
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lightfer.deployed import CARD_KEY, DeployedCard, DeployedError, InputContract
-from lightfer.files import sha256_of
+from lightfer.files import graph_file, sha256_of
 
 WEIGHTS_CARD_KEY = "lightfer_card"  # as in `lightfer.checkpoint`, which needs torch
 TYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}  # integers are counters of training
 FLOAT = 1  # TensorProto.DataType
-
-
-def graph_file(architecture: str) -> Path:
-    """Where the graph of an architecture is, if there is one."""
-    return Path(str(files("lightfer"))) / "graphs" / f"{architecture}.onnx.gz"
 
 
 def assembled(weights: Path) -> bytes | None:
