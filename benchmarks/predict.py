@@ -2,11 +2,12 @@
 
     python benchmarks/predict.py --out out/predict.json     # about 1 minute on two quiet cores
 
-A thousand drawn faces are written as 10,000 files, PNG and JPEG by turns. Measured in one
-run, from files to labels and without loading the network:
+A thousand drawn faces are written as 10,000 files, PNG and JPEG by turns. Measured in one run, from
+files to labels and without loading the network:
 
-- the plain loop, on 300 of the files a round: Pillow opens a file, PyTorch computes one image at a time in eager mode,
-  channels last, inference mode, as many threads as cores: what a careful person writes first;
+- the plain loop, on 300 of the files a round: Pillow opens a file, PyTorch computes one image at a
+  time in eager mode, channels last, inference mode, as many threads as cores: what a careful person
+  writes first;
 - `Predictor.stream` in ONNX Runtime and OpenVINO: batches of 64, decoding in threads.
 
 Rounds visit the ways in turn; a figure is the median over the rounds, the ratio the median of the
