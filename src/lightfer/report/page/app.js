@@ -76,7 +76,8 @@ function closest(able) {
   return near.length ? ` Here ${near.join("; ")}.` : "";
 }
 
-const list = (items) => (items.length > 6 ? `${items.slice(0, 5).join(", ")} and ${items.length - 5} more` : items.join(", "));
+const cut = (name) => (name.length > 80 ? `${name.slice(0, 78)}…` : name);
+const list = (items) => (items.length > 6 ? `${items.slice(0, 5).map(cut).join(", ")} and ${items.length - 5} more` : items.map(cut).join(", "));
 
 function drawSummary() {
   const of = (kind) => chart.rows.filter((row) => view.status.get(row) === kind);

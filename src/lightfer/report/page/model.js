@@ -32,6 +32,8 @@ for (const row of rows) {
 for (const same of names.values()) {
   if (same.length > 1) same.forEach((row) => { row.name += ` · ${row.weights ? row.weights.slice(0, 8) : "random weights"}`; });
 }
+// A name may hold characters that turn the direction of what follows: they end with the name.
+for (const row of rows) if (/[\u0590-\u08ff\u202a-\u202e\u2066-\u2069]/.test(row.name)) row.name = `\u2068${row.name}\u2069`;
 for (const row of rows) row.search = `${row.model} ${row.family} ${row.way} ${row.device} ${row.recipe || ""} ${machines[row.machine].name}`.toLowerCase();
 
 // A cost: what is on the axis, in which unit, and whether it is of a machine or of the net alone.
