@@ -26,7 +26,7 @@ function drawChart(shown, cost, status, pick, limit) {
   const Y = (v) => height - bottom - (height - top - bottom) * (v - y0) / (y1 - y0);
 
   let grid = "";
-  for (const tick of logTicks(x0, x1, narrow ? 5 : 9)) {
+  for (const tick of logTicks(x0, x1, narrow ? 7 : 10)) {
     grid += `M${X(tick)} ${top}V${height - bottom}`;
     svg.append(text(X(tick), height - bottom + 17, String(tick), "middle", "tick"));
   }

@@ -47,7 +47,7 @@ const COSTS = [
     of: (row) => row.times[key] || null,
   })),
   { key: "energy", label: "Energy per image", short: "Energy", unit: "mJ", factor: 1e3, exact: false, verb: "less energy", of: (row) => row.energy },
-  { key: "carbon", label: "Emissions of 1,000 faces", short: "Emissions", unit: "g CO₂e", factor: 1, exact: false, verb: "less CO₂e", of: (row) => single(row.carbon) },
+  { key: "carbon", label: "Emissions of 1,000 faces", short: "Emissions, 1,000 faces", unit: "g CO₂e", factor: 1, exact: false, verb: "less CO₂e", of: (row) => single(row.carbon) },
   { key: "macs", label: "Multiply-adds per image", short: "MACs", unit: "M", factor: 1e-6, exact: true, verb: "fewer multiply-adds", of: (row) => single(row.macs) },
   { key: "params", label: "Parameters", short: "Parameters", unit: "M", factor: 1e-6, exact: true, verb: "fewer parameters", of: (row) => single(row.params) },
   { key: "stored", label: "Stored size", short: "Size", unit: "MB", factor: 1e-6, exact: true, verb: "smaller", of: (row) => single(row.stored) },

@@ -1,15 +1,16 @@
 // The table of all rows: sorted, filtered, and built a page at a time.
 
 const PAGE = 40;
+const METHODS = [...new Set(rows.map((row) => row.method).filter(Boolean))]; // of energy; a single one stands in the head
 const table = { sort: "accuracy", descending: true, length: PAGE };
 
 function tableColumns() {
   const times = COSTS.filter((cost) => cost.key.startsWith("time "));
   const cost = (key) => COSTS.find((c) => c.key === key);
   const measured = (c, extra) => c && {
-    key: c.key, title: `${c.short}`, unit: c.unit, number: true,
+    key: c.key, title: c.short, unit: extra && METHODS.length === 1 ? `${c.unit}, ${METHODS[0]}` : c.unit, number: true,
     value: (row) => c.of(row)?.[0] ?? null,
-    cell: (row) => [figure(c.of(row)?.[0] ?? null, c.factor), small(bounds(c.of(row), (v) => figure(v, c.factor))), extra ? small(extra(row)) : null],
+    cell: (row) => [figure(c.of(row)?.[0] ?? null, c.factor), small(bounds(c.of(row), (v) => figure(v, c.factor))), extra && METHODS.length > 1 ? small(extra(row)) : null],
   };
   return [
     { key: "name", title: "Model", value: (row) => row.name.toLowerCase(), cell: nameCell },
@@ -18,7 +19,7 @@ function tableColumns() {
     { key: "f1", title: "Macro-F1", number: true, value: (row) => row.score?.f1 ?? null, cell: (row) => [row.score?.f1 == null ? DASH : row.score.f1.toFixed(3)] },
     ...times.map((c) => measured(c)),
     measured(cost("energy"), (row) => row.method),
-    measured(cost("carbon"), (row) => (row.method && /modelled|simulated/.test(row.method) ? row.method : "")),
+    measured(cost("carbon"), (row) => row.method),
     measured(cost("macs")), measured(cost("params")), measured(cost("stored")),
     { key: "status", title: "Front", value: (row) => ({ front: 0, tied: 1, dominated: 2 })[view.status.get(row)] ?? null, cell: (row) => [row.error ? "failed" : view.status.get(row) || DASH] },
   ].filter(Boolean);
@@ -76,7 +77,7 @@ function drawHead(columns) {
   const focused = head.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   head.replaceChildren(...columns.map((column) => {
     const direction = column.key === table.sort ? (table.descending ? "descending" : "ascending") : null;
-    const button = element("button", { type: "button", "data-key": column.key, onclick: () => sortBy(column) }, column.title, column.unit ? element("span", { class: "unit" }, ` ${column.unit}`) : null);
+    const button = element("button", { type: "button", "data-key": column.key, onclick: () => sortBy(column) }, element("span", { class: "title" }, column.title), column.unit ? element("span", { class: "unit" }, ` ${column.unit}`) : null);
     return element("th", { scope: "col", class: column.number ? "number" : null, "aria-sort": direction }, button);
   }));
   if (focused) head.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
