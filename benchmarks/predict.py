@@ -27,11 +27,11 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+import numpy as np
 import torch
 from PIL import Image
 
 from lightfer.data.augment import normalize
-from lightfer.data.images import decode
 from lightfer.data.synthetic import synthetic_faces
 from lightfer.files import write_text
 from lightfer.predict import Predictor
@@ -66,7 +66,7 @@ def plain_loop(model: str) -> Callable[[Sequence[Path]], list[int]]:
     def loop(paths: Sequence[Path]) -> list[int]:
         labels = []
         for path in paths:
-            face = torch.from_numpy(decode(path.read_bytes(), str(path)).copy())
+            face = torch.from_numpy(np.array(Image.open(path).convert("L")))
             labels.append(int(network(normalize(face[None, None])).softmax(1).argmax()))
         return labels
 
@@ -117,7 +117,7 @@ def measure(model: str, paths: Sequence[Path], rounds: int) -> dict[str, list[fl
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)

@@ -144,7 +144,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Point], dict[str, Peak]]:
                 if reason or runtime.name not in options.runtimes:
                     print(f"without {runtime.name}: {reason or 'not asked for'}", file=sys.stderr)
                     continue
-                for precision in runtime.precisions:
+                for precision in DTYPES.keys() & runtime.precisions:
                     shape = (1, 1, SIDE, SIDE)
                     run = runtime.load(model, shape, threads=options.threads, precision=precision)
                     used = str(run.settings["precision"])

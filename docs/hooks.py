@@ -13,10 +13,12 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 from lightfer.checkpoint import Card, load_checkpoint
-from lightfer.ranking import places
-from lightfer.report.tables import conditions, markdown, number, top1
+from lightfer.report import told_apart
+from lightfer.report.figures import group, shown_trade_off
+from lightfer.report.tables import markdown, number, top1
 from lightfer.report.thesis import findings
 from lightfer.results import Accuracy, Entry, Results, read_results
+from lightfer.stats import Interval
 from lightfer.zoo import architecture, list_models, shipped
 
 ROOT = Path(__file__).parents[1]
@@ -71,28 +73,30 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def front(results: Results) -> str:
-    """Accuracy against the time of one image, per environment."""
-    parts = []
-    for key, environment in results.environments.items():
-        entries = [e for e in results.entries if e.environment == key]
-        for way in dict.fromkeys((e.device, e.runtime, e.precision) for e in entries):
-            same = [e for e in entries if (e.device, e.runtime, e.precision) == way]
-            rows = [
-                (
-                    f"[{place.model}](weights/{place.model}.md)",
-                    place.status,
-                    f"{100 * place.top1.estimate:.1f} [{100 * place.top1.low:.1f}, "
-                    f"{100 * place.top1.high:.1f}]",
-                    f"{1e3 * place.latency_s.estimate:.2f} [{1e3 * place.latency_s.low:.2f}, "
-                    f"{1e3 * place.latency_s.high:.2f}]",
-                )
-                for place in places(same)
-            ]
-            if rows:
-                header = ("Model", "Standing", "Top-1 %", "1 image ms")
-                parts += [f"{way[1]}, {way[2]}, {way[0]}:", table(header, rows)]
-        parts.append(conditions(environment))
-    return "\n\n".join(parts)
+    """The figure of accuracy against time, and its models in words."""
+    entries = [(e, e.accuracy, _time_of_one(e)) for e in group(results)]
+    found = [(e, a, time) for e, a, time in entries if a and time]
+    standings = told_apart.front([time for _, _, time in found], [a for _, a, _ in found])
+    rows = [
+        (
+            f"[{entry.model}](weights/{entry.model}.md)",
+            standing,
+            top1(accuracy),
+            f"{1e3 * time.estimate:.2f} [{1e3 * time.low:.2f}, {1e3 * time.high:.2f}]",
+        )
+        for (entry, accuracy, time), standing in zip(found, standings, strict=True)
+    ]
+    return "\n\n".join(
+        (
+            shown_trade_off(results, "figures/trade-off.png"),
+            table(("Model", "Standing", "Top-1 %", "1 image ms"), rows),
+        )
+    )
+
+
+def _time_of_one(entry: Entry) -> Interval | None:
+    single = next((t for t in entry.latency if t.batch_size == 1 and t.clock == "wall"), None)
+    return told_apart.latency_interval(single) if single else None
 
 
 def thesis(results: Results) -> str:
@@ -165,6 +169,8 @@ def card_page(name: str) -> str:
         "Chosen on": f"{card.chosen_on} split: epoch {card.epoch} of {card.epochs}",
         "Recipe": f"{card.recipe}, seed {card.seed}, code {card.code}",
         "Training": f"{card.training_s / 3600:.1f} hours",
+        "Temperature": f"{number(card.temperature, '.3f')}: softmax(logits / temperature) is "
+        "calibrated on validation",
         "Validation": f"top-1 {top1(card.validation)} %",
         "Test": f"top-1 {top1(card.test)} %",
         "Size": f"{(shipped(name) or Path()).stat().st_size:,} bytes, kernels as float16",

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from lightfer.files import write_text
 
@@ -34,7 +35,7 @@ from importlib.util import find_spec
 if find_spec("lightfer") is None:
     REPOSITORY = os.environ.get("LIGHTFER_REPOSITORY", "{REPOSITORY}")
     !git clone --quiet --depth 1 {{REPOSITORY}} lightfer-checkout
-    %pip install --quiet "./lightfer-checkout[notebooks]"
+    %pip install --quiet "./lightfer-checkout[report]"
     %cd -q lightfer-checkout/notebooks"""
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -74,7 +75,9 @@ def execute(
         notebook,
         timeout=3600,
         kernel_name="python3",
+        config=Config(KernelManager={"transport": "ipc" if os.name == "posix" else "tcp"}),
         record_timing=False,
+        coalesce_streams=True,  # of a line that is written over, its last state
         resources={"metadata": {"path": str(folder)}},
         on_cell_complete=lambda cell, cell_index: on_cell(cell_index + 1, len(notebook.cells)),
     ).execute()
@@ -90,7 +93,7 @@ def cleaned(notebook: nbformat.NotebookNode) -> str:
     text = nbformat.writes(notebook)
     for path, label in machine_paths().items():
         text = re.sub(re.escape(path) + r"(?![\w-])", label, text)
-    return text + "\n"
+    return re.sub(r" at 0x[0-9a-f]+>", ">", text) + "\n"  # addresses of objects in memory
 
 
 def machine_paths() -> dict[str, str]:

@@ -54,6 +54,7 @@ def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tm
     results = run(config, faces, tmp_path)
     own, plain = results.entries
     assert (own.model, own.family, own.output_stride) == (NAMES[0], "shufflenet_v2", 32)
+    assert own.weights is not None
     assert own.weights == sha256_of(Path(config.models[0]))
     assert results.cards[own.weights].model == NAMES[0]
     assert list(results.cards) == [own.weights]  # the other has random weights
@@ -80,6 +81,7 @@ def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tm
     assert (own.work.weight_bytes > 4 * 348_535, own.work.uncounted) == (True, ())
     assert (own.runtime, own.precision, own.logit_difference) == ("pytorch", "float32", None)
     assert own.runtime_settings == {"precision": "float32", "threads": 1}
+    assert own.deployed_bytes is None  # PyTorch reads no file
     assert own.energy is not None
     assert own.energy.components.cpu.method == "modelled"
     assert plain.accuracy is None
@@ -105,7 +107,7 @@ def other_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runtimes: `same` computes what PyTorch does, `wrong` adds a half to each logit."""
 
     def load(error: float):
-        def loader(model, shape, *, threads, precision):
+        def loader(model, shape, *, threads, precision, calibration=None):
             return Loaded(lambda x: model(x) + error, {"threads": threads, "error": str(error)})
 
         return loader
@@ -145,13 +147,37 @@ def test_random_weights_are_the_same_in_every_runtime(tmp_path: Path):
 def test_a_runtime_that_takes_another_precision_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def load(model, shape, *, threads, precision):
+    def load(model, shape, *, threads, precision, calibration=None):
         return Loaded(model, {"precision": "bfloat16"})
 
     sly = replace(RUNTIMES["pytorch"], name="sly", load=load)
     monkeypatch.setitem(RUNTIMES, "sly", sly)
     (entry,) = run(BenchConfig(("mobilenet_v1_x0_25",), ("sly",), rounds=1), None, tmp_path).entries
     assert entry.error == "ValueError: sly computes in bfloat16 here, not in float32"
+
+
+@pytest.mark.parametrize("data", [True, False], ids=["data", "no data"])
+def test_int8_is_calibrated_on_train_and_scored_itself_or_says_why_not(
+    config: BenchConfig, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bool
+):
+    def load(model, shape, *, threads, precision, calibration=None):
+        if calibration is None:
+            raise ValueError("no images")
+        assert len(calibration) == len(faces["train"])
+        return Loaded(lambda x: model(x) + 0.5, {"precision": precision}, 1234)
+
+    small = replace(RUNTIMES["pytorch"], name="small", precisions=("int8",), load=load)
+    monkeypatch.setitem(RUNTIMES, "small", small)
+    config = replace(
+        config, models=config.models[:1], runtimes=("small",), precisions=("int8",), rounds=1
+    )
+    (entry,) = run(config, faces if data else None, tmp_path).entries
+    if not data:
+        assert (entry.error, entry.deployed_bytes) == ("ValueError: no images", None)
+        return
+    assert (entry.precision, entry.deployed_bytes) == ("int8", 1234)
+    assert entry.accuracy is not None
+    assert (entry.accuracy.source, entry.accuracy_of) == ("measured", None)
 
 
 def test_bfloat16_is_a_row_of_its_own_and_scored_itself(

@@ -97,7 +97,8 @@ def test_the_analysis_runs_from_results_alone_without_torch(
     (tmp_path / "results.json").write_bytes((ROOT / "results.json").read_bytes())
     shown = "".join(map(texts, execute("04_analysis", tmp_path).cells))
     assert "mobilenet_v1" in shown
-    assert "image/png" in shown
+    assert shown.count("image/svg+xml") == 4
+    assert "undecided" in shown
 
 
 @pytest.mark.parametrize("name", NAMES)

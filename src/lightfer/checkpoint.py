@@ -78,6 +78,8 @@ class Card(Struct, frozen=True, kw_only=True):
     code: str
     training: TrainingCost | None = None
     history: tuple[dict[str, float], ...] | None = None  # the fields of `train.Epoch`, per epoch
+    fold: str | None = None  # "0/5": trained without this part of the train split
+    distillation: dict[str, Any] | None = None  # the teachers, and how much they counted
     validation: Accuracy | None = None
     test: Accuracy | None = None
     temperature: float | None = None  # softmax(logits / temperature) is calibrated on validation

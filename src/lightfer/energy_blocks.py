@@ -85,7 +85,7 @@ def measure_energy(
                     meters,
                     device=device,
                     batch_size=size,
-                    seconds=plan.seconds,
+                    plan=plan,
                     align_to=align_to,
                 )
                 blocks = {**pieces.energy, size: (*pieces.energy.get(size, ()), block)}

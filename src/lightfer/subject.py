@@ -16,8 +16,9 @@ from lightfer.data.subsets import calibration_images
 from lightfer.evaluate import score_test
 from lightfer.files import sha256_of
 from lightfer.journal import Pieces, Round
-from lightfer.measure.energy import Meter, measure_block
+from lightfer.measure.energy import EnergyPlan, Meter, measure_block
 from lightfer.measure.energy.counter import CounterMeter
+from lightfer.measure.energy.windows import Work as Pass
 from lightfer.measure.latency import (
     time_decoding,
     time_images,
@@ -245,7 +246,6 @@ def visit_subject(
     )
 
 
-@torch.inference_mode()
 def energy_block(
     run: Loaded,
     images: Tensor,
@@ -253,19 +253,27 @@ def energy_block(
     *,
     device: str,
     batch_size: int,
-    seconds: float,
+    plan: EnergyPlan,
     align_to: CounterMeter | None,
 ) -> EnergyBlock:
-    """One block of energy: passes of one batch, from uint8 faces on the device to logits."""
+    """One block of energy, as `plan` has it."""
+    work = batch_work(run, images, device=device, batch_size=batch_size)
+    idle_s = plan.idle_share * plan.seconds
+    return measure_block(work, meters, plan.seconds, idle_s=idle_s, align_to=align_to)
+
+
+def batch_work(run: Loaded, images: Tensor, *, device: str, batch_size: int) -> Pass:
+    """One pass of one batch, from uint8 faces on the device to logits, finished when it returns."""
     repeats = -(-batch_size // len(images))
     batch = images.repeat(repeats, 1, 1, 1)[:batch_size].to(device)
 
+    @torch.inference_mode()
     def work() -> int:
         run(_prepare(batch))
         wait(batch.device)
         return batch_size
 
-    return measure_block(work, meters, seconds, align_to=align_to)
+    return work
 
 
 def _placed(model: nn.Module, device: str) -> nn.Module:

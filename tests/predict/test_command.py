@@ -17,6 +17,7 @@ from lightfer.cli import app
 from lightfer.data import CLASSES
 from lightfer.predict.command import main
 from lightfer.predict.options import parser
+from lightfer.predict.pictures import open_picture
 from tests.predict.conftest import MODEL
 
 QUICK = ("--model", MODEL, "--runtime", "pytorch", "--threads", "1")
@@ -42,7 +43,7 @@ def test_a_portrait_has_one_happy_face(predict, astronaut, tmp_path: Path):
     assert tuple(line["probabilities"]) == CLASSES
     assert sum(line["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     x, y, width, height = line["box"]
-    drawn, plain = (np.asarray(image, int) for image in (Image.open(annotated), astronaut))
+    drawn, plain = (np.asarray(image, int) for image in (open_picture(annotated), astronaut))
     changed = np.abs(drawn - plain).sum(2) > 0
     assert changed[y, x : x + width].all()
     assert changed[y : y + height, x].all()
@@ -71,7 +72,7 @@ def test_lines_into_a_file_and_pictures_into_a_folder(predict, crops: Path, tmp_
         assert lines == []
         assert len(out.read_text().splitlines()) == 48
     assert len(list(pictures.iterdir())) == 2 * 48  # nothing is written over
-    assert min(Image.open(pictures / "00.png").size) >= 256
+    assert min(open_picture(pictures / "00.png").size) >= 256
 
 
 def test_standard_input(predict, crops: Path, monkeypatch):
@@ -113,10 +114,10 @@ def test_a_camera_that_is_not_there(predict):
 
 
 def test_a_name_that_is_no_unicode(predict, crops: Path, tmp_path: Path):
-    path = os.fsencode(tmp_path) + b"/\xff.png"
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
     shutil.copy(crops / "00.png", path)
-    (line,), _ = predict(os.fsdecode(path))
-    assert line["item"] == os.fsdecode(path)
+    (line,), _ = predict(path)
+    assert line["item"] == path
 
 
 @pytest.mark.parametrize(

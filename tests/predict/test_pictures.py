@@ -78,7 +78,7 @@ def test_pixels_are_those_it_was_made_from(kind: str):
 
 
 def test_a_palette_with_a_transparent_colour_lies_on_white():
-    image = Image.fromarray(np.repeat(np.uint8([[0, 1]]), 4, axis=0), "P")
+    image = Image.fromarray(np.repeat(np.array([[0, 1]], np.uint8), 4, axis=0), "P")
     image.putpalette([10, 20, 30, 200, 100, 50])
     found = open_picture(encoded(image, transparency=1))
     assert found.getpixel((0, 0)) == (10, 20, 30)

@@ -1,6 +1,7 @@
 """The claims: each verdict is reached by data made for it, and modelled energy decides nothing."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -116,7 +117,7 @@ def test_explained_share_is_that_of_numpy_and_scipy():
     x = np.exp(random.normal(size=12))
     y = x**0.7 * np.exp(random.normal(size=12) / 3)
     share = explained_share(x.tolist(), y.tolist())
-    oracle = pearsonr(np.log(x), np.log(y))
+    oracle: Any = pearsonr(np.log(x), np.log(y))
     low, high = oracle.confidence_interval(0.95)
     assert share.estimate == pytest.approx(oracle.statistic**2)
     assert (share.low, share.high) == (pytest.approx(low**2), pytest.approx(high**2))

@@ -9,11 +9,14 @@ from lightfer.cli import (
     compare,
     data,
     evaluate,
+    export,
     models,
     predict,
+    queue,
     rank,
     report,
     table,
+    teach,
     train,
     validate,
 )
@@ -28,7 +31,10 @@ app = typer.Typer(
 app.command("bench")(bench.bench)
 app.command("models")(models.models)
 app.command("train")(train.train)
+app.command("teach")(teach.teach)
+app.command("queue")(queue.queue)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("predict", context_settings=predict.SETTINGS)(predict.predict)
 app.command("table")(table.table)
 app.command("report")(report.report)

@@ -98,12 +98,13 @@ def bench(
     asked = thorough or energy_seconds is not None or power_log is not None
     meters = find_meters(device, power_log, clock_offset) if asked else NO_METERS
     dataset = find_data(data, needed=("test",))
+    every = ("float32", "bfloat16")
+    if dataset and "train" in dataset.splits:  # what int8 is calibrated on
+        every = (*every, "int8")
     config = BenchConfig(
         models=tuple(dict.fromkeys(models or list_models(pretrained=True) or RACE)),
         runtimes=tuple(runtime or (usable(RUNTIMES, device) if thorough else ("pytorch",))),
-        precisions=tuple(
-            precision or (("float32", "bfloat16", "int8") if thorough else ("float32",))
-        ),
+        precisions=tuple(precision or (every if thorough else ("float32",))),
         device=device,
         rounds=rounds or (10 if thorough else 5),
         passes=100 if thorough else 50,

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from lightfer.report.tables import conditions, header, number, row, top1
+from lightfer.report.tables import conditions, energy_notes, header, number, row, top1
 from lightfer.results import Accuracy, Results
 
 if TYPE_CHECKING:  # a table or a report needs no torch
@@ -39,7 +39,19 @@ def load_data(
     Reads every split that there is, or the `needed` ones only. Raises DataError if one of these
     is missing or the data cannot be read, ValueError if none is found.
     """
-    from lightfer.data import find, load
+    from lightfer.data import load
+
+    dataset = load(find_source(source), needed if only_needed else None)
+    for split in needed:
+        dataset[split]
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
+    typer.echo(f"data: {dataset.label} ({counts})", err=True)
+    return dataset
+
+
+def find_source(source: str | None) -> str:
+    """What `source`, the environment or the cache name. Raises ValueError if nothing is known."""
+    from lightfer.data import find
 
     found = find(source)
     if found is None:
@@ -47,12 +59,7 @@ def load_data(
             "no data: give --data PATH (or 'synthetic'), set LIGHTFER_DATA, or run "
             "`lightfer data fetch`"
         )
-    dataset = load(found, needed if only_needed else None)
-    for split in needed:
-        dataset[split]
-    counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
-    typer.echo(f"data: {dataset.label} ({counts})", err=True)
-    return dataset
+    return found
 
 
 @contextmanager
@@ -94,6 +101,8 @@ def print_results(results: Results) -> None:
         for entry in entries:
             if entry.error:
                 console.print(f"{entry.model} failed: {entry.error}", markup=False)
+        for note in energy_notes(entries):
+            console.print(note, markup=False, highlight=False)
 
 
 def print_accuracy(accuracy: Accuracy, others: Sequence[Accuracy]) -> None:

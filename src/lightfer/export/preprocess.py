@@ -1,9 +1,9 @@
 """From an RGB photograph of a face to network input, in operations that every runtime has.
 
 Grey is Pillow's "L" bit for bit; resizing is the bilinear filter with antialiasing of Pillow and of
-`lightfer.data.images`, written as two products with a matrix, rounded after each as Pillow does: a
-pixel differs only where a sum lies on the border, by 1 of 255. Nothing is cropped: a face that is
-not square is stretched.
+`lightfer.data.images`, written as two products with a matrix, each rounded to whole numbers:
+across, then down. Pillow may go down first, so a pixel differs by at most 1 of 255. Nothing is
+cropped: a face that is not square is stretched.
 """
 
 import torch
@@ -25,7 +25,8 @@ class Preprocess(nn.Module):
         grey = (((image.float() * self.luma).sum(3) + 32768) / 65536).floor()
         rows = filter_matrix(grey.shape[1], self.height)
         columns = filter_matrix(grey.shape[2], self.width)
-        pixels = (rows @ (grey @ columns.T + 0.5).floor() + 0.5).floor()
+        across = (grey @ columns.T + 0.5).floor()
+        pixels = (rows @ across + 0.5).floor()
         return ((pixels / 255 - self.mean) / self.std).unsqueeze(1)
 
 

@@ -1,6 +1,7 @@
 """From a name or a file to a function from faces to logits; torch is imported only if needed."""
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,6 +23,9 @@ from lightfer.files import cache_folder, sha256_of, shipped
 DEFAULT_MODEL = "mobilenet_v1"
 """The most accurate shipped model on validation, and with ONNX Runtime among the fastest."""
 
+FORMAT = 1
+"""Part of the names in the cache: to be changed with what an exported file is."""
+
 EXPORTED = (".onnx", ".xml")
 Run = Callable[[np.ndarray], np.ndarray]
 Note = Callable[[str], None]
@@ -33,7 +37,10 @@ class PredictError(Exception):
 
 @dataclass(frozen=True)
 class Network:
-    """uint8 faces (N, height, width) -> float32 logits (N, classes), and what its card says."""
+    """uint8 faces (N, height, width) -> float32 logits (N, classes), and what its card says.
+
+    `run` may be called by several threads at once.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -139,11 +146,11 @@ def _prepared(card: DeployedCard, run: Run) -> Run:
     return inside if card.preprocess else outside
 
 
-def _open_onnxruntime(path: Path, threads: int) -> tuple[DeployedCard, Run]:
+def _open_onnxruntime(path: Path, _threads: int) -> tuple[DeployedCard, Run]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1  # whole batches are spread over threads
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3  # errors
     try:
@@ -168,12 +175,15 @@ def _open_openvino(path: Path, threads: int) -> tuple[DeployedCard, Run]:
     config = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": threads,  # one batch on each core
     }
-    request = openvino.Core().compile_model(network, "CPU", config).create_infer_request()
+    compiled = openvino.Core().compile_model(network, "CPU", config)
+    local = threading.local()  # a request serves one thread at a time
 
     def run(x: np.ndarray) -> np.ndarray:
-        (logits,) = request.infer([np.ascontiguousarray(x)], share_inputs=True).values()
+        if not hasattr(local, "request"):
+            local.request = compiled.create_infer_request()
+        (logits,) = local.request.infer([np.ascontiguousarray(x)], share_inputs=True).values()
         return np.array(logits)
 
     return card, run
@@ -201,11 +211,11 @@ def _from_torch(model: str, runtime: str, batch_size: int, threads: int) -> Netw
         )
     from lightfer.predict.exporting import load_torch
 
-    name, card, run = load_torch(model, runtime, batch_size, threads)
+    card, run = load_torch(model, runtime, batch_size, threads)
     if runtime == "compile":
         run = in_batches_of(batch_size, run)
     size = (card.input.height, card.input.width)
-    return Network(name, card.classes, size, card.temperature, runtime, run)
+    return Network(card.model, card.classes, size, card.temperature, runtime, run)
 
 
 def _weights(model: str) -> Path:
@@ -213,15 +223,15 @@ def _weights(model: str) -> Path:
     if path is None or not path.exists():
         if find_spec("torch") is None:
             raise PredictError(f"{model} is neither a shipped model nor a file that is there")
-        from lightfer.predict.exporting import say_why_not
+        from lightfer.predict.exporting import not_shipped
 
-        raise say_why_not(model)
+        raise not_shipped(model)
     return path
 
 
 def _cached(model: str) -> Path:
     path = _weights(model)
-    return cache_folder() / "exported" / f"{path.stem}-{sha256_of(path)[:16]}.onnx"
+    return cache_folder() / "exported" / f"{path.stem}-{sha256_of(path)[:16]}-{FORMAT}.onnx"
 
 
 def _can_export(model: str | Path) -> bool:

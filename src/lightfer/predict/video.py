@@ -50,7 +50,7 @@ def frames(source: str | int, every: int = 1) -> Iterator[Frame]:
 
 def _open(cv2: Any, source: str | int) -> Any:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what goes wrong is said by us
-    cv2.setLogLevel(0)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2.VideoCapture(source)
 
 

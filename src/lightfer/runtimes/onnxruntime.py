@@ -33,6 +33,11 @@ def load(
     content = to_onnx(model, shape)
     if precision == "int8":
         content = quantize_onnx(content, calibration)
+    return from_content(content, threads)
+
+
+def from_content(content: bytes, threads: int) -> Loaded:
+    """An ONNX file as it is."""
     session, settings = open_session(content, threads)
 
     def run(x: Tensor) -> Tensor:
@@ -57,7 +62,7 @@ def open_session(content: bytes, threads: int) -> tuple[Any, Settings]:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         kinds = _convolution_kinds(optimized)
     settings: Settings = {
-        "precision": "int8" if kinds[True] > kinds[False] else "float32",
+        "precision": "int8" if kinds[True] else "float32",
         "threads": session.get_session_options().intra_op_num_threads,
         "provider": ", ".join(session.get_providers()),
     }

@@ -35,7 +35,12 @@ def load(
     network = to_openvino(to_onnx(model, shape))
     if precision == "int8":
         network = quantize_openvino(network, calibration)
-    size = deployed_bytes(network)
+    return from_network(network, shape, threads, precision)
+
+
+def from_network(network: Any, shape: tuple[int, ...], threads: int, precision: str) -> Loaded:
+    """An `openvino.Model` as it is; `precision` is that of what is not int8 in it."""
+    deployed = deployed_bytes(network)
     requests: dict[tuple[int, ...], Any] = {}
 
     def request_for(size: tuple[int, ...]) -> Any:
@@ -49,7 +54,7 @@ def load(
         (logits,) = request.infer([x.contiguous().numpy()], share_inputs=True).values()
         return torch.from_numpy(logits)
 
-    return Loaded(run, read_settings(request_for(tuple(shape)).get_compiled_model()), size)
+    return Loaded(run, read_settings(request_for(tuple(shape)).get_compiled_model()), deployed)
 
 
 def to_openvino(content: bytes) -> Any:
@@ -57,7 +62,12 @@ def to_openvino(content: bytes) -> Any:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(content)
-        return import_module("openvino").Core().read_model(path)
+        return read(path)
+
+
+def read(path: Path) -> Any:
+    """An .xml or .onnx file -> `openvino.Model`."""
+    return import_module("openvino").Core().read_model(path)
 
 
 def compile_network(network: Any, threads: int, precision: str) -> Any:
@@ -77,7 +87,7 @@ def read_settings(compiled: Any) -> Settings:
     kinds = _convolution_kinds(compiled)
     named = next((name for name, hint in HINTS.items() if hint == used), used)
     settings: Settings = {
-        "precision": "int8" if kinds[True] > kinds[False] else named,
+        "precision": "int8" if kinds[True] else named,
         "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
         "streams": int(compiled.get_property("NUM_STREAMS")),
     }

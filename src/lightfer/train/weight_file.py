@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lightfer.calibration import calibrate
 from lightfer.checkpoint import (
     Card,
     InputContract,
@@ -19,6 +20,7 @@ from lightfer.checkpoint import (
 )
 from lightfer.data.augment import MEAN, STD
 from lightfer.data.dataset import CLASSES, Dataset
+from lightfer.data.folds import Fold, without_fold
 from lightfer.evaluate import measure_accuracy, predict_logits
 from lightfer.files import write_text
 from lightfer.measure.carbon import WORLD
@@ -38,6 +40,7 @@ def train_to_file(
     run_dir: Path,
     *,
     recipe: str,
+    fold: Fold | None = None,
     loss: Loss | None = None,
     about: Mapping[str, Any] | None = None,
     device: str = "cpu",
@@ -46,15 +49,18 @@ def train_to_file(
 ) -> tuple[Path, Card]:
     """Train, round, score the rounded weights on validation, and write `run_dir/NAME.safetensors`.
 
-    `about` says what else decides the weights, for example the teachers behind `loss`; it is JSON.
+    With a `fold` the network does not see that part of the train split, and may later teach others
+    about it. `about` says what else decides the weights; it is JSON, and what it says under
+    "distillation", of the teachers behind `loss`, stands in the card.
 
     Raises ValueError if `run_dir` holds a run of another model, data, configuration or `about`.
     """
     splits = {split: data[split].sha256() for split in ("train", "validation")}
-    run = _same_run(run_dir, {"model": name, "recipe": recipe, "data": splits, **(about or {})})
+    known = {"model": name, "recipe": recipe, "data": splits, "fold": str(fold) if fold else None}
+    run = _same_run(run_dir, {**known, **(about or {})})
     result = train(
         model,
-        data["train"],
+        without_fold(data["train"], fold) if fold else data["train"],
         data["validation"],
         config,
         run_dir,
@@ -65,12 +71,9 @@ def train_to_file(
     )
     model.load_state_dict(unrounded(rounded(result.weights)))
     validation = data["validation"]
-    accuracy = measure_accuracy(
-        predict_logits(model, validation.images),
-        validation.labels,
-        split="validation",
-        label_source=data.name,
-    )
+    logits, labels = predict_logits(model, validation.images), validation.labels
+    accuracy = measure_accuracy(logits, labels, split="validation", label_source=data.name)
+    calibration = calibrate(logits, labels)
     card = Card(
         model=name,
         classes=CLASSES,
@@ -88,7 +91,11 @@ def train_to_file(
         training=_cost(result.history, device),
         history=tuple(asdict(epoch) for epoch in result.history),
         code=run["code"],
+        fold=run.get("fold"),
+        distillation=run.get("distillation"),
         validation=accuracy,
+        temperature=calibration.temperature if calibration else None,
+        ece_calibrated=calibration.ece if calibration else None,
     )
     path = run_dir / f"{name}.safetensors"
     save_checkpoint(path, result.weights, card)

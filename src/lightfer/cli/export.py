@@ -1,0 +1,59 @@
+"""lightfer export: a model as a file for another runtime, checked against PyTorch."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A model with shipped weights, or a weight file.")],
+    to: Annotated[Literal["onnx", "openvino", "litert"], typer.Option(help="Form of the file.")],
+    out: Annotated[Path, typer.Option(help="File to write: .onnx, .xml or .tflite.")],
+    precision: Annotated[
+        Literal["float32", "int8"], typer.Option(help="int8 needs --data to be calibrated on.")
+    ] = "float32",
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Fixed number of images; default: any (litert: 1).")
+    ] = None,
+    preprocess: Annotated[
+        bool,
+        typer.Option(
+            "--preprocess", help="Take uint8 RGB (N, H, W, 3) of any size; prepare it in the graph."
+        ),
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option(help="FER2013, or 'synthetic'; default: only drawn faces.")
+    ] = None,
+    allow_loss: Annotated[
+        float, typer.Option(min=0, help="Points of top-1 that int8 may cost on each split.")
+    ] = 1.0,
+    log: Annotated[
+        Path, typer.Option(help="Where each scoring of a test split is written down.")
+    ] = Path("out/test_scorings.jsonl"),
+) -> None:
+    """Write a model as ONNX, OpenVINO or LiteRT, with its card, and compare it with PyTorch.
+
+    int8 is calibrated on train images; what it costs is measured on validation and test. A file
+    that differs or loses too much is not written.
+    """
+    from lightfer.cli.console import load_data, progress
+    from lightfer.export import ExportConfig
+    from lightfer.export import export as export_model
+    from lightfer.process import tune_process
+    from lightfer.subject import find_subject
+
+    config = ExportConfig(to, out, precision, batch, preprocess, allow_loss)
+    tune_process()
+    needed = ("train", "validation") if precision == "int8" else ()
+    dataset = load_data(data, needed=needed) if data or precision == "int8" else None
+    with progress() as bar:
+        done = export_model(find_subject(model), config, dataset, test_log=log, on_step=bar)
+    card = done.card
+    typer.echo(
+        f"{', '.join(map(str, done.files))}: {done.size_bytes:,} bytes, {card.precision}, "
+        f"batch {card.batch or 'any'}; largest difference of a logit from PyTorch on "
+        f"{done.images} faces: {done.difference:.1e} (largest logit {done.logit:.1f})"
+    )
+    for split, lost in (card.accuracy_lost or {}).items():
+        typer.echo(f"{split}: top-1 {card.accuracy[split]:.2%}, {lost:+.2f} points lost to int8")
