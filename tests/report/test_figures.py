@@ -35,7 +35,7 @@ def test_bars_hold_the_files_accuracies():
     made = made_up(3, 1)
     chart = figures.accuracy_bars(made)
     assert chart is not None
-    values = chart.to_dict()["layer"][0]["data"]["values"]
+    values = chart.to_dict()["data"]["values"]
     expected = [100 * e.accuracy.top1 for e in made.entries if e.accuracy]
     assert [v["top1"] for v in values] == expected
 

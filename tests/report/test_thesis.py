@@ -147,7 +147,7 @@ def test_the_lowest_carbon_by_measured_energy(joules: float, verdict: str):
 
 def test_modelled_energy_is_never_evidence():
     entries = [net(f"f{i}", 2.0**i, 0.6, 1, 2.0**i) for i in range(8)]
-    entries.append(net("shufflenet_v2", 1, 0.6, 1, 0.01))
+    entries.append(net("shufflenet_v2", 0.5, 0.6, 1, 0.5))
     assert judged("macs-energy", *entries).verdict == "contradicted"
     assert judged("carbon", *entries).verdict == "supported"
     modelled = [
