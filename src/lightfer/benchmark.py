@@ -14,8 +14,8 @@ was; a model that fails becomes an entry with its error, and the others go on.
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
-from lightfer.energy_blocks import measure_energy
+from lightfer.energy_blocks import NO_METERS, Meters, energies_of, measure_energy
 from lightfer.journal import Journal, Pieces
 from lightfer.measure.carbon import WORLD, carbon_of
 from lightfer.measure.energy import (
@@ -33,19 +33,16 @@ from lightfer.measure.energy import (
     TEST_IMAGES,
     CpuModel,
     EnergyPlan,
-    Meter,
-    energy_of_blocks,
     model_cpu_energy,
     modelled_instead,
+    training_cost,
     unmeasured_energy,
-    with_deferred,
 )
 from lightfer.measure.environment import describe_environment, environment_id
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.noise import snapshot, verdict
 from lightfer.measure.yardstick import DESCRIPTION
 from lightfer.results import (
-    Component,
     Data,
     Energy,
     Entry,
@@ -65,6 +62,7 @@ from lightfer.subject import (
     public_card,
     score_subject,
     size_subject,
+    spent_on_training,
     visit_subject,
 )
 from lightfer.zoo import architecture
@@ -98,18 +96,6 @@ class BenchConfig:
             )
         if self.pue < 1:
             raise ValueError(f"PUE is {self.pue}, expected at least 1: all power over that of IT")
-
-
-@dataclass(frozen=True)
-class Meters:
-    """The meters that are read, in order of preference, and why a component has none."""
-
-    meters: Sequence[Meter] = ()
-    reasons: Mapping[Component, str] = field(default_factory=dict)
-    clock_offset_s: float | None = None  # of a power log, if there is one
-
-
-NO_METERS = Meters()
 
 
 def run_benchmark(
@@ -229,7 +215,7 @@ def run_benchmark(
         snapshot(),
         [[r.single_s for r in rounds] for rounds in visits],
         [[r.yardstick_single_s for r in rounds] for rounds in visits],
-        gpu.noise(),
+        gpu=gpu.noise(),
     )
     environment = msgspec.structs.replace(journal.environment, noise=noise, yardstick=DESCRIPTION)
     cards = {m.sha256: public_card(m.card) for m in models if m.sha256 and m.card}
@@ -268,7 +254,12 @@ def _entry(
     per_image = None if total is None else total / images
     model_s = median(r.model_s for r in pieces.rounds) if pieces.rounds else None
     decoded = None if total is None or pieces.decoding_s is None else total + pieces.decoding_s
-    energy, energy_other = _energies(pieces, config, meters, ticks, per_image, environment.threads)
+    energies = energies_of(pieces, config.energy or EnergyPlan(), meters, ticks)
+    energy = energies.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
+    if energy.gross is None and config.device == "cpu":
+        energy = _modelled(energy, config, per_image, environment.threads)
+    carbon = carbon_of(energy, config.intensity, config.pue)
+    spent = spent_on_training(item.card)
     beside_single = [r.yardstick_single_s for r in pieces.rounds]
     beside_batch = [r.yardstick_batch_s for r in pieces.rounds]
     blocks = (
@@ -312,48 +303,25 @@ def _entry(
         inference_with_decoding_s=decoded,
         inference_with_decoding_per_image_s=None if decoded is None else decoded / images,
         energy=energy,
-        energy_other=energy_other,
-        carbon=carbon_of(energy, config.intensity, config.pue),
+        energy_other=tuple(energies.values()),
+        carbon=carbon,
+        training=spent and training_cost(spent, energy, carbon),
         error=pieces.error,
     )
 
 
-def _energies(
-    pieces: Pieces,
-    config: BenchConfig,
-    meters: Meters,
-    ticks: Mapping[str, float],
-    per_image_s: float | None,
-    threads: int,
-) -> tuple[Energy, tuple[Energy, ...]]:
-    """Energy at the benchmark's batch size, and at others.
-
-    Without a meter that told it all, that of a CPU run is modelled and that of another unknown.
-    """
-    plan = config.energy or EnergyPlan()
-    found = {
-        size: energy_of_blocks(
-            [with_deferred(block, meters.meters) for block in blocks],
-            plan,
-            batch_size=size,
-            ticks=ticks,
-            reasons=meters.reasons,
-            clock_offset_s=meters.clock_offset_s,
-            simulated=any(meter.simulated for meter in meters.meters),
-        )
-        for size, blocks in pieces.energy.items()
-    }
-    main = found.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
-    if main.gross is None and config.device == "cpu":
-        modelled = model_cpu_energy(
-            per_image_s,
-            threads,
-            config.cpu_model.watts_per_thread,
-            source=config.cpu_model.source,
-            batch_size=config.batch_size,
-        )
-        main = modelled_instead(main, modelled)
-    return main, tuple(found.values())
+def _modelled(
+    unmeasured: Energy, config: BenchConfig, per_image_s: float | None, threads: int
+) -> Energy:
+    """The estimate of last resort, from time; what the meters said stays in it."""
+    modelled = model_cpu_energy(
+        per_image_s,
+        threads,
+        config.cpu_model.watts_per_thread,
+        source=config.cpu_model.source,
+        batch_size=config.batch_size,
+    )
+    return modelled_instead(unmeasured, modelled)
 
 
 def _fingerprint(

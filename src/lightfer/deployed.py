@@ -55,6 +55,7 @@ class DeployedCard:
     intended_use: str
     not_intended_use: str
     code: str  # version or commit that exported
+    accuracy_on: str | None = None  # the data of `accuracy`
     versions: dict[str, str] = field(default_factory=dict)  # of the packages that made the file
 
     def to_json(self) -> str:

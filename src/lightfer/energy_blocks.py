@@ -5,7 +5,8 @@ gets as many as its first ones ask for, so the rounds thin out. Each block goes 
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 from torch import Tensor
@@ -14,15 +15,29 @@ from lightfer.journal import Journal, Pieces
 from lightfer.measure.energy import (
     EnergyPlan,
     Meter,
+    energy_of_blocks,
     enough_blocks,
     measure_ticks,
     slowest,
     with_deferred,
 )
+from lightfer.results import Component, Energy
 from lightfer.runtimes import Loaded
 from lightfer.subject import Subject, energy_block
 
 OnStep = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Meters:
+    """The meters that are read, in order of preference, and why a component has none."""
+
+    meters: Sequence[Meter] = ()
+    reasons: Mapping[Component, str] = field(default_factory=dict)
+    clock_offset_s: float | None = None  # of a power log, if there is one
+
+
+NO_METERS = Meters()
 
 
 def measure_energy(
@@ -70,7 +85,7 @@ def measure_energy(
                     meters,
                     device=device,
                     batch_size=size,
-                    seconds=plan.seconds,
+                    plan=plan,
                     align_to=align_to,
                 )
                 blocks = {**pieces.energy, size: (*pieces.energy.get(size, ()), block)}
@@ -81,6 +96,24 @@ def measure_energy(
             journal.record(subject.journal_key, pieces)
             on_block()
     return ticks
+
+
+def energies_of(
+    pieces: Pieces, plan: EnergyPlan, meters: Meters, ticks: Mapping[str, float]
+) -> dict[int, Energy]:
+    """Batch size -> energy, of one subject; figures that no meter told are None in it."""
+    return {
+        size: energy_of_blocks(
+            [with_deferred(block, meters.meters) for block in blocks],
+            plan,
+            batch_size=size,
+            ticks=ticks,
+            reasons=meters.reasons,
+            clock_offset_s=meters.clock_offset_s,
+            simulated=any(meter.simulated for meter in meters.meters),
+        )
+        for size, blocks in pieces.energy.items()
+    }
 
 
 def _wants_more(

@@ -71,6 +71,25 @@ def test_train_evaluate_bench_table_end_to_end(here: Path, small_csv: Path):
     assert f"| {model} |" in lightfer("table", "out/results.json", "--markdown")
 
 
+def test_a_trained_model_is_exported_with_its_card(here: Path, small_csv: Path):
+    """What `predict` needs where there is no torch."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from lightfer.deployed import read_card
+    from lightfer.files import sha256_of
+
+    model = "mobilenet_v1_x0_25"
+    options = ("--data", str(small_csv), "--epochs", "1", "--out", "run", "--threads", "1")
+    lightfer("train", model, *options)
+    weights = Path(f"run/{model}.safetensors")
+    printed = lightfer("export", str(weights), "--to", "onnx", "--out", "net/mine.onnx")
+    assert "largest difference of a logit from PyTorch on 64 faces" in printed
+    card = read_card(Path("net/mine.onnx"))
+    assert (card.model, card.weights_sha256) == (model, sha256_of(weights))
+    assert card.data_name == "custom"
+    assert [path.name for path in Path("net").iterdir()] == ["mine.onnx"]
+
+
 def test_append_keeps_what_the_file_holds(here: Path):
     for name in ("mobilenet_v1_x0_25", "shufflenet_v2_x0_5"):
         lightfer("bench", name, "--data", "none", "--rounds", "1", "--append", "--out", "r.json")
@@ -115,6 +134,8 @@ def test_models_json_names_every_promised_key(here: Path):
         (("train", "mobilenet_v2"), "no data: give --data"),
         (("train", "mobilenet_v2", "--data", "nowhere.csv"), "nowhere.csv"),
         (("evaluate", "mobilenet_v2_x1_4", "--data", "synthetic"), "no weights are shipped"),
+        (("export", "vgg_slim", "--to", "onnx", "--out", "x.onnx"), "no weights are shipped"),
+        (("export", "mobilenet_v2", "--to", "onnx", "--out", "x.xml"), "ends in .onnx"),
         (("table", "missing.json"), "missing.json"),
     ],
 )

@@ -109,6 +109,7 @@ def test_int8_states_what_it_lost(item: Subject, faces: Dataset, tmp_path: Path,
     assert card.quantisation is not None
     assert card.quantisation["calibration_split"] == "train"
     assert card.quantisation["calibration_images"] == len(faces["train"])
+    assert card.accuracy_on == "synthetic faces"
     assert card.accuracy["test"] != 0.6  # measured here, not taken over from the weights
     assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2
 

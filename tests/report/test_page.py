@@ -53,7 +53,7 @@ def test_the_page_is_small_and_names_no_address(published: str):
     assert len(published.encode()) < 3_000_000
     tags = Tags(published).found
     assert not [a for _, attributes in tags for a in attributes if a in ("src", "srcset", "action")]
-    assert all(a["href"].startswith("#") for t, a in tags if a.get("href"))
+    assert all(href.startswith("#") for _, a in tags if (href := a.get("href")))
     assert re.findall(r"url\(|@import|fetch\(|XMLHttpRequest|WebSocket|sendBeacon", published) == []
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lightfer.benchmark import Meters
+    from lightfer.energy_blocks import Meters
     from lightfer.measure.energy import CpuModel
     from lightfer.results import GridIntensity
     from lightfer.runtimes import Runtime
@@ -83,8 +83,9 @@ def bench(
     none is asked for, energy is modelled from time. An interrupted run is continued by the same
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     """
-    from lightfer.benchmark import NO_METERS, BenchConfig, run_benchmark
+    from lightfer.benchmark import BenchConfig, run_benchmark
     from lightfer.cli.console import find_data, print_results, progress
+    from lightfer.energy_blocks import NO_METERS
     from lightfer.measure.energy import EnergyPlan
     from lightfer.models import RACE
     from lightfer.process import tune_process
@@ -97,12 +98,13 @@ def bench(
     asked = thorough or energy_seconds is not None or power_log is not None
     meters = find_meters(device, power_log, clock_offset) if asked else NO_METERS
     dataset = find_data(data, needed=("test",))
+    every = ("float32", "bfloat16")
+    if dataset and "train" in dataset.splits:  # what int8 is calibrated on
+        every = (*every, "int8")
     config = BenchConfig(
         models=tuple(dict.fromkeys(models or list_models(pretrained=True) or RACE)),
         runtimes=tuple(runtime or (usable(RUNTIMES, device) if thorough else ("pytorch",))),
-        precisions=tuple(
-            precision or (("float32", "bfloat16", "int8") if thorough else ("float32",))
-        ),
+        precisions=tuple(precision or (every if thorough else ("float32",))),
         device=device,
         rounds=rounds or (10 if thorough else 5),
         passes=100 if thorough else 50,
@@ -136,7 +138,7 @@ def bench(
 
 def find_meters(device: str, power_log: Path | None, clock_offset_s: float) -> "Meters":
     """What can be read here; said on standard error, with the reasons of what cannot."""
-    from lightfer.benchmark import Meters
+    from lightfer.energy_blocks import Meters
     from lightfer.measure.energy import open_meters
 
     meters, reasons = open_meters(device, power_log, clock_offset_s)

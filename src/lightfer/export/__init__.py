@@ -6,7 +6,8 @@
 A file that differs, or loses more than is allowed, is never seen at `out`; what lay there stays.
 """
 
-from lightfer.export.flow import ExportConfig, Exported, ExportError, export
+from lightfer.export.config import ExportConfig, ExportError
+from lightfer.export.flow import Exported, export
 from lightfer.export.targets import TARGETS
 
 __all__ = ["TARGETS", "ExportConfig", "ExportError", "Exported", "export"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lightfer.data.dataset import Dataset
 from lightfer.deployed import DeployedCard
 from lightfer.evaluate import measure_accuracy, predict_logits, score_test
-from lightfer.export.errors import ExportError
+from lightfer.export.config import ExportError
 from lightfer.subject import Subject
 
 Run = Callable[[Tensor], Tensor]
@@ -61,4 +61,4 @@ def with_accuracy(
                 f"int8 costs {item.name} {lost[split]:.2f} points on {split}, more than "
                 f"{allow_loss:g}: nothing was written. --allow-loss {lost[split]:.2f} accepts it"
             )
-    return replace(card, accuracy=accuracy, accuracy_lost=lost)
+    return replace(card, accuracy=accuracy, accuracy_on=data.label, accuracy_lost=lost)

@@ -1,6 +1,7 @@
 """From a name or a file to a function from faces to logits; torch is imported only if needed."""
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -36,7 +37,10 @@ class PredictError(Exception):
 
 @dataclass(frozen=True)
 class Network:
-    """uint8 faces (N, height, width) -> float32 logits (N, classes), and what its card says."""
+    """uint8 faces (N, height, width) -> float32 logits (N, classes), and what its card says.
+
+    `run` may be called by several threads at once.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -142,11 +146,11 @@ def _prepared(card: DeployedCard, run: Run) -> Run:
     return inside if card.preprocess else outside
 
 
-def _open_onnxruntime(path: Path, threads: int) -> tuple[DeployedCard, Run]:
+def _open_onnxruntime(path: Path, _threads: int) -> tuple[DeployedCard, Run]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1  # whole batches are spread over threads
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3  # errors
     try:
@@ -171,12 +175,15 @@ def _open_openvino(path: Path, threads: int) -> tuple[DeployedCard, Run]:
     config = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": threads,  # one batch on each core
     }
-    request = openvino.Core().compile_model(network, "CPU", config).create_infer_request()
+    compiled = openvino.Core().compile_model(network, "CPU", config)
+    local = threading.local()  # a request serves one thread at a time
 
     def run(x: np.ndarray) -> np.ndarray:
-        (logits,) = request.infer([np.ascontiguousarray(x)], share_inputs=True).values()
+        if not hasattr(local, "request"):
+            local.request = compiled.create_infer_request()
+        (logits,) = local.request.infer([np.ascontiguousarray(x)], share_inputs=True).values()
         return np.array(logits)
 
     return card, run

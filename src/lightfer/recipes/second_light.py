@@ -7,8 +7,10 @@ from lightfer.train import TrainConfig
 
 def config_for(model: str, seed: int = 0, **changes: Any) -> TrainConfig:
     """The settings for a model of the zoo, with single fields changed."""
+    if model.startswith("mobilenet_v3"):
+        changes = {"learning_rate": 1.2e-3, "dropout": 0.0, "epochs": 14, **changes}
     if model.startswith("squeezenet"):
-        changes = {"learning_rate": 3e-3, "dropout": 0.1, "precision": "bfloat16", **changes}
+        changes = {"learning_rate": 3e-3, "dropout": 0.1, **changes}
         if "_bn" not in model:
             changes = {"learning_rate": 1e-3, "initialise": "unit variance", **changes}
-    return TrainConfig(seed=seed, **{"epochs": 24, **changes})
+    return TrainConfig(seed=seed, **{"epochs": 24, "precision": "bfloat16", **changes})

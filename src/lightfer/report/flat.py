@@ -76,6 +76,10 @@ def _row(entry: Entry, environment: Environment | None) -> Row:
         "energy_net_joules_per_image": energy.net.joules_per_image
         if energy and energy.net
         else None,
+        "energy_gross_joules_per_image_low95": energy.ci95[0] if energy and energy.ci95 else None,
+        "energy_gross_joules_per_image_high95": energy.ci95[1] if energy and energy.ci95 else None,
+        "energy_blocks": len(energy.blocks) if energy else None,
+        "energy_simulated": energy.simulated if energy else None,
         "energy_test_set_kwh": energy.kwh_test_set if energy else None,
         "energy_gpu_method": energy.components.gpu.method if energy else None,
         "energy_cpu_method": energy.components.cpu.method if energy else None,

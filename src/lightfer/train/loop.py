@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from lightfer.data.augment import augment, mix, normalize
 from lightfer.data.dataset import Split
 from lightfer.train.config import TrainConfig
-from lightfer.train.depthwise import fast_depthwise
+from lightfer.train.convolutions import fast_convolutions
 from lightfer.train.initialise import set_dropout, unit_variance
 from lightfer.train.loss import Batch, Loss, label_loss
 from lightfer.train.state import Epoch, RunState, TrainResult
@@ -61,7 +61,7 @@ def train(
     while len(run.history) < config.epochs:
         wall, cpu = perf_counter(), process_time()
         number = len(run.history) + 1
-        with fast_depthwise(model):
+        with fast_convolutions(model):
             train_loss = _train_epoch(run, number, images, loss, on_batch)
         validation_loss, top1 = _validate(run.averaged, validation)
         epoch = Epoch(

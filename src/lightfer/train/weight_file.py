@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lightfer.calibration import calibrate
 from lightfer.checkpoint import (
     Card,
     InputContract,
@@ -70,12 +71,9 @@ def train_to_file(
     )
     model.load_state_dict(unrounded(rounded(result.weights)))
     validation = data["validation"]
-    accuracy = measure_accuracy(
-        predict_logits(model, validation.images),
-        validation.labels,
-        split="validation",
-        label_source=data.name,
-    )
+    logits, labels = predict_logits(model, validation.images), validation.labels
+    accuracy = measure_accuracy(logits, labels, split="validation", label_source=data.name)
+    calibration = calibrate(logits, labels)
     card = Card(
         model=name,
         classes=CLASSES,
@@ -96,6 +94,8 @@ def train_to_file(
         fold=run.get("fold"),
         distillation=run.get("distillation"),
         validation=accuracy,
+        temperature=calibration.temperature if calibration else None,
+        ece_calibrated=calibration.ece if calibration else None,
     )
     path = run_dir / f"{name}.safetensors"
     save_checkpoint(path, result.weights, card)

@@ -119,16 +119,16 @@ def modelled_instead(unmeasured: Energy, modelled: Energy) -> Energy:
 
 
 def unmeasured_energy(reasons: Mapping[Component, str] | None = None) -> Energy:
-    """No meter and no model: everything unknown, with the reasons where they are known."""
+    """No meter and no model: everything unknown; without `reasons` none was asked for."""
     why = reasons or {}
-    parts = {name: absent(why.get(name, NO_METER)) for name in ("gpu", "cpu", "dram")}
+    parts = {name: absent(why.get(name)) for name in ("gpu", "cpu", "dram")}
     return Energy(
         components=EnergyComponents(**parts), gross=None, net=None, kwh_test_set=None, ci95=None
     )
 
 
 def absent(
-    reason: str = NO_METER, method: Method = "absent", source: str | None = None
+    reason: str | None = None, method: Method = "absent", source: str | None = None
 ) -> EnergyComponent:
     """A component without a figure."""
     return EnergyComponent(joules_per_image=None, method=method, source=source, reason=reason)

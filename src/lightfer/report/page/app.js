@@ -45,7 +45,7 @@ function drawAnswer() {
   if (found.unknown.length) reasons.push(`${found.unknown.length} without a figure for a limit ${found.unknown.length === 1 ? "is" : "are"} left out.`);
   if (pick.score.source === "reference") reasons.push("Its accuracy is quoted from the weights' card, not measured on this machine.");
   if (pick.score.labels === "synthetic") reasons.push("Accuracies here are of drawn faces and say nothing of real ones.");
-  if (["energy", "carbon"].includes(cost.key) && (pick.method || "").includes("modelled")) reasons.push("Energy here is modelled from time.");
+  if (["energy", "carbon"].includes(cost.key) && /modelled|simulated/.test(pick.method || "")) reasons.push(`Energy here is ${pick.method}, not measured.`);
   const parts = [
     element("p", { class: "take" }, "Take ", element("button", { type: "button", class: "link", onclick: () => openDetail(pick) }, pick.name)),
     element("p", { class: "figures" },

@@ -61,7 +61,7 @@ def page(
 
 
 def _read(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    return (files("lightfer.report.page") / name).read_text(encoding="utf-8")
 
 
 def _policy(style: str, script: str) -> str:

@@ -39,6 +39,9 @@ function facts(row) {
   }
   for (const cost of COSTS) if (cost.of(row)) lines.push([cost.label, `${withUnit(cost, row)} ${bounds(cost.of(row), (v) => figure(v, cost.factor))}${["energy", "carbon"].includes(cost.key) && row.method ? ` (${row.method})` : ""}`]);
   if (row.testSet !== null && row.images) lines.push([`All ${row.images.toLocaleString("en")} images`, `${figure(row.testSet)} s`]);
+  if (row.net) lines.push(["Energy beyond idle", `${figure(row.net[0], 1e3)} mJ ${bounds(row.net, (v) => figure(v, 1e3))} (${row.method})`]);
+  if (row.repaid !== null) lines.push(["Its training is repaid after", `${figure(row.repaid)} images, in energy`]);
+  for (const warning of row.warnings) lines.push(["Warning on energy", warning]);
   if (row.storedAs) lines.push(["Size is of", row.storedAs]);
   if (row.grid) lines.push(["Emissions assume", row.grid]);
   return definitions(lines);
@@ -105,12 +108,18 @@ function weightCard(row) {
   const minutes = card.training_s >= 90 ? `${(card.training_s / 60).toFixed(0)} min` : `${figure(card.training_s)} s`;
   const lines = [
     ["Weights", row.weights], ["Recipe", `${card.recipe}, seed ${card.seed}`], ["Epochs", `${card.epochs}, kept ${card.epoch}`],
-    ["Training took", minutes], ["Energy of training", card.training_energy ? JSON.stringify(card.training_energy) : "not stored"],
+    ["Training took", minutes], ["Energy of training", trainingEnergy(card.training_energy)],
     ["Data", `${card.data}: trained on ${card.trained_on}, chosen on ${card.chosen_on}`],
     ["Top-1 on validation", card.validation ? `${percent(card.validation.top1, 2)} %` : DASH],
     ["Intended for", card.intended_use], ["Not for", card.not_intended_use], ["Licence", card.license], ["Code", card.code],
   ];
   return element("details", { class: "card" }, element("summary", {}, "Card of the weights"), definitions(lines), element("pre", { tabindex: "0", "aria-label": "Training settings" }, JSON.stringify(card.settings, null, 1)));
+}
+
+function trainingEnergy(cost) {
+  if (!cost || typeof cost.energy_j !== "number") return "not stored";
+  const grams = typeof cost.g_co2e === "number" ? `, ${figure(cost.g_co2e)} g CO₂e` : "";
+  return `${figure(cost.energy_j, 1e-3)} kJ${grams} (${cost.energy_method})`;
 }
 
 function startDetail() {

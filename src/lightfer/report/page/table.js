@@ -18,7 +18,7 @@ function tableColumns() {
     { key: "f1", title: "Macro-F1", number: true, value: (row) => row.score?.f1 ?? null, cell: (row) => [row.score?.f1 == null ? DASH : row.score.f1.toFixed(3)] },
     ...times.map((c) => measured(c)),
     measured(cost("energy"), (row) => row.method),
-    measured(cost("carbon"), (row) => (row.method || "").includes("modelled") ? "modelled" : ""),
+    measured(cost("carbon"), (row) => (row.method && /modelled|simulated/.test(row.method) ? row.method : "")),
     measured(cost("macs")), measured(cost("params")), measured(cost("stored")),
     { key: "status", title: "Front", value: (row) => ({ front: 0, tied: 1, dominated: 2 })[view.status.get(row)] ?? null, cell: (row) => [row.error ? "failed" : view.status.get(row) || DASH] },
   ].filter(Boolean);
