@@ -19,7 +19,6 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from traitlets.config import Config
 
 from lightfer.files import write_text
 
@@ -75,7 +74,6 @@ def execute(
         notebook,
         timeout=3600,
         kernel_name="python3",
-        config=Config(KernelManager={"transport": "ipc" if os.name == "posix" else "tcp"}),
         record_timing=False,
         coalesce_streams=True,  # of a line that is written over, its last state
         resources={"metadata": {"path": str(folder)}},
