@@ -73,6 +73,7 @@ def execute(
     NotebookClient(
         notebook,
         timeout=3600,
+        startup_timeout=300,  # a busy machine takes its time
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,  # of a line that is written over, its last state
