@@ -27,7 +27,9 @@ def config(tmp_path: Path) -> BenchConfig:
     path = tmp_path / "own.safetensors"
     reference = benchmark_reference()
     save_checkpoint(path, create_model(NAMES[0]).state_dict(), card(NAMES[0], test=reference))
-    return BenchConfig((str(path), "mobilenet_v1_x0_25"), passes=4, warmup=1, batch_size=16)
+    return BenchConfig(
+        (str(path), "mobilenet_v1_x0_25"), rounds=3, passes=4, warmup=1, batch_size=16
+    )
 
 
 def benchmark_reference():
