@@ -69,11 +69,11 @@ class Shift(nn.Module):
     def norm_relu(self, x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
         """`relu(norm(shift(x)))`, in one pass where that is possible."""
         mean, variance = norm.running_mean, norm.running_var
-        fixed = not norm.training and mean is not None and variance is not None
-        if not fixed or x.dtype != torch.float32 or not copies_win(x, self.stride):
+        if norm.training or mean is None or variance is None:
             return torch.relu(norm(self(x)))
         tensors = (norm.weight, norm.bias, mean, variance)
-        if _needs_gradient(x, *tensors):
+        one_pass = x.dtype == torch.float32 and copies_win(x, self.stride)
+        if not one_pass or _needs_gradient(x, *tensors):
             return torch.relu(norm(self(x)))
         if _is_watched(x):
             return shift_norm_relu(x, self.kernel, self.stride, *tensors, norm.eps)
