@@ -1,5 +1,6 @@
 """kill -9 in the middle of a queue; `benchmarks/queue_kill.py` does it more often."""
 
+import json
 import random
 from pathlib import Path
 
@@ -18,3 +19,10 @@ def test_a_killed_queue_ends_with_the_same_weights(whole: Path, blind_csv: Path,
     assert 1 <= len(after) <= 2
     assert max(after) < 3 * EPOCHS
     check_equal(whole, tmp_path / "killed")
+
+
+def test_the_published_endurance_run_holds_what_the_docs_say():
+    figures = json.loads((Path(__file__).parents[2] / "docs" / "queue_kill.json").read_text())
+    assert figures["kill"]["kills"] >= 10
+    assert figures["kill"]["weights_equal_to_the_bit"] is True
+    assert all(abs(s) <= 15 for s in figures.get("budget", {}).get("over_budget_s", ()))
