@@ -26,7 +26,6 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
-from time import sleep
 
 import torch
 from torch import Tensor
@@ -35,20 +34,21 @@ from lightfer.benchmark import BenchConfig, run_benchmark
 from lightfer.cli.console import print_results, progress
 from lightfer.energy_blocks import Meters
 from lightfer.files import write_text
+from lightfer.journal import Journal
 from lightfer.measure.energy import EnergyPlan, Meter, MeterError, open_meters
 from lightfer.measure.energy.counter import CounterMeter, measure_tick_s
 from lightfer.measure.energy.protocol import Mark
 from lightfer.measure.energy.simulated import simulated_meters
 from lightfer.measure.energy.windows import Window, Work
 from lightfer.process import tune_process
-from lightfer.results import read_results, write_results
+from lightfer.results import Results, ResultsError, read_results, write_results
 from lightfer.subject import batch_work, find_subject, load_subject
 from lightfer.zoo import list_models
 
 WINDOWS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 STEADY_S, RATIO_S, ORDER_S = 80.0, 5.0, 2.0  # of one run, one window, one block
 REPEATS = 4  # blocks of each model in each order
-BLOCKS, IDLE_SHARE, OVERHEAD = 5, 0.2, 1.7  # a block takes so many times its window
+BLOCKS, IDLE_SHARE = 5, 0.2
 LOADING_S, SHORTEST_S, LONGEST_S = 60.0, 1.0, 10.0
 PAIR = ("mobilenet_v2", "shufflenet_v2_x1_0")
 
@@ -104,9 +104,12 @@ def joules_per_image(meter: CounterMeter, work: Work, seconds: float) -> float:
     return meter.joules(start, end) / done.images
 
 
-def ratio(meters: Sequence[Meter], counter: CounterMeter, work: Work, seconds: float) -> float:
-    """Energy by the first meter over that by the second, over one window of `work`."""
-    done = Window(meters[:2], counter, counter.clock).of(work, seconds)
+def ratio(
+    meters: Sequence[Meter], counter: CounterMeter, work: Work | None, seconds: float
+) -> float:
+    """Energy by the first meter over that by the second, over one window of work, or idle."""
+    window = Window(meters[:2], counter, counter.clock)
+    done = window.of(work, seconds) if work else window.idle(seconds)
     joules = []
     for meter, (start, end) in zip(meters, done.marks, strict=False):
         if isinstance(start, MeterError) or isinstance(end, MeterError):
@@ -173,15 +176,11 @@ def measure_meters(
     if counter is None:
         raise MeterError("this GPU has no energy counter: nothing to measure it against")
 
-    def rest() -> int:
-        sleep(1e-3)
-        return 1
-
     on_step("period of the counter", 0, 4)
     table: dict = {"period_s": measure_tick_s(counter), "sources": [m.source for m in meters]}
     on_step("counter against polled power", 1, 4)
     two = len(meters) > 1
-    table["ratio_idle"] = ratio(meters, counter, rest, scale * RATIO_S) if two else None
+    table["ratio_idle"] = ratio(meters, counter, None, scale * RATIO_S) if two else None
     table["ratio_loaded"] = ratio(meters, counter, works["A"], scale * RATIO_S) if two else None
     on_step("spread against window length", 2, 4)
     samples = steady_run(counter, works["A"], scale * STEADY_S)
@@ -196,6 +195,8 @@ def measure_meters(
 
 def markdown(table: dict) -> str:
     """The tables of the meters for people."""
+    if "failed" in table:
+        return f"no tables of the meters: {table['failed']}"
 
     def percent(value: float | None) -> str:
         return "–" if value is None else f"{100 * value:.2f}"  # noqa: RUF001
@@ -237,7 +238,12 @@ def window_s(minutes: float, cases: int) -> float:
     """The longest window with which everything fits into `minutes`."""
     meters_s = STEADY_S + 2 * RATIO_S + 4 * REPEATS * ORDER_S
     left = 60 * minutes - meters_s - LOADING_S
-    return min(LONGEST_S, max(SHORTEST_S, left / (cases * BLOCKS * OVERHEAD)))
+    return min(LONGEST_S, max(SHORTEST_S, left / plan_with(1.0).least_s(cases)))
+
+
+def plan_with(seconds: float, batch_sizes: Sequence[int] = ()) -> EnergyPlan:
+    """As many blocks as fit into the time, whatever their spread."""
+    return EnergyPlan(seconds, BLOCKS, BLOCKS, IDLE_SHARE, batch_sizes=tuple(batch_sizes))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -257,8 +263,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def find_meters(options: argparse.Namespace) -> Meters:
     """The meters of the GPU, or those of no machine."""
     if options.simulated:
-        if options.out.name == "results.json":
-            raise ValueError("--simulated writes no results.json: give another --out")
+        if options.out.name == "results.json" or options.out.exists():
+            raise ValueError("--simulated writes no results.json: give --out another, new file")
         return Meters(simulated_meters(tick_s=5e-3))
     if not options.device.startswith("cuda") or not torch.cuda.is_available():
         raise ValueError("no NVIDIA GPU that torch can use here: nothing is measured or written")
@@ -268,49 +274,62 @@ def find_meters(options: argparse.Namespace) -> Meters:
     return Meters(meters, reasons)
 
 
+def plan_of(options: argparse.Namespace) -> tuple[BenchConfig, float]:
+    """What is measured of the models, and what every time of the meters' tables is scaled by."""
+    names = tuple(options.models or list_models(pretrained=True))
+    size, *others = options.batch_sizes
+    if options.simulated:
+        seconds, scale, rounds, passes = 0.05, 0.01, 2, 2
+    else:
+        seconds = window_s(options.minutes, len(names) * len(options.batch_sizes))
+        scale, rounds, passes = 1.0, 3, 50
+    energy = plan_with(seconds, others)
+    device = "cpu" if options.simulated else options.device
+    config = BenchConfig(
+        names, device=device, rounds=rounds, passes=passes, batch_size=size, energy=energy
+    )
+    return config, scale
+
+
+def measure(options: argparse.Namespace, meters: Meters) -> tuple[dict, Results, Journal]:
+    """The tables of the meters, and the models' entries with their journal."""
+    config, scale = plan_of(options)
+    allocator = tune_process(None, config.device)
+    with progress() as bar:
+        on_gpu = [meter for meter in meters.meters if meter.component == "gpu"]
+        works = make_works(config.device, torch.get_num_threads(), config.batch_size)
+        try:
+            table = measure_meters(on_gpu, works, scale, bar)
+        except MeterError as error:  # the models can still be measured
+            table = {"failed": str(error)}
+        results, journal = run_benchmark(
+            config,
+            None,
+            allocator=allocator,
+            journal_path=options.out.with_name(f".{options.out.name}.journal"),
+            test_log=options.out.with_name("test_scorings.jsonl"),
+            meters=meters,
+            on_step=bar,
+        )
+    seconds = config.energy.seconds if config.energy else None
+    table |= {"device": config.device, "simulated": options.simulated, "window_s": seconds}
+    return table, results, journal
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write; returns the exit code."""
     options = parse(arguments)
-    device = "cpu" if options.simulated else options.device
     try:
+        kept = read_results(options.out) if options.out.exists() else None
         meters = find_meters(options)
-    except ValueError as error:
+    except (ValueError, ResultsError) as error:
         print(f"gpu_meter: {error}", file=sys.stderr)
         return 2
-    kept = read_results(options.out) if options.out.exists() else None
-    allocator = tune_process(None, device)
-    names = tuple(options.models or list_models(pretrained=True))
-    seconds = window_s(options.minutes, len(names) * len(options.batch_sizes))
-    scale = 1.0
-    if options.simulated:
-        seconds, scale = 0.05, 0.01
-    size, *others = options.batch_sizes
-    config = BenchConfig(
-        models=names,
-        device=device,
-        rounds=2 if options.simulated else 3,
-        passes=2 if options.simulated else 50,
-        batch_size=size,
-        energy=EnergyPlan(seconds, BLOCKS, BLOCKS, IDLE_SHARE, batch_sizes=tuple(others)),
-    )
     try:
-        with progress() as bar:
-            on_gpu = [m for m in meters.meters if m.component == "gpu"]
-            works = make_works(device, torch.get_num_threads(), size)
-            table = measure_meters(on_gpu, works, scale, bar)
-            results, journal = run_benchmark(
-                config,
-                None,
-                allocator=allocator,
-                journal_path=options.out.with_name(f".{options.out.name}.journal"),
-                test_log=options.out.with_name("test_scorings.jsonl"),
-                meters=meters,
-                on_step=bar,
-            )
+        table, results, journal = measure(options, meters)
     finally:
         for meter in meters.meters:
             meter.close()
-    table |= {"device": device, "simulated": options.simulated, "window_s": seconds}
     write_text(options.table, json.dumps(table, indent=1, allow_nan=False) + "\n")
     write_results(options.out, kept.merged(results) if kept else results)
     journal.remove()

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from traitlets.config import Config
 
 from lightfer.files import write_text
 
@@ -74,8 +73,8 @@ def execute(
     NotebookClient(
         notebook,
         timeout=3600,
+        startup_timeout=300,  # a busy machine takes its time
         kernel_name="python3",
-        config=Config(KernelManager={"transport": "ipc" if os.name == "posix" else "tcp"}),
         record_timing=False,
         coalesce_streams=True,  # of a line that is written over, its last state
         resources={"metadata": {"path": str(folder)}},

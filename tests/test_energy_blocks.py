@@ -123,7 +123,7 @@ def test_an_interrupted_run_goes_on_with_the_blocks_it_had(
 def test_a_meter_that_dies_costs_nothing_but_its_figure(
     run: Callable[..., Results], tmp_path: Path
 ):
-    results = run(tmp_path, Meters([hundred_watts(dies_after=2000)]))
+    results = run(tmp_path, Meters([hundred_watts(dies_after=60)]))
     for entry in results.entries:
         assert entry.error is None
         assert entry.energy is not None

@@ -12,6 +12,8 @@ from benchmarks.gpu_meter import (
     cut,
     joules_per_image,
     main,
+    markdown,
+    measure_meters,
     orders,
     ratio,
     spread,
@@ -20,6 +22,7 @@ from benchmarks.gpu_meter import (
     window_s,
 )
 
+from lightfer.measure.energy import MeterError
 from lightfer.measure.energy.simulated import SimulatedMachine
 from lightfer.results import read_results
 from lightfer.schema import violations_of_file
@@ -95,6 +98,14 @@ def test_order_shows_a_drift_and_what_alternation_makes_of_it():
     assert grouped.ratio > 1.05
     assert alternating.drift > 1.08
     assert Order("ABAB", (1.0, 3.0, 1.0, 5.0)).ratio == 4.0
+
+
+def test_without_a_counter_the_tables_say_why():
+    machine, work = machine_and_work()
+    polled = machine.polled(lambda t: 80.0)
+    with pytest.raises(MeterError, match="no energy counter") as error:
+        measure_meters([polled], {"A": work, "B": work}, 1.0, lambda text, done, of: None)
+    assert "no energy counter" in markdown({"failed": str(error.value)})
 
 
 def test_the_windows_fit_into_the_time():

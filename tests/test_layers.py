@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "zoo": "checkpoint files measure models",
     "evaluate": "data results",
     "calibration": "evaluate",
-    "export": "checkpoint data deployed evaluate files measure runtimes subject",
+    "export": "checkpoint data deployed evaluate files measure runtimes subject zoo",
     "predict": "checkpoint deployed export files runtimes subject zoo",
     # models and data arrive as arguments
     "train": "calibration checkpoint data evaluate files measure",

@@ -14,7 +14,7 @@ was; a model that fails becomes an entry with its error, and the others go on.
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -129,55 +129,16 @@ def run_benchmark(
     )
     fingerprint = _fingerprint(config, subjects, environment, meters)
     journal = Journal(journal_path, fingerprint, environment)
-    images = data["test"].images if data else _random_images(TEST_IMAGES)
-    loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
-    yardstick = load_yardstick(config.device, environment.threads)
+    bench = _Bench(config, data, environment.threads, journal, test_log)
 
-    def load(item: Subject) -> Loaded:
-        if item.journal_key not in loaded:
-            loaded[item.journal_key] = load_subject(item, config.device, environment.threads, data)
-        return loaded[item.journal_key]
-
-    steps = [(s, "size and accuracy", None) for s in subjects]
-    for number in range(config.rounds):
-        order = random.Random(f"{config.seed} {number}").sample(subjects, len(subjects))
-        steps += [(s, f"speed, round {number + 1} of {config.rounds}", number) for s in order]
-
-    for done, (item, text, number) in enumerate(steps):
-        on_step(f"{item.name}, {item.way}: {text}", done, len(steps))
-        pieces = journal.pieces.get(item.journal_key, Pieces())
-        if pieces.error or (pieces.scored if number is None else len(pieces.rounds) > number):
-            continue
-        try:
-            run = load(item)
-            if number is None:
-                pieces = size_subject(
-                    item,
-                    run,
-                    images,
-                    device=config.device,
-                    batch_size=config.batch_size,
-                    decode=data is not None,
-                )
-                eager = journal.pieces.get(replace(item, runtime=EAGER).journal_key)
-                pieces = score_subject(item, run, pieces, data, test_log, eager)
-            else:
-                new = visit_subject(
-                    run,
-                    yardstick,
-                    images,
-                    device=config.device,
-                    passes=config.passes,
-                    batch_size=config.batch_size,
-                    warmup=config.warmup,
-                )
-                pieces = msgspec.structs.replace(pieces, rounds=(*pieces.rounds, new))
-        except Exception as error:  # one model's failure must not lose the others
-            text = f"{type(error).__name__}: {error}"
-            pieces = msgspec.structs.replace(pieces, error=text)
-        journal.record(item.journal_key, pieces)
-        gpu.look()
-
+    steps = bench.steps(subjects)
+    for done, (item, number) in enumerate(steps):
+        what = "size and accuracy"
+        if number is not None:
+            what = f"speed, round {number + 1} of {config.rounds}"
+        on_step(f"{item.name}, {item.way}: {what}", done, len(steps))
+        if bench.measure(item, number):
+            gpu.look()
     ticks: dict[str, float] = {}
     if config.energy and meters.meters:
         ticks = measure_energy(
@@ -185,8 +146,8 @@ def run_benchmark(
             list(dict.fromkeys((config.batch_size, *config.energy.batch_sizes))),
             config.energy,
             meters.meters,
-            load=load,
-            images=images,
+            load=bench.load,
+            images=bench.images,
             device=config.device,
             seed=config.seed,
             journal=journal,
@@ -196,17 +157,7 @@ def run_benchmark(
 
     key = environment_id(journal.environment)
     entries = tuple(
-        _entry(
-            item,
-            journal.pieces[item.journal_key],
-            key,
-            journal.environment,
-            config,
-            len(images),
-            meters,
-            ticks,
-        )
-        for item in subjects
+        _entry(item, journal, key, config, len(bench.images), meters, ticks) for item in subjects
     )
     # An interrupted run is judged by its last part; the spread is that of all its rounds.
     visits = [pieces.rounds for pieces in journal.pieces.values()]
@@ -220,6 +171,75 @@ def run_benchmark(
     environment = msgspec.structs.replace(journal.environment, noise=noise, yardstick=DESCRIPTION)
     cards = {m.sha256: public_card(m.card) for m in models if m.sha256 and m.card}
     return Results(environments={key: environment}, entries=entries, cards=cards), journal
+
+
+class _Bench:
+    """What the steps of one run share, and how each is done and recorded."""
+
+    def __init__(
+        self,
+        config: BenchConfig,
+        data: Dataset | None,
+        threads: int,
+        journal: Journal,
+        test_log: Path,
+    ) -> None:
+        self.config, self.data, self.threads = config, data, threads
+        self.journal, self.test_log = journal, test_log
+        self.images = data["test"].images if data else _random_images(TEST_IMAGES)
+        self.yardstick = load_yardstick(config.device, threads)
+        self.loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
+
+    def steps(self, subjects: Sequence[Subject]) -> list[tuple[Subject, int | None]]:
+        """Every subject once for size and accuracy, then in each round, by its number."""
+        steps: list[tuple[Subject, int | None]] = [(subject, None) for subject in subjects]
+        for number in range(self.config.rounds):
+            order = random.Random(f"{self.config.seed} {number}").sample(subjects, len(subjects))
+            steps += [(subject, number) for subject in order]
+        return steps
+
+    def load(self, item: Subject) -> Loaded:
+        if item.journal_key not in self.loaded:
+            run = load_subject(item, self.config.device, self.threads, self.data)
+            self.loaded[item.journal_key] = run
+        return self.loaded[item.journal_key]
+
+    def measure(self, item: Subject, number: int | None) -> bool:
+        """Do and record one step; False if the journal holds it already, or an earlier error."""
+        pieces = self.journal.pieces.get(item.journal_key, Pieces())
+        if pieces.error or (pieces.scored if number is None else len(pieces.rounds) > number):
+            return False
+        try:
+            new = self._sized(item) if number is None else self._visited(item, pieces)
+        except Exception as error:  # one model's failure must not lose the others
+            new = msgspec.structs.replace(pieces, error=f"{type(error).__name__}: {error}")
+        self.journal.record(item.journal_key, new)
+        return True
+
+    def _sized(self, item: Subject) -> Pieces:
+        run = self.load(item)
+        pieces = size_subject(
+            item,
+            run,
+            self.images,
+            device=self.config.device,
+            batch_size=self.config.batch_size,
+            decode=self.data is not None,
+        )
+        eager = self.journal.pieces.get(replace(item, runtime=EAGER).journal_key)
+        return score_subject(item, run, pieces, self.data, self.test_log, eager)
+
+    def _visited(self, item: Subject, pieces: Pieces) -> Pieces:
+        visit = visit_subject(
+            self.load(item),
+            self.yardstick,
+            self.images,
+            device=self.config.device,
+            passes=self.config.passes,
+            batch_size=self.config.batch_size,
+            warmup=self.config.warmup,
+        )
+        return msgspec.structs.replace(pieces, rounds=(*pieces.rounds, visit))
 
 
 def ways(config: BenchConfig) -> list[tuple[str, str]]:
@@ -240,15 +260,15 @@ def ways(config: BenchConfig) -> list[tuple[str, str]]:
 
 def _entry(
     item: Subject,
-    pieces: Pieces,
+    journal: Journal,
     environment_key: str,
-    environment: Environment,
     config: BenchConfig,
     images: int,
     meters: Meters,
     ticks: Mapping[str, float],
 ) -> Entry:
     """Put the pieces of one model together."""
+    pieces, environment = journal.pieces[item.journal_key], journal.environment
     arch = architecture(item.name)
     total = median(r.total_s for r in pieces.rounds) if pieces.rounds else None
     per_image = None if total is None else total / images

@@ -83,7 +83,7 @@ def bench(
     none is asked for, energy is modelled from time. An interrupted run is continued by the same
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     """
-    from lightfer.benchmark import BenchConfig, run_benchmark
+    from lightfer.benchmark import BenchConfig, run_benchmark, ways
     from lightfer.cli.console import find_data, print_results, progress
     from lightfer.energy_blocks import NO_METERS
     from lightfer.measure.energy import EnergyPlan
@@ -113,6 +113,10 @@ def bench(
         pue=pue,
         energy=EnergyPlan(seconds=energy_seconds or 10.0, batch_sizes=(1,)) if asked else None,
     )
+    if config.energy and meters.meters:
+        cases = len(config.models) * len(ways(config)) * (1 + len(config.energy.batch_sizes))
+        minutes = config.energy.least_s(cases) / 60
+        typer.echo(f"energy: at least {minutes:.1f} minutes of windows", err=True)
     try:
         with progress() as bar:
             results, journal = run_benchmark(

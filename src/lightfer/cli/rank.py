@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lightfer.stats import Difference
+    from lightfer.ranking import Difference
 
 
 def rank(

@@ -81,7 +81,8 @@ def markdown(results: Results) -> str:
         parts.append(f"{plain(conditions(environment))}\n")
         parts += ["| " + " | ".join(map(plain, cells)) + " |" for cells in lines]
         parts += [f"\n`{plain(e.model)}` failed: {plain(e.error)}" for e in entries if e.error]
-        parts += [f"\n{plain(note)}" for note in energy_notes(entries)]
+        notes = (*carbon_notes(entries), *energy_notes(entries))
+        parts += [f"\n{plain(note)}" for note in notes]
         parts.append("")
     return "\n".join(parts).strip() + "\n"
 
@@ -142,6 +143,24 @@ def energy_method(energy: Energy | None) -> str | None:
 def is_metered(energy: Energy | None) -> bool:
     """Whether meters gave the total, not a model and not a simulation."""
     return set((energy_method(energy) or "none").split(" + ")) <= set(MEASURED)
+
+
+def carbon_notes(entries: Iterable[Entry]) -> list[str]:
+    """The grid and PUE that emissions rest on, and what others would make of them."""
+    notes = []
+    for carbon in (e.carbon for e in entries if e.carbon and e.carbon.sensitivity):
+        grid = carbon.intensity
+        others = ", ".join(
+            f"{e.intensity.zone} x {e.intensity.g_co2e_per_kwh / grid.g_co2e_per_kwh:.2f}"
+            for e in carbon.sensitivity
+            if grid.g_co2e_per_kwh
+        )
+        year = "" if grid.year is None else f", {grid.year}"
+        notes.append(
+            f"Emissions: grid {grid.zone} ({grid.g_co2e_per_kwh:g} g/kWh{year}, {grid.basis}), "
+            f"PUE {carbon.pue:g}; elsewhere: {others or DASH}"
+        )
+    return list(dict.fromkeys(notes))
 
 
 def energy_notes(entries: Iterable[Entry]) -> list[str]:

@@ -57,7 +57,6 @@ def _pointwise(module: nn.Conv2d, x: Tensor) -> Tensor:
 
 def _depthwise(module: nn.Conv2d, x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
-        y = depthwise_convolution(
-            x.float(), module.weight, module.stride[0], int(module.padding[0])
-        )
+        x, stride, padding = x.to(module.weight.dtype), module.stride[0], int(module.padding[0])
+        y = depthwise_convolution(x, module.weight, stride, padding)
         return y if module.bias is None else y + module.bias.view(1, -1, 1, 1)

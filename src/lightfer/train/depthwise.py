@@ -19,7 +19,7 @@ LARGEST_KERNEL = 7  # in `_depthwise.c`
 
 
 def depthwise_convolution(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-    """(N, C, H, W) with weights (C, 1, k, k), float32 on the CPU, differentiable once."""
+    """(N, C, H, W) with weights (C, 1, k, k) on the CPU, differentiable once."""
     y = _Depthwise.apply(x, weight, stride, padding)
     assert isinstance(y, Tensor)
     return y
@@ -39,7 +39,8 @@ class _Depthwise(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight = ctx.needs_input_grad[:2]
         kernel, width = weight.shape[-1], gradients[0].shape[-1]
-        by_hand = wants_weight and _LIBRARY is not None and (kernel > 3 or width < 4)
+        pays = x.dtype == torch.float32 and (kernel > 3 or width < 4)
+        by_hand = wants_weight and pays and _LIBRARY is not None
         of_x, of_weight, _ = torch.ops.aten.convolution_backward(
             gradients[0], x, weight, None, [ctx.stride] * 2, [ctx.padding] * 2, [1, 1], False,
             [0, 0], len(weight), [wants_x, wants_weight and not by_hand, False],

@@ -74,7 +74,7 @@ class MissingMeter:
     component: Component = "gpu"
     method: Method = "counter"
     source = "simulated, missing"
-    deferred, simulated = False, True
+    deferred, simulated = False, False  # it never says anything that could be marked
 
     def mark(self) -> Mark:
         raise MeterError("simulated, missing: there is no such meter")

@@ -39,6 +39,11 @@ class EnergyPlan:
                 "expected more than 0 s and at least 2 blocks"
             )
 
+    def least_s(self, cases: int) -> float:
+        """Time that the fewest blocks of so many models and batch sizes take."""
+        block = self.seconds * (1 + WARM + 2 * SETTLE + 2 * self.idle_share)
+        return cases * self.fewest_blocks * block
+
 
 def measure_ticks(meters: Sequence[Meter]) -> dict[str, float]:
     """Source -> seconds between two updates, for each counter that ticks."""
@@ -75,18 +80,14 @@ def measure_block(
     A meter that fails costs its reading, with the reason in it, and nothing else.
     """
 
-    def rest() -> int:
-        pause(SLICE_S)
-        return 0
-
     idle_s = seconds / 2 if idle_s is None else idle_s
     window = Window(meters, align_to, clock)
     pause(SETTLE * seconds)
-    before = window.of(rest, idle_s)
+    before = window.idle(idle_s, pause)
     window.spend(work, WARM * seconds)
     during = window.of(work, seconds)
     pause(SETTLE * seconds)
-    after = window.of(rest, idle_s)
+    after = window.idle(idle_s, pause)
     return EnergyBlock(
         work_s=during.span_s,
         idle_before_s=before.span_s,
@@ -134,9 +135,21 @@ class Window:
 
     def of(self, work: Work, seconds: float) -> Done:
         """A window of at least `seconds` of work."""
+        return self._between_ticks(work, lambda: self.spend(work, seconds))
+
+    def idle(self, seconds: float, pause: Callable[[float], None] = sleep) -> Done:
+        """A window of at least `seconds` without work."""
+
+        def rest(span_s: float = SLICE_S) -> int:
+            pause(span_s)
+            return 0
+
+        return self._between_ticks(rest, lambda: rest(seconds))
+
+    def _between_ticks(self, work: Work, content: Work) -> Done:
         self.until_tick(work)
         start_s, first = self.clock(), [_mark(m) for m in self.meters]
-        images = self.spend(work, seconds)
+        images = content()
         images += self.until_tick(work)
         end_s, last = self.clock(), [_mark(m) for m in self.meters]
         return Done((start_s, end_s), images, list(zip(first, last, strict=True)))
