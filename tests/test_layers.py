@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "benchmark": "data energy_blocks journal measure results runtimes subject zoo",
     "cli": "benchmark calibration checkpoint compare data distill energy_blocks evaluate export"
     " files measure models predict process queue ranking recipes report results runtimes schema"
-    " soft_labels subject train zoo",
+    " soft_labels stats subject train zoo",
 }
 
 

@@ -16,6 +16,7 @@ WITHIN_POINTS = 5.0  # "competitive": at most this far below the most accurate n
 CLOSE_POINTS = 2.0  # "close to": at most this far below
 EXPLAINED = 0.8  # share of the variance from which one figure predicts another
 EQUAL_WORK = 1.5  # nets whose multiply-adds differ by at most this factor
+MOST_NAMED = 8  # nets in a ranking in words
 MODELLED = "energy here is modelled as time times an assumed power, no evidence beyond time"
 UNKNOWN = "no energy is known here"
 Verdict = Literal["supported", "contradicted", "undecided"]
@@ -135,18 +136,20 @@ def lowest_carbon(entries: Sequence[Entry]) -> tuple[Verdict, str]:
     known = sorted(((g, e.id, e) for e, g in grams if g is not None), key=lambda item: item[:2])
     if not known:
         return "undecided", UNKNOWN
-    ranking = "lowest first: " + ", ".join(f"{e.model} {number(g, '.2g')} g" for g, _, e in known)
+    named = [f"{e.model} {number(g, '.2g')} g" for g, _, e in known]
+    more = [f"and {len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
+    ranking = "lowest first: " + ", ".join(named[:MOST_NAMED] + more)
     measured, reason = _measured_energy(entries)
     if reason:
         return "undecided", f"{reason}; {ranking}"
-    named = [j for e, j in measured if e.family in ("shufflenet_v2", "mobilenet_v2")]
+    claimed = [j for e, j in measured if e.family in ("shufflenet_v2", "mobilenet_v2")]
     others = [j for e, j in measured if e.family not in ("shufflenet_v2", "mobilenet_v2")]
-    if not named or not others:
+    if not claimed or not others:
         return "undecided", f"only one side is here; {ranking}"
-    best = min(named, key=lambda j: j.estimate)
+    best = min(claimed, key=lambda j: j.estimate)
     if all(best.high < j.low for j in others):
         return "supported", ranking
-    if any(j.high < min(n.low for n in named) for j in others):
+    if any(j.high < min(n.low for n in claimed) for j in others):
         return "contradicted", ranking
     return "undecided", ranking
 

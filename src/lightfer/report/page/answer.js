@@ -7,7 +7,7 @@ function drawAnswer() {
 
 const take = (...words) => element("p", { class: "take" }, ...words);
 const opener = (row) =>
-  element("button", { type: "button", class: "link", onclick: () => openDetail(row) }, row.name);
+  element("button", { type: "button", class: "link", onclick: () => openDetail(row) }, breakable(row.name));
 
 function answer() {
   const cost = view.cost;

@@ -155,6 +155,9 @@ const bounds = (triple, write) =>
   triple && triple[1] !== null ? `[${write(triple[1])}, ${write(triple[2])}]` : "";
 const withUnit = (cost, row) => `${figure(cost.of(row)?.[0] ?? null, cost.factor)} ${cost.unit}`;
 
+// A name that may be broken behind its underscores.
+const breakable = (name) => name.split(/(?<=_)/).flatMap((part, i) => (i ? [element("wbr"), part] : [part]));
+
 // Elements; strings become text, never markup.
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);

@@ -22,10 +22,11 @@ function apartTable(index) {
       place[accuracy] = i;
     });
     apart.forEach((line, i) => {
-      const digits = line.padStart(Math.ceil(n / 4), "0"),
-        first = digits.length * 4 - n;
-      for (let j = 0; j < n; j++)
-        flags[i * n + j] = (parseInt(digits[(first + j) >> 2], 16) >> (3 - ((first + j) & 3))) & 1;
+      const last = i * n + n - 1; // the last digit holds the last four
+      for (let k = 0; k < line.length; k++) {
+        const digit = parseInt(line[line.length - 1 - k], 16);
+        for (let b = 0; b < 4 && 4 * k + b < n; b++) flags[last - 4 * k - b] = (digit >> b) & 1;
+      }
     });
     apartTables.set(index, { place, flags, n });
   }

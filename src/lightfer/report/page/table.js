@@ -62,12 +62,7 @@ function tableColumns() {
 const small = (content) => (content ? element("small", {}, content) : null);
 
 function nameCell(row) {
-  const button = element(
-    "button",
-    { type: "button", class: "link", onclick: () => openDetail(row) },
-    row.name,
-  );
-  return [button, row.error ? element("small", { class: "failed" }, `failed: ${row.error}`) : null];
+  return [opener(row), row.error ? element("small", { class: "failed" }, `failed: ${row.error}`) : null];
 }
 
 function accuracyCell(row) {
