@@ -138,6 +138,10 @@ def without_lone_batch_norms(model: Any) -> Any:
         node.CopyFrom(
             helper.make_node("Conv", inputs, node.output, name=f"{stem}_norm", group=len(scale))
         )
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
     return model
 
 
