@@ -284,7 +284,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--nets", nargs="+", default=list(AIMS))
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--passes", type=int, default=100, help="per round, at least 50 to count")
+    parser.add_argument("--passes", type=int, default=50, help="per round, at least 50 to count")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--prepare", action="store_true", help="only write the files to measure")
     parser.add_argument("--out", type=Path, default=Path("out/runtimes"))
