@@ -241,10 +241,12 @@ def report(rows: list[Row], roofs: dict[str, float]) -> str:
         p90 = "too few" if high is None else f"{high * 1e3:.3f}"
         way = f"{BASE}: {row.peer}" if row.way == BASE else row.way
         float32 = row.settings["precision"] == "float32"
+        # An int8 file of random weights, on noise: the number would say nothing.
+        different = "-" if "int8" in row.way else f"{row.logit_difference:.1e}"
         share = f"{roofs[row.net] / median(flat):.0%}" if float32 else "-"
         lines.append(
             f"| {row.net} | {way} | {median(flat) * 1e3:.3f} | {p90} | {times:.2f} | {share} "
-            f"| {row.logit:.2f} | {row.logit_difference:.1e} |"
+            f"| {row.logit:.2f} | {different} |"
         )
     return "\n".join(lines) + "\n"
 
