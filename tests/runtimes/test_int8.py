@@ -12,7 +12,7 @@ from lightfer.data.augment import normalize
 from lightfer.data.dataset import DataError
 from lightfer.data.subsets import calibration_images
 from lightfer.runtimes import RUNTIMES
-from lightfer.runtimes.int8 import NO_IMAGES, gates, without_lone_batch_norms
+from lightfer.runtimes.int8 import NO_IMAGES, without_lone_batch_norms
 from lightfer.runtimes.onnx_file import to_onnx
 from tests.export.tiny import tiny
 
@@ -84,22 +84,6 @@ def test_a_lone_batch_norm_as_a_convolution_is_the_same(images: Tensor):
     (logits,) = session.run(None, {"image": images[:4].numpy()})
     with torch.inference_mode():
         torch.testing.assert_close(torch.from_numpy(logits), MODEL(images[:4]), rtol=0, atol=1e-5)
-
-
-def test_gates_are_what_stands_between_a_mean_and_its_product():
-    onnx = pytest.importorskip("onnx")
-    operators = (
-        "ReduceMean image -> mean", "Conv mean -> less", "Relu less -> on", "Conv on -> more",
-        "HardSigmoid more -> gate", "Mul image gate -> scaled", "Conv scaled -> logits",
-    )  # fmt: skip
-    nodes = []
-    for text in operators:
-        head, output = text.split(" -> ")
-        kind, *inputs = head.split()
-        nodes.append(onnx.helper.make_node(kind, inputs, [output], name=output))
-    graph = onnx.helper.make_graph(nodes, "net", [], [])
-    found = gates(onnx.helper.make_model(graph))
-    assert found == ["mean", "less", "on", "more", "gate"]
 
 
 def test_calibration_images_are_of_train_and_always_the_same(faces: Dataset):
