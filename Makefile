@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test setup readme clean
+.PHONY: bench test setup readme notebooks docs clean
 
 bench: setup ## measure every shipped model on this machine, write out/results.json
 	$(BIN)/lightfer bench --out out/results.json
@@ -21,8 +21,14 @@ setup: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-readme: setup ## write the table of results.json into the README
-	$(BIN)/lightfer table results.json --into README.md
+readme: setup ## write the table and the figure of results.json into the README
+	$(BIN)/lightfer table results.json --into README.md --figure docs/figures/trade-off.png
+
+notebooks: setup ## run the notebooks on the data that LIGHTFER_DATA names, keep their outputs
+	$(BIN)/python -m notebooks.execute
+
+docs: setup ## build the documentation into out/site, warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf .venv out build src/*.egg-info

@@ -144,9 +144,9 @@ def _bench(model_name: str, path: Path, delays_s: dict[int, float]) -> Results:
 
 def bench_slowed(model_name: str, path: Path, delays_s: dict[int, float]) -> None:
     """In the child: the command, on networks that are wrapped."""
-    from lightfer import benchmark, cli
+    from lightfer import cli, subject
 
-    benchmark.create_model = lambda *a, **k: Slowed(create_model(*a, **k), delays_s)  # pyright: ignore
+    subject.create_model = lambda *a, **k: Slowed(create_model(*a, **k), delays_s)  # pyright: ignore
     sys.argv = ["lightfer", "bench", model_name, "--data", "none", "--out", str(path)]
     try:
         cli.main()
@@ -247,7 +247,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/aa_ab"), help="folder to write")
     parser.add_argument("--model", default="mobilenet_v1_x0_25")
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=40, help="blocks of each arm per repeat")
+    parser.add_argument("--rounds", type=int, default=25, help="blocks of each arm per repeat")
     parser.add_argument("--passes", type=int, default=50, help="timed passes per block")
     parser.add_argument("--threads", type=int, help="of the interleaved part; default: all cores")
     parser.add_argument("--only", choices=["interleaved", "separate"], help="one of the two parts")

@@ -5,7 +5,8 @@
 Writes out/shift.json (every sample) and out/shift.md (the tables that are printed). Takes about a
 minute on two idle cores.
 
-Measured: one forward pass without gradients in float32, output allocated by the pass, in NCHW and
+Measured: one forward pass without gradients in float32 (forward and backward pass where a row says
+"training"), output allocated by the pass, in NCHW and
 channels last ("last"); the process is set as `lightfer bench` sets it. Each round visits every
 implementation once, for a block of warmed passes, so that a slow moment of the machine meets all of
 them alike. A figure is the median over the rounds of the time per pass; a ratio is one of medians.
@@ -47,6 +48,8 @@ FORMATS = {"NCHW": torch.contiguous_format, "last": torch.channels_last}
 TARGETS = {  # of the project: ratio, and the most it may be
     "shift / best depthwise, geometric mean": 0.7,
     "shift / best depthwise, largest": 0.9,
+    "shift / best depthwise, geometric mean (shift in channels last)": 0.7,
+    "shift / best depthwise, largest (shift in channels last)": 0.9,
     "block / block with depthwise, B = 1, largest": 0.95,
     "block / block with depthwise, B = 64, largest": 1.05,
 }
@@ -102,11 +105,27 @@ def implementations(
                 x, w, padding=1, groups=channels
             ),
             ("1x1", name): lambda x=x, w=pointwise: conv2d(x, w),
+            ("shift, in use, training", name): trained(shift, x),
+            ("shift_convolution, training", name): trained(
+                lambda x, w=one_hot: shift_convolution(x, w), x
+            ),
         }
         for kind, net in blocks.items():
             ordered = deepcopy(net).to(memory_format=order)  # pyright: ignore[reportCallIssue]
             calls[kind, name] = lambda x=x, net=ordered: net(x)
     return calls
+
+
+def trained(operator: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], Tensor]:
+    """A call that does the forward pass on a copy of `x`, and from a fixed gradient back to it."""
+    with torch.inference_mode(False):
+        given, gradient = x.clone().requires_grad_(), x.clone()
+
+    def step() -> Tensor:
+        with torch.inference_mode(False):
+            return torch.autograd.grad(operator(given), given, gradient)[0]
+
+    return step
 
 
 def measure(
@@ -152,6 +171,13 @@ def ratios(rows: list[Row]) -> dict[str, float]:
     for order, suffix in names.items():
         found[f"shift / best depthwise, geometric mean{suffix}"] = geometric_mean(alone[order])
         found[f"shift / best depthwise, largest{suffix}"] = max(alone[order])
+    for order in FORMATS:
+        ours, theirs = "shift, in use, training", "shift_convolution, training"
+        training = [times[*p, ours, order] / times[*p, theirs, order] for p in places]
+        found[f"training: shift / shift_convolution, geometric mean ({order})"] = geometric_mean(
+            training
+        )
+        found[f"training: shift / shift_convolution, largest ({order})"] = max(training)
     for batch, other in product(BATCHES, ("depthwise", "folded")):
         at = [p for p in places if p[1] == batch]
         largest = max(

@@ -54,3 +54,12 @@ def small_csv(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
             lines.append(f"{label},{pixels},{usage}")
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def blind_csv(small_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic faces without a test split."""
+    path = tmp_path_factory.mktemp("blind") / "fer2013.csv"
+    lines = small_csv.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if not line.endswith("PrivateTest")) + "\n")
+    return path

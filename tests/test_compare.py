@@ -9,7 +9,15 @@ import pytest
 from typer.testing import CliRunner
 
 from lightfer.cli import app
-from lightfer.compare import NOTHING, REFUSED, Change, Comparison, compare_files, compare_results
+from lightfer.compare import (
+    NOTHING,
+    REFUSED,
+    RUN_TO_RUN_BARE,
+    Change,
+    Comparison,
+    compare_files,
+    compare_results,
+)
 from lightfer.results import (
     Accuracy,
     Data,
@@ -32,10 +40,16 @@ def timed(
     rounds: int = 3,
     batch_size: int = 1,
     threads: int = 2,
+    machine: float | list[float] = 1.0,
+    yardstick: bool = True,
+    clock: str = "wall",
 ) -> Latency:
+    """`machine`: what it slows the model and the yardstick by, in each round."""
     rng = np.random.default_rng(seed)
-    samples = median_s * (1 + 0.02 * rng.random((rounds, 50)))
-    return Latency.of(samples.tolist(), batch_size=batch_size, threads=threads)
+    slow = np.broadcast_to(machine, rounds)
+    samples = median_s * (1 + 0.02 * rng.random((rounds, 50))) * slow[:, None]
+    beside = (0.003 * slow).tolist() if yardstick else None
+    return Latency.of(samples.tolist(), batch_size, threads, clock, beside)
 
 
 def scored(
@@ -54,7 +68,8 @@ def scored(
 
 
 def results(*entries, **environment) -> Results:
-    changed = msgspec.structs.replace(ENVIRONMENT, **{"data": DATA, **environment})
+    known = {"data": DATA, "yardstick": "a net", "versions": {"torch": "2"}, **environment}
+    changed = msgspec.structs.replace(ENVIRONMENT, **known)
     return Results(environments={"e": changed}, entries=entries)
 
 
@@ -78,6 +93,48 @@ def test_a_slower_model_is_found_and_the_same_one_is_not():
     assert 1.1 < slower.low < 1.3 < slower.high < 1.6
     assert slower.p_holm == pytest.approx(2 * (slower.p or 0))
     assert changes(compare_results(b, a), "time")[0].verdict == "faster"
+
+
+def test_a_slower_machine_is_no_slower_model():
+    """Truth: the same model; the machine 40 % slower in the second file, or in a part of it."""
+    a = results(entry("m", latency=(timed(),)))
+    for machine in (1.4, [1.0, 1.4, 1.4]):
+        b = results(entry("m", latency=(timed(seed=1, machine=machine),)))
+        change = only(compare_results(a, b), "time")
+        assert change.verdict == NOTHING
+        assert change.ratio == pytest.approx(1.0, abs=0.02)
+        assert change.machine == pytest.approx(1.4)
+    slow = results(entry("m", latency=(timed(0.0065, seed=1, machine=0.7),)))
+    change = only(compare_results(a, slow), "time")
+    assert (change.verdict, change.ratio) == ("slower", pytest.approx(1.3, rel=0.02))
+
+
+@pytest.mark.parametrize(
+    ("latency", "environment"),
+    [
+        ({"yardstick": False}, {}),
+        ({}, {"yardstick": None}),
+        ({}, {"yardstick": "another net"}),
+        ({}, {"versions": {"torch": "3"}}),
+    ],
+)
+def test_without_a_common_yardstick_the_allowance_is_wide(latency: dict, environment: dict):
+    """A change of torch changes the yardstick, and must not be taken out of the model's time."""
+    a = results(entry("m", latency=(timed(),)))
+    b = results(entry("m", latency=(timed(0.0065, **latency),)), **environment)
+    change = only(compare_results(a, b), "time")
+    assert (change.verdict, change.machine) == (NOTHING, None)
+    assert change.ratio == pytest.approx(1.3, rel=0.02)
+    assert f"{100 * RUN_TO_RUN_BARE:.1f} % allowed" in change.note
+    assert "yardstick" not in change.note
+
+
+def test_each_clock_is_compared_with_itself():
+    both = (timed(0.005), timed(0.001, clock="cuda events"))
+    a, b = results(entry("m", latency=both)), results(entry("m", latency=both[::-1]))
+    found = changes(compare_results(a, b), "time")
+    assert [c.verdict for c in found] == [NOTHING, NOTHING]
+    assert found[1].what == "batch 1, 2 threads, cuda events"
 
 
 def test_three_percent_between_separate_runs_is_not_claimed():

@@ -21,21 +21,28 @@ MAY_IMPORT = {
     "compare": "predecessor results stats",
     "data": "files",
     "models": "files",
-    "measure": "results",
-    "report": "compare results",  # only the type of a change
+    "measure": "results stats",
+    "report": "compare files results stats",  # of compare only the type of a change
     "runtimes": "deployed",  # models arrive as arguments
     "journal": "files results",
     "checkpoint": "files results",
     "zoo": "checkpoint files measure models",
     "evaluate": "data results",
-    "export": "checkpoint data deployed evaluate files measure runtimes subject",
+    "calibration": "evaluate",
+    "export": "checkpoint data deployed evaluate files measure runtimes subject zoo",
     "predict": "checkpoint deployed export files runtimes subject zoo",
-    "train": "checkpoint data evaluate files measure",  # models and data arrive as arguments
+    # models and data arrive as arguments
+    "train": "calibration checkpoint data evaluate files measure",
     "recipes": "train",
+    "distill": "checkpoint data files train zoo",
+    "soft_labels": "data distill evaluate files train",
+    "queue": "checkpoint data distill files process recipes train zoo",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
-    "benchmark": "data journal measure results runtimes subject zoo",
-    "cli": "benchmark checkpoint compare data evaluate export files measure models predict process"
-    " ranking recipes report results runtimes schema subject train zoo",
+    "energy_blocks": "journal measure runtimes subject",
+    "benchmark": "data energy_blocks journal measure results runtimes subject zoo",
+    "cli": "benchmark calibration checkpoint compare data distill evaluate export files measure"
+    " models predict process queue ranking recipes report results runtimes schema soft_labels"
+    " subject train zoo",
 }
 
 

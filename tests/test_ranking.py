@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from lightfer.cli import app
 from lightfer.ranking import correlations, places
-from lightfer.results import Accuracy, Latency, Results, write_results
+from lightfer.results import Accuracy, Latency, Results, Work, write_results
 from tests.test_results import ENVIRONMENT, entry
 
 
@@ -47,6 +47,16 @@ def test_correlations_with_time_need_four_models():
     assert found["macs"].interval.low < 0.5
     assert found["params"].interval.estimate == pytest.approx(-0.2)
     assert correlations(ENTRIES[:3]) == {}
+
+
+def test_counts_of_the_work_are_found_too():
+    """Bytes grow with time in all four but for the last two, swapped: rho is 0.8."""
+    work = dict.fromkeys(Work.__struct_fields__, 1) | {"uncounted": ()}
+    entries = [
+        measured(f"m{i}", 0.001 * (i + 1), 0.5, work=Work(**{**work, "bytes_fused": size}))
+        for i, size in enumerate((10, 20, 40, 30))
+    ]
+    assert correlations(entries)["bytes_fused"].interval.estimate == pytest.approx(0.8)
 
 
 def test_the_command(tmp_path: Path):

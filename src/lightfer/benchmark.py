@@ -1,11 +1,12 @@
 """The main flow: for every model, accuracy once, speed in several rounds, and one entry.
 
-    data -> accuracy of each model -> round 1, 2, 3 over all models -> entries -> results.json
+    data -> accuracy of each model -> round 1, 2, ... over all models -> blocks of energy, if asked
+         -> entries -> results.json
 
 A model in another runtime or precision is a subject of its own, with an entry of its own. Rounds
-visit the subjects in random order, each for a block of warmed passes: changing at every pass would
-halve a runtime's speed. A float32 runtime whose logits agree with eager PyTorch's takes over its
-accuracy, and says so; any other is scored itself.
+visit the subjects in random order, each for a block of warmed passes, beside a block of the
+yardstick: changing at every pass would halve a runtime's speed. A float32 runtime whose logits
+agree with eager PyTorch's takes over its accuracy, and says so; any other is scored itself.
 
 Each piece goes to a journal as soon as it is measured, so an interrupted run continues where it
 was; a model that fails becomes an entry with its error, and the others go on.
@@ -13,8 +14,8 @@ was; a model that fails becomes an entry with its error, and the others go on.
 
 import hashlib
 import random
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -24,17 +25,35 @@ import torch
 from torch import Tensor
 
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
+from lightfer.energy_blocks import measure_energy
 from lightfer.journal import Journal, Pieces
 from lightfer.measure.carbon import WORLD, carbon_of
 from lightfer.measure.energy import (
+    ASSUMED,
     TEST_IMAGES,
-    WATTS_PER_THREAD,
+    CpuModel,
+    EnergyPlan,
+    Meter,
+    energy_of_blocks,
     model_cpu_energy,
+    modelled_instead,
     unmeasured_energy,
+    with_deferred,
 )
 from lightfer.measure.environment import describe_environment, environment_id
+from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.noise import snapshot, verdict
-from lightfer.results import Data, Entry, Environment, GridIntensity, Latency, Results
+from lightfer.measure.yardstick import DESCRIPTION
+from lightfer.results import (
+    Component,
+    Data,
+    Energy,
+    Entry,
+    Environment,
+    GridIntensity,
+    Latency,
+    Results,
+)
 from lightfer.runtimes import RUNTIMES, Loaded, find_runtime
 from lightfer.subject import (
     EAGER,
@@ -42,6 +61,8 @@ from lightfer.subject import (
     Subject,
     find_subject,
     load_subject,
+    load_yardstick,
+    public_card,
     score_subject,
     size_subject,
     visit_subject,
@@ -57,13 +78,15 @@ class BenchConfig:
     runtimes: tuple[str, ...] = (EAGER,)
     precisions: tuple[str, ...] = (FULL,)  # each runtime is measured in those that it has
     device: str = "cpu"
-    rounds: int = 3  # separate visits to each model
+    rounds: int = 5  # separate visits to each model
     passes: int = 50  # of batch size 1, per round
     warmup: int = 10  # passes before each block of timed ones
     batch_size: int = 64
     seed: int = 0  # of the order of the models in each round
-    watts_per_thread: float = WATTS_PER_THREAD
+    cpu_model: CpuModel = ASSUMED  # where the energy of a CPU run is modelled
     intensity: GridIntensity = WORLD
+    pue: float = 1.0
+    energy: EnergyPlan | None = None  # None: no meter is read
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -73,6 +96,20 @@ class BenchConfig:
                 f"rounds {self.rounds}, passes {self.passes} and batch_size {self.batch_size} "
                 "must each be at least 1"
             )
+        if self.pue < 1:
+            raise ValueError(f"PUE is {self.pue}, expected at least 1: all power over that of IT")
+
+
+@dataclass(frozen=True)
+class Meters:
+    """The meters that are read, in order of preference, and why a component has none."""
+
+    meters: Sequence[Meter] = ()
+    reasons: Mapping[Component, str] = field(default_factory=dict)
+    clock_offset_s: float | None = None  # of a power log, if there is one
+
+
+NO_METERS = Meters()
 
 
 def run_benchmark(
@@ -82,13 +119,14 @@ def run_benchmark(
     allocator: str,
     journal_path: Path,
     test_log: Path,
+    meters: Meters = NO_METERS,
     on_step: Callable[[str, int, int], None] = lambda text, done, of: None,
 ) -> tuple[Results, Journal]:
     """Measure every model; returns the results and the journal, to be removed once they are kept.
 
     Without `data` the accuracy is that of each card, marked `reference`. A journal left by an
-    interrupted run of the same configuration, code, machine and data is continued.
-    `on_step(text, done, of)` reports progress.
+    interrupted run of the same configuration, code, machine and data is continued. `meters` are
+    read if `config.energy` is a plan. `on_step(text, done, of)` reports progress.
 
     Raises ValueError or CheckpointError for a model that does not exist and a runtime that cannot
     be used, before anything runs.
@@ -99,13 +137,20 @@ def run_benchmark(
         for runtime, precision in ways(config)
         for model in models
     ]
-    before = snapshot()
+    before, gpu = snapshot(), GpuWatch(config.device)
     environment = describe_environment(
         data=_describe(data), allocator=allocator, device=config.device
     )
-    journal = Journal(journal_path, _fingerprint(config, subjects, environment), environment)
+    fingerprint = _fingerprint(config, subjects, environment, meters)
+    journal = Journal(journal_path, fingerprint, environment)
     images = data["test"].images if data else _random_images(TEST_IMAGES)
     loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
+    yardstick = load_yardstick(config.device, environment.threads)
+
+    def load(item: Subject) -> Loaded:
+        if item.journal_key not in loaded:
+            loaded[item.journal_key] = load_subject(item, config.device, environment.threads, data)
+        return loaded[item.journal_key]
 
     steps = [(s, "size and accuracy", None) for s in subjects]
     for number in range(config.rounds):
@@ -118,11 +163,7 @@ def run_benchmark(
         if pieces.error or (pieces.scored if number is None else len(pieces.rounds) > number):
             continue
         try:
-            if item.journal_key not in loaded:
-                loaded[item.journal_key] = load_subject(
-                    item, config.device, environment.threads, data
-                )
-            run = loaded[item.journal_key]
+            run = load(item)
             if number is None:
                 pieces = size_subject(
                     item,
@@ -137,6 +178,7 @@ def run_benchmark(
             else:
                 new = visit_subject(
                     run,
+                    yardstick,
                     images,
                     device=config.device,
                     passes=config.passes,
@@ -148,19 +190,50 @@ def run_benchmark(
             text = f"{type(error).__name__}: {error}"
             pieces = msgspec.structs.replace(pieces, error=text)
         journal.record(item.journal_key, pieces)
+        gpu.look()
+
+    ticks: dict[str, float] = {}
+    if config.energy and meters.meters:
+        ticks = measure_energy(
+            subjects,
+            list(dict.fromkeys((config.batch_size, *config.energy.batch_sizes))),
+            config.energy,
+            meters.meters,
+            load=load,
+            images=images,
+            device=config.device,
+            seed=config.seed,
+            journal=journal,
+            on_step=on_step,
+            on_block=gpu.look,
+        )
 
     key = environment_id(journal.environment)
     entries = tuple(
         _entry(
-            item, journal.pieces[item.journal_key], key, journal.environment, config, len(images)
+            item,
+            journal.pieces[item.journal_key],
+            key,
+            journal.environment,
+            config,
+            len(images),
+            meters,
+            ticks,
         )
         for item in subjects
     )
     # An interrupted run is judged by its last part; the spread is that of all its rounds.
-    rounds = [[r.single_s for r in pieces.rounds] for pieces in journal.pieces.values()]
-    noise = verdict(before, snapshot(), rounds)
-    environment = msgspec.structs.replace(journal.environment, noise=noise)
-    return Results(environments={key: environment}, entries=entries), journal
+    visits = [pieces.rounds for pieces in journal.pieces.values()]
+    noise = verdict(
+        before,
+        snapshot(),
+        [[r.single_s for r in rounds] for rounds in visits],
+        [[r.yardstick_single_s for r in rounds] for rounds in visits],
+        gpu.noise(),
+    )
+    environment = msgspec.structs.replace(journal.environment, noise=noise, yardstick=DESCRIPTION)
+    cards = {m.sha256: public_card(m.card) for m in models if m.sha256 and m.card}
+    return Results(environments={key: environment}, entries=entries, cards=cards), journal
 
 
 def ways(config: BenchConfig) -> list[tuple[str, str]]:
@@ -186,6 +259,8 @@ def _entry(
     environment: Environment,
     config: BenchConfig,
     images: int,
+    meters: Meters,
+    ticks: Mapping[str, float],
 ) -> Entry:
     """Put the pieces of one model together."""
     arch = architecture(item.name)
@@ -193,15 +268,13 @@ def _entry(
     per_image = None if total is None else total / images
     model_s = median(r.model_s for r in pieces.rounds) if pieces.rounds else None
     decoded = None if total is None or pieces.decoding_s is None else total + pieces.decoding_s
-    energy = (
-        model_cpu_energy(per_image, environment.threads, config.watts_per_thread)
-        if config.device == "cpu"
-        else unmeasured_energy()
-    )
+    energy, energy_other = _energies(pieces, config, meters, ticks, per_image, environment.threads)
+    beside_single = [r.yardstick_single_s for r in pieces.rounds]
+    beside_batch = [r.yardstick_batch_s for r in pieces.rounds]
     blocks = (
-        (1, "wall", [r.single_s for r in pieces.rounds]),
-        (config.batch_size, "wall", [r.batch_s for r in pieces.rounds]),
-        (1, "cuda events", [r.events_s for r in pieces.rounds]),
+        (1, "wall", [r.single_s for r in pieces.rounds], beside_single),
+        (config.batch_size, "wall", [r.batch_s for r in pieces.rounds], beside_batch),
+        (1, "cuda events", [r.events_s for r in pieces.rounds], beside_single),
     )
     return Entry(
         id=f"{environment_key}/{item.name}/{(item.sha256 or 'random')[:8]}/{item.way}",
@@ -227,8 +300,8 @@ def _entry(
         accuracy_other=pieces.accuracy_other,
         accuracy_of=pieces.accuracy_of,
         latency=tuple(
-            Latency.of(samples, batch_size, environment.threads, clock)
-            for batch_size, clock, samples in blocks
+            Latency.of(samples, batch_size, environment.threads, clock, beside)
+            for batch_size, clock, samples, beside in blocks
             if any(samples)
         ),
         inference_total_s=total,
@@ -239,14 +312,56 @@ def _entry(
         inference_with_decoding_s=decoded,
         inference_with_decoding_per_image_s=None if decoded is None else decoded / images,
         energy=energy,
-        carbon=carbon_of(energy, config.intensity),
+        energy_other=energy_other,
+        carbon=carbon_of(energy, config.intensity, config.pue),
         error=pieces.error,
     )
 
 
-def _fingerprint(config: BenchConfig, subjects: list[Subject], environment: Environment) -> str:
+def _energies(
+    pieces: Pieces,
+    config: BenchConfig,
+    meters: Meters,
+    ticks: Mapping[str, float],
+    per_image_s: float | None,
+    threads: int,
+) -> tuple[Energy, tuple[Energy, ...]]:
+    """Energy at the benchmark's batch size, and at others.
+
+    Without a meter that told it all, that of a CPU run is modelled and that of another unknown.
+    """
+    plan = config.energy or EnergyPlan()
+    found = {
+        size: energy_of_blocks(
+            [with_deferred(block, meters.meters) for block in blocks],
+            plan,
+            batch_size=size,
+            ticks=ticks,
+            reasons=meters.reasons,
+            clock_offset_s=meters.clock_offset_s,
+            simulated=any(meter.simulated for meter in meters.meters),
+        )
+        for size, blocks in pieces.energy.items()
+    }
+    main = found.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
+    if main.gross is None and config.device == "cpu":
+        modelled = model_cpu_energy(
+            per_image_s,
+            threads,
+            config.cpu_model.watts_per_thread,
+            source=config.cpu_model.source,
+            batch_size=config.batch_size,
+        )
+        main = modelled_instead(main, modelled)
+    return main, tuple(found.values())
+
+
+def _fingerprint(
+    config: BenchConfig, subjects: list[Subject], environment: Environment, meters: Meters
+) -> str:
     """Equal for runs that may be continued by one another."""
     what = {**asdict(config), "intensity": config.intensity.g_co2e_per_kwh}
+    what["meters"] = [meter.source for meter in meters.meters]
     weights = [(s.sha256, s.way, version(RUNTIMES[s.runtime].package)) for s in subjects]
     text = f"{what} {weights} {environment_id(environment)}"
     return hashlib.sha256(text.encode()).hexdigest()

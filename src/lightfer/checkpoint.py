@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lightfer.files import atomic_path
-from lightfer.results import Accuracy
+from lightfer.results import Accuracy, GridIntensity, Method
 
 CARD_KEY = "lightfer_card"
 
@@ -46,6 +46,19 @@ class InputContract(Struct, frozen=True, kw_only=True):
     crop: str = "tight, roughly frontal face, as in FER2013"
 
 
+class TrainingCost(Struct, frozen=True, kw_only=True):
+    """What a training took; None is unknown. Modelled energy is processor time times a power."""
+
+    device: str
+    threads: int
+    cpu_s: float  # processor time over all threads
+    energy_j: float | None
+    energy_method: Method
+    watts_per_thread: float | None
+    g_co2e: float | None
+    intensity: GridIntensity
+
+
 class Card(Struct, frozen=True, kw_only=True):
     """What a user must know about a weight file; stands as JSON in the file's header."""
 
@@ -61,8 +74,12 @@ class Card(Struct, frozen=True, kw_only=True):
     seed: int
     epochs: int
     epoch: int  # the one that was kept
-    training_s: float
+    training_s: float  # wall time, pauses included
     code: str
+    training: TrainingCost | None = None
+    history: tuple[dict[str, float], ...] | None = None  # the fields of `train.Epoch`, per epoch
+    fold: str | None = None  # "0/5": trained without this part of the train split
+    distillation: dict[str, Any] | None = None  # the teachers, and how much they counted
     validation: Accuracy | None = None
     test: Accuracy | None = None
     temperature: float | None = None  # softmax(logits / temperature) is calibrated on validation

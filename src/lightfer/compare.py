@@ -5,21 +5,26 @@ batch size and threads; accuracies by split, labels, view and the hash of the im
 match is refused with the reason, never compared across it. Times and accuracies are two families,
 each corrected for its number of tests (Holm). Counts are exact, so they are the same or not.
 
-Two files come from separate runs, and whole runs differ by more than the samples within one show:
-RUN_TO_RUN is the standard deviation of log time that is allowed for it in each of them. It is
-calibrated by `benchmarks/aa_ab.py`, which prints the alarms and finds of other values beside it.
+Two files come from separate runs, and a machine changes between runs by more than the samples
+within one show. Where both files hold the time of the same yardstick beside each round
+(`measure/yardstick.py`), from the same version of torch, times are compared relative to it: the
+ratio is what the model changed by, and `machine` what the machine did. Else the bare times are
+compared, with a larger allowance. The allowances are standard deviations of log time in each run,
+calibrated by `benchmarks/aa_ab.py`, which prints the alarms and finds of other values beside them.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 from lightfer.predecessor import IMAGES, Quoted, read_predecessor
 from lightfer.results import Accuracy, Entry, Environment, Latency, Results, read_results
 from lightfer.stats import Difference, compare_proportions, compare_runs, holm, mcnemar
 
-RUN_TO_RUN = 0.05
+RUN_TO_RUN = 0.05  # relative to the yardstick
+RUN_TO_RUN_BARE = 0.12
 ALPHA = 0.05
 NOTHING = "no difference told apart"
 REFUSED = "not comparable"
@@ -50,6 +55,7 @@ class Change:
     high: float | None = None
     p: float | None = None  # before the correction
     p_holm: float | None = None
+    machine: float | None = None  # times: the yardstick's b / a, taken out of `ratio`
     note: str = ""  # the method, or the reason of a refusal
 
 
@@ -64,7 +70,7 @@ class Comparison:
 
 
 def compare_files(
-    a: Path, b: Path, run_to_run: float = RUN_TO_RUN, *, anyway: bool = False
+    a: Path, b: Path, run_to_run: float | None = None, *, anyway: bool = False
 ) -> Comparison:
     """Compare two results files; either, but not both, may be the predecessor's.
 
@@ -81,11 +87,12 @@ def compare_files(
 
 
 def compare_results(
-    a: Results, b: Results, run_to_run: float = RUN_TO_RUN, *, anyway: bool = False
+    a: Results, b: Results, run_to_run: float | None = None, *, anyway: bool = False
 ) -> Comparison:
     """Compare two results, `b` relative to `a`.
 
-    Times from a machine whose stored verdict is `unusable` are refused, unless `anyway`.
+    `run_to_run` replaces the allowances at the head of this file. Times from a machine whose stored
+    verdict is `unusable` are refused, unless `anyway`.
     """
     changes: list[Change] = []
     conditions: dict[str, None] = {}
@@ -104,12 +111,14 @@ def compare_results(
         if len(fitting) > 1:
             reasons = [f"{len(fitting)} entries of the second file fit: {_ids(fitting)}"]
         matched.add(other.id)
-        changes += _times(entry, other, reasons, run_to_run)
-        changes.append(_accuracies(entry, a, other, b))
-        changes += _counts(entry, other)
+        beside = False
         if not reasons:
             both = a.environments[entry.environment], b.environments[other.environment]
             conditions |= dict.fromkeys(_conditions(*both))
+            beside = _same_yardstick(*both)
+        changes += _times(entry, other, reasons, beside, run_to_run)
+        changes.append(_accuracies(entry, a, other, b))
+        changes += _counts(entry, other)
     only_b = [e.id for e in b.entries if e.model not in {x.model for x in a.entries}]
     only_b += [e.id for e in b.entries if e.id not in matched and e.id not in only_b]
     return Comparison(_corrected(changes), tuple(conditions), tuple(only_a), tuple(only_b))
@@ -139,7 +148,9 @@ def _mismatches(entry: Entry, a: Results, other: Entry, b: Results, anyway: bool
     return reasons
 
 
-def _times(a: Entry, b: Entry, reasons: list[str], run_to_run: float) -> Iterable[Change]:
+def _times(
+    a: Entry, b: Entry, reasons: list[str], beside: bool, run_to_run: float | None
+) -> Iterable[Change]:
     if not a.latency and not b.latency:
         return
     if reasons:
@@ -156,14 +167,35 @@ def _times(a: Entry, b: Entry, reasons: list[str], run_to_run: float) -> Iterabl
             note = "one round shows no spread between rounds: measure at least 2"
             yield Change(a.model, "time", what, REFUSED, mine.median_s, other.median_s, note=note)
         else:
-            found = compare_runs(mine.visits(), other.visits(), run_to_run)
-            yield _tested(a.model, "time", what, mine.median_s, other.median_s, found)
+            yield _time(a.model, what, mine, other, beside, run_to_run)
     for what in theirs:
         yield Change(a.model, "time", what, REFUSED, note="only the second file has it")
 
 
+def _time(
+    model: str, what: str, a: Latency, b: Latency, beside: bool, run_to_run: float | None
+) -> Change:
+    """One time in both files, relative to the yardsticks if they are there and comparable."""
+    if not beside or a.yardstick_s is None or b.yardstick_s is None:
+        allowed = RUN_TO_RUN_BARE if run_to_run is None else run_to_run
+        found = compare_runs(a.visits(), b.visits(), allowed)
+        return _tested(model, "time", what, a.median_s, b.median_s, found)
+    yardsticks = (a.yardstick_s, b.yardstick_s)
+    allowed = RUN_TO_RUN if run_to_run is None else run_to_run
+    found = compare_runs(a.visits(), b.visits(), allowed, beside=yardsticks)
+    change = _tested(model, "time", what, a.median_s, b.median_s, found)
+    return replace(change, machine=median(b.yardstick_s) / median(a.yardstick_s))
+
+
+def _same_yardstick(a: Environment, b: Environment) -> bool:
+    """Whether its times can be compared: the same net, computed by the same code."""
+    torch = a.versions.get("torch"), b.versions.get("torch")
+    return a.yardstick is not None and a.yardstick == b.yardstick and torch[0] == torch[1]
+
+
 def _timed(latency: Latency) -> str:
-    return f"batch {latency.batch_size}, {latency.threads} threads"
+    clock = "" if latency.clock == "wall" else f", {latency.clock}"
+    return f"batch {latency.batch_size}, {latency.threads} threads{clock}"
 
 
 def _accuracies(entry: Entry, a: Results, other: Entry, b: Results) -> Change:

@@ -6,7 +6,6 @@ time it does, because a test set that is looked at while choosing is no longer o
 """
 
 import json
-import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +22,6 @@ from lightfer.data.subsets import kaggle_test, without_copies
 from lightfer.results import Accuracy, ClassScore
 
 View = Literal["single", "flip"]
-TEMPERATURES = (0.05, 20.0)
-"""Between which the one that calibrates is looked for."""
 
 
 @torch.inference_mode()
@@ -178,31 +175,6 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -
     index = (confidence * bins).long().clamp(max=bins - 1)
     gap = torch.zeros(bins, dtype=torch.float64).index_add(0, index, correct - confidence.double())
     return gap.abs().sum().item() / len(labels)
-
-
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The T for which softmax(logits / T) has the least negative log-likelihood of the labels.
-
-    One number, so it changes no prediction; to be fitted on validation. Guo et al., 2017, section
-    4.2. Raises ValueError where the likelihood has no maximum inside `TEMPERATURES`.
-    """
-    from scipy.optimize import minimize_scalar
-    from torch.nn.functional import cross_entropy
-
-    low, high = (math.log(t) for t in TEMPERATURES)
-    scores = logits.double()
-    found = minimize_scalar(
-        lambda log_t: cross_entropy(scores / math.exp(log_t), labels).item(),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-5},
-    )
-    if min(found.x - low, high - found.x) < 1e-3:
-        raise ValueError(
-            f"no temperature from {TEMPERATURES[0]} to {TEMPERATURES[1]} fits these predictions: "
-            "all are right or all are wrong, or there are too few"
-        )
-    return math.exp(found.x)
 
 
 def _share(part: Tensor, whole: Tensor) -> float | None:

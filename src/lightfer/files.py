@@ -65,6 +65,11 @@ def shipped(name: str) -> Path | None:
     return path if path.exists() else None
 
 
+def graph_file(name: str) -> Path:
+    """Where the graph of an architecture is, or would be: ONNX without weights, gzip."""
+    return Path(str(files("lightfer"))) / "graphs" / f"{name}.onnx.gz"
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from lightfer.files import write_bytes
-from lightfer.results import Accuracy, Environment, Work
+from lightfer.results import Accuracy, EnergyBlock, Environment, Work
 
 
 class Round(Struct, frozen=True, kw_only=True):
@@ -17,6 +17,8 @@ class Round(Struct, frozen=True, kw_only=True):
     total_s: float  # all images, input preparation included
     model_s: float  # the share of the model in it
     events_s: tuple[float, ...] = ()  # each pass of one image between CUDA events
+    yardstick_single_s: float  # of the yardstick, just before, by batch size
+    yardstick_batch_s: float
 
 
 class Pieces(Struct, frozen=True, kw_only=True):
@@ -34,6 +36,7 @@ class Pieces(Struct, frozen=True, kw_only=True):
     accuracy_other: tuple[Accuracy, ...] = ()
     accuracy_of: str | None = None
     rounds: tuple[Round, ...] = ()
+    energy: dict[int, tuple[EnergyBlock, ...]] = {}  # batch size -> blocks
     error: str | None = None
 
 

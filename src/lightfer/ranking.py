@@ -2,7 +2,7 @@
 
 Both are about entries of one environment, device, runtime and precision. Which models are told
 apart is decided by intervals that do not overlap: of time, that of the median over rounds
-(`stats.median_interval`); of accuracy, Wilson's. That is cautious, and three rounds make wide
+(`stats.median_interval`); of accuracy, Wilson's. That is cautious, and few rounds make wide
 intervals: what is called tied may be told apart by more rounds.
 """
 
@@ -19,7 +19,7 @@ from lightfer.stats import (
     rank_correlation,
 )
 
-COUNTS = ("macs", "params", "bytes_fused", "bytes_unfused", "weight_bytes")
+COUNTS = ("macs", "params", "bytes_fused", "bytes_unfused", "weight_bytes", "operator_calls")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def correlations(entries: Sequence[Entry], batch_size: int = 1) -> dict[str, Dif
         pairs = [
             (count, timed.median_s)
             for entry in entries
-            if (count := getattr(entry, name, None)) is not None
+            if (count := _count(entry, name)) is not None
             and (timed := _timed(entry, batch_size)) is not None
         ]
         if len(pairs) >= 4 and len({count for count, _ in pairs}) > 1:
@@ -65,5 +65,11 @@ def correlations(entries: Sequence[Entry], batch_size: int = 1) -> dict[str, Dif
     return found
 
 
+def _count(entry: Entry, name: str) -> float | None:
+    """One of COUNTS: of the entry, or of its work."""
+    return getattr(entry if hasattr(entry, name) else entry.work, name, None)
+
+
 def _timed(entry: Entry, batch_size: int) -> Latency | None:
-    return next((t for t in entry.latency if t.batch_size == batch_size), None)
+    wall = (t for t in entry.latency if t.clock == "wall")
+    return next((t for t in wall if t.batch_size == batch_size), None)

@@ -61,6 +61,8 @@ class Latency(Struct, frozen=True, kw_only=True):
     median_s: float
     rounds: int  # separate visits to the model that the samples come from, of equal length
     clock: str = "wall"  # or "cuda events"; see `lightfer.measure.latency`
+    # Seconds per pass of the yardstick, a fixed net, beside each round; see `measure/yardstick.py`.
+    yardstick_s: tuple[float, ...] | None = None
 
     def visits(self) -> list[tuple[float, ...]]:
         """The samples of each round."""
@@ -69,7 +71,11 @@ class Latency(Struct, frozen=True, kw_only=True):
 
     @staticmethod
     def of(
-        samples_s: Sequence[Sequence[float]], batch_size: int, threads: int, clock: str = "wall"
+        samples_s: Sequence[Sequence[float]],
+        batch_size: int,
+        threads: int,
+        clock: str = "wall",
+        yardstick_s: Sequence[float] | None = None,
     ) -> "Latency":
         """From the samples of each round."""
         flat = tuple(s for samples in samples_s for s in samples)
@@ -80,6 +86,7 @@ class Latency(Struct, frozen=True, kw_only=True):
             median_s=median(flat),
             rounds=len(samples_s),
             clock=clock,
+            yardstick_s=None if yardstick_s is None else tuple(yardstick_s),
         )
 
 
@@ -99,14 +106,47 @@ class Work(Struct, frozen=True, kw_only=True):
     uncounted: tuple[str, ...] = ()  # operators that the definitions do not cover
 
 
+Component = Literal["gpu", "cpu", "dram"]
 Method = Literal["counter", "polled", "log", "modelled", "absent"]
+MEASURED: tuple[Method, ...] = ("counter", "polled", "log")
+
+
+class EnergyReading(Struct, frozen=True, kw_only=True):
+    """What one meter said of one block; where `joules` is None, `reason` says why."""
+
+    component: Component
+    method: Method
+    source: str  # the meter
+    joules: float | None
+    idle_w: tuple[float | None, float | None] = (None, None)  # idle power before and after
+    reason: str | None = None
+
+
+class EnergyBlock(Struct, frozen=True, kw_only=True):
+    """One window of work between two idle ones with the model resident.
+
+    Each window is its start and end in seconds since 1970, by this machine's clock.
+    """
+
+    work_s: tuple[float, float]
+    idle_before_s: tuple[float, float]
+    idle_after_s: tuple[float, float]
+    images: int
+    readings: tuple[EnergyReading, ...] = ()
 
 
 class EnergyComponent(Struct, frozen=True, kw_only=True):
     """Energy of one part of the machine, and how the figure was obtained."""
 
-    joules_per_image: float | None
+    joules_per_image: float | None  # gross
     method: Method
+    net_joules_per_image: float | None = None
+    ci95: tuple[float, float] | None = None  # of gross joules per image
+    net_ci95: tuple[float, float] | None = None
+    idle_w: float | None = None  # median over the blocks, model resident
+    source: str | None = None  # the meter or the model
+    tick_s: float | None = None  # between two updates of its counter, measured
+    reason: str | None = None  # why there is no figure
 
 
 class EnergyComponents(Struct, frozen=True, kw_only=True):
@@ -116,7 +156,20 @@ class EnergyComponents(Struct, frozen=True, kw_only=True):
 
 
 class EnergyTotal(Struct, frozen=True, kw_only=True):
+    """A sum over components: all of them measured, or all of them modelled."""
+
     joules_per_image: float | None
+    includes: tuple[Component, ...] = ()
+
+
+class CrossCheck(Struct, frozen=True, kw_only=True):
+    """Two meters of one component over the same windows."""
+
+    component: Component
+    sources: tuple[str, str]
+    ratio_loaded: float | None  # first / second
+    ratio_idle: float | None
+    alarm: bool  # a ratio lies outside the band
 
 
 class Energy(Struct, frozen=True, kw_only=True):
@@ -128,6 +181,51 @@ class Energy(Struct, frozen=True, kw_only=True):
     kwh_test_set: float | None  # gross, 3,589 images
     ci95: tuple[float, float] | None  # of gross joules per image
     model: dict[str, float | str] | None = None  # the inputs, where a component is modelled
+    net_ci95: tuple[float, float] | None = None
+    batch_size: int | None = None
+    blocks: tuple[EnergyBlock, ...] = ()
+    stopped: str | None = None  # why there are no more blocks
+    cross_check: CrossCheck | None = None
+    clock_offset_s: float | None = None  # of a power log: its clock minus this machine's
+    warnings: tuple[str, ...] = ()
+    simulated: bool = False  # no meter was read: for tests of this program only
+
+    def included(self) -> dict[Component, EnergyComponent]:
+        """The components that the total is the sum of."""
+        names = self.gross.includes if self.gross else ()
+        return {name: getattr(self.components, name) for name in names}
+
+    def method(self) -> str:
+        """How the total was obtained: one method, or several joined by " + "; "" without one."""
+        return " + ".join(dict.fromkeys(part.method for part in self.included().values()))
+
+    def measured(self) -> bool:
+        """Whether there is a total and meters gave it, not a model and not a simulation."""
+        methods = [part.method for part in self.included().values()]
+        return bool(methods) and set(methods) <= set(MEASURED) and not self.simulated
+
+    def gross_of_blocks(self) -> list[float]:
+        """Joules per image of each block, summed over what the total includes."""
+        sources = {part.source for part in self.included().values()}
+        found = []
+        for block in self.blocks:
+            joules = [r.joules for r in block.readings if r.source in sources]
+            known = [j for j in joules if j is not None]
+            if known and len(known) == len(joules):
+                found.append(sum(known) / block.images)
+        return found
+
+
+class TrainingEnergy(Struct, frozen=True, kw_only=True):
+    """Energy of one training, as the card of its weights holds it."""
+
+    seconds: float
+    joules: float | None
+    method: Method
+    includes: tuple[Component, ...] = ()
+    source: str | None = None  # the meters, or the model
+    model: dict[str, float | str] | None = None  # its inputs, where it is modelled
+    reason: str | None = None  # why joules is None
 
 
 class GridIntensity(Struct, frozen=True, kw_only=True):
@@ -137,6 +235,25 @@ class GridIntensity(Struct, frozen=True, kw_only=True):
     zone: str
     year: int | None
     source: str
+    kind: str | None = None  # "average, life cycle", ...
+    basis: str = "location-based"
+
+
+class CarbonElsewhere(Struct, frozen=True, kw_only=True):
+    """The same energy on another grid."""
+
+    intensity: GridIntensity
+    g_co2e_per_1000_images: float | None
+
+
+class SoftwareCarbonIntensity(Struct, frozen=True, kw_only=True):
+    """SCI = (E x I + M) per R (Green Software Foundation, ISO/IEC 21031:2024)."""
+
+    g_co2e_per_1000_faces: float | None  # the score; R is 1,000 classified faces
+    energy_kwh: float | None  # E, with PUE
+    intensity_g_co2e_per_kwh: float  # I
+    embodied_g_co2e: float | None  # M; None is left out of the score
+    boundary: str
 
 
 class Carbon(Struct, frozen=True, kw_only=True):
@@ -146,6 +263,19 @@ class Carbon(Struct, frozen=True, kw_only=True):
     g_co2e_per_1000_images: float | None
     intensity: GridIntensity
     pue: float = 1.0  # power usage effectiveness of the building
+    sensitivity: tuple[CarbonElsewhere, ...] = ()
+    sci: SoftwareCarbonIntensity | None = None
+
+
+class Training(Struct, frozen=True, kw_only=True):
+    """What the training of the weights cost, and after how many images using them costs as much."""
+
+    energy: TrainingEnergy
+    kwh: float | None
+    kg_co2e: float | None  # with the entry's grid and PUE
+    images_until_repaid: float | None  # by gross joules per image
+    images_until_repaid_net: float | None
+    modelled: bool  # the training's energy or the image's is modelled
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -183,8 +313,10 @@ class Entry(Struct, frozen=True, kw_only=True):
     inference_model_s: float | None = None  # the share of the model: without input preparation
     inference_with_decoding_s: float | None = None  # from PNG files in memory, not from pixels
     inference_with_decoding_per_image_s: float | None = None
-    energy: Energy | None = None
+    energy: Energy | None = None  # at `inference_batch_size`
+    energy_other: tuple[Energy, ...] = ()  # at other batch sizes
     carbon: Carbon | None = None
+    training: Training | None = None
     error: str | None = None
 
 
@@ -210,6 +342,18 @@ class Noise(Struct, frozen=True, kw_only=True):
     governor: str | None  # of CPU frequencies
     throttle_events: int | None
     round_spread: float | None  # (slowest - fastest) / fastest round; see measure/noise.py
+    yardstick_spread: float | None = None  # likewise of the yardstick: the machine's own changes
+    gpu: "GpuNoise | None" = None
+
+
+class GpuNoise(Struct, frozen=True, kw_only=True):
+    """What else the GPU did, over the moments at which it was looked at, each under load."""
+
+    other_processes: int | None  # the most at one moment
+    clock_mhz: tuple[int, int] | None  # lowest and highest of the multiprocessors
+    temperature_c: tuple[int, int] | None  # lowest and highest
+    power_limit_w: tuple[float, float] | None  # lowest and highest
+    slowdowns: tuple[str, ...] = ()  # why the driver lowered the clocks
 
 
 class Environment(Struct, frozen=True, kw_only=True):
@@ -230,6 +374,29 @@ class Environment(Struct, frozen=True, kw_only=True):
     data: Data | None
     started: str  # UTC, ISO 8601
     noise: Noise | None = None
+    yardstick: str | None = None  # what net stood beside each round, in full
+
+
+class WeightCard(Struct, frozen=True, kw_only=True):
+    """What a reader must know of a weight file, from the card in its header."""
+
+    model: str
+    recipe: str
+    settings: dict[str, Any]  # of the training, as the recipe gave them
+    seed: int
+    epochs: int
+    epoch: int  # the one that was kept
+    training_s: float
+    trained_on: str
+    chosen_on: str
+    data: str
+    code: str
+    license: str
+    intended_use: str
+    not_intended_use: str
+    validation: Accuracy | None = None  # of the kept epoch, without its details
+    history: tuple[dict[str, float | None], ...] | None = None  # figures of each epoch, by name
+    training_energy: dict[str, Any] | None = None  # as the card holds it
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -238,6 +405,7 @@ class Results(Struct, frozen=True, kw_only=True):
     schema: str = SCHEMA
     environments: dict[str, Environment] = {}
     entries: tuple[Entry, ...] = ()
+    cards: dict[str, WeightCard] = {}  # sha256 of a weight file, as in `Entry.weights` -> its card
 
     def merged(self, other: "Results") -> "Results":
         """These results with those of `other` added; entries of the same id are replaced.
@@ -253,7 +421,11 @@ class Results(Struct, frozen=True, kw_only=True):
                 (n for n in noises if n), key=lambda n: VERDICTS.index(n.verdict), default=None
             )
             environments[key] = msgspec.structs.replace(environments[key], noise=worse)
-        return Results(environments=environments, entries=kept + other.entries)
+        return Results(
+            environments=environments,
+            entries=kept + other.entries,
+            cards={**self.cards, **other.cards},
+        )
 
 
 class ResultsError(Exception):

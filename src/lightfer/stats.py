@@ -83,6 +83,44 @@ def median_interval(
     return Interval(estimate, float(low), float(high), level)
 
 
+def two_stage_size(first: ArrayLike, half_width: float, most: int, level: float = 0.95) -> int:
+    """How many values to take, so that the interval of their mean is mean x (1 +- half_width).
+
+    From the spread of the `first` ones alone (Stein, 1945, doi:10.1214/aoms/1177731088): a number
+    that later values decide would make the interval cover too little. At least as many as there
+    are, at most `most`.
+    """
+    from scipy import stats
+
+    values = np.asarray(first, float)
+    n = len(values)
+    width = half_width * abs(values.mean())
+    if width == 0:
+        return most
+    t = float(stats.t.ppf((1 + level) / 2, n - 1))
+    needed = int(np.ceil((t * values.std(ddof=1) / width) ** 2))
+    return max(n, min(needed, most))
+
+
+def two_stage_interval(values: ArrayLike, first: int, level: float = 0.95) -> Interval:
+    """Interval of the mean of values whose number `two_stage_size` chose from the `first` of them.
+
+    Student's t with the spread of the first ones, over the mean of all; with no others it is the
+    usual interval. For normal values it covers at least `level` whatever the spread is. Raises
+    ValueError for fewer than two values.
+    """
+    from scipy import stats
+
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        raise ValueError("one value shows no spread: measure at least 2 blocks")
+    start = values[:first]
+    t = float(stats.t.ppf((1 + level) / 2, len(start) - 1))
+    half = t * float(start.std(ddof=1)) / len(values) ** 0.5
+    mean = float(values.mean())
+    return Interval(mean, mean - half, mean + half, level)
+
+
 @cache
 def _signed_rank_counts(n: int) -> NDArray:
     """Share of the 2^n sign patterns with each sum of positive ranks, (n (n + 1) / 2 + 1,)."""
@@ -127,15 +165,27 @@ def compare_paired(
     return Difference(ratio, p, f"exact signed-rank test on {n} pairs of blocks")
 
 
-@cache
-def _trimming(rounds: int) -> tuple[int, float]:
-    """How many of the fastest rounds are kept, and the variance of their mean per their variance.
+def fastest_majority(values: NDArray) -> NDArray:
+    """The smallest values of each row, just over half: (..., n) -> (..., n // 2 + 1)."""
+    return np.sort(values, axis=-1)[..., : values.shape[-1] // 2 + 1]
 
-    A majority is kept. The factor is that of normal noise, by simulation with a fixed seed.
+
+def closest_majority(values: NDArray) -> NDArray:
+    """Those values of each row, just over half, that lie closest together (the shorth's half).
+
+    (..., n) -> (..., n // 2 + 1). Andrews et al., 1972, Robust Estimates of Location.
     """
-    kept = rounds // 2 + 1
-    draws = np.sort(np.random.default_rng(0).standard_normal((40_000, rounds)), axis=1)[:, :kept]
-    return kept, float(draws.mean(1).var() / draws.var(1, ddof=1).mean())
+    ordered, kept = np.sort(values, axis=-1), values.shape[-1] // 2 + 1
+    windows = np.lib.stride_tricks.sliding_window_view(ordered, kept, axis=-1)
+    narrowest = (windows[..., -1] - windows[..., 0]).argmin(-1)
+    return np.take_along_axis(windows, narrowest[..., None, None], axis=-2)[..., 0, :]
+
+
+@cache
+def _variance_factor(keep: Callable[[NDArray], NDArray], rounds: int) -> float:
+    """Variance of the kept values' mean, per their own variance; normal noise, simulated."""
+    kept = keep(np.random.default_rng(0).standard_normal((40_000, rounds)))
+    return float(kept.mean(1).var() / kept.var(1, ddof=1).mean())
 
 
 def compare_runs(
@@ -143,28 +193,40 @@ def compare_runs(
     b: Sequence[Sequence[float]],
     run_to_run: float,
     level: float = 0.95,
+    *,
+    beside: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Difference:
     """Ratio b / a of two *separate* runs, each of at least two rounds.
 
-    Each run's log time is the mean of the fastest majority of its rounds (2 of 3, 3 of 5), each
-    round being its log lower quartile: noise only ever adds, and a round that was disturbed as a
-    whole is left out. Its variance is that between the kept rounds, plus `run_to_run`^2: a standard
-    deviation of log time by which whole runs differ for reasons that no sample within them shows
-    (memory layout, frequency, neighbours). Without that allowance the interval is far too narrow.
-    The sum is referred to Student's t with degrees of freedom after Satterthwaite (1946), the
-    allowance counting as known.
+    Each round counts by its log lower quartile. Without `beside`, a run's log time is the mean of
+    the fastest majority of its rounds (2 of 3, 3 of 5): noise only ever adds, and a round that was
+    disturbed as a whole is left out. `beside` holds, per run, the time of one and the same
+    yardstick beside each round: then a round counts relative to it, so the ratio is of b / a where
+    the machine is as fast, and as a disturbed yardstick makes a round look fast, the majority that
+    lies closest together is taken.
+
+    A run's variance is that between the kept rounds, plus `run_to_run`^2: a standard deviation of
+    log time by which whole runs differ for reasons that no sample within them shows (memory layout,
+    frequency, neighbours). Without that allowance the interval is far too narrow. The sum is
+    referred to Student's t with degrees of freedom after Satterthwaite (1946), the allowance
+    counting as known.
     """
     from scipy import stats
 
+    keep = closest_majority if beside else fastest_majority
     means, variances, freedoms = [], [], []
-    for rounds in (a, b):
+    for rounds, references in zip((a, b), beside or (None, None), strict=True):
         if len(rounds) < 2:
             raise ValueError("one round shows no spread: measure at least 2 rounds")
-        kept, factor = _trimming(len(rounds))
-        logs = np.sort(np.log(block_values(rounds)))[:kept]
-        means.append(logs.mean())
-        variances.append(logs.var(ddof=1) * factor)
-        freedoms.append(kept - 1)
+        logs = np.log(block_values(rounds))
+        if references is not None:
+            if len(references) != len(rounds):
+                raise ValueError(f"{len(references)} yardsticks beside {len(rounds)} rounds")
+            logs = logs - np.log(np.asarray(references, float))
+        kept = keep(logs)
+        means.append(kept.mean())
+        variances.append(kept.var(ddof=1) * _variance_factor(keep, len(rounds)))
+        freedoms.append(len(kept) - 1)
     total = sum(variances) + 2 * run_to_run**2
     error = total**0.5
     within = sum(v * v / f for v, f in zip(variances, freedoms, strict=True))
@@ -177,6 +239,8 @@ def compare_runs(
         half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
     ratio = Interval(float(np.exp(d)), float(np.exp(d - half)), float(np.exp(d + half)), level)
     method = f"{len(a)} and {len(b)} rounds, {100 * run_to_run:.1f} % allowed between runs"
+    if beside:
+        method += ", relative to the yardstick"
     return Difference(ratio, p, method)
 
 

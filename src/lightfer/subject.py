@@ -1,5 +1,6 @@
 """One model in one runtime and precision: what it is, and how each of its figures is measured."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +16,18 @@ from lightfer.data.subsets import calibration_images
 from lightfer.evaluate import score_test
 from lightfer.files import sha256_of
 from lightfer.journal import Pieces, Round
+from lightfer.measure.energy import Meter, measure_block
+from lightfer.measure.energy.counter import CounterMeter
 from lightfer.measure.latency import (
     time_decoding,
     time_images,
     time_passes,
     time_passes_by_events,
+    wait,
 )
 from lightfer.measure.operations import Operations, count_operations
-from lightfer.results import Work
+from lightfer.measure.yardstick import NET, time_yardstick
+from lightfer.results import EnergyBlock, WeightCard, Work
 from lightfer.runtimes import Loaded, find_runtime
 from lightfer.zoo import architecture, create_model, shipped
 
@@ -57,8 +62,7 @@ class Subject:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = create_model(self.name, pretrained=self.path or False)
-        model = model.to(device)
-        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return _placed(model, device)
 
 
 def find_subject(key: str) -> Subject:
@@ -68,6 +72,32 @@ def find_subject(key: str) -> Subject:
         return Subject(key, key)
     _, card = load_checkpoint(path)
     return Subject(key, architecture(card.model).name, path, sha256_of(path), card)
+
+
+def public_card(card: Card) -> WeightCard:
+    """The card of a weight file as it stands in a results file."""
+    validation = card.validation and msgspec.structs.replace(
+        card.validation, per_class=None, confusion=None, correct_hex=None
+    )
+    return WeightCard(
+        model=card.model,
+        recipe=card.recipe,
+        settings=card.config,
+        seed=card.seed,
+        epochs=card.epochs,
+        epoch=card.epoch,
+        training_s=card.training_s,
+        trained_on=card.trained_on,
+        chosen_on=card.chosen_on,
+        data=card.data_name,
+        code=card.code,
+        license=card.license,
+        intended_use=card.intended_use,
+        not_intended_use=card.not_intended_use,
+        validation=validation,
+        history=msgspec.to_builtins(card.history),
+        training_energy=card.training and msgspec.to_builtins(card.training),
+    )
 
 
 def load_subject(item: Subject, device: str, threads: int, data: Dataset | None = None) -> Loaded:
@@ -150,15 +180,36 @@ def score_subject(
     return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=other)
 
 
+def load_yardstick(device: str, threads: int) -> Loaded:
+    """The net that is timed beside every model, see `measure/yardstick.py`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = architecture(NET)()
+    eager = find_runtime(EAGER, FULL, device)
+    return eager.load(_placed(model, device), INPUT_SHAPE, threads=threads, precision=FULL)
+
+
 def visit_subject(
-    run: Loaded, images: Tensor, *, device: str, passes: int, batch_size: int, warmup: int
+    run: Loaded,
+    yardstick: Loaded,
+    images: Tensor,
+    *,
+    device: str,
+    passes: int,
+    batch_size: int,
+    warmup: int,
 ) -> Round:
-    """One visit: passes of a single image, then all images in batches."""
+    """One visit: passes of a single image, then all images in batches; before each the yardstick.
+
+    Its blocks are as long as the model's of a single image, and a sixth of that for batches.
+    """
     images = images.to(device)
-    single = _prepare(images[:1])
+    single, batch = _prepare(images[:1]), _prepare(images[:batch_size])
+    yardstick_single_s = time_yardstick(yardstick, single, passes=passes)
     options = {"passes": passes, "warmup": warmup}
     single_s = time_passes(run, single, **options)
     events_s = time_passes_by_events(run, single, **options) if images.is_cuda else []
+    yardstick_batch_s = time_yardstick(yardstick, batch, passes=passes // 6)
     total_s, batch_s, model_s = time_images(
         run, images, _prepare, batch_size=batch_size, warmup=warmup
     )
@@ -168,7 +219,37 @@ def visit_subject(
         total_s=total_s,
         model_s=model_s,
         events_s=tuple(events_s),
+        yardstick_single_s=yardstick_single_s,
+        yardstick_batch_s=yardstick_batch_s,
     )
+
+
+@torch.inference_mode()
+def energy_block(
+    run: Loaded,
+    images: Tensor,
+    meters: Sequence[Meter],
+    *,
+    device: str,
+    batch_size: int,
+    seconds: float,
+    align_to: CounterMeter | None,
+) -> EnergyBlock:
+    """One block of energy: passes of one batch, from uint8 faces on the device to logits."""
+    repeats = -(-batch_size // len(images))
+    batch = images.repeat(repeats, 1, 1, 1)[:batch_size].to(device)
+
+    def work() -> int:
+        run(_prepare(batch))
+        wait(batch.device)
+        return batch_size
+
+    return measure_block(work, meters, seconds, align_to=align_to)
+
+
+def _placed(model: nn.Module, device: str) -> nn.Module:
+    model = model.to(device)
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _prepare(images: Tensor) -> Tensor:

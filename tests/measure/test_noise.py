@@ -62,6 +62,13 @@ def test_one_disturbed_round_of_three_is_no_spread():
     assert round_spread([[[1.0], [9.0], [1.1]]]) == pytest.approx(0.1)
 
 
+def test_a_machine_that_changes_its_speed_is_noisy_and_its_rounds_are_not():
+    found = verdict(BEFORE, AFTER, [[[1.0], [1.4]], [[2.0], [2.8]]], [[3.0, 4.2], [3.0, 4.2]])
+    assert (found.verdict, found.round_spread) == ("noisy", pytest.approx(0.0))
+    assert found.reasons == ("the machine's own speed changed by 40%",)
+    assert found.yardstick_spread == pytest.approx(0.4)
+
+
 def test_counters_are_read_where_linux_keeps_them(tmp_path: Path):
     t = os.sysconf("SC_CLK_TCK")
     files = {

@@ -75,14 +75,20 @@ def test_every_implementation_equals_the_literal_loop(channels, kernel, stride):
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize(
     ("dtype", "threads"),
-    [(torch.float32, 1), (torch.bfloat16, 1), (torch.float64, 1), (torch.float32, 2)],
+    [
+        (torch.float32, 1),
+        (torch.bfloat16, 1),
+        (torch.float64, 1),
+        (torch.float32, 2),
+        (torch.bfloat16, 2),
+    ],
 )
 def test_copies_equal_the_convolution_for_all_shapes(dtype, threads, memory_format, monkeypatch):
     monkeypatch.setattr(shift_file, "_BYTES_PER_THREAD", 1)  # threads also for little work
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        for channels in (1, 17, 130):
+        for channels in (1, 9, 17, 130):
             for height, width in ((1, 1), (2, 9), (4, 3)):
                 for kernel, stride in ((1, 1), (3, 1), (5, 2), (7, 1)):
                     x = torch.randn(2, channels, height, width).to(dtype)
@@ -139,18 +145,45 @@ def test_operators_obey_torchs_rules():
         x = torch.randn(2, 20, 7, 6).contiguous(memory_format=memory_format)
         torch.library.opcheck(shift_copy, (x, 3, 2))
         torch.library.opcheck(shift_copy, (x.requires_grad_(), 3, 1))
+        torch.library.opcheck(shift_copy, (x, 3, 1, True))
         norm = [torch.rand(20) + 0.5 for _ in range(4)]
         torch.library.opcheck(shift_norm_relu, (x.detach(), 3, 1, *norm, 1e-5))
 
 
-def test_training_and_export_take_the_convolution():
+def test_export_and_gradients_at_stride_2_take_the_convolution():
     x = torch.randn(1, 18, 4, 4)
-    assert copies_win(x) == (shift_file._LIBRARY is not None)
-    assert not copies_win(x.requires_grad_())
+    built = shift_file._LIBRARY is not None
+    assert copies_win(x) == copies_win(x, stride=2) == built
+    assert copies_win(x.requires_grad_()) == built
+    assert not copies_win(x, stride=2)
     assert not copies_win(x.detach().to("meta"))
-    program = torch.export.export(Shift(18, 3).eval(), (x.detach(),))
-    targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
-    assert targets == ["aten.conv2d.default"]
+    for stride in (1, 2):
+        program = torch.export.export(Shift(18, 3, stride).eval(), (x.detach(),))
+        targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+        assert targets == ["aten.conv2d.default"]
+
+
+@needs_extension
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_of_copies_equal_the_convolutions(dtype, memory_format, monkeypatch):
+    """Oracle: autograd through the depthwise convolution; also above the size fetched ahead."""
+    monkeypatch.setattr(shift_file, "_BYTES_PER_THREAD", 1)
+    torch.manual_seed(0)
+    for shape in ((2, 20, 1, 1), (3, 20, 5, 4), (2, 3, 2, 9), (16, 64, 13, 12)):
+        for kernel, stride, opposite in ((3, 1, False), (5, 1, False), (3, 1, True), (3, 2, True)):
+            x = torch.randn(shape).to(dtype).contiguous(memory_format=memory_format)
+            x.requires_grad_()
+            weight = shift_weight(shape[1], kernel).to(dtype)
+            weight = weight.flip(2, 3) if opposite else weight
+            expected = shift_convolution(x, weight, stride)
+            y = shift_copy(x, kernel, stride, opposite)
+            assert torch.equal(y, expected)
+            gradient = torch.randn_like(expected)
+            (wanted,) = torch.autograd.grad(expected, x, gradient)
+            (moved,) = torch.autograd.grad(y, x, gradient)
+            assert torch.equal(moved, wanted)
+            assert moved.is_contiguous(memory_format=memory_format) or stride > 1
 
 
 def test_without_the_extension_everything_still_works(tmp_path):

@@ -68,12 +68,19 @@ def test_with_everything_else_blocked(exported: Path, crops: Path):
     check_both_ways(python, command, exported, crops / "00.png")
 
 
+def test_a_shipped_model_by_its_name_with_everything_else_blocked(crops: Path):
+    command = [sys.executable, "-c", BLOCK + "from lightfer.__main__ import main; main()"]
+    done = run(*command, "predict", crops / "00.png", "--model", "mobilenet_v1")
+    assert json.loads(done.stdout)["label"] in CLASSES
+
+
 def test_what_needs_more_says_so(crops: Path):
     command = [sys.executable, "-c", BLOCK + "from lightfer.__main__ import main; main()"]
     assert "typer is not installed; without it only" in run(*command, "models", code=2).stderr
-    done = run(*command, "predict", crops, "--model", "shiftnet_b", code=2)
-    assert "torch" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    for arguments in (("--runtime", "pytorch"), ("--model", "mobilenet_v2_x1_4")):
+        done = run(*command, "predict", crops, *arguments, code=2)
+        assert "torch" in done.stderr or "neither a shipped model" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_nothing_heavy_is_imported_with_an_exported_file(exported: Path, crops: Path):

@@ -126,7 +126,7 @@ def test_it_says_when_it_is_not_calibrated(predictor, monkeypatch):
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_it_looks_a_bounded_way_ahead(predictor, crops: Path, keep: bool):
-    """Of ten thousand items no more than a window and a batch are drawn before the first result."""
+    """Of ten thousand items a window and two batches are drawn before the first result."""
     drawn = 0
 
     def items():
@@ -138,7 +138,7 @@ def test_it_looks_a_bounded_way_ahead(predictor, crops: Path, keep: bool):
     stream = predictor.stream(items(), keep_pictures=keep)
     for index in range(500):
         next(stream)
-        assert drawn - index <= 64 + 64 + 1
+        assert drawn - index <= 64 + 2 * 64 + 2
     stream.close()
 
 
@@ -230,3 +230,16 @@ def test_exported_files_give_what_pytorch_gives(faces: Dataset, expected, runtim
         found = predictor(faces["test"].images)
         np.testing.assert_allclose(shares(found), expected, atol=1e-4)
         assert {(p.calibrated, p.model) for p in found} == {(True, MODEL)}
+
+
+def test_a_file_with_preprocessing_and_a_fixed_batch(faces: Dataset, expected, tmp_path: Path):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    from lightfer.export import ExportConfig, export
+    from lightfer.subject import find_subject
+
+    path = tmp_path / "model.onnx"
+    config = ExportConfig("onnx", path, batch=5, preprocess=True)
+    export(find_subject(MODEL), config, None, test_log=tmp_path / "log")
+    found = Predictor(path, faces="never")(faces["test"].images)
+    np.testing.assert_allclose(shares(found), expected, atol=1e-4)

@@ -12,8 +12,11 @@ from lightfer.cli import (
     export,
     models,
     predict,
+    queue,
     rank,
+    report,
     table,
+    teach,
     train,
     validate,
 )
@@ -28,10 +31,13 @@ app = typer.Typer(
 app.command("bench")(bench.bench)
 app.command("models")(models.models)
 app.command("train")(train.train)
+app.command("teach")(teach.teach)
+app.command("queue")(queue.queue)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("predict", context_settings=predict.SETTINGS)(predict.predict)
 app.command("table")(table.table)
+app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("rank")(rank.rank)
 app.command("validate")(validate.validate)

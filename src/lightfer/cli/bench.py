@@ -1,12 +1,18 @@
 """lightfer bench: measure models on this machine and write results.json."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from lightfer.benchmark import Meters
+    from lightfer.measure.energy import CpuModel
+    from lightfer.results import GridIntensity
     from lightfer.runtimes import Runtime
+
+MAPS_KEY = "ELECTRICITY_MAPS_KEY"
 
 
 def bench(
@@ -31,25 +37,55 @@ def bench(
     ] = None,
     thorough: Annotated[
         bool,
-        typer.Option("--thorough", help="Every runtime and precision there is, more rounds."),
+        typer.Option(
+            "--thorough",
+            help="Every runtime and precision there is, more rounds, blocks of energy.",
+        ),
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Separate visits to each model; default: 3 or 10.")
+        int | None, typer.Option(min=1, help="Separate visits to each model; default: 5 or 10.")
     ] = None,
+    energy_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, help="Read meters, in windows of so many seconds; --thorough: of 10."
+        ),
+    ] = None,
+    power_log: Annotated[
+        Path | None,
+        typer.Option(help="Read energy from a log that nvidia-smi writes meanwhile; see README."),
+    ] = None,
+    clock_offset: Annotated[
+        float, typer.Option(help="Seconds by which the log's clock is ahead of this machine's.")
+    ] = 0.0,
     watts_per_thread: Annotated[
-        float | None, typer.Option(help="Power of a busy thread, for the modelled energy.")
+        float | None, typer.Option(min=0, help="Power of a busy thread, for the modelled energy.")
     ] = None,
+    zone: Annotated[
+        str | None,
+        typer.Option(
+            help="Country whose grid emits, as FRA; default: the world. "
+            f"Electricity Maps is asked if {MAPS_KEY} is set."
+        ),
+    ] = None,
+    intensity: Annotated[
+        float | None, typer.Option(min=0, help="gCO2e per kWh, instead of a zone's.")
+    ] = None,
+    pue: Annotated[
+        float, typer.Option(min=1, help="All power of the building over that of its computers.")
+    ] = 1.0,
 ) -> None:
-    """Measure accuracy, time, operations, size and modelled energy of each model.
+    """Measure accuracy, time, operations, size and energy of each model.
 
-    Without FER2013 the accuracy is that of the weights' card, marked (ref). An interrupted run is
-    continued by the same command. Runtimes beside PyTorch: pip install "lightfer[runtimes]".
+    Without FER2013 the accuracy is that of the weights' card, marked (ref). Without a meter, or if
+    none is asked for, energy is modelled from time. An interrupted run is continued by the same
+    command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     """
-    from lightfer.benchmark import BenchConfig, run_benchmark
+    from lightfer.benchmark import NO_METERS, BenchConfig, run_benchmark
     from lightfer.cli.console import find_data, print_results, progress
-    from lightfer.measure.energy import WATTS_PER_THREAD
+    from lightfer.measure.energy import EnergyPlan
     from lightfer.models import RACE
     from lightfer.process import tune_process
     from lightfer.results import read_results, write_results
@@ -58,6 +94,8 @@ def bench(
 
     kept = read_results(out) if append and out.exists() else None
     allocator = tune_process(threads, device)
+    asked = thorough or energy_seconds is not None or power_log is not None
+    meters = find_meters(device, power_log, clock_offset) if asked else NO_METERS
     dataset = find_data(data, needed=("test",))
     every = ("float32", "bfloat16")
     if dataset and "train" in dataset.splits:  # what int8 is calibrated on
@@ -67,19 +105,27 @@ def bench(
         runtimes=tuple(runtime or (usable(RUNTIMES, device) if thorough else ("pytorch",))),
         precisions=tuple(precision or (every if thorough else ("float32",))),
         device=device,
-        rounds=rounds or (10 if thorough else 3),
+        rounds=rounds or (10 if thorough else 5),
         passes=100 if thorough else 50,
-        watts_per_thread=WATTS_PER_THREAD if watts_per_thread is None else watts_per_thread,
+        cpu_model=power_of_thread(watts_per_thread, device),
+        intensity=grid(zone, intensity),
+        pue=pue,
+        energy=EnergyPlan(seconds=energy_seconds or 10.0, batch_sizes=(1,)) if asked else None,
     )
-    with progress() as bar:
-        results, journal = run_benchmark(
-            config,
-            dataset,
-            allocator=allocator,
-            journal_path=out.with_name(f".{out.name}.journal"),
-            test_log=out.with_name("test_scorings.jsonl"),
-            on_step=bar,
-        )
+    try:
+        with progress() as bar:
+            results, journal = run_benchmark(
+                config,
+                dataset,
+                allocator=allocator,
+                journal_path=out.with_name(f".{out.name}.journal"),
+                test_log=out.with_name("test_scorings.jsonl"),
+                meters=meters,
+                on_step=bar,
+            )
+    finally:
+        for meter in meters.meters:
+            meter.close()
     everything = kept.merged(results) if kept else results
     write_results(out, everything)
     journal.remove()
@@ -87,6 +133,43 @@ def bench(
     typer.echo(f"written to {out}")
     if any(entry.error for entry in results.entries):
         raise typer.Exit(1)
+
+
+def find_meters(device: str, power_log: Path | None, clock_offset_s: float) -> "Meters":
+    """What can be read here; said on standard error, with the reasons of what cannot."""
+    from lightfer.benchmark import Meters
+    from lightfer.measure.energy import open_meters
+
+    meters, reasons = open_meters(device, power_log, clock_offset_s)
+    for meter in meters:
+        typer.echo(f"energy of {meter.component}: {meter.source} ({meter.method})", err=True)
+    for component, reason in reasons.items():
+        typer.echo(f"energy of {component} not measured: {reason}", err=True)
+    if power_log is not None and not device.startswith("cuda"):
+        text = f"the log is of a GPU, but the run is on {device}: what it says is not the run's"
+        typer.echo(text, err=True)
+    return Meters(meters, reasons, None if power_log is None else clock_offset_s)
+
+
+def power_of_thread(watts: float | None, device: str) -> "CpuModel":
+    """What was given, else what is known of this processor; for CPU runs only."""
+    from lightfer.measure.energy import ASSUMED, CpuModel, cpu_model
+
+    if watts is not None:
+        return CpuModel(watts, "given with --watts-per-thread")
+    return cpu_model() if device == "cpu" else ASSUMED
+
+
+def grid(zone: str | None, g_co2e_per_kwh: float | None) -> "GridIntensity":
+    """The carbon intensity that was asked for; the world's without any."""
+    from lightfer.measure.carbon import WORLD, find_intensity
+    from lightfer.results import GridIntensity
+
+    if g_co2e_per_kwh is not None:
+        return GridIntensity(
+            g_co2e_per_kwh=g_co2e_per_kwh, zone=zone or "not named", year=None, source="given"
+        )
+    return WORLD if zone is None else find_intensity(zone, os.environ.get(MAPS_KEY))
 
 
 def usable(runtimes: "dict[str, Runtime]", device: str) -> list[str]:

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from lightfer.data import Dataset, SplitName, find, load
 from lightfer.report.tables import conditions, header, number, row, top1
 from lightfer.results import Accuracy, Results
+
+if TYPE_CHECKING:  # a table or a report needs no torch
+    from lightfer.data import Dataset, SplitName
 
 NO_DATA = (
     "no FER2013 found (--data, LIGHTFER_DATA, or the cache); accuracy is quoted from the weights' "
@@ -18,8 +21,10 @@ NO_DATA = (
 )
 
 
-def find_data(source: str | None, *, needed: Sequence[SplitName]) -> Dataset | None:
+def find_data(source: str | None, *, needed: "Sequence[SplitName]") -> "Dataset | None":
     """As `load_data`, but None, and a note that says so, where no data is found."""
+    from lightfer.data import find
+
     if source == "none" or find(source) is None:
         typer.echo(NO_DATA, err=True)
         return None
@@ -27,25 +32,34 @@ def find_data(source: str | None, *, needed: Sequence[SplitName]) -> Dataset | N
 
 
 def load_data(
-    source: str | None, *, needed: Sequence[SplitName], only_needed: bool = False
-) -> Dataset:
+    source: str | None, *, needed: "Sequence[SplitName]", only_needed: bool = False
+) -> "Dataset":
     """The data that `source`, the environment or the cache name; what is used is said.
 
     Reads every split that there is, or the `needed` ones only. Raises DataError if one of these
     is missing or the data cannot be read, ValueError if none is found.
     """
+    from lightfer.data import load
+
+    dataset = load(find_source(source), needed if only_needed else None)
+    for split in needed:
+        dataset[split]
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
+    typer.echo(f"data: {dataset.label} ({counts})", err=True)
+    return dataset
+
+
+def find_source(source: str | None) -> str:
+    """What `source`, the environment or the cache name. Raises ValueError if nothing is known."""
+    from lightfer.data import find
+
     found = find(source)
     if found is None:
         raise ValueError(
             "no data: give --data PATH (or 'synthetic'), set LIGHTFER_DATA, or run "
             "`lightfer data fetch`"
         )
-    dataset = load(found, needed if only_needed else None)
-    for split in needed:
-        dataset[split]
-    counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
-    typer.echo(f"data: {dataset.label} ({counts})", err=True)
-    return dataset
+    return found
 
 
 @contextmanager

@@ -28,16 +28,11 @@ def evaluate(
     """Top-1 with its interval, macro-F1, balanced accuracy, per class, confusion, calibration."""
     import msgspec
 
+    from lightfer.calibration import calibrate
     from lightfer.checkpoint import rewrite_card
     from lightfer.cli.console import load_data, print_accuracy, progress
     from lightfer.data.ferplus import votes_beside
-    from lightfer.evaluate import (
-        expected_calibration_error,
-        fit_temperature,
-        measure_accuracy,
-        predict_logits,
-        score_test,
-    )
+    from lightfer.evaluate import measure_accuracy, predict_logits, score_test
     from lightfer.process import tune_process
     from lightfer.subject import find_subject
 
@@ -69,18 +64,19 @@ def evaluate(
             part, others = dataset["validation"], ()
             logits = predict_logits(network, part.images, on_batch=on_batch)
             accuracy = measure_accuracy(logits, part.labels, split=split, label_source=dataset.name)
-            if into_card:
-                temperature = fit_temperature(logits, part.labels)
-                after = expected_calibration_error(logits / temperature, part.labels)
-                calibration = {"temperature": temperature, "ece_calibrated": after}
+            if into_card and (found := calibrate(logits, part.labels)):
+                calibration = {"temperature": found.temperature, "ece_calibrated": found.ece}
                 typer.echo(
-                    f"temperature {temperature:.3f}: calibration error {after:.3f}", err=True
+                    f"temperature {found.temperature:.3f}: negative log-likelihood "
+                    f"{found.nll_raw:.4f} -> {found.nll:.4f}, calibration error "
+                    f"{found.ece_raw:.4f} -> {found.ece:.4f}",
+                    err=True,
                 )
     if into_card and subject.path:
         changes = {split: accuracy, **calibration}
         rewrite_card(subject.path, msgspec.structs.replace(subject.card, **changes))
     if as_json:
-        found = {"accuracy": accuracy, "accuracy_other": others}
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        scores = {"accuracy": accuracy, "accuracy_other": others}
+        typer.echo(msgspec.json.format(msgspec.json.encode(scores)).decode())
     else:
         print_accuracy(accuracy, others)

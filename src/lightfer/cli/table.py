@@ -1,9 +1,12 @@
-"""lightfer table: results as a table, on the terminal, in Markdown, CSV or Parquet."""
+"""lightfer table: results as a table, on the terminal, in Markdown, LaTeX, CSV or Parquet."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from lightfer.results import Results
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
@@ -14,8 +17,14 @@ def table(
     into: Annotated[
         Path | None, typer.Option(help=f"Replace what stands between {BEGIN} and {END}.")
     ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="With --into: draw the trade-off here and show it there.")
+    ] = None,
     csv: Annotated[
         Path | None, typer.Option(help="Write one row per entry, every figure, as CSV.")
+    ] = None,
+    latex: Annotated[
+        Path | None, typer.Option(help="Write the table for LaTeX, with booktabs.")
     ] = None,
     parquet: Annotated[
         Path | None, typer.Option(help="Write the same rows as a Parquet file.")
@@ -34,10 +43,18 @@ def table(
     if parquet is not None:
         write_parquet(parquet, found)
         typer.echo(f"{len(found.entries)} rows written to {parquet}")
-    if csv is not None or parquet is not None:
+    if latex is not None:
+        from lightfer.report.latex import latex as as_latex
+
+        write_text(latex, as_latex(found))
+        typer.echo(f"table written to {latex}")
+    if csv is not None or parquet is not None or latex is not None:
         return
     if into is not None:
-        write_text(into, replace_block(into.read_text(encoding="utf-8"), as_markdown(found)))
+        block = as_markdown(found)
+        if figure is not None:
+            block += "\n" + show_figure(found, figure, into)
+        write_text(into, replace_block(into.read_text(encoding="utf-8"), block))
         typer.echo(f"table written into {into}")
     elif markdown:
         typer.echo(as_markdown(found), nl=False)
@@ -45,6 +62,18 @@ def table(
         from lightfer.cli.console import print_results
 
         print_results(found)
+
+
+def show_figure(results: "Results", path: Path, beside: Path) -> str:
+    """Draw accuracy against time at `path`; the line of Markdown that shows it in `beside`."""
+    from lightfer.report.figures import shown_trade_off, trade_off, write_chart
+
+    chart = trade_off(results)
+    if chart is None:
+        raise ValueError("no model has both an accuracy and a time: there is no figure to draw")
+    write_chart(chart, path)
+    address = path.resolve().relative_to(beside.resolve().parent).as_posix()
+    return shown_trade_off(results, address)
 
 
 def replace_block(text: str, block: str) -> str:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lightfer.recipes import NAMES
+
 
 def train(
     model: Annotated[str, typer.Argument(help="A name of the zoo; `lightfer models` lists them.")],
@@ -16,7 +18,24 @@ def train(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
+    teachers: Annotated[
+        str | None,
+        typer.Option(help="Models or weight files, with commas: asked about every view."),
+    ] = None,
+    soft_labels: Annotated[
+        Path | None, typer.Option(help="Instead of teachers: a file of `lightfer teach`.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of the teachers; see docs/distillation.md.")
+    ] = None,
+    teacher_weight: Annotated[
+        float | None, typer.Option(help="Of the teachers, 0 to 1; see there.")
+    ] = None,
+    fold: Annotated[
+        str | None, typer.Option(help="Part of the train split to leave out, as 0/5: to teach it.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")] = "first_light",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Train on the train split and keep the best epoch on validation; never reads the test split.
@@ -26,19 +45,38 @@ def train(
     import torch
 
     from lightfer.cli.console import load_data, progress
+    from lightfer.data.folds import Fold
+    from lightfer.distill import distillation, load_teachers, student_options
     from lightfer.process import tune_process
-    from lightfer.recipes import first_light
+    from lightfer.recipes import find_recipe
+    from lightfer.soft_labels import read_soft_labels
     from lightfer.train import Epoch, train_to_file
     from lightfer.zoo import architecture
 
     arch = architecture(model)
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     changes = {name: value for name, value in changes.items() if value is not None}
-    config = first_light.config_for(model, seed, **changes)
-    recipe = ",".join(["first_light", *(f"{name}={value}" for name, value in changes.items())])
-    folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}"
+    config = find_recipe(recipe).config_for(model, seed, **changes)
+    recipe = ",".join([recipe, *(f"{name}={value}" for name, value in changes.items())])
+    if teachers and soft_labels:
+        raise ValueError("give --teachers or --soft-labels, not both")
+    taught = "-taught" if teachers or soft_labels else ""
+    without = f"-without{fold.replace('/', 'of')}" if fold else ""
+    folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}{without}{taught}"
     tune_process(threads, device)
     dataset = load_data(data, needed=("train", "validation"), only_needed=True)
+    student = {}
+    if teachers or soft_labels:
+        if fold:
+            raise ValueError("a network of a fold cannot be a student: its teachers saw the fold")
+        split = dataset["train"]
+        targets = (
+            read_soft_labels(soft_labels, split, device)
+            if soft_labels
+            else load_teachers((teachers or "").split(","), split, device)
+        )
+        amount = distillation(temperature, teacher_weight)
+        student = student_options(targets, amount, split, config, device)
     torch.manual_seed(seed)
 
     with progress() as bar:
@@ -50,7 +88,7 @@ def train(
             typer.echo(
                 f"epoch {epoch.epoch:3d}: train loss {epoch.train_loss:.3f}, validation loss "
                 f"{epoch.validation_loss:.3f}, top-1 {100 * epoch.validation_top1:.2f} %, "
-                f"{epoch.seconds:.0f} s"
+                f"{epoch.wall_s:.0f} s"
             )
 
         path, card = train_to_file(
@@ -60,9 +98,11 @@ def train(
             config,
             folder,
             recipe=recipe,
+            fold=Fold.parse(fold) if fold else None,
             device=device,
             on_batch=on_batch,
             on_epoch=on_epoch,
+            **student,
         )
     assert card.validation is not None
     typer.echo(

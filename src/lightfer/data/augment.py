@@ -56,6 +56,18 @@ def augment(images: Tensor, config: Augmentation, generator: torch.Generator) ->
     return _erase((x - MEAN) / STD, config, draw)
 
 
+def mix(images: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
+    """Mixup: each image (N, ...) with another of the batch, in one share drawn from Beta(alpha).
+
+    Returns the mixed images, the index (N,) of each one's partner, and the share of its own. The
+    share comes from torch's own generator, as dropout does.
+    Zhang et al., 2018, https://arxiv.org/abs/1710.09412.
+    """
+    share = torch.distributions.Beta(alpha, alpha).sample().item()
+    partners = torch.randperm(len(images), generator=generator, device=images.device)
+    return images.lerp(images[partners], 1 - share), partners, share
+
+
 def _erase(x: Tensor, config: Augmentation, draw) -> Tensor:
     """Set one random rectangle to 0, the mean of the data, in a share `erase` of the images."""
     n, _, height, width = x.shape

@@ -97,7 +97,7 @@ def time_images(
     if len(batches[-1]) != batch_size:  # some runtimes compile for each size
         run(prepare(batches[-1]))
     seconds = []
-    _wait(images.device)
+    wait(images.device)
     start = perf_counter()
     for batch in batches:
         seconds.append(_timed(run, prepare(batch)))
@@ -140,14 +140,14 @@ def percentile(samples_s: Sequence[float], p: float) -> float | None:
 
 
 def _timed(run: Run, x: Tensor) -> float:
-    _wait(x.device)
+    wait(x.device)
     start = perf_counter()
     run(x)
-    _wait(x.device)
+    wait(x.device)
     return perf_counter() - start
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
     """Block until queued kernels are done; a CPU has no queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

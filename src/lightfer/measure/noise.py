@@ -4,8 +4,10 @@ Read:       load average, CPU time of all and of this process with the children 
             steal time, thermal throttling events, frequency governor; from /proc and /sys, so on
             Linux only. Elsewhere, and where a virtual machine hides them, they are None, and the
             verdict rests on what is left, in the end on the spread between rounds.
-Not read:   other load on a GPU; memory bandwidth and caches that neighbours use, which no counter
-            shows and the spread between rounds may.
+            On an NVIDIA GPU: other processes on it, clocks, power limit, temperature, and why its
+            driver slowed it down.
+Not read:   memory bandwidth and caches that neighbours use, which no counter shows and the spread
+            between rounds may.
 Verdict:    the worst of the limits below. They are conventions, not physics.
 """
 
@@ -17,12 +19,15 @@ from pathlib import Path
 from statistics import median, quantiles
 from time import monotonic
 
-from lightfer.results import VERDICTS, Noise
+from lightfer.results import VERDICTS, GpuNoise, Noise
 
 # From these on a machine is noisy, and unusable.
 OTHER_CPU_SHARE = (0.05, 0.25)
 STEAL_SHARE = (0.02, 0.10)
 ROUND_SPREAD = (0.10, 0.35)
+YARDSTICK_SPREAD = (0.10, float("inf"))  # what is compared is relative to it, so never unusable
+GPU_CLOCK_SPREAD = (0.15, 0.50)
+GPU_WARMING_C = (15.0, 30.0)  # between the coolest and the warmest moment under load
 # Governors that hold the frequency down. Under intel_pstate and amd-pstate "powersave" does not.
 SLOW_GOVERNORS = ("powersave", "conservative")
 
@@ -71,11 +76,18 @@ def snapshot(root: Path = Path("/")) -> Snapshot:
 
 
 def verdict(
-    before: Snapshot, after: Snapshot, rounds: Sequence[Sequence[Sequence[float]]] = ()
+    before: Snapshot,
+    after: Snapshot,
+    rounds: Sequence[Sequence[Sequence[float]]] = (),
+    yardsticks: Sequence[Sequence[float]] = (),
+    gpu: GpuNoise | None = None,
 ) -> Noise:
     """Judge what happened between two snapshots.
 
-    `rounds[i][j]` are the seconds of the passes of round j of the i-th thing that was timed.
+    `rounds[i][j]` are the seconds of the passes of round j of the i-th thing that was timed,
+    `yardsticks[i][j]` those of the yardstick beside it. With yardsticks the spread of the rounds is
+    that relative to them, and the spread of the yardsticks, over the whole run, stands for itself.
+    `gpu` is what was seen of the GPU in the meantime, if the run was on one.
     """
     seconds = after.time_s - before.time_s
     capacity = seconds * after.cores
@@ -86,17 +98,21 @@ def verdict(
     stolen = _difference(before.steal_s, after.steal_s)
     steal = stolen / capacity if stolen is not None and capacity > 0 else None
     throttled = _difference(before.throttle_events, after.throttle_events)
-    spread = round_spread(rounds)
+    spread = round_spread(rounds, yardsticks)
+    every = sorted(y for beside in yardsticks for y in beside)
+    changes = _middle_spread(every) if len(every) > 1 else None
 
     findings = [
         _judge(other, OTHER_CPU_SHARE, "other processes took {:.0%} of the CPU time"),
         _judge(steal, STEAL_SHARE, "other virtual machines took {:.0%} of the CPU time"),
         _judge(spread, ROUND_SPREAD, "rounds differ by {:.0%}"),
+        _judge(changes, YARDSTICK_SPREAD, "the machine's own speed changed by {:.0%}"),
     ]
     if throttled:
         findings.append((1, f"{throttled:.0f} thermal throttling events"))
     if after.governor in SLOW_GOVERNORS and "pstate" not in (after.driver or ""):
         findings.append((1, f"the frequency governor is {after.governor}"))
+    findings += _gpu_findings(gpu)
     return Noise(
         verdict=VERDICTS[max(level for level, _ in findings)],
         reasons=tuple(text for level, text in findings if level),
@@ -108,21 +124,58 @@ def verdict(
         governor=after.governor,
         throttle_events=None if throttled is None else int(throttled),
         round_spread=spread,
+        yardstick_spread=changes,
+        gpu=gpu,
     )
 
 
-def round_spread(rounds: Sequence[Sequence[Sequence[float]]]) -> float | None:
+def _gpu_findings(gpu: GpuNoise | None) -> list[tuple[int, str]]:
+    """As `_judge`, one for each thing that a GPU did."""
+    if gpu is None:
+        return []
+    found = []
+    if gpu.other_processes:
+        found.append((1, f"other processes on the GPU: {gpu.other_processes}"))
+    if gpu.clock_mhz:
+        low, high = gpu.clock_mhz
+        spread = high / low - 1 if low else None
+        found.append(_judge(spread, GPU_CLOCK_SPREAD, "the GPU's clock differed by {:.0%}"))
+    if gpu.temperature_c:
+        low, high = gpu.temperature_c
+        found.append(_judge(high - low, GPU_WARMING_C, "the GPU warmed by {:.0f} degrees"))
+    if gpu.power_limit_w and gpu.power_limit_w[0] != gpu.power_limit_w[1]:
+        low, high = gpu.power_limit_w
+        found.append((1, f"the GPU's power limit changed between {low:g} and {high:g} W"))
+    if gpu.slowdowns:
+        found.append((1, f"the GPU was slowed down: {', '.join(gpu.slowdowns)}"))
+    return found
+
+
+def round_spread(
+    rounds: Sequence[Sequence[Sequence[float]]], yardsticks: Sequence[Sequence[float]] = ()
+) -> float | None:
     """(slowest - fastest) / fastest round by their lower quartiles, median over what was timed.
 
-    Of the fastest majority of the rounds, those that comparisons use: 2 of 3, 3 of 5. None without
-    anything timed in two rounds.
+    Relative to `yardsticks[i][j]` where given. Of the fastest majority of the rounds: 2 of 3, 3 of
+    5. None without anything timed in two rounds.
     """
     spreads = []
-    for visits in rounds:
-        times = sorted(_lower_quartile(passes) for passes in visits if len(passes) > 0)
+    for i, visits in enumerate(rounds):
+        beside = yardsticks[i] if yardsticks else [1.0] * len(visits)
+        times = sorted(
+            _lower_quartile(passes) / by
+            for passes, by in zip(visits, beside, strict=True)
+            if len(passes) > 0
+        )
         if len(times) > 1 and times[0] > 0:
             spreads.append(times[len(times) // 2] / times[0] - 1)
     return median(spreads) if spreads else None
+
+
+def _middle_spread(ordered: Sequence[float]) -> float:
+    """How much slower the slowest tenth is than the fastest tenth."""
+    tenth = len(ordered) // 10
+    return ordered[-1 - tenth] / ordered[tenth] - 1
 
 
 def _lower_quartile(values: Sequence[float]) -> float:

@@ -2,8 +2,10 @@
  *
  * Plain C11 without headers of Python or torch; loaded through ctypes. The channels of a group move
  * by the same offset and are neighbours. In NCHW order a group of planes is therefore one copy, and
- * the borders, to which it brings pixels of a wrong row, are set to zero behind it. In NHWC order an
- * output pixel is put together from one piece of each pixel around it.
+ * the borders, to which it brings pixels of a wrong row, are set to zero behind it. In NHWC order
+ * an output pixel is put together from a piece of each pixel around it, pixel after pixel, so that
+ * what is written is one stream. A large tensor waits for memory, not for the processor: both sides
+ * are fetched ahead.
  */
 
 #include <math.h>
@@ -13,10 +15,10 @@
 
 #if defined(__GNUC__) /* clang too */
 #define INLINE static inline __attribute__((always_inline))
-#define BLOCK 64 /* bytes; compilers split it where registers are shorter */
-typedef int64_t Block __attribute__((vector_size(BLOCK), aligned(1), may_alias));
+#define FETCH(address, to_write) __builtin_prefetch(address, to_write, 2) /* into the L2 cache */
 #else
 #define INLINE static inline
+#define FETCH(address, to_write) ((void)0)
 #endif
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__gnu_linux__)
 #define FOR_EACH_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
@@ -24,15 +26,19 @@ typedef int64_t Block __attribute__((vector_size(BLOCK), aligned(1), may_alias))
 #define FOR_EACH_CPU
 #endif
 
+#define FAR_BYTES 262144 /* of an input: above this, memory is fetched ahead */
+#define AHEAD_BYTES 4096 /* of the output: how far ahead */
+
 typedef struct { /* `_Call` in shift.py */
     const char *input; /* (images, channels, height, width), or channels last */
     char *output;      /* (images, channels, ceil(height/stride), ceil(width/stride)), likewise */
     int64_t images, channels, height, width, kernel, stride, item_bytes, channels_last;
+    int64_t opposite; /* whether offsets change sign: the gradient of a shift with stride 1 */
     /* GOMP_parallel and omp_get_thread_num of the OpenMP library that torch has loaded, or NULL. */
     void (*parallel)(void (*)(void *), void *, unsigned, unsigned);
     int (*thread)(void);
     int64_t threads;
-    const float *gamma, *beta, *mean, *variance; /* of the batch norm; gamma NULL: no norm, no ReLU */
+    const float *gamma, *beta, *mean, *variance; /* of the norm; gamma NULL: no norm, no ReLU */
     double epsilon;
 } Call;
 
@@ -40,20 +46,16 @@ typedef struct {
     int64_t first, count; /* channels */
     int64_t dy, dx;       /* where they read */
     int64_t top, bottom, left, right; /* output rows and columns whose source lies in the map */
+    int64_t offset; /* bytes from a pixel to the piece that the group reads for it, NHWC */
 } Group;
-
-typedef struct { /* the bytes of one group in one block of an NHWC pixel */
-    const Group *group;
-    int64_t start;  /* of the block in the pixel */
-    int64_t offset; /* of its source from the pixel that does not move */
-    unsigned char mask[64];
-} Part;
 
 typedef struct {
     Call call;
-    int64_t height_out, width_out, groups, parts;
+    int64_t height_out, width_out, groups;
+    int64_t moving;     /* of the groups, the first ones, all of one size: without the rest */
+    int64_t begin, end; /* output columns whose sources all lie in the map */
+    int64_t far;        /* whether the input is too large to be in the cache */
     Group *group;
-    Part *part;
     float *scale, *bias;
 } Shift;
 
@@ -65,16 +67,17 @@ static int64_t over(int64_t a, int64_t b) { return a > 0 ? (a + b - 1) / b : 0; 
  * length between one and two moves, so that a short piece needs neither a call nor a loop. */
 INLINE void copy_pieces(char *to, const char *from, int64_t bytes, int64_t count, int64_t to_step,
                         int64_t from_step) {
-#define MOVES(SIZE)                                                                          \
-    if (bytes >= SIZE) {                                                                     \
-        for (; count > 0; count--, to += to_step, from += from_step) {                       \
-            for (int64_t i = 0; i + SIZE < bytes; i += SIZE) memcpy(to + i, from + i, SIZE); \
-            memcpy(to + bytes - SIZE, from + bytes - SIZE, SIZE);                            \
-        }                                                                                    \
-        return;                                                                              \
+#define MOVE(SIZE, TO, FROM)                                                             \
+    for (int64_t i = 0; i + SIZE < bytes; i += SIZE) memcpy((TO) + i, (FROM) + i, SIZE); \
+    memcpy((TO) + bytes - SIZE, (FROM) + bytes - SIZE, SIZE);
+#define PIECES(SIZE)                                                   \
+    if (bytes >= SIZE) {                                               \
+        for (; count > 0; count--, to += to_step, from += from_step) { \
+            MOVE(SIZE, to, from)                                       \
+        }                                                              \
+        return;                                                        \
     }
-    MOVES(64) MOVES(32) MOVES(16) MOVES(8) MOVES(4) MOVES(2) MOVES(1)
-#undef MOVES
+    PIECES(64) PIECES(32) PIECES(16) PIECES(8) PIECES(4) PIECES(2) PIECES(1)
 }
 
 INLINE void zero_pieces(char *to, int64_t bytes, int64_t count, int64_t step) {
@@ -120,104 +123,60 @@ static void shift_planes(const Shift *s, int64_t image, const Group *g) {
     }
 }
 
-/* A row, NHWC, piece by piece: for narrow pixels, and at both ends of the tensor. */
-INLINE void shift_pieces(const Shift *s, int64_t image, int64_t row) {
-    const Call *c = &s->call;
-    const int64_t item = c->item_bytes, pixel = c->channels * item;
-    for (const Group *g = s->group; g < s->group + s->groups; g++) {
-        const int inside = row >= g->top && row < g->bottom;
-        const int64_t left = inside ? g->left : 0, right = inside ? g->right : 0;
-        const int64_t y = row * c->stride + g->dy, x = left * c->stride + g->dx;
-        const char *from = c->input + ((image * c->height + y) * c->width + x) * pixel;
-        char *to = c->output + (image * s->height_out + row) * s->width_out * pixel;
-        const int64_t first = g->first * item, bytes = g->count * item;
-        zero_pieces(to + first, bytes, left, pixel);
-        copy_pieces(to + left * pixel + first, from + first, bytes, right - left, pixel,
-                    c->stride * pixel);
-        zero_pieces(to + right * pixel + first, bytes, s->width_out - right, pixel);
-    }
-}
-
-#ifdef BLOCK
-/* Output columns [begin, end) of a row, NHWC: block by block, each the sum of the groups in it under
- * their masks. Columns whose sources lie beyond the row get pixels of the next rows. */
-INLINE void blend_columns(const Shift *s, int64_t image, int64_t row, int64_t begin, int64_t end) {
+/* The columns [s->begin, s->end) of a row, NHWC, pixel by pixel, for groups of one size that all
+ * read in the map there. `to` is the first pixel of the row, `from` the one that it lies on. */
+INLINE void gather_pixels(const Shift *s, const Group *groups, const Group *groups_end, char *to,
+                          const char *from) {
     const Call *c = &s->call;
     const int64_t pixel = c->channels * c->item_bytes, step = c->stride * pixel;
-    const int64_t line = image * c->height + row * c->stride;
-    const char *still = c->input + (line * c->width + begin * c->stride) * pixel;
-    char *out = c->output + ((image * s->height_out + row) * s->width_out + begin) * pixel;
-    const char *from[BLOCK];
-    const Block *mask[BLOCK];
-    for (const Part *p = s->part, *last = s->part + s->parts; p < last;) {
-        const int64_t start = p->start;
-        int n = 0;
-        for (; p < last && p->start == start; p++)
-            if (row >= p->group->top && row < p->group->bottom) {
-                from[n] = still + p->offset;
-                mask[n++] = (const Block *)p->mask;
-            }
-        char *to = out + start;
-#define BLEND(SLOTS, N)                                                             \
-    {                                                                               \
-        Block kept[SLOTS];                                                          \
-        for (int i = 0; i < N; i++) kept[i] = *mask[i];                             \
-        for (int64_t x = 0; x < (end - begin) * step; x += step, to += pixel) {     \
-            Block sum = {0};                                                        \
-            for (int i = 0; i < N; i++) sum |= *(const Block *)(from[i] + x) & kept[i]; \
-            *(Block *)to = sum;                                                     \
-        }                                                                           \
+    const int64_t bytes = groups->count * c->item_bytes;
+    const int64_t next_row = (c->kernel / 2 + 1) * c->width * pixel; /* as yet read by no row */
+    from += s->begin * step;
+    to += s->begin * pixel;
+#define PIXELS(SIZE)                                                                          \
+    if (bytes >= SIZE) {                                                                      \
+        for (int64_t x = s->begin; x < s->end; x++, to += pixel, from += step) {              \
+            for (int64_t i = 0; s->far && i < step; i += 64) FETCH(from + next_row + i, 0);   \
+            for (int64_t i = 0; s->far && i < pixel; i += 64) FETCH(to + AHEAD_BYTES + i, 1); \
+            char *piece = to + groups->first * c->item_bytes;                                 \
+            for (const Group *g = groups; g < groups_end; g++, piece += bytes) {              \
+                MOVE(SIZE, piece, from + g->offset)                                           \
+            }                                                                                 \
+        }                                                                                     \
+        return;                                                                               \
     }
-        switch (n) {
-            case 1: BLEND(1, 1) break;
-            case 2: BLEND(2, 2) break;
-            case 3: BLEND(3, 3) break;
-            case 4: BLEND(4, 4) break;
-            default: BLEND(BLOCK, n)
-        }
-#undef BLEND
-    }
+    PIXELS(64) PIXELS(32) PIXELS(16) PIXELS(8) PIXELS(4) PIXELS(2) PIXELS(1)
 }
-
-/* A whole row that way, borders set to zero behind it. The row of the input that the next call is
- * the first to read is fetched ahead: the order of the blocks hides it from the processor. */
-INLINE void blend_row(const Shift *s, int64_t image, int64_t row) {
-    const Call *c = &s->call;
-    const int64_t item = c->item_bytes, pixel = c->channels * item;
-    const int64_t ahead = image * c->height + row * c->stride + c->kernel / 2 + 1;
-    for (int64_t i = 0; i < c->width * pixel; i += BLOCK)
-        __builtin_prefetch(c->input + ahead * c->width * pixel + i);
-    blend_columns(s, image, row, 0, s->width_out);
-    for (const Group *g = s->group; g < s->group + s->groups; g++) {
-        char *to = c->output + (image * s->height_out + row) * s->width_out * pixel
-                   + g->first * item;
-        zero_pieces(to, g->count * item, g->left, pixel);
-        zero_pieces(to + g->right * pixel, g->count * item, s->width_out - g->right, pixel);
-    }
-}
-#endif
 
 /* One row of one image, NHWC. */
 FOR_EACH_CPU
 static void shift_row(const Shift *s, int64_t image, int64_t row) {
     const Call *c = &s->call;
-    const int64_t line = image * c->height + row * c->stride, half = c->kernel / 2;
-#ifdef BLOCK
-    /* Beyond the rows in reach there must be another one for the columns that read beyond. */
-    if (s->parts && line > half && line + half + 1 < c->images * c->height && c->width >= half)
-        blend_row(s, image, row);
-    else
-#endif
-        shift_pieces(s, image, row);
-    if (c->gamma) {
-        const int64_t pixels = (image * s->height_out + row) * s->width_out;
-        float *values = (float *)c->output + pixels * c->channels;
-        for (int64_t x = 0; x < s->width_out; x++, values += c->channels)
-            for (int64_t i = 0; i < c->channels; i++) {
-                const float value = values[i] * s->scale[i] + s->bias[i];
-                values[i] = 0 > value ? 0 : value;
-            }
+    const int64_t item = c->item_bytes, pixel = c->channels * item, step = c->stride * pixel;
+    const char *from = c->input + (image * c->height + row * c->stride) * c->width * pixel;
+    char *to = c->output + (image * s->height_out + row) * s->width_out * pixel;
+    const Group *inside = s->group, *end = s->group + s->moving; /* ordered by dy */
+    while (inside < end && (row < inside->top || row >= inside->bottom)) inside++;
+    while (inside < end && (row < end[-1].top || row >= end[-1].bottom)) end--;
+    if (inside < end) gather_pixels(s, inside, end, to, from);
+    for (const Group *g = s->group; g < s->group + s->groups; g++) {
+        const int reads = row >= g->top && row < g->bottom, gathered = g >= inside && g < end;
+        const int64_t left = reads ? g->left : 0, right = reads ? g->right : 0;
+        const int64_t begin = gathered ? s->begin : right, after = gathered ? s->end : right;
+        const int64_t first = g->first * item, bytes = g->count * item;
+        zero_pieces(to + first, bytes, left, pixel);
+        copy_pieces(to + left * pixel + first, from + left * step + g->offset, bytes, begin - left,
+                    pixel, step);
+        copy_pieces(to + after * pixel + first, from + after * step + g->offset, bytes,
+                    right - after, pixel, step);
+        zero_pieces(to + right * pixel + first, bytes, s->width_out - right, pixel);
     }
+    float *values = (float *)to;
+    for (int64_t x = 0; c->gamma && x < s->width_out; x++, values += c->channels)
+        for (int64_t i = 0; i < c->channels; i++) {
+            const float value = values[i] * s->scale[i] + s->bias[i];
+            values[i] = 0 > value ? 0 : value;
+        }
 }
 
 static void share_of_thread(void *shift) {
@@ -242,55 +201,41 @@ static void valid(int64_t size, int64_t stride, int64_t offset, int64_t *begin, 
 static void list_groups(Shift *s) {
     const Call *c = &s->call;
     const int64_t directions = c->kernel * c->kernel, size = c->channels / directions;
+    s->end = s->width_out;
     for (int64_t d = 0; d <= directions; d++) { /* the last one: the rest, which does not move */
         const int64_t count = d < directions ? size : c->channels % directions;
         if (count == 0) continue;
         Group *g = s->group + s->groups++;
         *g = (Group){.first = d * size, .count = count};
         if (d < directions) {
+            s->moving++;
             g->dy = d / c->kernel - c->kernel / 2;
             g->dx = d % c->kernel - c->kernel / 2;
+            if (c->opposite) g->dy = -g->dy, g->dx = -g->dx;
         }
+        g->offset = ((g->dy * c->width + g->dx) * c->channels + g->first) * c->item_bytes;
         valid(c->height, c->stride, g->dy, &g->top, &g->bottom);
         valid(c->width, c->stride, g->dx, &g->left, &g->right);
+        s->begin = most(s->begin, g->left);
+        s->end = least(s->end, g->right);
     }
-}
-
-static void list_parts(Shift *s) {
-#ifdef BLOCK
-    const int64_t item = s->call.item_bytes, pixel = s->call.channels * item;
-    for (int64_t block = 0; block < pixel; block += BLOCK) {
-        const int64_t start = least(block, pixel - BLOCK); /* the last block may overlap */
-        for (const Group *g = s->group; g < s->group + s->groups; g++) {
-            const int64_t begin = most(start, g->first * item);
-            const int64_t end = least(start + BLOCK, (g->first + g->count) * item);
-            if (begin >= end) continue;
-            Part *p = s->part + s->parts++;
-            p->group = g;
-            p->start = start;
-            p->offset = (g->dy * s->call.width + g->dx) * pixel + start;
-            memset(p->mask, 0, sizeof p->mask);
-            memset(p->mask + begin - start, 0xff, (size_t)(end - begin));
-        }
-    }
-#endif
+    if (s->begin >= s->end) s->moving = 0; /* a narrow map: no column to gather */
 }
 
 /* Returns 0, or 1 where memory is short. */
 int lightfer_shift(const Call *call) {
     const int64_t channels = call->channels, directions = call->kernel * call->kernel;
-    const int64_t pixel = channels * call->item_bytes;
+    const int64_t pixels = call->images * call->height * call->width;
     Shift s = {
         .call = *call,
         .height_out = over(call->height, call->stride),
         .width_out = over(call->width, call->stride),
+        .far = pixels * channels * call->item_bytes > FAR_BYTES,
         .group = malloc((size_t)(directions + 1) * sizeof(Group)),
-        .part = malloc((size_t)(2 * (pixel / 64 + 1) + 2 * directions + 2) * sizeof(Part)),
         .scale = malloc((size_t)(2 * channels) * sizeof(float) + 1),
     };
-    if (s.group && s.part && s.scale) {
+    if (s.group && s.scale) {
         list_groups(&s);
-        if (call->channels_last && pixel >= 64) list_parts(&s);
         s.bias = s.scale + channels;
         for (int64_t i = 0; call->gamma && i < channels; i++) {
             s.scale[i] = call->gamma[i] / sqrtf(call->variance[i] + (float)call->epsilon);
@@ -300,9 +245,8 @@ int lightfer_shift(const Call *call) {
         if (s.call.threads > 1) call->parallel(share_of_thread, &s, (unsigned)s.call.threads, 0);
         else share_of_thread(&s);
     }
-    const int failed = !s.group || !s.part || !s.scale;
+    const int failed = !s.group || !s.scale;
     free(s.group);
-    free(s.part);
     free(s.scale);
     return failed;
 }

@@ -5,11 +5,12 @@ read `x[h * stride + d // k - k // 2, w * stride + d % k - k // 2]` for d = 0 ..
 C % k**2 channels left over, the last ones, do not move. Outside the map is zero, nothing wraps
 around.
 
-  - `shift_convolution`: a depthwise convolution with frozen one-hot kernels. For training, for
-    export (one ONNX node), on any device, and where the extension is missing.
+  - `shift_convolution`: a depthwise convolution with frozen one-hot kernels. For export (one ONNX
+    node), on any device, for the gradient at stride 2, and where the extension is missing.
   - `shift_copy`, the operator `lightfer::shift`: block copies by the optional C extension
-    `_shift.c`, for inference on the CPU, NCHW or channels last, with torch's own threads. As
-    `shift_norm_relu` batch norm and ReLU follow while the numbers are in the cache.
+    `_shift.c`, on the CPU, NCHW or channels last, with torch's own threads. Its gradient at stride
+    1 is the shift in the opposite directions. For inference batch norm and ReLU follow in
+    `shift_norm_relu` while the numbers are in the cache.
 """
 
 import ctypes
@@ -53,7 +54,7 @@ class Shift(nn.Module):
         self.weight: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        if copies_win(x):
+        if copies_win(x, self.stride):
             return shift_copy(x, self.kernel, self.stride)
         return shift_convolution(x, self.weight, self.stride)
 
@@ -61,31 +62,34 @@ class Shift(nn.Module):
         """`relu(norm(shift(x)))`, in one pass where that is possible."""
         mean, variance = norm.running_mean, norm.running_var
         fixed = not norm.training and mean is not None and variance is not None
-        if fixed and x.dtype == torch.float32 and copies_win(x):
+        no_gradient = not (torch.is_grad_enabled() and x.requires_grad)
+        if fixed and no_gradient and x.dtype == torch.float32 and copies_win(x, self.stride):
             return shift_norm_relu(
                 x, self.kernel, self.stride, norm.weight, norm.bias, mean, variance, norm.eps
             )
         return torch.relu(norm(self(x)))
 
 
-def copies_win(x: Tensor) -> bool:
-    """Whether the C extension is there and is meant for `x`: inference on the CPU, no export."""
+def copies_win(x: Tensor, stride: int = 1) -> bool:
+    """Whether the C extension is there and is meant for `x`: on the CPU, no export, and no
+    gradient at a stride above 1, whose scattered copies are slower than the convolution."""
     return (
         _LIBRARY is not None
         and x.device.type == "cpu"
-        and not (x.requires_grad and torch.is_grad_enabled())
+        and (stride == 1 or not (x.requires_grad and torch.is_grad_enabled()))
         and not torch.compiler.is_exporting()
         and not torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
     )
 
 
 @torch.library.custom_op("lightfer::shift", mutates_args=(), device_types="cpu")
-def shift_copy(x: Tensor, kernel: int, stride: int) -> Tensor:
+def shift_copy(x: Tensor, kernel: int, stride: int, opposite: bool = False) -> Tensor:
     """Shift by block copies: (N, C, H, W) -> (N, C, H/stride, W/stride) in the format of `x`.
 
+    `opposite` changes the sign of every offset; with stride 1 that is the gradient of the shift.
     Raises RuntimeError where the C extension was not built.
     """
-    return _run(x, kernel, stride)
+    return _run(x, kernel, stride, opposite=opposite)
 
 
 @torch.library.custom_op("lightfer::shift_norm_relu", mutates_args=(), device_types="cpu")
@@ -105,7 +109,7 @@ def shift_norm_relu(
 
 
 @shift_copy.register_fake
-def _(x: Tensor, kernel: int, stride: int) -> Tensor:
+def _(x: Tensor, kernel: int, stride: int, opposite: bool = False) -> Tensor:
     return _empty_output(x, stride)
 
 
@@ -114,17 +118,20 @@ def _(x: Tensor, kernel: int, stride: int, *norm: Tensor | float) -> Tensor:
     return _empty_output(x, stride)
 
 
-def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    if ctx.stride == 1:
+        return shift_copy(gradient, ctx.kernel, 1, not ctx.opposite), None, None, None
     weight = shift_weight(gradient.shape[1], ctx.kernel).to(gradient)
+    weight = weight.flip(2, 3) if ctx.opposite else weight
     left_over = [(size - 1) % ctx.stride for size in ctx.size]  # rows, columns not read
-    opposite = conv_transpose2d(
+    moved = conv_transpose2d(
         gradient, weight, None, ctx.stride, ctx.kernel // 2, left_over, len(weight)
     )
-    return opposite, None, None
+    return moved, None, None, None
 
 
-def _setup_context(ctx: Any, inputs: tuple[Tensor, int, int], output: Tensor) -> None:
-    x, ctx.kernel, ctx.stride = inputs
+def _setup_context(ctx: Any, inputs: tuple[Tensor, int, int, bool], output: Tensor) -> None:
+    x, ctx.kernel, ctx.stride, ctx.opposite = inputs
     ctx.size = x.shape[2:]
 
 
@@ -137,7 +144,7 @@ class _Call(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("input", "output")),
         *((n, ctypes.c_int64) for n in ("images", "channels", "height", "width", "kernel")),
-        *((n, ctypes.c_int64) for n in ("stride", "item_bytes", "channels_last")),
+        *((n, ctypes.c_int64) for n in ("stride", "item_bytes", "channels_last", "opposite")),
         *((n, ctypes.c_void_p) for n in ("parallel", "thread")),
         ("threads", ctypes.c_int64),
         *((n, ctypes.c_void_p) for n in ("gamma", "beta", "mean", "variance")),
@@ -188,7 +195,12 @@ def _channels_last(x: Tensor) -> bool:
 
 
 def _run(
-    x: Tensor, kernel: int, stride: int, norm: Sequence[Tensor] = (), eps: float = 0.0
+    x: Tensor,
+    kernel: int,
+    stride: int,
+    norm: Sequence[Tensor] = (),
+    eps: float = 0.0,
+    opposite: bool = False,
 ) -> Tensor:
     if _LIBRARY is None:
         raise RuntimeError("the C extension was not built, use shift_convolution in its place")
@@ -197,7 +209,8 @@ def _run(
     threads = min(torch.get_num_threads(), 1 + y.nbytes // _BYTES_PER_THREAD)
     call = _Call(
         x.data_ptr(), y.data_ptr(), *x.shape, kernel, stride, x.element_size(), channels_last,
-        _LIBRARY.parallel, _LIBRARY.thread, threads, *(t.data_ptr() for t in norm), epsilon=eps,
+        opposite, _LIBRARY.parallel, _LIBRARY.thread, threads, *(t.data_ptr() for t in norm),
+        epsilon=eps,
     )  # fmt: skip
     if _LIBRARY.shift(ctypes.byref(call)) != 0:
         raise MemoryError(f"no memory to shift a tensor of shape {tuple(x.shape)}")

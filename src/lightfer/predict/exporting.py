@@ -1,5 +1,6 @@
 """The part of prediction that needs torch: running a network in it, and exporting one."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +25,14 @@ def load_torch(
     load = find_runtime(runtime).load
     loaded = load(item.build("cpu"), shape, threads=threads, precision="float32")
 
+    lock = threading.Lock()  # compiled code serves one thread at a time
+
     @torch.inference_mode()
     def run(faces: np.ndarray) -> np.ndarray:
         x = (torch.from_numpy(faces).unsqueeze(1).float() / 255 - contract.mean) / contract.std
         x = x.expand(-1, contract.channels, -1, -1).contiguous(memory_format=torch.channels_last)
-        return loaded(x).numpy()
+        with lock:
+            return loaded(x).numpy()
 
     return item.card, run
 

@@ -43,6 +43,12 @@ def import_opencv() -> Any:
     return cv2
 
 
+def default_finder() -> FaceFinder | None:
+    """The finder here, or None without OpenCV; its version 5 has no cascades and does not count."""
+    cv2 = import_opencv()
+    return HaarFinder() if hasattr(cv2, "CascadeClassifier") else None
+
+
 class HaarFinder:
     """Frontal faces by `haarcascade_frontalface_alt2`, then, if there is none, one close-up.
 
@@ -53,8 +59,6 @@ class HaarFinder:
 
     def __init__(self) -> None:
         self.cv2 = import_opencv()
-        if self.cv2 is None or not hasattr(self.cv2, "CascadeClassifier"):
-            raise ModuleNotFoundError(f"faces are found by OpenCV 4: {NO_OPENCV}")
         self._local = threading.local()  # a classifier serves one thread at a time
 
     def __call__(self, grey: np.ndarray) -> list[Box]:

@@ -1,6 +1,8 @@
 """From a name or a file to a function from faces to logits; torch is imported only if needed."""
 
+import io
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,6 +20,7 @@ from lightfer.deployed import (
     read_session_card,
 )
 from lightfer.files import cache_folder, sha256_of, shipped
+from lightfer.predict.assembled import assembled
 
 DEFAULT_MODEL = "mobilenet_v1"
 """The most accurate shipped model on validation, and with ONNX Runtime among the fastest."""
@@ -36,7 +39,10 @@ class PredictError(Exception):
 
 @dataclass(frozen=True)
 class Network:
-    """uint8 faces (N, height, width) -> float32 logits (N, classes), and what its card says."""
+    """uint8 faces (N, height, width) -> float32 logits (N, classes), and what its card says.
+
+    `run` may be called by several threads at once.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -63,8 +69,9 @@ def load_network(
     """A shipped model by its name, a weight file, or an exported .onnx or .xml file.
 
     `runtime` is one of `lightfer.runtimes`; None takes ONNX Runtime where it can, else what can
-    read the file, else PyTorch. A name or weight file is exported once for ONNX Runtime and
-    OpenVINO and kept in the user's cache, under the hash of its weights; `note` is told.
+    read the file, else PyTorch. ONNX Runtime and OpenVINO get a name or weight file assembled (see
+    `lightfer.predict.assembled`); one of an architecture without a graph is exported once and kept
+    in the user's cache, under the hash of its weights; `note` is told.
 
     Raises PredictError, DeployedError, or what the zoo raises for unknown names and bad files.
     """
@@ -78,14 +85,15 @@ def load_network(
         runtime = runtime or ("onnxruntime" if _can_export(model) else "pytorch")
         if runtime not in FILE_RUNTIMES:
             return _from_torch(str(model), runtime, batch_size, threads)
-        path = exported(str(model), note)
+        path = _weights(str(model))
     if runtime not in FILE_RUNTIMES:
         raise PredictError(
             f"runtime {runtime} cannot read {path}; {' or '.join(FILE_RUNTIMES)} can"
         )
     if find_spec(runtime) is None:
         raise PredictError(f"{runtime} is not installed: pip install {runtime}")
-    card, run = FILE_RUNTIMES[runtime](path, threads)
+    source = path if path.suffix in EXPORTED else assembled(path) or exported(str(model), note)
+    card, run = FILE_RUNTIMES[runtime](source, threads)
     size = (card.input.height, card.input.width)
     faces = _prepared(card, run)
     if card.batch:
@@ -142,47 +150,57 @@ def _prepared(card: DeployedCard, run: Run) -> Run:
     return inside if card.preprocess else outside
 
 
-def _open_onnxruntime(path: Path, threads: int) -> tuple[DeployedCard, Run]:
+def _open_onnxruntime(source: Path | bytes, _threads: int) -> tuple[DeployedCard, Run]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1  # whole batches are spread over threads
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3  # errors
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base beside Exception
-        raise DeployedError(f"{path} is not an ONNX model that can be run: {error}") from error
+        where = _named(source)
+        raise DeployedError(f"{where} is not an ONNX model that can be run: {error}") from error
 
     def run(x: np.ndarray) -> np.ndarray:
         return np.asarray(session.run([OUTPUT], {INPUT: x})[0])
 
-    return read_session_card(session, str(path)), run
+    return read_session_card(session, _named(source)), run
 
 
-def _open_openvino(path: Path, threads: int) -> tuple[DeployedCard, Run]:
+def _open_openvino(source: Path | bytes, threads: int) -> tuple[DeployedCard, Run]:
     import openvino
 
     try:
-        network = openvino.Core().read_model(path)
+        readable = io.BytesIO(source) if isinstance(source, bytes) else source
+        network = openvino.Core().read_model(readable)
     except RuntimeError as error:
-        raise DeployedError(f"{path} is not a model that OpenVINO can read: {error}") from error
-    card = parse_card(_openvino_card(network), str(path))
+        where = _named(source)
+        raise DeployedError(f"{where} is not a model that OpenVINO can read: {error}") from error
+    card = parse_card(_openvino_card(network), _named(source))
     config = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": threads,  # one batch on each core
     }
-    request = openvino.Core().compile_model(network, "CPU", config).create_infer_request()
+    compiled = openvino.Core().compile_model(network, "CPU", config)
+    local = threading.local()  # a request serves one thread at a time
 
     def run(x: np.ndarray) -> np.ndarray:
-        (logits,) = request.infer([np.ascontiguousarray(x)], share_inputs=True).values()
+        if not hasattr(local, "request"):
+            local.request = compiled.create_infer_request()
+        (logits,) = local.request.infer([np.ascontiguousarray(x)], share_inputs=True).values()
         return np.array(logits)
 
     return card, run
 
 
-FILE_RUNTIMES: dict[str, Callable[[Path, int], tuple[DeployedCard, Run]]] = {
+def _named(source: Path | bytes) -> str:
+    return "the assembled model" if isinstance(source, bytes) else str(source)
+
+
+FILE_RUNTIMES: dict[str, Callable[[Path | bytes, int], tuple[DeployedCard, Run]]] = {
     "onnxruntime": _open_onnxruntime,
     "openvino": _open_openvino,
 }
@@ -228,10 +246,12 @@ def _cached(model: str) -> Path:
 
 
 def _can_export(model: str | Path) -> bool:
-    """Whether ONNX Runtime can be used: it is there, and the export is, or can be made."""
+    """Whether ONNX Runtime can be used: it is there, and so is what it runs, or can be made."""
     packages = ("torch", "onnx", "onnxscript")
     return find_spec("onnxruntime") is not None and (
-        _cached(str(model)).exists() or all(find_spec(name) for name in packages)
+        _cached(str(model)).exists()
+        or all(find_spec(name) for name in packages)
+        or assembled(_weights(str(model))) is not None
     )
 
 

@@ -1,34 +1,38 @@
-"""The flow: pictures -> faces (a pool of threads) -> batches -> probabilities, in order.
+"""The flow: pictures -> faces -> batches -> probabilities, in order, on a pool of threads.
 
-Memory does not depend on the number of pictures: at most `WINDOW` wait to be looked at, and what
-was looked at is passed on when its faces fill a batch or its pixels `MOST_PIXELS`.
+Each thread opens pictures and classifies batches, each batch on one core. Memory does not depend on
+the number of pictures: the pool is never more than `WINDOW` pictures and a batch per thread ahead,
+and a batch is closed when it has enough faces, or `MOST_PIXELS` of pictures that are kept.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
 
 from lightfer.predict.crop import Box, face_crop
-from lightfer.predict.faces import NO_OPENCV, FaceFinder, HaarFinder, import_opencv
+from lightfer.predict.faces import NO_OPENCV, FaceFinder, default_finder
 from lightfer.predict.network import DEFAULT_MODEL, Network, Note, load_network, usable_cores
 from lightfer.predict.pictures import PictureError, as_pictures, open_picture
 from lightfer.predict.prediction import Prediction
 from lightfer.predict.sources import Item
 
+T = TypeVar("T")
+R = TypeVar("R")
 Faces = Literal["auto", "always", "never"]
 CROP_SIDE = 128
 """Pixels: a picture whose longer side is no longer is taken for a crop by `faces="auto"`."""
 
 BATCH = 64
-WINDOW = 64  # paths that are being opened, or wait to be
-FRAME_WINDOW = 8  # the same of frames, which are in memory already
-MOST_PIXELS = 64_000_000  # of pictures that are kept to be drawn on
+WINDOW = 64  # pictures that are being looked at, wait to be, or wait for their batch
+FRAME_WINDOW = 8  # the same of frames, which are in memory from the start, or of pictures kept
+MOST_PIXELS = 32_000_000  # of pictures that are kept to be drawn on
 
 NO_FACE = "no face found; if the image is a face crop, say so: --crop, in Python faces='never'"
 
@@ -83,8 +87,8 @@ class Predictor:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
         self.faces, self.finder, self.batch_size = faces, finder, batch_size
-        if finder is None and faces != "never" and import_opencv() is not None:
-            self.finder = HaarFinder()
+        if finder is None and faces != "never":
+            self.finder = default_finder()
         if self.finder is None and faces == "always":
             raise ValueError(f"faces='always' needs OpenCV: {NO_OPENCV}; or give a finder")
         self.workers = threads or usable_cores()
@@ -110,39 +114,40 @@ class Predictor:
     def stream(
         self, items: Iterable[Item], *, keep_pictures: bool = False, live: bool = False
     ) -> Iterator[Seen]:
-        """Every item in its order, with its predictions; `live` does not wait for a full batch."""
-        waiting: list[_Looked] = []
-        for looked in self._look_ahead(items, keep_pictures, 1 if live else WINDOW):
-            waiting.append(looked)
-            full = len(waiting) >= self.batch_size
-            faces, pixels = (sum(len(w.crops) for w in waiting), sum(w.pixels for w in waiting))
-            if live or full or faces >= self.batch_size or pixels > MOST_PIXELS:
-                yield from self._classify(waiting)
-                waiting = []
-        yield from self._classify(waiting)
-
-    def _look_ahead(
-        self, items: Iterable[Item], keep_pictures: bool, window: int
-    ) -> Iterator[_Looked]:
-        """Pictures opened and faces found by a pool of threads, in order, a bounded way ahead."""
-        futures: deque[Future[_Looked]] = deque()
+        """Every item in its order, with its predictions; `live` does not wait for the next one."""
+        look = partial(self._look, keep_picture=keep_pictures)
+        if live:
+            for item in items:
+                yield from self._classify([look(item)])
+            return
         with ThreadPoolExecutor(self.workers) as pool:
+            looked = ahead(pool, look, items, partial(_window, keep_pictures=keep_pictures))
+            batches = ahead(pool, self._classify, self._batches(looked), lambda batch: self.workers)
             try:
-                for item in items:
-                    heavy = item.frame is not None or keep_pictures
-                    while len(futures) >= (min(window, FRAME_WINDOW) if heavy else window):
-                        yield futures.popleft().result()
-                    futures.append(pool.submit(self._look, item, keep_pictures))
-                while futures:
-                    yield futures.popleft().result()
+                for batch in batches:
+                    yield from batch
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    def _batches(self, looked: Iterable[_Looked]) -> Iterator[list[_Looked]]:
+        """Groups with about `batch_size` faces, and not too many items or pixels."""
+        batch: list[_Looked] = []
+        faces = pixels = 0
+        for one in looked:
+            batch.append(one)
+            faces, pixels = faces + len(one.crops), pixels + one.pixels
+            if max(faces, len(batch)) >= self.batch_size or pixels > MOST_PIXELS:
+                yield batch
+                batch, faces, pixels = [], 0, 0
+        if batch:
+            yield batch
 
     def _look(self, item: Item, keep_picture: bool) -> _Looked:
         if item.error is not None:
             return _Looked(item, error=item.error)
+        source, item = item.source, replace(item, source=None)  # so that pixels are not kept
         try:
-            picture = open_picture(item.source)
+            picture = open_picture(source)
             boxes = self._boxes(picture)
             crops = tuple(face_crop(picture, box, self.network.size) for box in boxes)
         except PictureError as error:
@@ -159,21 +164,20 @@ class Predictor:
         grey = np.asarray(picture if picture.mode == "L" else picture.convert("L"))
         return self.finder(grey)
 
-    def _classify(self, batch: list[_Looked]) -> Iterator[Seen]:
+    def _classify(self, batch: list[_Looked]) -> list[Seen]:
         crops = [crop for looked in batch for crop in looked.crops]
         shares = [
             self.network.probabilities(np.stack(crops[i : i + self.batch_size]))
             for i in range(0, len(crops), self.batch_size)
         ]
         rows = iter(np.concatenate(shares)) if shares else iter(())
+        seen = []
         for looked in batch:
+            found = [self._prediction(looked.item, next(rows), box) for box in looked.boxes]
             if looked.error is not None:
-                predictions = [self._prediction(looked.item, error=looked.error)]
-            else:
-                predictions = [
-                    self._prediction(looked.item, next(rows), box) for box in looked.boxes
-                ]
-            yield Seen(looked.item, tuple(predictions), looked.picture)
+                found = [self._prediction(looked.item, error=looked.error)]
+            seen.append(Seen(looked.item, tuple(found), looked.picture))
+        return seen
 
     def _prediction(
         self,
@@ -194,6 +198,26 @@ class Predictor:
             box=box,
             **where,
         )
+
+
+def ahead(
+    pool: ThreadPoolExecutor,
+    function: Callable[[T], R],
+    items: Iterable[T],
+    window: Callable[[T], int],
+) -> Iterator[R]:
+    """As `map`, in order, but by the pool, up to `window(item)` items ahead of what is taken."""
+    futures: deque[Future[R]] = deque()
+    for item in items:
+        futures.append(pool.submit(function, item))
+        while len(futures) > window(item):
+            yield futures.popleft().result()
+    while futures:
+        yield futures.popleft().result()
+
+
+def _window(item: Item, keep_pictures: bool) -> int:
+    return FRAME_WINDOW if keep_pictures or item.frame is not None else WINDOW
 
 
 def _item(index: int, picture: Any) -> Item:

@@ -7,7 +7,17 @@ from lightfer.report.tables import DASH, number
 if TYPE_CHECKING:
     from lightfer.compare import Change
 
-HEADER = ("Model", "What", "Before", "After", "Change", "95 % interval", "p (Holm)", "Verdict")
+HEADER = (
+    "Model",
+    "What",
+    "Before",
+    "After",
+    "Change",
+    "95 % interval",
+    "Machine",
+    "p (Holm)",
+    "Verdict",
+)
 FORMS = {  # kind -> format, factor, unit
     "time": (".3f", 1e3, " ms"),
     "accuracy": (".2f", 100.0, " %"),
@@ -32,8 +42,9 @@ def row(change: "Change") -> tuple[str, ...]:
     else:
         amount, interval = DASH, _interval(change, 1.0, "+.1f")
     what = f"{change.kind}, {change.what}" if change.what != change.kind else change.what
+    machine = DASH if change.machine is None else f"{100 * (change.machine - 1):+.1f} %"
     p = number(change.p_holm, ".3g")
-    return (change.model, what, before, after, amount, interval, p, change.verdict)
+    return (change.model, what, before, after, amount, interval, machine, p, change.verdict)
 
 
 def _interval(change: "Change", origin: float, form: str) -> str:

@@ -6,7 +6,7 @@ energies that come from a model of the machine `(modelled)`; unknown is a dash.
 
 from collections.abc import Iterable
 
-from lightfer.results import Accuracy, Entry, Environment, Results
+from lightfer.results import Accuracy, Energy, Entry, Environment, Results
 
 HEADER = (
     "Model",
@@ -79,11 +79,17 @@ def markdown(results: Results) -> str:
     for key, environment in results.environments.items():
         entries = [e for e in results.entries if e.environment == key]
         lines = [header(entries), tuple("---" for _ in HEADER), *(row(e) for e in entries)]
-        parts.append(f"{conditions(environment)}\n")
-        parts += ["| " + " | ".join(cells) + " |" for cells in lines]
-        parts += [f"\n`{e.model}` failed: {e.error}" for e in entries if e.error]
+        parts.append(f"{plain(conditions(environment))}\n")
+        parts += ["| " + " | ".join(map(plain, cells)) + " |" for cells in lines]
+        parts += [f"\n`{plain(e.model)}` failed: {plain(e.error)}" for e in entries if e.error]
         parts.append("")
     return "\n".join(parts).strip() + "\n"
+
+
+def plain(text: str) -> str:
+    """One line of Markdown: no cell is ended and no tag is opened by a string of a file."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line.replace("|", r"\|").replace("<", "&lt;").replace("`", "'")
 
 
 def conditions(environment: Environment) -> str:
@@ -109,9 +115,15 @@ def noise(environment: Environment) -> str:
     return f"; **{found.verdict}** machine: {', '.join(found.reasons)}"
 
 
+def energy_method(energy: Energy | None) -> str | None:
+    """How the figure was obtained: `counter`, `modelled`, `counter + modelled`; None if none is."""
+    if energy is None or energy.gross is None or energy.gross.joules_per_image is None:
+        return None
+    components = energy.components
+    methods = {c.method for c in (components.gpu, components.cpu, components.dram)} - {"absent"}
+    return " + ".join(sorted(methods)) or None
+
+
 def _method(entry: Entry, value: float | None) -> str:
-    if value is None or entry.energy is None:
-        return ""
-    components = entry.energy.components
-    methods = {c.method for c in (components.gpu, components.cpu, components.dram)}
-    return " (modelled)" if "modelled" in methods else ""
+    modelled = value is not None and "modelled" in (energy_method(entry.energy) or "")
+    return " (modelled)" if modelled else ""

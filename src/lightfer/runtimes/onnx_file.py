@@ -34,7 +34,9 @@ def to_onnx(model: nn.Module, shape: tuple[int, ...], path: Path | None = None) 
     return content
 
 
-def module_to_onnx(model: nn.Module, example: Tensor, dynamic: Sequence[str]) -> Any:
+def module_to_onnx(
+    model: nn.Module, example: Tensor, dynamic: Sequence[str], *, optimize: bool = True
+) -> Any:
     """An `onnx.ModelProto` of any module with one input; its first axes, as named, are dynamic."""
     axes = {i: torch.export.Dim(name) for i, name in enumerate(dynamic)}
     with _quiet(), torch.no_grad():
@@ -46,6 +48,7 @@ def module_to_onnx(model: nn.Module, example: Tensor, dynamic: Sequence[str]) ->
             opset_version=OPSET,
             dynamic_shapes=(axes,),
             dynamo=True,
+            optimize=optimize,
             verbose=False,
         )
     assert program is not None

@@ -1,0 +1,218 @@
+"""Hooks of MkDocs: every measured number in the pages comes from a file of the repository.
+
+A line `<!-- generated: NAME -->` in a page is replaced by what the function of that name under
+GENERATED returns. The weight cards and the table of benchmarks/README.md become pages of their own.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+from lightfer.checkpoint import Card, load_checkpoint
+from lightfer.report import told_apart
+from lightfer.report.figures import group, shown_trade_off
+from lightfer.report.tables import markdown, number, top1
+from lightfer.report.thesis import findings
+from lightfer.results import Accuracy, Entry, Results, read_results
+from lightfer.stats import Interval
+from lightfer.zoo import architecture, list_models, shipped
+
+ROOT = Path(__file__).parents[1]
+MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.M)
+
+
+def on_config(config: Any) -> None:
+    """Fill the two sections of the navigation that follow what is there."""
+    listed = set(re.findall(r"[\w/]+\.md", str(config.nav)))
+    pages = sorted(path.name for path in Path(config.docs_dir).glob("*.md"))
+    sections = {
+        "Weights": [f"weights/{name}.md" for name in list_models(pretrained=True)],
+        "Studies": [page for page in pages if page not in listed] + ["benchmarks.md"],
+    }
+    for item in config.nav:
+        for title in sections.keys() & item.keys():
+            item[title] = sections[title]
+
+
+def on_files(files: Files, config: Any) -> None:
+    """Add the pages that are made from other files."""
+    made = {"benchmarks.md": (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")}
+    for name in list_models(pretrained=True):
+        made[f"weights/{name}.md"] = card_page(name)
+    for path, text in made.items():
+        files.append(File.generated(config, path, content=text))
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Replace the marks. Raises PluginError for one that has no function."""
+
+    def made(mark: re.Match[str]) -> str:
+        if mark[1] not in GENERATED:
+            raise PluginError(
+                f"{page.file.src_path}: nothing generates {mark[1]!r}; there are "
+                f"{', '.join(GENERATED)}"
+            )
+        return GENERATED[mark[1]](published())
+
+    return MARK.sub(made, markdown)
+
+
+def published() -> Results:
+    """The results that the README shows."""
+    return read_results(ROOT / "results.json")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first column is text, the others are figures."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def front(results: Results) -> str:
+    """The figure of accuracy against time, and its models in words."""
+    entries = [(e, e.accuracy, _time_of_one(e)) for e in group(results)]
+    found = [(e, a, time) for e, a, time in entries if a and time]
+    standings = told_apart.front([time for _, _, time in found], [a for _, a, _ in found])
+    rows = [
+        (
+            f"[{entry.model}](weights/{entry.model}.md)",
+            standing,
+            top1(accuracy),
+            f"{1e3 * time.estimate:.2f} [{1e3 * time.low:.2f}, {1e3 * time.high:.2f}]",
+        )
+        for (entry, accuracy, time), standing in zip(found, standings, strict=True)
+    ]
+    return "\n\n".join(
+        (
+            shown_trade_off(results, "figures/trade-off.png"),
+            table(("Model", "Standing", "Top-1 %", "1 image ms"), rows),
+        )
+    )
+
+
+def _time_of_one(entry: Entry) -> Interval | None:
+    single = next((t for t in entry.latency if t.batch_size == 1 and t.clock == "wall"), None)
+    return told_apart.latency_interval(single) if single else None
+
+
+def thesis(results: Results) -> str:
+    """Each claim with its verdict and its figures."""
+    parts = []
+    for finding in findings(results):
+        parts.append(f"**{finding.claim}** ({finding.source}): **{finding.verdict}**.")
+        parts.append(f"{finding.rule}")
+        parts.append("\n".join(f"- {case.where}: {case.figures}" for case in finding.cases))
+    return "\n\n".join(parts)
+
+
+def views(results: Results) -> str:
+    """Top-1 of every model in each view and on each set of images and labels."""
+    entries = [e for e in results.entries if e.accuracy and not e.accuracy_of]
+    kinds = list(dict.fromkeys(_kind(a) for e in entries for a in _accuracies(e)))
+    rows = []
+    for entry in entries:
+        found = {_kind(a): a.top1 for a in _accuracies(entry)}
+        rows.append([entry.model, *(number(found.get(kind), ".2f", 100) for kind in kinds)])
+    return table(["Top-1 %", *kinds], rows)
+
+
+def weights(results: Results) -> str:
+    """The shipped weights: recipe, epoch, time of training, accuracy on validation and test."""
+    rows = []
+    for name in list_models(pretrained=True):
+        card = _card(name)
+        rows.append(
+            (
+                f"[{name}](weights/{name}.md)",
+                card.recipe,
+                f"{card.epoch} of {card.epochs}",
+                number(card.training_s, ".1f", 1 / 3600),
+                top1(card.validation),
+                top1(card.test),
+            )
+        )
+    header = ("Weights", "Recipe", "Epoch kept", "Training h", "Validation top-1 %", "Test top-1 %")
+    return table(header, rows)
+
+
+def zoo(results: Results) -> str:
+    """The names of the zoo, family by family."""
+    families = dict.fromkeys(architecture(name).family for name in list_models())
+    rows = [(family, ", ".join(f"`{n}`" for n in list_models(family))) for family in families]
+    return table(("Family", "Names"), rows).replace("---:", "---")
+
+
+GENERATED: dict[str, Callable[[Results], str]] = {
+    "results": markdown,
+    "front": front,
+    "thesis": thesis,
+    "views": views,
+    "weights": weights,
+    "zoo": zoo,
+}
+
+
+def card_page(name: str) -> str:
+    """The page of one weight file: all that its card says."""
+    card, arch = _card(name), architecture(name)
+    contract = card.input
+    facts = {
+        "Architecture": f"[{arch.family}]({arch.paper}), output stride {arch.output_stride}",
+        "Classes": ", ".join(card.classes),
+        "Input": f"({contract.channels}, {contract.height}, {contract.width}), {contract.crop}; "
+        f"x = (pixel / 255 - {contract.mean}) / {contract.std}",
+        "Trained on": f"{card.trained_on} split of {card.data_name}",
+        "Chosen on": f"{card.chosen_on} split: epoch {card.epoch} of {card.epochs}",
+        "Recipe": f"{card.recipe}, seed {card.seed}, code {card.code}",
+        "Training": f"{card.training_s / 3600:.1f} hours",
+        "Validation": f"top-1 {top1(card.validation)} %",
+        "Test": f"top-1 {top1(card.test)} %",
+        "Size": f"{(shipped(name) or Path()).stat().st_size:,} bytes, kernels as float16",
+    }
+    parts = [
+        f"# {name}",
+        table(("", ""), list(facts.items())).replace("---:", "---"),
+        f"```python\nimport lightfer\n\nmodel = lightfer.create_model({name!r}, pretrained=True)"
+        "\n```".replace("'", '"'),
+        f"## Intended use\n\n{card.intended_use}",
+        f"## Not intended use\n\n{card.not_intended_use}",
+        f"## Licence\n\n{card.license}",
+        "## Differs from the paper\n\n" + "\n".join(f"- {text}" for text in arch.deviations),
+        *([_classes(card.test)] if card.test and card.test.per_class else []),
+        "## Settings of the training\n\n"
+        + table(("Setting", "Value"), [(f"`{k}`", f"{v}") for k, v in card.config.items()]),
+        "## Data\n\n"
+        + "\n".join(f"- {split}: sha256 `{sha}`" for split, sha in card.data_sha256.items()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _classes(accuracy: Accuracy) -> str:
+    rows = [
+        (score.name, f"{score.images:,}", *map(_percent, (score.precision, score.recall, score.f1)))
+        for score in accuracy.per_class or ()
+    ]
+    header = ("Class", "Images", "Precision %", "Recall %", "F1 %")
+    return f"## Each class of the {accuracy.split} split\n\n" + table(header, rows)
+
+
+def _percent(share: float | None) -> str:
+    return number(share, ".1f", 100)
+
+
+def _card(name: str) -> Card:
+    path = shipped(name)
+    assert path is not None, name
+    return load_checkpoint(path)[1]
+
+
+def _accuracies(entry: Entry) -> list[Accuracy]:
+    return [a for a in (entry.accuracy, *entry.accuracy_other) if a]
+
+
+def _kind(accuracy: Accuracy) -> str:
+    return f"{accuracy.split}, {accuracy.labels}, {accuracy.view}"

@@ -1,0 +1,113 @@
+"""lightfer queue: train a list of models within a time budget, over several days and machines."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lightfer.queue.items import Item
+    from lightfer.queue.session import Options, Session
+    from lightfer.queue.worker import Report
+
+
+def queue(
+    items: Annotated[Path, typer.Argument(help="The list (TOML), or the pack of a queue (.zip).")],
+    data: Annotated[str | None, typer.Option(help="FER2013, or 'synthetic'.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the queue; default: runs/LIST.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time budget; default: until everything is trained.")
+    ] = None,
+    pack: Annotated[
+        Path | None, typer.Option(help="Zip to write at the end, for another machine.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Items side by side; default: CPU cores, or what fills a GPU."),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each worker.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Train the items in order of value, stop in time, pack; the same command continues.
+
+    A list has one [[item]] per training: model, and if wanted name, recipe, seed, value, settings,
+    folds, teachers. The state is kept after every epoch. Never reads the test split.
+    """
+    from time import monotonic
+
+    begun = monotonic()
+
+    import os
+
+    from lightfer.cli.console import find_source, progress
+    from lightfer.files import write_bytes
+    from lightfer.queue.items import read_list
+    from lightfer.queue.pack import unpack
+    from lightfer.queue.runner import run_queue
+    from lightfer.queue.session import Options
+
+    folder = out or Path("runs") / items.stem
+    packed = items.suffix == ".zip"
+    if packed and not unpack(items, folder):
+        typer.echo(f"{folder} is there: it is continued, {items} is not unpacked again", err=True)
+    listed = read_list(folder / "queue.toml" if packed else items)
+    if not packed:
+        write_bytes(folder / "queue.toml", items.read_bytes())
+    options = Options(
+        folder=folder,
+        data=find_source(data),
+        device=device,
+        workers=workers or (os.cpu_count() if device == "cpu" else None),
+        threads=threads,
+        budget_s=None if minutes is None else 60 * minutes,
+        pack=pack,
+    )
+    with progress() as bar:
+        show = _Show(bar, len(listed))
+        session = run_queue(listed, options, begun=begun, on_report=show)
+    _say(session, listed, options)
+    if session.failed:
+        raise typer.Exit(1)
+
+
+class _Show:
+    """Lines for what has ended, and a bar with what runs."""
+
+    def __init__(self, bar: Callable[[str, int, int], None], items: int) -> None:
+        self.bar, self.items = bar, items
+        self.running: dict[str, str] = {}
+        self.ended = 0
+
+    def __call__(self, report: "Report") -> None:
+        if report.kind == "batch":
+            epoch, done, of = report.batch
+            self.running[report.item] = f"{report.item}: epoch {epoch}, {done}/{of}"
+        elif report.kind in ("finished", "failed"):
+            self.running.pop(report.item, None)
+            self.ended += 1
+            top1 = "" if report.top1 is None else f", validation top-1 {100 * report.top1:.2f} %"
+            typer.echo(f"{report.item} {report.kind}{top1}{report.error and ': ' + report.error}")
+        self.bar("; ".join(self.running.values()), self.ended, self.items)
+
+
+def _say(session: "Session", listed: "Sequence[Item]", options: "Options") -> None:
+    """What the time went into, and what is left."""
+    from lightfer.queue.training import weights_of
+
+    left = [item.name for item in listed if not weights_of(item, options.folder).exists()]
+    budget = "" if session.budget_s is None else f" of {session.budget_s:.0f} s"
+    parts = {
+        "start": session.start_s,
+        "data": session.data_s,
+        "first batches": sum(session.first_batch_s.values()),
+        "epochs cut off": session.lost_s,
+        "pack": session.pack_s,
+    }
+    costs = ", ".join(f"{name} {value:.1f} s" for name, value in parts.items() if value is not None)
+    typer.echo(f"{session.wall_s:.1f} s{budget}: {session.epochs} epochs; {costs}")
+    if options.pack:
+        typer.echo(f"packed in {options.pack}; continue with `lightfer queue {options.pack}`")
+    typer.echo(f"not finished: {', '.join(left)}" if left else "everything is trained")

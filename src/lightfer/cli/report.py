@@ -1,0 +1,46 @@
+"""lightfer report: the page and the figures of one or several results files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Results files; machines are merged.")],
+    html: Annotated[
+        Path | None, typer.Option(help="Write one HTML file that works offline.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Write figures for papers here, PNG and SVG.")
+    ] = None,
+) -> None:
+    """Show which model to take: an interactive page, and figures for papers.
+
+    Without options the page goes to report.html. Needs: pip install "lightfer[report]".
+    """
+    from lightfer.cli.console import progress
+    from lightfer.files import write_text
+    from lightfer.results import Results, read_results
+
+    merged = Results()
+    for path in results:
+        read = read_results(path)
+        if not read.entries:
+            raise ValueError(f"{path}: holds no entries, expected a file of `lightfer bench`")
+        merged = merged.merged(read)
+    if html is None and figures is None:
+        html = Path("report.html")
+    if html is not None:
+        from lightfer.report.page.build import page
+
+        with progress() as bar:
+            text = page(merged, on_step=bar)
+        write_text(html, text)
+        typer.echo(f"{len(merged.entries)} entries written to {html}, {len(text) / 1e6:.2f} MB")
+    if figures is not None:
+        from lightfer.report.figures import write_figures
+
+        with progress() as bar:
+            written = write_figures(merged, figures, on_step=bar)
+        typer.echo(f"{len(written)} files written to {figures}")

@@ -1,0 +1,33 @@
+"""lightfer teach: ask teachers about every train image once, for `lightfer train --soft-labels`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def teach(
+    teachers: Annotated[
+        list[str], typer.Argument(help="Models with shipped weights, or weight files.")
+    ],
+    data: Annotated[str | None, typer.Option(help="FER2013, or 'synthetic'.")] = None,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("runs/soft.safetensors"),
+    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+) -> None:
+    """Write what the teachers say of every train image and its mirror image.
+
+    A teacher that was trained without a fold (`lightfer train --fold`) is asked about that fold
+    only. The file is written after each teacher, so the same command continues.
+    """
+    from lightfer.cli.console import load_data, progress
+    from lightfer.distill import load_teacher
+    from lightfer.process import tune_process
+    from lightfer.soft_labels import write_soft_labels
+
+    tune_process(threads, device)
+    split = load_data(data, needed=("train",), only_needed=True)["train"]
+    loaded = [load_teacher(teacher, split, device) for teacher in teachers]
+    with progress() as bar:
+        write_soft_labels(out, loaded, split, bar)
+    typer.echo(f"soft labels of {len(loaded)} teachers for {len(split):,} images written to {out}")

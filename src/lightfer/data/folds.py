@@ -1,0 +1,69 @@
+"""Parts of the train split for cross-fitting: a network trained without a part has not seen it.
+
+Images that are equal, or equal after mirroring, are always in the same part: training mirrors at
+random, so a network that saw one of them saw the other. Crops of one another do not count.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightfer.data.dataset import Split
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Part `index` (from 0) of `of` parts."""
+
+    index: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not (self.of >= 2 and 0 <= self.index < self.of):
+            raise ValueError(
+                f"fold {self.index}/{self.of} does not exist: expected I/K with K of 2 or more, "
+                "and I from 0 to K - 1, as 0/5"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.of}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Fold":
+        """From "0/5". Raises ValueError if `text` is nothing of that kind."""
+        index, _, of = text.partition("/")
+        if not (index.isdecimal() and of.isdecimal()):
+            raise ValueError(f"{text!r} is no fold: expected I/K, as 0/5")
+        return cls(int(index), int(of))
+
+
+def fold_numbers(split: Split, folds: int) -> Tensor:
+    """The fold (0 to `folds` - 1) of every image (N,), int64.
+
+    Groups of equal images are dealt out in the order of their first image, one to each fold in
+    turn: every fold has its share of each class, even in data that is sorted by class.
+    """
+    images = split.images.flatten(1).numpy()
+    mirrored = split.images.flip(3).flatten(1).numpy()
+    groups: dict[bytes, int] = {}
+    numbers = [
+        groups.setdefault(min(image.tobytes(), mirror.tobytes()), len(groups))
+        for image, mirror in zip(images, mirrored, strict=True)
+    ]
+    return torch.tensor(numbers) % folds
+
+
+def in_fold(split: Split, fold: Fold) -> Tensor:
+    """Mask (N,), bool: the images of `fold`. Raises ValueError if it is empty."""
+    mask = fold_numbers(split, fold.of) == fold.index
+    if not mask.any():
+        raise ValueError(f"fold {fold} of {len(split)} images is empty: use fewer folds")
+    return mask
+
+
+def without_fold(split: Split, fold: Fold) -> Split:
+    """The images that a teacher of `fold` is trained on."""
+    kept = ~in_fold(split, fold)
+    rows = None if split.rows is None else split.rows[kept]
+    return Split(split.images[kept], split.labels[kept], rows)

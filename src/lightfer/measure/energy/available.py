@@ -1,0 +1,59 @@
+"""Which meters can be read on this machine, and why the others cannot."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lightfer.measure.energy.log import PowerLog
+from lightfer.measure.energy.nvml import nvml_meters, torch_uuid
+from lightfer.measure.energy.protocol import Meter, MeterError
+from lightfer.measure.energy.rapl import rapl_meters
+from lightfer.measure.energy.zeus import zeus_meters
+from lightfer.results import Component
+
+
+def open_meters(
+    device: str = "cpu", power_log: Path | None = None, clock_offset_s: float = 0.0
+) -> tuple[list[Meter], dict[Component, str]]:
+    """The meters for a run on `device`, in order of preference, and why a component has none.
+
+    A power log that was asked for comes first; then the GPU's own meters if the run is on it, then
+    the processor's, and Zeus for what is still without. Raises MeterError for a power log that is
+    none; every other meter may be absent.
+    """
+    on_gpu = device.startswith("cuda")
+    meters: list[Meter] = []
+    reasons: dict[Component, str] = {}
+    if not on_gpu:
+        reasons["gpu"] = f"not looked for: the run is on {device}"
+    if power_log is not None:
+        meters.append(PowerLog(power_log, clock_offset_s))
+    if on_gpu:
+        uuid = torch_uuid(device)
+        _add(meters, reasons, ("gpu",), lambda: nvml_meters(uuid))
+    _add(meters, reasons, ("cpu", "dram"), rapl_meters)
+    without: list[Component] = [
+        name for name in (("gpu", "cpu") if device != "cpu" else ("cpu",)) if not _has(meters, name)
+    ]
+    if without:
+        _add(meters, {}, without, zeus_meters)
+    if _has(meters, "cpu") and not _has(meters, "dram"):
+        reasons.setdefault("dram", "this processor has no counter of its memory")
+    return meters, {name: why for name, why in reasons.items() if not _has(meters, name)}
+
+
+def _add(
+    meters: list[Meter],
+    reasons: dict[Component, str],
+    names: Sequence[Component],
+    find: Callable[[], Sequence[Meter]],
+) -> None:
+    """Add what is found of the components named, or the reason to each of them."""
+    try:
+        meters += [meter for meter in find() if meter.component in (*names, "dram")]
+    except MeterError as error:
+        for name in names:
+            reasons.setdefault(name, str(error))
+
+
+def _has(meters: Sequence[Meter], name: Component) -> bool:
+    return any(meter.component == name for meter in meters)

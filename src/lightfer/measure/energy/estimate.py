@@ -1,0 +1,226 @@
+"""From blocks to joules per image with an interval, gross and net.
+
+Gross is what a block drew over its images; net is that without the block's own idle power, the mean
+of before and after, over the block's time. Gross is what emissions follow from, net is what
+compares models. The blocks are the sample: the interval is Student's t on their mean, the number of
+blocks is decided from the first few alone (Stein, 1945), so that stopping does not narrow it.
+"""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, median
+
+from lightfer.measure.energy.model import NO_METER, absent, kwh_of_test_set
+from lightfer.measure.energy.windows import EnergyPlan
+from lightfer.results import (
+    Component,
+    CrossCheck,
+    Energy,
+    EnergyBlock,
+    EnergyComponent,
+    EnergyComponents,
+    EnergyReading,
+    EnergyTotal,
+)
+from lightfer.stats import Interval, two_stage_interval, two_stage_size
+
+BAND = (0.9, 1.1)  # of the ratio of two meters; outside it there is an alarm
+SHORT_S = 10.0
+IDLE_DRIFT = 0.2  # relative, of idle power between before and after
+NAMES: tuple[Component, ...] = ("gpu", "cpu", "dram")
+
+Blocks = Sequence[EnergyBlock]
+
+
+def enough_blocks(blocks: Blocks, plan: EnergyPlan) -> str | None:
+    """Why no more blocks are needed, or None if some are."""
+    if len(blocks) < plan.fewest_blocks:
+        return None
+    first = _gross_of_first(blocks[: plan.fewest_blocks])
+    if first is None:
+        return f"{len(blocks)} blocks: no meter has told all of them"
+    needed = two_stage_size(first, plan.half_width, plan.most_blocks)
+    if len(blocks) < needed:
+        return None
+    aim = f"{100 * plan.half_width:g} % half-width asked for {needed} from the first {len(first)}"
+    return f"{len(blocks)} blocks: {aim}" + (", the most" if needed == plan.most_blocks else "")
+
+
+def energy_of_blocks(
+    blocks: Blocks,
+    plan: EnergyPlan,
+    *,
+    batch_size: int,
+    ticks: Mapping[str, float] | None = None,
+    reasons: Mapping[Component, str] | None = None,
+    clock_offset_s: float | None = None,
+    simulated: bool = False,
+) -> Energy:
+    """Joules per image from the blocks of one model at one batch size.
+
+    Of a component with several meters the first that has told every block is quoted. `reasons` say
+    why a component has none.
+    """
+    complete, parts = {}, {}
+    for name in NAMES:
+        readings, why = _first_complete(blocks, name)
+        if readings is None:
+            method = "absent" if why is None else why.method
+            reason = (why.reason if why else None) or (reasons or {}).get(name, NO_METER)
+            parts[name] = absent(reason, method, why.source if why else None)
+        else:
+            complete[name] = readings
+            parts[name] = _component(blocks, readings, plan, ticks or {})
+    gross = _interval([_gross(blocks, r) for r in complete.values()], plan)
+    idle = [_net(blocks, r) for r in complete.values()]
+    net = _interval([values for values in idle if values], plan) if all(idle) else None
+    includes = tuple(complete)
+    check = _cross_check(blocks)
+    return Energy(
+        components=EnergyComponents(**parts),
+        gross=EnergyTotal(joules_per_image=gross.estimate, includes=includes) if gross else None,
+        net=EnergyTotal(joules_per_image=net.estimate, includes=includes) if net else None,
+        kwh_test_set=kwh_of_test_set(gross.estimate if gross else None),
+        ci95=_bounds(gross),
+        net_ci95=_bounds(net),
+        batch_size=batch_size,
+        blocks=tuple(blocks),
+        stopped=enough_blocks(blocks, plan),
+        cross_check=check,
+        clock_offset_s=clock_offset_s,
+        warnings=tuple(_warnings(blocks, list(complete.values()), net, check)),
+        simulated=simulated,
+    )
+
+
+def _first_complete(
+    blocks: Blocks, name: Component
+) -> tuple[list[EnergyReading] | None, EnergyReading | None]:
+    """The readings of the first meter that told every block; else a reading that failed."""
+    failed = None
+    for source in _sources(blocks, name):
+        readings = [r for b in blocks for r in b.readings if r.source == source]
+        bad = next((r for r in readings if r.joules is None), None)
+        if bad is None and len(readings) == len(blocks):
+            return readings, None
+        failed = failed or bad or readings[0]
+    return None, failed
+
+
+def _sources(blocks: Blocks, name: Component) -> list[str]:
+    return list(dict.fromkeys(r.source for b in blocks for r in b.readings if r.component == name))
+
+
+def _gross_of_first(blocks: Blocks) -> list[float] | None:
+    found = [_first_complete(blocks, name)[0] for name in NAMES]
+    sums = [_gross(blocks, readings) for readings in found if readings]
+    return [sum(values) for values in zip(*sums, strict=True)] or None
+
+
+def _gross(blocks: Blocks, readings: Sequence[EnergyReading]) -> list[float]:
+    """Joules per image of each block."""
+    return [(r.joules or 0.0) / b.images for b, r in zip(blocks, readings, strict=True)]
+
+
+def _net(blocks: Blocks, readings: Sequence[EnergyReading]) -> list[float] | None:
+    """The same without idle power; None if that is unknown of any block."""
+    values = []
+    for block, reading in zip(blocks, readings, strict=True):
+        idle_w = _idle_w(reading)
+        if idle_w is None or reading.joules is None:
+            return None
+        seconds = block.work_s[1] - block.work_s[0]
+        values.append((reading.joules - idle_w * seconds) / block.images)
+    return values
+
+
+def _idle_w(reading: EnergyReading) -> float | None:
+    known = [w for w in reading.idle_w if w is not None]
+    return fmean(known) if known else None
+
+
+def _component(
+    blocks: Blocks, readings: Sequence[EnergyReading], plan: EnergyPlan, ticks: Mapping[str, float]
+) -> EnergyComponent:
+    gross = _interval([_gross(blocks, readings)], plan)
+    net_values = _net(blocks, readings)
+    net = _interval([net_values], plan) if net_values else None
+    idle = [w for r in readings if (w := _idle_w(r)) is not None]
+    return EnergyComponent(
+        joules_per_image=gross.estimate if gross else None,
+        method=readings[0].method,
+        net_joules_per_image=net.estimate if net else None,
+        ci95=_bounds(gross),
+        net_ci95=_bounds(net),
+        idle_w=median(idle) if idle else None,
+        source=readings[0].source,
+        tick_s=ticks.get(readings[0].source),
+    )
+
+
+def _interval(parts: Sequence[Sequence[float]], plan: EnergyPlan) -> Interval | None:
+    """Of the sum of the parts, block by block."""
+    totals = [sum(values) for values in zip(*parts, strict=True)]
+    if not totals:
+        return None
+    if len(totals) < 2:
+        return Interval(totals[0], float("nan"), float("nan"))
+    return two_stage_interval(totals, plan.fewest_blocks)
+
+
+def _bounds(interval: Interval | None) -> tuple[float, float] | None:
+    if interval is None or interval.low != interval.low:  # a single block: not a number
+        return None
+    return interval.low, interval.high
+
+
+def _cross_check(blocks: Blocks) -> CrossCheck | None:
+    """The first component that two meters have told all blocks of."""
+    for name in NAMES:
+        told = []
+        for source in _sources(blocks, name):
+            readings = [r for b in blocks for r in b.readings if r.source == source]
+            if len(readings) == len(blocks) and all(r.joules is not None for r in readings):
+                told.append(readings)
+        if len(told) < 2:
+            continue
+        first, second = told[:2]
+        loaded = _ratio([r.joules for r in first], [r.joules for r in second])
+        idle = _ratio([_idle_w(r) for r in first], [_idle_w(r) for r in second])
+        alarm = any(r is not None and not BAND[0] <= r <= BAND[1] for r in (loaded, idle))
+        sources = (first[0].source, second[0].source)
+        return CrossCheck(
+            component=name, sources=sources, ratio_loaded=loaded, ratio_idle=idle, alarm=alarm
+        )
+    return None
+
+
+def _ratio(a: Sequence[float | None], b: Sequence[float | None]) -> float | None:
+    known = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
+    below = sum(y for _, y in known)
+    return sum(x for x, _ in known) / below if below else None
+
+
+def _warnings(
+    blocks: Blocks,
+    readings: Sequence[Sequence[EnergyReading]],
+    net: Interval | None,
+    check: CrossCheck | None,
+) -> list[str]:
+    found = []
+    shortest = min((b.work_s[1] - b.work_s[0] for b in blocks), default=SHORT_S)
+    if shortest < SHORT_S:
+        found.append(f"windows of {shortest:.3g} s, shorter than {SHORT_S:g} s")
+    if check and check.alarm:
+        ratios = [f"{r:.2f}" for r in (check.ratio_loaded, check.ratio_idle) if r is not None]
+        found.append(f"{' against '.join(check.sources)}: ratio {' loaded, '.join(ratios)} idle")
+    if net and net.low <= 0:
+        found.append("net energy is not told apart from 0")
+    drifts = [
+        abs(r.idle_w[1] / r.idle_w[0] - 1)
+        for part in readings
+        for r in part
+        if r.idle_w[0] and r.idle_w[1] is not None
+    ]
+    if drifts and median(drifts) > IDLE_DRIFT:
+        found.append(f"idle power differs by {100 * median(drifts):.0f} % before and after work")
+    return found

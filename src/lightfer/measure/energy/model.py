@@ -1,0 +1,139 @@
+"""Energy where no meter can be read: a model of the processor, marked `modelled`.
+
+The model: each busy thread draws a constant power, so energy is that power times threads times
+measured time. Its result is proportional to time and says nothing that time does not. CodeCarbon's
+model of a process is the same with rated power / threads of the processor, and its table of rated
+powers is used where it is installed and knows the processor. In a virtual machine it is not: the
+rated power is that of a processor of which the machine has only some threads.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from lightfer.results import (
+    Component,
+    Energy,
+    EnergyComponent,
+    EnergyComponents,
+    EnergyTotal,
+    Method,
+)
+
+WATTS_PER_THREAD = 4.0
+"""Of a processor that is not known: the value that CodeCarbon 3.3.2 takes for it. An assumption,
+not a measurement: rated power over threads is 2 to 4 W for servers and laptops, 8 for desktops."""
+
+TEST_IMAGES = 3589
+"""Images of the FER2013 test set, for which `kwh_test_set` is given."""
+
+NO_METER = "no meter that can be read here"
+
+
+@dataclass(frozen=True)
+class CpuModel:
+    """Power of one busy thread, and where the figure is from."""
+
+    watts_per_thread: float = WATTS_PER_THREAD
+    source: str = "assumed: CodeCarbon's value for an unknown processor"
+
+    def inputs(self, threads: int) -> dict[str, float | str]:
+        """What a modelled figure rests on, for its record."""
+        return {
+            "watts_per_thread": self.watts_per_thread,
+            "watts_per_thread_source": self.source,
+            "threads": threads,
+        }
+
+
+ASSUMED = CpuModel()
+
+
+def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> CpuModel:
+    """CodeCarbon's figure for this processor if that package is there and knows it."""
+    text = cpuinfo.read_text(errors="replace") if cpuinfo.exists() else ""
+    if " hypervisor" in text:
+        return ASSUMED
+    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+    try:
+        from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE, TDP
+    except ImportError:
+        return ASSUMED
+    found, threads = TDP(), os.cpu_count() or 1
+    if not found.tdp or found.tdp == DEFAULT_POWER_PER_CORE * threads:  # its own fallback
+        return ASSUMED
+    source = f"CodeCarbon {version('codecarbon')}: {found.tdp} W rated for {found.model}"
+    return CpuModel(found.tdp / threads, f"{source}, over {threads} threads")
+
+
+def model_cpu_energy(
+    seconds_per_image: float | None,
+    threads: int,
+    watts_per_thread: float = WATTS_PER_THREAD,
+    *,
+    source: str = "given",
+    batch_size: int | None = None,
+) -> Energy:
+    """Energy of a CPU run from its time; every figure is None if the time is.
+
+    `source` says where the power of a thread is from.
+    """
+    joules = None if seconds_per_image is None else seconds_per_image * threads * watts_per_thread
+    cpu = EnergyComponent(
+        joules_per_image=joules,
+        method="modelled",
+        source="time x threads x power of a busy thread",
+        reason="no time was measured" if joules is None else None,
+    )
+    return Energy(
+        components=EnergyComponents(gpu=absent(), cpu=cpu, dram=absent()),
+        gross=EnergyTotal(joules_per_image=joules, includes=("cpu",)),
+        net=None,
+        kwh_test_set=kwh_of_test_set(joules),
+        ci95=None,
+        model=CpuModel(watts_per_thread, source).inputs(threads),
+        batch_size=batch_size,
+    )
+
+
+def modelled_instead(unmeasured: Energy, modelled: Energy) -> Energy:
+    """The modelled energy where meters were asked and did not tell; what they said is kept."""
+    parts = unmeasured.components
+    return msgspec.structs.replace(
+        modelled,
+        components=msgspec.structs.replace(
+            modelled.components,
+            gpu=parts.gpu,
+            cpu=msgspec.structs.replace(modelled.components.cpu, reason=parts.cpu.reason),
+            dram=parts.dram,
+        ),
+        blocks=unmeasured.blocks,
+        clock_offset_s=unmeasured.clock_offset_s,
+        simulated=unmeasured.simulated,
+    )
+
+
+def unmeasured_energy(reasons: Mapping[Component, str] | None = None) -> Energy:
+    """No meter and no model: everything unknown, with the reasons where they are known."""
+    why = reasons or {}
+    parts = {name: absent(why.get(name, NO_METER)) for name in ("gpu", "cpu", "dram")}
+    return Energy(
+        components=EnergyComponents(**parts), gross=None, net=None, kwh_test_set=None, ci95=None
+    )
+
+
+def absent(
+    reason: str = NO_METER, method: Method = "absent", source: str | None = None
+) -> EnergyComponent:
+    """A component without a figure."""
+    return EnergyComponent(joules_per_image=None, method=method, source=source, reason=reason)
+
+
+def kwh_of_test_set(joules_per_image: float | None) -> float | None:
+    """Energy of classifying the FER2013 test set once."""
+    return None if joules_per_image is None else joules_per_image * TEST_IMAGES / 3.6e6

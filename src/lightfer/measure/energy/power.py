@@ -1,0 +1,122 @@
+"""From samples of power to energy, and the meter that takes such samples in the background."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from threading import Event, Thread
+
+from lightfer.measure.energy.protocol import Mark, MeterError, now
+from lightfer.results import Component, Method
+
+POLL_S = 0.05
+
+
+def integrate(
+    times_s: Sequence[float],
+    watts: Sequence[float],
+    start_s: float,
+    end_s: float,
+    *,
+    longest_gap_s: float,
+    source: str,
+) -> float:
+    """Joules between two moments by the trapezoid rule, the power at the edges interpolated.
+
+    The samples must reach the edges, or miss them by less than `longest_gap_s`, in which case the
+    nearest sample stands for what is missing. Raises MeterError otherwise, and for a longer gap
+    between two samples.
+    """
+    if not times_s or times_s[0] - start_s > longest_gap_s or end_s - times_s[-1] > longest_gap_s:
+        covered = f"{times_s[-1] - times_s[0]:.1f} s" if times_s else "nothing"
+        off = f", from {times_s[0] - start_s:+.1f} s of the window's start" if times_s else ""
+        raise MeterError(
+            f"{source}: its samples cover {covered}{off}, not the window of {end_s - start_s:.1f} s"
+        )
+    first, last = bisect_right(times_s, start_s), bisect_left(times_s, end_s)
+    inner = range(first, last)
+    t = [start_s, *(times_s[i] for i in inner), end_s]
+    w = [_at(times_s, watts, start_s), *(watts[i] for i in inner), _at(times_s, watts, end_s)]
+    around = times_s[max(first - 1, 0) : last + 1]
+    gap = max((b - a for a, b in pairwise(around)), default=0.0)
+    if gap > longest_gap_s:
+        raise MeterError(f"{source}: no sample for {gap:.1f} s inside the window")
+    return sum((b - a) * (x + y) / 2 for a, b, x, y in zip(t, t[1:], w, w[1:], strict=False))
+
+
+def _at(times_s: Sequence[float], watts: Sequence[float], moment_s: float) -> float:
+    """Power at a moment, linear between its neighbours, that of the nearest beyond the ends."""
+    i = bisect_right(times_s, moment_s)
+    if i == 0 or i == len(times_s):
+        return watts[min(i, len(times_s) - 1)]
+    share = (moment_s - times_s[i - 1]) / (times_s[i] - times_s[i - 1])
+    return watts[i - 1] + share * (watts[i] - watts[i - 1])
+
+
+class PolledMeter:
+    """A component's energy from its power, read every `period_s` and integrated.
+
+    `thread=False` reads nothing by itself: whoever made it calls `sample`.
+    """
+
+    deferred = False
+
+    def __init__(
+        self,
+        component: Component,
+        source: str,
+        read_w: Callable[[], float],
+        *,
+        period_s: float = POLL_S,
+        thread: bool = True,
+        simulated: bool = False,
+        clock: Callable[[], float] = now,
+    ) -> None:
+        self.component: Component = component
+        self.source, self.period_s = source, period_s
+        self.method: Method = "polled"
+        self.simulated, self.clock = simulated, clock
+        self._read_w = read_w
+        self._times_s: list[float] = []
+        self._watts: list[float] = []
+        self._failure: str | None = None
+        self._stop = Event()
+        self._thread = Thread(target=self._poll, daemon=True) if thread else None
+        if self._thread:
+            self._thread.start()
+
+    def sample(self) -> None:
+        """Read the power now and keep it. Raises MeterError if it cannot be read."""
+        watts = self._read_w()
+        self._watts.append(watts)
+        self._times_s.append(self.clock())
+
+    def mark(self) -> Mark:
+        if self._failure:
+            raise MeterError(self._failure)
+        return Mark(self.clock())
+
+    def joules(self, start: Mark, end: Mark) -> float:
+        if self._failure:
+            raise MeterError(self._failure)
+        count = len(self._times_s)  # the other thread appends, the power first
+        return integrate(
+            self._times_s[:count],
+            self._watts[:count],
+            start.time_s,
+            end.time_s,
+            longest_gap_s=max(10 * self.period_s, 0.5),
+            source=self.source,
+        )
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join(timeout=1)
+
+    def _poll(self) -> None:
+        while not self._stop.wait(self.period_s):
+            try:
+                self.sample()
+            except MeterError as error:
+                self._failure = str(error)
+                return

@@ -1,0 +1,236 @@
+"""How each claim of the thesis is tested on entries that may be compared with one another.
+
+Every test returns its verdict and the figures that it rests on, in words. What is modelled from
+time is never evidence on energy.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from lightfer.report.tables import energy_method, number
+from lightfer.report.told_apart import accuracy_difference, latency_interval, overlap, same_images
+from lightfer.results import Accuracy, Entry, Latency
+from lightfer.stats import Interval, rank_correlation
+
+WITHIN_POINTS = 5.0  # "competitive": at most this far below the most accurate net
+CLOSE_POINTS = 2.0  # "close to": at most this far below
+EXPLAINED = 0.8  # share of the variance from which one figure predicts another
+EQUAL_WORK = 1.5  # nets whose multiply-adds differ by at most this factor
+MODELLED = "energy here is modelled as time times an assumed power, no evidence beyond time"
+UNKNOWN = "no energy is known here"
+Verdict = Literal["supported", "contradicted", "undecided"]
+
+
+def competitive(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+    """The best net of at most half the work against the most accurate net."""
+    scored = _scored(entries)
+    if not scored:
+        return "undecided", "no accuracies with multiply-adds here"
+    top, top_accuracy = max(scored, key=lambda pair: pair[1].top1)
+    small = [(e, a) for e, a in scored if 2 * (e.macs or 0) <= (top.macs or 0)]
+    if not small:
+        figures = f"no net does at most half the work of the most accurate, {_net(top)}"
+        return "undecided", figures
+    best, accuracy = max(small, key=lambda pair: pair[1].top1)
+    lost = accuracy_difference(accuracy, top_accuracy).interval
+    figures = (
+        f"{_net(best)} is {_points(lost)} points below {_net(top)}; "
+        f"all {len(small)} nets of at most half its work are "
+        f"{_range([100 * (top_accuracy.top1 - a.top1) for _, a in small])} points below"
+    )
+    limit = WITHIN_POINTS / 100
+    return _against(lost, limit, below="supported", above="contradicted"), figures
+
+
+def close_to_v3(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+    """Nets of at most half of MobileNetV3's work against it."""
+    scored = _scored(entries)
+    baselines = [(e, a) for e, a in scored if e.family.startswith("mobilenet_v3")]
+    if not baselines:
+        return "undecided", "no MobileNetV3 with an accuracy here"
+    if len(baselines) == len(scored):
+        return "undecided", "no net beside MobileNetV3 here"
+    base, base_accuracy = max(baselines, key=lambda pair: pair[1].top1)
+    others = [(e, a) for e, a in scored if not e.family.startswith("mobilenet_v3")]
+    fewer = [(e, a) for e, a in others if 2 * (e.macs or 0) <= (base.macs or 0)]
+    if not fewer:
+        least = min((e for e, _ in others), key=lambda e: e.macs or 0)
+        figures = (
+            f"none of {len(others)} nets does at most half the work of {_net(base)}; "
+            f"the least is {_net(least)}"
+        )
+        return "contradicted", figures
+    gaps = [(e, accuracy_difference(a, base_accuracy).interval) for e, a in fewer]
+    nearest, gap = min(gaps, key=lambda pair: pair[1].estimate)
+    figures = (
+        f"nearest of {len(fewer)} nets: {_net(nearest)}, {_points(gap)} points below "
+        f"{_net(base)}, {(base.macs or 0) / (nearest.macs or 1):.1f} times fewer"
+    )
+    limit = CLOSE_POINTS / 100
+    verdicts = [_against(gap, limit, "supported", "contradicted") for _, gap in gaps]
+    if "supported" in verdicts:
+        return "supported", figures
+    return ("undecided" if "undecided" in verdicts else "contradicted"), figures
+
+
+def macs_and_time(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+    """How much of the time, one image and many, is explained by multiply-adds."""
+    verdicts, texts = [], []
+    for batch in _batches(entries):
+        pairs = [
+            (e.macs, t.median_s / batch) for e in entries if e.macs and (t := _timed(e, batch))
+        ]
+        verdict, text = _explained([(float(m), t) for m, t in pairs if t > 0])
+        verdicts.append(verdict)
+        texts.append(f"batch {batch}: {text}")
+    decided = set(verdicts) - {"undecided"}
+    verdict = decided.pop() if len(decided) == 1 else "undecided"
+    return verdict, "; ".join(texts) or "no times here"
+
+
+def macs_and_energy(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+    """How much of the measured energy is explained by multiply-adds."""
+    measured, reason = _measured_energy(entries)
+    if reason:
+        return "undecided", reason
+    return _explained([(float(e.macs), j.estimate) for e, j in measured if e.macs])
+
+
+def shift_is_fast(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+    """Shift nets against every net of about equal work, one image at a time."""
+    timed = [(e, t.median_s, latency_interval(t)) for e in entries if (t := _timed(e, 1))]
+    shifts = [item for item in timed if item[0].family.startswith("shift") and item[0].macs]
+    if not shifts:
+        return "undecided", "no shift net with times here"
+    verdicts, texts = [], []
+    for shift, mine, interval in shifts:
+        place = 1 + sum(t < mine for _, t, _ in timed)
+        text = f"{_net(shift)}: {1e3 * mine:.2f} ms, place {place} of {len(timed)} by time"
+        rivals = [
+            (e, t, i)
+            for e, t, i in timed
+            if not e.family.startswith("shift")
+            and e.macs
+            and 1 / EQUAL_WORK <= e.macs / (shift.macs or 1) <= EQUAL_WORK
+        ]
+        faster, slower = [], []
+        for e, theirs, other in rivals:
+            text += f"; {theirs / mine:.2f} times as fast as {_net(e)}"
+            if interval and other and not overlap(interval, other):
+                (faster if mine < theirs else slower).append(e)
+        if not rivals:
+            text += f"; no other net within {EQUAL_WORK} times its work"
+        texts.append(text)
+        if slower:
+            verdicts.append("contradicted")
+        else:
+            verdicts.append("supported" if rivals and len(faster) == len(rivals) else "undecided")
+    verdict = verdicts[0] if len(set(verdicts)) == 1 else "undecided"
+    return verdict, ". ".join(texts)
+
+
+def lowest_carbon(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+    """The ranking by emissions, which is that by energy under one grid intensity."""
+    grams = [(e, e.carbon.g_co2e_per_1000_images) for e in entries if e.carbon]
+    known = sorted(((g, e.id, e) for e, g in grams if g is not None), key=lambda item: item[:2])
+    if not known:
+        return "undecided", UNKNOWN
+    ranking = "lowest first: " + ", ".join(f"{e.model} {number(g, '.2g')} g" for g, _, e in known)
+    measured, reason = _measured_energy(entries)
+    if reason:
+        return "undecided", f"{reason}; {ranking}"
+    named = [j for e, j in measured if e.family in ("shufflenet_v2", "mobilenet_v2")]
+    others = [j for e, j in measured if e.family not in ("shufflenet_v2", "mobilenet_v2")]
+    if not named or not others:
+        return "undecided", f"only one side is here; {ranking}"
+    best = min(named, key=lambda j: j.estimate)
+    if all(best.high < j.low for j in others):
+        return "supported", ranking
+    if any(j.high < min(n.low for n in named) for j in others):
+        return "contradicted", ranking
+    return "undecided", ranking
+
+
+def explained_share(x: Sequence[float], y: Sequence[float], level: float = 0.95) -> Interval:
+    """r squared of log y on log x, of at least 4 pairs, with the interval of Fisher's z (1921).
+
+    Raises ValueError for fewer pairs, or where one of the two does not vary.
+    """
+    import numpy as np
+    from scipy.stats import norm
+
+    if len(x) < 4:
+        raise ValueError(f"{len(x)} nets: at least 4 are needed")
+    if min(np.ptp(x), np.ptp(y)) == 0:
+        raise ValueError("one of the two figures is equal for all nets")
+    r = float(np.corrcoef(np.log(x), np.log(y))[0, 1])
+    z, half = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)), norm.ppf((1 + level) / 2)
+    low, high = np.tanh(np.array([z - half / (len(x) - 3) ** 0.5, z + half / (len(x) - 3) ** 0.5]))
+    bounds = sorted((float(low) ** 2, float(high) ** 2))
+    return Interval(r * r, 0.0 if low < 0 < high else bounds[0], bounds[1], level)
+
+
+def _explained(pairs: list[tuple[float, float]]) -> tuple[Verdict, str]:
+    try:
+        x, y = zip(*pairs, strict=True) if pairs else ((), ())
+        share = explained_share(x, y)
+        rank = rank_correlation(x, y, permutations=1).interval  # its p-value is not used
+    except ValueError as error:
+        return "undecided", str(error)
+    figures = (
+        f"r² {share.estimate:.2f} [{share.low:.2f}, {share.high:.2f}], rank correlation "
+        f"{rank.estimate:.2f} [{rank.low:.2f}, {rank.high:.2f}], {len(pairs)} nets"
+    )
+    return _against(share, EXPLAINED, below="supported", above="contradicted"), figures
+
+
+def _against(found: Interval, limit: float, below: Verdict, above: Verdict) -> Verdict:
+    """`below` if the whole interval is below the limit, `above` if it is above."""
+    if found.high < limit:
+        return below
+    return above if found.low > limit else "undecided"
+
+
+def _measured_energy(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Interval]], str]:
+    """Energies in joules per image that a meter gave, or why there are none."""
+    methods = {e.id: energy_method(e.energy) for e in entries}
+    known = [e for e in entries if methods[e.id]]
+    if not known:
+        return [], UNKNOWN
+    if any("modelled" in (methods[e.id] or "") for e in known):
+        return [], MODELLED
+    found = []
+    for e in known:
+        if e.energy and e.energy.gross and e.energy.gross.joules_per_image and e.energy.ci95:
+            found.append((e, Interval(e.energy.gross.joules_per_image, *e.energy.ci95)))
+    return found, "" if found else "energies have no intervals here"
+
+
+def _scored(entries: Sequence[Entry]) -> list[tuple[Entry, Accuracy]]:
+    """Nets with multiply-adds and an accuracy on the images that most of them were scored on."""
+    known = [(e, e.accuracy) for e in entries if e.accuracy and e.macs]
+    if not known:
+        return []
+    most = max((a for _, a in known), key=lambda a: sum(same_images(a, b) for _, b in known))
+    return [(e, a) for e, a in known if same_images(a, most)]
+
+
+def _timed(entry: Entry, batch: int) -> Latency | None:
+    return next((t for t in entry.latency if t.batch_size == batch and t.clock == "wall"), None)
+
+
+def _batches(entries: Sequence[Entry]) -> list[int]:
+    return sorted({t.batch_size for e in entries for t in e.latency if t.clock == "wall"})
+
+
+def _net(entry: Entry) -> str:
+    return f"{entry.model} ({number(entry.macs, '.1f', 1e-6)} MMACs)"
+
+
+def _points(interval: Interval) -> str:
+    return f"{100 * interval.estimate:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:.1f}" if low == high else f"{low:.1f} to {high:.1f}"

@@ -1,0 +1,278 @@
+"""Figures for papers and the README: accuracy, the trade-off, and what a model costs.
+
+Altair charts of one group of comparable entries (a machine, runtime and precision), written as PNG
+and SVG by `write_figures`. Names stand beside their marks, in the colours of Okabe & Ito (2008),
+which the colour-blind tell apart; at a column's width of 85 mm the text is 7 to 8 points.
+Altair is imported where it is used.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightfer.files import atomic_path
+from lightfer.report.tables import conditions, energy_method, plain, subject
+from lightfer.report.told_apart import front, latency_interval, same_images
+from lightfer.results import Accuracy, Entry, Results
+from lightfer.stats import Interval
+
+if TYPE_CHECKING:
+    import altair
+
+BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#9AA0A6", "#222222"
+CHART_KEY = "chart"  # in a PNG's text
+MISSING = 'figures need Altair and vl-convert: pip install "lightfer[report]"'
+SIDES = (("left", 7, -9), ("left", 7, 11), ("right", -7, -9), ("right", -7, 11))  # of a name
+WIDTH, TALL, PIXELS_PER_UNIT = 340, 270, 3.0  # a column in points; PNG at 3 pixels for each
+
+
+def write_figures(
+    results: Results,
+    folder: Path,
+    on_step: Callable[[str, int, int], None] = lambda text, done, of: None,
+) -> list[Path]:
+    """Write every figure of the first group as PNG and SVG; returns the paths.
+
+    Raises ValueError if Altair is not installed, or if no entry has a figure to draw.
+    """
+    drawn = {name: draw(results) for name, draw in FIGURES.items()}
+    charts = {name: chart for name, chart in drawn.items() if chart is not None}
+    if not charts:
+        raise ValueError("nothing to draw: no entry has an accuracy, a time or a count")
+    written = []
+    for done, (name, chart) in enumerate(charts.items()):
+        on_step(name, done, len(charts))
+        written += [write_chart(chart, folder / f"{name}.{form}") for form in ("png", "svg")]
+    return written
+
+
+def write_chart(chart: "altair.TopLevelMixin", path: Path) -> Path:
+    """Write one chart in the form that the name ends in, whole or not at all.
+
+    A PNG has 64 colours, which is a fifth of the size, and names its chart (`chart_id`).
+    """
+    with atomic_path(path) as temporary:
+        if path.suffix != ".png":
+            chart.save(str(temporary), format=path.suffix[1:])
+            return path
+        from PIL import Image
+        from PIL.PngImagePlugin import PngInfo
+
+        chart.save(str(temporary), format="png", scale_factor=PIXELS_PER_UNIT)
+        about = PngInfo()
+        about.add_text(CHART_KEY, chart_id(chart))
+        with Image.open(temporary) as image:
+            small = image.convert("RGB").quantize(64, dither=Image.Dither.NONE)
+        small.save(temporary, "PNG", optimize=True, pnginfo=about)
+    return path
+
+
+def chart_id(chart: "altair.TopLevelMixin") -> str:
+    """The same for charts of the same figures in the same form, on any machine."""
+    form = {key: value for key, value in chart.to_dict().items() if key != "$schema"}
+    return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
+
+
+def group(results: Results) -> list[Entry]:
+    """The entries that figures show: the largest group of one machine, runtime and precision."""
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for e in results.entries:
+        if e.error is None:
+            groups.setdefault((e.environment, e.device, e.runtime, e.precision), []).append(e)
+    return max(groups.values(), key=len, default=[])
+
+
+def accuracy_bars(results: Results) -> "altair.LayerChart | None":
+    """Top-1 accuracy of every model with its 95 % interval, the highest first."""
+    alt = _altair()
+    scored = [(e, e.accuracy) for e in group(results) if e.accuracy]
+    if not scored:
+        return None
+    rows = [
+        {"model": subject(e), "top1": 100 * a.top1, "low": 100 * a.ci95[0], "high": 100 * a.ci95[1]}
+        for e, a in scored
+    ]
+    base = alt.Chart(_values(rows)).encode(y=alt.Y("model:N", sort="-x", title=None))
+    title = f"Top-1 accuracy, %, {scored[0][1].images:,} {scored[0][1].split} images"
+    bars = base.mark_bar(color=BLUE, opacity=0.85, height={"band": 0.62}).encode(
+        x=alt.X("top1:Q", title=title, scale=alt.Scale(domainMin=0))
+    )
+    spans = base.mark_rule(color=INK, strokeWidth=1.2).encode(x="low:Q", x2="high:Q")
+    names = base.mark_text(align="left", dx=5, color=INK).encode(
+        x="high:Q", text=alt.Text("top1:Q", format=".1f")
+    )
+    return _styled(bars + spans + names, height=26 * len(rows), results=results)
+
+
+def trade_off(results: Results, batch_size: int = 1) -> "altair.LayerChart | None":
+    """Accuracy against time with intervals; the Pareto front as stairs, ties as rings."""
+    alt = _altair()
+    found = _timed(group(results), batch_size)
+    if not found:
+        return None
+    statuses = front([time for _, _, time in found], [a for _, a, _ in found])
+    rows = [
+        {
+            "model": subject(e), "status": status,
+            "ms": 1e3 * time.estimate, "fast": 1e3 * time.low, "slow": 1e3 * time.high,
+            "top1": 100 * a.top1, "low": 100 * a.ci95[0], "high": 100 * a.ci95[1],
+        }
+        for (e, a, time), status in zip(found, statuses, strict=True)
+    ]  # fmt: skip
+    _place_names(rows)
+    each = "one image" if batch_size == 1 else f"{batch_size} images"
+    x = alt.X(
+        "ms:Q", title=f"Time of {each}, ms", scale=alt.Scale(type="log", nice=False, padding=14)
+    )
+    y = alt.Y("top1:Q", title="Top-1 accuracy, %", scale=alt.Scale(zero=False, padding=10))
+    base = alt.Chart(_values(rows))
+    stairs = base.transform_filter("datum.status === 'front'").mark_line(
+        interpolate="step-after", color=BLUE, strokeWidth=1, opacity=0.6
+    )
+    color = alt.Color(
+        "status:N", title=None, legend=alt.Legend(orient="top"),
+        scale=alt.Scale(domain=["front", "tied", "dominated"], range=[BLUE, ORANGE, GREY]),
+    )  # fmt: skip
+    shape = alt.Shape("status:N", title=None, scale=alt.Scale(
+        domain=["front", "tied", "dominated"], range=["circle", "diamond", "square"]))  # fmt: skip
+    names = [
+        base.transform_filter(f"datum.side === {i}")
+        .mark_text(align=align, dx=dx, dy=dy, color=INK)
+        .encode(x=x, y=y, text="model:N")
+        for i, (align, dx, dy) in enumerate(SIDES)
+    ]
+    layers = (
+        base.mark_rule(color=GREY).encode(x="fast:Q", x2="slow:Q", y=y)
+        + base.mark_rule(color=GREY).encode(x=x, y=alt.Y("low:Q"), y2="high:Q")
+        + stairs.encode(x=x, y=y)
+        + base.mark_point(filled=True, size=55, opacity=1).encode(
+            x=x, y=y, color=color, shape=shape
+        )
+        + alt.layer(*names)
+    )
+    return _styled(layers, height=TALL, results=results)
+
+
+def shown_trade_off(results: Results, address: str) -> str:
+    """A line of Markdown that shows the trade-off at `address`, with its figures in words."""
+    found = _timed(group(results), 1)
+    statuses = front([time for _, _, time in found], [a for _, a, _ in found])
+    named = ", ".join(
+        f"{subject(e)} {100 * a.top1:.1f} % at {1e3 * time.estimate:.2f} ms ({status})"
+        for (e, a, time), status in zip(found, statuses, strict=True)
+    )
+    words = f"Top-1 accuracy against the time of one image, fastest first: {named}"
+    return f"![{plain(words)}]({address})\n"
+
+
+def costs(results: Results) -> "altair.VConcatChart | altair.HConcatChart | None":
+    """FLOPs, parameters and emissions of every model, side by side; unknown is left out."""
+    alt = _altair()
+    entries = group(results)
+    modelled = any("modelled" in (energy_method(e.energy) or "") for e in entries)
+    panels = (
+        ("FLOPs of one image, M", lambda e: e.flops and e.flops / 1e6, ".0f"),
+        ("Parameters, M", lambda e: e.params and e.params / 1e6, ".2f"),
+        (["mg CO2e per 1,000 faces", *(["(modelled)"] if modelled else [])], _milligrams, ".2f"),
+    )
+    order = [subject(e) for e in sorted(entries, key=lambda e: e.macs or 0)]
+    charts = []
+    for title, value, form in panels:
+        rows = [{"model": subject(e), "value": v} for e in entries if (v := value(e)) is not None]
+        if not rows:
+            continue
+        y = alt.Y("model:N", sort=order, title=None, axis=None if charts else alt.Axis())
+        base = alt.Chart(_values(rows), width=120, height=22 * len(order)).encode(y=y)
+        x = alt.X("value:Q", title=title, axis=alt.Axis(tickCount=3))
+        bars = base.mark_bar(color=BLUE, opacity=0.85, height={"band": 0.62}).encode(x=x)
+        names = base.mark_text(align="left", dx=4, color=INK).encode(
+            x=x, text=alt.Text("value:Q", format=form)
+        )
+        charts.append(bars + names)
+    return (
+        _styled(alt.hconcat(*charts, spacing=26), height=None, results=results) if charts else None
+    )
+
+
+FIGURES: dict[str, Callable[[Results], Any]] = {
+    "accuracy": accuracy_bars,
+    "trade-off": trade_off,
+    "costs": costs,
+}
+
+
+def _timed(entries: Sequence[Entry], batch: int) -> list[tuple[Entry, Accuracy, Interval]]:
+    """Models with an accuracy on the same images and an interval of their time, fastest first."""
+    found = []
+    for e in entries:
+        latency = next((t for t in e.latency if t.batch_size == batch and t.clock == "wall"), None)
+        interval = latency_interval(latency) if latency else None
+        if interval and e.accuracy and (not found or same_images(e.accuracy, found[0][1])):
+            found.append((e, e.accuracy, interval))
+    return sorted(found, key=lambda item: item[2].estimate)
+
+
+def _place_names(rows: list[dict[str, Any]]) -> None:
+    """Give every row the `side` of its mark on which its name covers least, in place."""
+    left = min(math.log(r["fast"]) for r in rows)
+    scale = (WIDTH - 28) / (max(math.log(r["slow"]) for r in rows) - left or 1)
+    low = min(r["low"] for r in rows)
+    height = (TALL - 20) / (max(r["high"] for r in rows) - low or 1)
+    spots = [((math.log(r["ms"]) - left) * scale, -(r["top1"] - low) * height) for r in rows]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
+    for r, (x, y) in zip(rows, spots, strict=True):
+        boxes = []
+        for align, dx, dy in SIDES:
+            wide = 5.6 * len(r["model"])
+            start = x + dx if align == "left" else x + dx - wide
+            boxes.append((start, y + dy - 6, start + wide, y + dy + 6))
+        covered = [
+            sum(b[0] < t[2] and t[0] < b[2] and b[1] < t[3] and t[1] < b[3] for t in taken)
+            + 2 * (b[2] > WIDTH + 40 or b[0] < 0)
+            for b in boxes
+        ]
+        r["side"] = covered.index(min(covered))
+        taken.append(boxes[r["side"]])
+
+
+def _milligrams(entry: Entry) -> float | None:
+    grams = entry.carbon.g_co2e_per_1000_images if entry.carbon else None
+    return None if grams is None else 1e3 * grams
+
+
+def _altair() -> Any:
+    try:
+        import altair
+        import vl_convert  # noqa: F401
+    except ImportError as error:
+        raise ValueError(MISSING) from error
+    return altair
+
+
+def _values(rows: Sequence[dict[str, Any]]) -> Any:
+    """Rows inside the chart itself, without a data frame."""
+    return _altair().Data(values=list(rows))
+
+
+def _styled(chart: Any, height: int | None, results: Results) -> Any:
+    """One look for all: white, no frame, the conditions under the title."""
+    if height is not None:
+        chart = chart.properties(width=WIDTH, height=height)
+    entries = group(results)
+    about = results.environments.get(entries[0].environment) if entries else None
+    if about:
+        where = conditions(about).split(", allocator")[0].replace("**", "")
+        way = f"{entries[0].runtime} {entries[0].precision}"
+        chart = chart.properties(title=f"{where}; {way}; {about.started[:10]}")
+    return (
+        chart.configure(background="white", font="Helvetica, Arial, Liberation Sans, sans-serif")
+        .configure_view(stroke=None)
+        .configure_axis(labelFontSize=10.5, titleFontSize=10.5, titleFontWeight="normal",
+                        gridColor="#E8EAED", domainColor=GREY, tickColor=GREY, labelLimit=240)
+        .configure_text(fontSize=10.5)
+        .configure_legend(labelFontSize=10.5)
+        .configure_title(fontSize=10, color="#5F6368", fontWeight="normal", anchor="start")
+    )  # fmt: skip

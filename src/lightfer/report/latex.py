@@ -1,0 +1,55 @@
+"""The table of results in LaTeX, for the package booktabs.
+
+Every string of a results file is escaped: none of it is read as a command.
+"""
+
+from lightfer.report.tables import DASH, conditions, header, row
+from lightfer.results import Results
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    '"': r"\textquotedbl{}",
+    DASH: "--",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+
+
+def latex(results: Results) -> str:
+    """A `table` environment for each machine, with its conditions as the caption."""
+    parts = ["% needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs}"]
+    for key, environment in results.environments.items():
+        entries = [e for e in results.entries if e.environment == key]
+        titles = header(entries)
+        parts += [
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{escaped(conditions(environment).replace('**', ''))}}}",
+            rf"  \begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}",
+            r"    \toprule",
+            f"    {_line(titles)}",
+            r"    \midrule",
+            *(f"    {_line(row(e))}" for e in entries),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+            *(f"% {one_line(e.model)} failed: {one_line(e.error)}" for e in entries if e.error),
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text as LaTeX prints it; line ends and control characters become spaces."""
+    return "".join(SPECIAL.get(c, c) for c in one_line(text))
+
+
+def one_line(text: str) -> str:
+    """Without line ends and control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return " & ".join(map(escaped, cells)) + r" \\"

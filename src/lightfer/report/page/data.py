@@ -1,0 +1,184 @@
+"""What the page holds: a results file, or several, as compact JSON.
+
+Accuracies, which are long, and cards stand once each and rows point at them. Every string goes
+into the page as data; the page shows strings as text only.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from lightfer.report.tables import energy_method
+from lightfer.report.told_apart import accuracies_apart, latency_interval
+from lightfer.results import Accuracy, Energy, Entry, Environment, Results
+
+DIGITS = 6  # of every figure: more than any chart or cell shows
+Triple = list[float | None]  # value and the bounds of its 95 % interval
+
+
+def page_data(results: Results) -> dict[str, Any]:
+    """Everything that the page shows, in the form that its scripts read."""
+    pool, others = _Pool(), _Pool()
+    keys = list(dict.fromkeys([*results.environments, *(e.environment for e in results.entries)]))
+    rows = [_row(entry, keys.index(entry.environment), pool, others) for entry in results.entries]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return {
+        "machines": [
+            _machine(key, results.environments.get(key), _used(rows, place), pool)
+            for place, key in enumerate(keys)
+        ],
+        "columns": columns,
+        "rows": [[row[key] for key in columns] for row in rows],
+        "accuracies": [_accuracy(a, details=True) for a in pool.accuracies],
+        "otherAccuracies": [_accuracy(a, details=False) for a in others.accuracies],
+        "cards": {
+            key: _shortened(msgspec.to_builtins(card)) for key, card in results.cards.items()
+        },
+    }
+
+
+def as_script(data: dict[str, Any]) -> str:
+    """JSON that may stand between script tags: no tag, comment or line end of HTML or JavaScript.
+
+    `<`, `>`, `&`, U+2028 and U+2029 become escapes, which JSON reads as the same characters.
+    """
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    # A file may hold half of a surrogate pair, which is no text that UTF-8 can write.
+    return text.encode("utf-8", "replace").decode()
+
+
+class _Pool:
+    """Accuracies, each once."""
+
+    def __init__(self) -> None:
+        self.accuracies: list[Accuracy] = []
+        self._places: dict[Accuracy, int] = {}
+
+    def place(self, accuracy: Accuracy | None) -> int | None:
+        if accuracy is None:
+            return None
+        if accuracy not in self._places:
+            self._places[accuracy] = len(self.accuracies)
+            self.accuracies.append(accuracy)
+        return self._places[accuracy]
+
+
+def _row(entry: Entry, machine: int, pool: _Pool, others: _Pool) -> dict[str, Any]:
+    times = {}
+    for latency in entry.latency:
+        found = latency_interval(latency)
+        bounds = (found.low, found.high) if found else (None, None)
+        key = f"{latency.batch_size}" + ("" if latency.clock == "wall" else f" {latency.clock}")
+        each = [None if v is None else v / latency.batch_size for v in (latency.median_s, *bounds)]
+        times.setdefault(key, _triple(each))
+    energy, carbon = entry.energy, entry.carbon
+    stored, stored_as = deployed_bytes(entry)
+    return {
+        "machine": machine,
+        "model": entry.model,
+        "family": entry.family,
+        "device": entry.device,
+        "runtime": entry.runtime,
+        "precision": entry.precision,
+        "weights": entry.weights,
+        "recipe": entry.recipe,
+        "params": entry.params,
+        "macs": entry.macs,
+        "stored": stored,
+        "storedAs": stored_as,
+        "activation": entry.work.peak_activation_bytes if entry.work else None,
+        "accuracy": pool.place(entry.accuracy),
+        "others": [others.place(a) for a in entry.accuracy_other],
+        "times": times,
+        "testSet": _rounded(entry.inference_total_s),
+        "images": entry.inference_images,
+        "batch": entry.inference_batch_size,
+        "energy": _triple(_joules(energy)),
+        "method": energy_method(energy),
+        "carbon": _rounded(carbon.g_co2e_per_1000_images) if carbon else None,
+        "grid": _grid(entry),
+        "error": entry.error,
+    }
+
+
+def deployed_bytes(entry: Entry) -> tuple[int | None, str | None]:
+    """What has to be stored to run it, and what that figure is of."""
+    deployed = getattr(entry, "deployed_bytes", None)
+    if deployed is not None:
+        return deployed, "the file that this runtime loads"
+    if entry.work is not None:
+        return entry.work.weight_bytes, "weights and buffers in float32"
+    return None, None
+
+
+def _joules(energy: Energy | None) -> Iterable[float | None]:
+    if energy is None or energy.gross is None:
+        return (None, None, None)
+    return (energy.gross.joules_per_image, *(energy.ci95 or (None, None)))
+
+
+def _grid(entry: Entry) -> str | None:
+    """The grid intensity that emissions assume, in words."""
+    if entry.carbon is None or entry.carbon.g_co2e_per_1000_images is None:
+        return None
+    grid = entry.carbon.intensity
+    return f"{grid.g_co2e_per_kwh:g} g/kWh, {grid.zone} {grid.year or ''}".strip()
+
+
+def _accuracy(accuracy: Accuracy, details: bool) -> dict[str, Any]:
+    scores = accuracy.per_class or ()
+    figures = {
+        "split": accuracy.split,
+        "labels": accuracy.labels,
+        "view": accuracy.view,
+        "images": accuracy.images,
+        "top1": _triple((accuracy.top1, *accuracy.ci95)),
+        "f1": _rounded(accuracy.macro_f1),
+        "ece": _rounded(accuracy.ece),
+        "source": accuracy.source,
+    }
+    classes = [
+        [s.name, s.images, _rounded(s.precision), _rounded(s.recall), _rounded(s.f1)]
+        for s in scores
+    ]
+    return figures | ({"classes": classes, "confusion": accuracy.confusion} if details else {})
+
+
+def _machine(
+    key: str, environment: Environment | None, used: list[int], pool: _Pool
+) -> dict[str, Any]:
+    """One machine, with which of the accuracies in its rows are told apart, as bits in hex."""
+    apart = accuracies_apart(tuple(pool.accuracies[i] for i in used)) if used else []
+    bits = ["".join("1" if x else "0" for x in line) for line in apart]
+    return {
+        "id": key,
+        "about": environment and msgspec.to_builtins(environment),
+        "used": used,
+        "apart": [f"{int(line, 2):x}" for line in bits],
+    }
+
+
+def _used(rows: list[dict[str, Any]], machine: int) -> list[int]:
+    found = {row["accuracy"] for row in rows if row["machine"] == machine} - {None}
+    return sorted(found)
+
+
+def _triple(values: Iterable[float | None]) -> Triple | None:
+    value, low, high = map(_rounded, values)
+    return None if value is None else [value, low, high]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{DIGITS}g}")
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, float):
+        return _rounded(value)
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    return [_shortened(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,149 @@
+"""Train one network on one data set, resumable, with the epoch chosen on validation.
+
+Each epoch draws its random numbers from the run's seed and the epoch's number alone, and the state
+after each epoch is saved whole, so a run that was stopped and continued gives the same weights as
+one that was not (on the same kind of processor, with the same threads and versions).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter, process_time
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from lightfer.data.augment import augment, mix, normalize
+from lightfer.data.dataset import Split
+from lightfer.train.config import TrainConfig
+from lightfer.train.depthwise import fast_depthwise
+from lightfer.train.initialise import set_dropout, unit_variance
+from lightfer.train.loss import Batch, Loss, label_loss
+from lightfer.train.state import Epoch, RunState, TrainResult
+
+OnBatch = Callable[[int, int, int], None]  # epoch, batches done, batches of the epoch
+OnEpoch = Callable[[Epoch], None]
+
+_INITIALISED_ON = 256  # images
+
+
+def train(
+    model: nn.Module,
+    train_split: Split,
+    validation_split: Split,
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    loss: Loss | None = None,
+    device: str = "cpu",
+    on_batch: OnBatch | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> TrainResult:
+    """Train `model` for `config.epochs`, writing state and history to `run_dir` after each one.
+
+    A `run_dir` that holds the state of the same configuration is continued. `loss` is cross-entropy
+    with the labels where None; a teacher's sees the very images that the network saw.
+    `on_batch(epoch, done, of)` and `on_epoch(epoch)` report progress.
+
+    Raises ValueError if `run_dir` holds another configuration's run.
+    """
+    model = model.to(device)
+    model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if config.dropout is not None:
+        set_dropout(model, config.dropout)
+    images, labels = train_split.images.to(device), train_split.labels.to(device)
+    if config.initialise == "unit variance":
+        unit_variance(model, normalize(images[:_INITIALISED_ON]))
+    run = RunState(model, config, run_dir)
+    validation = Split(validation_split.images.to(device), validation_split.labels.to(device))
+    loss = loss or label_loss(labels, config.label_smoothing)
+    run.resume()
+    while len(run.history) < config.epochs:
+        wall, cpu = perf_counter(), process_time()
+        number = len(run.history) + 1
+        with fast_depthwise(model):
+            train_loss = _train_epoch(run, number, images, loss, on_batch)
+        validation_loss, top1 = _validate(run.averaged, validation)
+        epoch = Epoch(
+            epoch=number,
+            train_loss=train_loss,
+            validation_loss=validation_loss,
+            validation_top1=top1,
+            learning_rate=config.rate_at(number - 1 / _steps(images, config)),
+            wall_s=perf_counter() - wall,
+            cpu_s=process_time() - cpu,
+        )
+        run.finish(epoch)
+        if on_epoch:
+            on_epoch(epoch)
+    return run.result()
+
+
+def _train_epoch(
+    run: RunState, number: int, images: Tensor, loss: Loss, on_batch: OnBatch | None
+) -> float:
+    """One pass over the images in random order; returns the mean loss."""
+    config, device = run.config, images.device
+    epoch_seed = config.seed * 100_003 + number
+    torch.manual_seed(epoch_seed)  # dropout
+    generator = torch.Generator(device).manual_seed(epoch_seed)
+    order = torch.randperm(len(images), generator=generator, device=device)
+    batches = order.split(config.batch_size)
+    run.model.train()
+    total = torch.zeros((), device=device)
+    for i, indices in enumerate(batches):
+        step = (number - 1) * len(batches) + i
+        for group in run.optimizer.param_groups:
+            group["lr"] = config.rate_at(step / len(batches))
+        batch = _draw(images, indices, config, generator)
+        total += _step(run, batch, loss) * len(indices)
+        run.average(step)
+        if on_batch:
+            on_batch(number, i + 1, len(batches))
+    return total.item() / len(images)
+
+
+def _draw(
+    images: Tensor, indices: Tensor, config: TrainConfig, generator: torch.Generator
+) -> Batch:
+    """The augmented view of some images of the train split."""
+    x = augment(images[indices], config.augmentation, generator)
+    x = x.contiguous(memory_format=torch.channels_last)
+    if not config.mixup:
+        return Batch(indices, x)
+    mixed, partners, share = mix(x, config.mixup, generator)
+    return Batch(indices, mixed, indices[partners], share)
+
+
+def _step(run: RunState, batch: Batch, loss: Loss) -> Tensor:
+    """One step of the optimiser; returns the loss, detached."""
+    config = run.config
+    kind = batch.images.device.type
+    with torch.autocast(kind, torch.bfloat16, enabled=config.precision != "float32"):
+        logits = run.model(batch.images)
+    value = loss(logits.float(), batch)
+    run.optimizer.zero_grad()
+    value.backward()
+    if config.clip_norm:
+        nn.utils.clip_grad_norm_(run.model.parameters(), config.clip_norm)
+    run.optimizer.step()
+    return value.detach()
+
+
+def _steps(images: Tensor, config: TrainConfig) -> int:
+    """Steps of an epoch."""
+    return -(-len(images) // config.batch_size)
+
+
+@torch.inference_mode()
+def _validate(model: nn.Module, split: Split, batch_size: int = 512) -> tuple[float, float]:
+    """Mean cross-entropy and top-1 accuracy."""
+    loss = torch.zeros((), device=split.images.device)
+    correct = torch.zeros((), device=split.images.device, dtype=torch.int64)
+    for images, labels in zip(
+        split.images.split(batch_size), split.labels.split(batch_size), strict=True
+    ):
+        logits = model(normalize(images).contiguous(memory_format=torch.channels_last))
+        loss += cross_entropy(logits, labels, reduction="sum")
+        correct += (logits.argmax(1) == labels).sum()
+    return loss.item() / len(split), correct.item() / len(split)

@@ -1,0 +1,156 @@
+"""The state of a training run: model, averaged model, optimiser, history, and their files.
+
+Stored as safetensors and JSON, written whole after every epoch; nothing is pickled.
+"""
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from lightfer.files import atomic_path, write_text
+from lightfer.train.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the history. Losses are means per image; accuracy is of the averaged weights.
+
+    `cpu_s` is processor time over all threads; `wall_s` goes on while a run is paused.
+    """
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_top1: float
+    learning_rate: float
+    wall_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The averaged weights of the kept epoch, that epoch, and the whole history."""
+
+    weights: dict[str, Tensor]
+    kept: Epoch
+    history: tuple[Epoch, ...]
+
+
+class RunState:
+    """Everything that a later process needs to continue as if nothing had happened."""
+
+    def __init__(self, model: nn.Module, config: TrainConfig, run_dir: Path) -> None:
+        self.model, self.config, self.run_dir = model, config, run_dir
+        self.averaged = deepcopy(model).eval().requires_grad_(False)
+        self.optimizer = _optimizer(model, config)
+        self.history: list[Epoch] = []
+        self._average_pairs = _floats(self.averaged), _floats(self.model)
+        self._state_path = run_dir / "state.safetensors"
+        self._kept_path = run_dir / "kept.safetensors"
+
+    @torch.no_grad()
+    def average(self, step: int) -> None:
+        """Exponential moving average of weights and BatchNorm statistics, faster at the start."""
+        decay = min(self.config.ema_decay, (1 + step) / (10 + step))
+        averaged, current = self._average_pairs
+        torch._foreach_lerp_(averaged, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+
+    def kept(self) -> Epoch:
+        """The first epoch of the highest validation accuracy, or the last one, as configured."""
+        if self.config.keep == "final":
+            return self.history[-1]
+        return max(self.history, key=lambda e: e.validation_top1)
+
+    def result(self) -> TrainResult:
+        return TrainResult(_load(self._kept_path)[1], self.kept(), tuple(self.history))
+
+    def finish(self, epoch: Epoch) -> None:
+        """Add `epoch` to the history and save everything; the weights to keep first."""
+        self.history.append(epoch)
+        if self.kept() == epoch:
+            _save(self._kept_path, _tensors(self.averaged), {})
+        state = {f"model.{k}": v for k, v in _tensors(self.model).items()}
+        state |= {f"averaged.{k}": v for k, v in _tensors(self.averaged).items()}
+        for i, parameter in enumerate(self._parameters()):
+            for key, value in self.optimizer.state[parameter].items():
+                state[f"optimizer.{i}.{key}"] = value.contiguous()
+        _save(self._state_path, state, self._header())
+        lines = "".join(json.dumps(asdict(e)) + "\n" for e in self.history)
+        write_text(self.run_dir / "history.jsonl", lines)
+
+    def resume(self) -> None:
+        """Continue with what `run_dir` holds, if anything.
+
+        Raises ValueError if that is a run with another configuration.
+        """
+        if not self._state_path.exists():
+            return
+        header, state = _load(self._state_path)
+        if header["config"] != self._header()["config"]:
+            raise ValueError(
+                f"{self.run_dir} holds a run with another configuration "
+                f"({header['config']}, now {self._header()['config']}): "
+                "continue with that one or choose another folder"
+            )
+        self.model.load_state_dict(_part(state, "model."))
+        self.averaged.load_state_dict(_part(state, "averaged."))
+        for i, parameter in enumerate(self._parameters()):
+            for key, value in _part(state, f"optimizer.{i}.").items():
+                like = parameter if value.shape == parameter.shape else value
+                self.optimizer.state[parameter][key] = torch.empty_like(like).copy_(value)
+        self.history = [Epoch(**e) for e in json.loads(header["history"])]
+
+    def _parameters(self) -> Iterator[nn.Parameter]:
+        for group in self.optimizer.param_groups:
+            yield from group["params"]
+
+    def _header(self) -> dict[str, str]:
+        return {
+            "config": json.dumps(asdict(self.config), sort_keys=True),
+            "history": json.dumps([asdict(e) for e in self.history]),
+        }
+
+
+def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """No decay on norms and biases, which are the parameters with one dimension."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    fused = next(model.parameters()).device.type in ("cpu", "cuda")
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, config.learning_rate, 0.9, nesterov=True, fused=fused)
+    return torch.optim.AdamW(groups, config.learning_rate, fused=fused)
+
+
+def _floats(model: nn.Module) -> list[Tensor]:
+    """Weights and BatchNorm statistics; loading a state later changes them in place."""
+    return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _save(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=header)
+
+
+def _load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -1,0 +1,135 @@
+"""From a training run to a weight file with its card."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightfer.calibration import calibrate
+from lightfer.checkpoint import (
+    Card,
+    InputContract,
+    TrainingCost,
+    rounded,
+    save_checkpoint,
+    unrounded,
+)
+from lightfer.data.augment import MEAN, STD
+from lightfer.data.dataset import CLASSES, Dataset
+from lightfer.data.folds import Fold, without_fold
+from lightfer.evaluate import measure_accuracy, predict_logits
+from lightfer.files import write_text
+from lightfer.measure.carbon import WORLD
+from lightfer.measure.energy import WATTS_PER_THREAD
+from lightfer.measure.environment import code_version
+from lightfer.train.config import TrainConfig
+from lightfer.train.loop import OnBatch, OnEpoch, train
+from lightfer.train.loss import Loss
+from lightfer.train.state import Epoch
+
+
+def train_to_file(
+    name: str,
+    model: nn.Module,
+    data: Dataset,
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    recipe: str,
+    fold: Fold | None = None,
+    loss: Loss | None = None,
+    about: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    on_batch: OnBatch | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> tuple[Path, Card]:
+    """Train, round, score the rounded weights on validation, and write `run_dir/NAME.safetensors`.
+
+    With a `fold` the network does not see that part of the train split, and may later teach others
+    about it. `about` says what else decides the weights; it is JSON, and what it says under
+    "distillation", of the teachers behind `loss`, stands in the card.
+
+    Raises ValueError if `run_dir` holds a run of another model, data, configuration or `about`.
+    """
+    splits = {split: data[split].sha256() for split in ("train", "validation")}
+    known = {"model": name, "recipe": recipe, "data": splits, "fold": str(fold) if fold else None}
+    run = _same_run(run_dir, {**known, **(about or {})})
+    result = train(
+        model,
+        without_fold(data["train"], fold) if fold else data["train"],
+        data["validation"],
+        config,
+        run_dir,
+        loss=loss,
+        device=device,
+        on_batch=on_batch,
+        on_epoch=on_epoch,
+    )
+    model.load_state_dict(unrounded(rounded(result.weights)))
+    validation = data["validation"]
+    logits, labels = predict_logits(model, validation.images), validation.labels
+    accuracy = measure_accuracy(logits, labels, split="validation", label_source=data.name)
+    calibration = calibrate(logits, labels)
+    card = Card(
+        model=name,
+        classes=CLASSES,
+        input=InputContract(mean=MEAN, std=STD),
+        data_name=data.name,
+        data_sha256=splits,
+        trained_on="train",
+        chosen_on="validation",
+        recipe=recipe,
+        config=asdict(config),
+        seed=config.seed,
+        epochs=config.epochs,
+        epoch=result.kept.epoch,
+        training_s=sum(epoch.wall_s for epoch in result.history),
+        training=_cost(result.history, device),
+        history=tuple(asdict(epoch) for epoch in result.history),
+        code=run["code"],
+        fold=run.get("fold"),
+        distillation=run.get("distillation"),
+        validation=accuracy,
+        temperature=calibration.temperature if calibration else None,
+        ece_calibrated=calibration.ece if calibration else None,
+    )
+    path = run_dir / f"{name}.safetensors"
+    save_checkpoint(path, result.weights, card)
+    return path, card
+
+
+def _cost(history: tuple[Epoch, ...], device: str) -> TrainingCost:
+    """On a CPU, energy is modelled from processor time; elsewhere it is unknown."""
+    cpu_s = sum(epoch.cpu_s for epoch in history)
+    energy_j = cpu_s * WATTS_PER_THREAD if device == "cpu" else None
+    return TrainingCost(
+        device=torch.cuda.get_device_name() if device.startswith("cuda") else device,
+        threads=torch.get_num_threads(),
+        cpu_s=cpu_s,
+        energy_j=energy_j,
+        energy_method="absent" if energy_j is None else "modelled",
+        watts_per_thread=None if energy_j is None else WATTS_PER_THREAD,
+        g_co2e=None if energy_j is None else energy_j / 3.6e6 * WORLD.g_co2e_per_kwh,
+        intensity=WORLD,
+    )
+
+
+def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What `run_dir/run.json` says of the run, written now if it is new."""
+    path = run_dir / "run.json"
+    if not path.exists():
+        about = {**about, "code": code_version()}
+        write_text(path, json.dumps(about, indent=1) + "\n")
+        return about
+    known = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in about.items():
+        if known.get(key) != value:
+            raise ValueError(
+                f"{run_dir} holds a run with {key} {known.get(key)}, now it is {value}: "
+                "choose another folder"
+            )
+    return known

@@ -1,0 +1,74 @@
+"""Teachers, soft labels and queues by the command line, on data without a test split."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lightfer.checkpoint import Card, load_checkpoint
+from tests.cli.test_cli import complain, lightfer
+
+MODEL = "mobilenet_v1_x0_25"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def train(data: Path, out: str, *options: str) -> Card:
+    common = ("--data", str(data), "--epochs", "2", "--threads", "1", "--out", out)
+    lightfer("train", MODEL, *common, *options)
+    return load_checkpoint(Path(out) / f"{MODEL}.safetensors")[1]
+
+
+def test_teachers_of_two_folds_and_their_students(here: Path, blind_csv: Path):
+    for i in range(2):
+        assert train(blind_csv, f"t{i}", "--fold", f"{i}/2").fold == f"{i}/2"
+    teachers = [f"t{i}/{MODEL}.safetensors" for i in range(2)]
+    said = lightfer("teach", *teachers, "--data", str(blind_csv), "--out", "soft.safetensors")
+    assert "soft labels of 2 teachers for 96 images" in said
+    kept = train(blind_csv, "kept", "--soft-labels", "soft.safetensors", "--temperature", "3")
+    live = train(blind_csv, "live", "--teachers", ",".join(teachers), "--teacher-weight", "0.5")
+    assert kept.distillation is not None
+    assert live.distillation is not None
+    assert kept.distillation["teachers"] == live.distillation["teachers"]
+    assert [teacher["fold"] for teacher in live.distillation["teachers"]] == ["0/2", "1/2"]
+    assert (kept.distillation["temperature"], live.distillation["weight"]) == (3, 0.5)
+    assert kept.distillation["view"] != live.distillation["view"]
+
+
+def test_a_queue_that_has_nothing_to_do_packs_and_unpacks(here: Path, blind_csv: Path):
+    """The item was trained by hand; the pack is continued in another folder."""
+    train(blind_csv, f"q/{MODEL}-seed0")
+    Path("list.toml").write_text(f'[[item]]\nmodel = "{MODEL}"\nsettings = {{ epochs = 2 }}\n')
+    options = ("--data", str(blind_csv))
+    said = lightfer("queue", "list.toml", *options, "--out", "q", "--pack", "p.zip")
+    assert "everything is trained" in said
+    assert "everything is trained" in lightfer("queue", "p.zip", *options, "--out", "q2")
+    weights = f"{MODEL}-seed0/{MODEL}.safetensors"
+    assert Path("q2", weights).read_bytes() == Path("q", weights).read_bytes()
+    (first, second) = map(json.loads, Path("q2/sessions.jsonl").read_text().splitlines())
+    assert (first["epochs"], second["epochs"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", MODEL, "--teachers", "nonet"), "there is no model 'nonet'"),
+        (("train", MODEL, "--teachers", "mobilenet_v1"), "must have been trained on the train"),
+        (("train", MODEL, "--teachers", "a", "--soft-labels", "b"), "not both"),
+        (("train", MODEL, "--teachers", "a", "--fold", "0/2"), "cannot be a student"),
+        (("train", MODEL, "--soft-labels", "b"), "b: no such file"),
+        (("train", MODEL, "--fold", "2/2"), "fold 2/2 does not exist"),
+        (("teach", "resnet18_cifar"), "no weights are shipped for resnet18_cifar"),
+        (("queue", "none.toml"), "none.toml: no such file"),
+        (("queue", "none.zip"), "none.zip cannot be unpacked"),
+    ],
+)
+def test_errors_are_one_line(here, blind_csv, arguments, message: str, capsys, monkeypatch):
+    data = ("--data", str(blind_csv))
+    line = complain(*arguments, *data, capsys=capsys, monkeypatch=monkeypatch)
+    assert message in line
+    assert "Traceback" not in line

@@ -1,0 +1,60 @@
+"""The modelled energy against its closed form; what is taken from CodeCarbon, and when not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lightfer.measure.energy import ASSUMED, cpu_model, model_cpu_energy
+from lightfer.measure.energy.model import modelled_instead, unmeasured_energy
+
+
+def test_joules_are_power_times_threads_times_time():
+    energy = model_cpu_energy(0.010, threads=2, watts_per_thread=5.0)
+    assert energy.components.cpu.joules_per_image == pytest.approx(0.1)
+    assert energy.components.cpu.method == "modelled"
+    assert energy.components.gpu.method == "absent"
+    assert energy.components.gpu.joules_per_image is None
+    assert energy.gross is not None
+    assert energy.gross.joules_per_image == pytest.approx(0.1)
+    assert energy.net is None
+    assert energy.kwh_test_set == pytest.approx(0.1 * 3589 / 3.6e6)
+    assert energy.model == {
+        "watts_per_thread": 5.0,
+        "watts_per_thread_source": "given",
+        "threads": 2,
+    }
+    assert not energy.measured()
+    assert energy.method() == "modelled"
+
+
+def test_the_reasons_of_the_meters_are_kept_beside_the_model():
+    asked = unmeasured_energy({"cpu": "only root may", "gpu": "no driver"})
+    energy = modelled_instead(asked, model_cpu_energy(0.01, threads=1))
+    assert energy.components.cpu.method == "modelled"
+    assert energy.components.cpu.joules_per_image == pytest.approx(0.04)
+    assert energy.components.cpu.reason == "only root may"
+    assert (energy.components.gpu.method, energy.components.gpu.reason) == ("absent", "no driver")
+
+
+def test_codecarbons_rated_power_is_used_on_a_processor_that_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    cpu = pytest.importorskip("codecarbon.core.cpu")
+    monkeypatch.setattr(cpu, "detect_cpu_model", lambda: "AMD EPYC 7763")
+    info = tmp_path / "cpuinfo"
+    info.write_text("flags\t: fpu sse\n")
+    found = cpu_model(info)
+    assert found.watts_per_thread == pytest.approx(280 / (os.cpu_count() or 1))
+    assert "280" in found.source
+    assert "AMD EPYC 7763" in found.source
+    info.write_text("flags\t: fpu sse hypervisor\n")
+    assert cpu_model(info) == ASSUMED
+    monkeypatch.setattr(cpu, "detect_cpu_model", lambda: "a processor of nobody")
+    info.write_text("flags\t: fpu sse\n")
+    assert cpu_model(info) == ASSUMED
+
+
+def test_the_assumption_is_codecarbons():
+    cpu = pytest.importorskip("codecarbon.core.cpu")
+    assert ASSUMED.watts_per_thread == cpu.DEFAULT_POWER_PER_CORE

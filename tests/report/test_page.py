@@ -1,0 +1,163 @@
+"""The page as text: nothing of a file becomes markup, nothing is loaded, little is needed."""
+
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lightfer.report.page.build import page
+from lightfer.report.page.data import as_script, page_data
+from lightfer.results import Results, read_results
+from tests.report.hostile import STRINGS, hostile
+from tests.report.made_up import made_up
+from tests.test_results import ENVIRONMENT, entry
+
+ROOT = Path(__file__).parents[2]
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, and the texts of scripts and styles."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.raw: dict[str, list[str]] = {"script": [], "style": []}
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.found and self.cdata_elem in self.raw:
+            self.raw[self.cdata_elem].append(data)
+
+
+def embedded(html: str) -> dict:
+    """The data inside a page, read as JSON."""
+    return json.loads(html.split('id="data">')[1].split("</script>")[0])
+
+
+@pytest.fixture(scope="module")
+def published() -> str:
+    return page(read_results(ROOT / "results.json"))
+
+
+def test_the_page_is_small_and_names_no_address(published: str):
+    assert len(published.encode()) < 3_000_000
+    tags = Tags(published).found
+    assert not [a for _, attributes in tags for a in attributes if a in ("src", "srcset", "action")]
+    assert all(a["href"].startswith("#") for t, a in tags if a.get("href"))
+    assert re.findall(r"url\(|@import|fetch\(|XMLHttpRequest|WebSocket|sendBeacon", published) == []
+
+
+def test_the_policy_allows_this_style_and_this_script_alone(published: str):
+    tags = Tags(published)
+    policy = next(a["content"] for t, a in tags.found if a.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none';")
+    for text in (tags.raw["style"][0], tags.raw["script"][-1]):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+
+
+def test_hostile_strings_are_neither_tags_nor_ends_of_scripts(tmp_path: Path):
+    path = tmp_path / "hostile.json"
+    models = hostile(path)
+    results = read_results(path)
+    html, plain = page(results), page(made_up(8, 2))
+    hostile_tags, plain_tags = Tags(html).found, Tags(plain).found
+    assert {t for t, _ in hostile_tags} == {t for t, _ in plain_tags}
+    names = {a for _, attributes in hostile_tags for a in attributes}
+    assert not [name for name in names if name.startswith("on")]
+    assert [t for t, _ in hostile_tags].count("script") == 2
+    data = embedded(html)
+    place = data["columns"].index("model")
+    assert [row[place] for row in data["rows"]] == models
+    assert "{{ 7 * 7 }}" in html
+
+
+@pytest.mark.parametrize("text", [*STRINGS, "\ud800 half a character"])
+def test_data_comes_back_as_it_was_and_holds_no_markup(text: str):
+    script = as_script({"text": text})
+    assert not set("<>&\u2028\u2029") & set(script)
+    assert json.loads(script)["text"] == text.replace("\ud800", "?")
+
+
+def test_little_is_needed():
+    """No environment, no figures: the file is valid, so there is a page."""
+    html = page(Results(entries=(entry(),)))
+    data = embedded(html)
+    row = dict(zip(data["columns"], data["rows"][0], strict=True))
+    assert row["model"] == "m"
+    assert [row[k] for k in ("macs", "energy", "carbon", "accuracy", "method")] == [None] * 5
+    assert data["machines"][0]["about"] is None
+
+
+def test_failures_are_rows_and_unknown_energy_is_null():
+    made = made_up(3, 1)
+    energy = made.entries[0].energy
+    assert energy is not None
+    unknown = msgspec.structs.replace(energy, gross=None, net=None, ci95=None)
+    entries = (
+        msgspec.structs.replace(made.entries[0], energy=unknown, carbon=None),
+        msgspec.structs.replace(made.entries[1], error="RuntimeError: no", latency=()),
+    )
+    data = page_data(msgspec.structs.replace(made, entries=entries))
+    rows = [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
+    assert [rows[0][k] for k in ("energy", "method", "carbon")] == [None, None, None]
+    assert rows[1]["error"] == "RuntimeError: no"
+
+
+def test_bad_latencies_have_no_interval_and_break_nothing():
+    from lightfer.results import Latency
+
+    odd = [
+        Latency(batch_size=1, threads=1, samples_s=samples, median_s=0.1, rounds=rounds)
+        for samples, rounds in (((), 0), ((0.1,), 0), ((0.0, 0.1), 2), ((0.1,), 3))
+    ]
+    results = Results(
+        environments={"e": ENVIRONMENT}, entries=tuple(entry(latency=(x,)) for x in odd)
+    )
+    data = page_data(results)
+    place = data["columns"].index("times")
+    assert [row[place] for row in data["rows"]] == [{"1": [0.1, None, None]}] * 4
+
+
+def test_equal_accuracies_are_told_apart_by_no_table():
+    """Bits of the table are those of McNemar's test on the images that were right."""
+    data = page_data(made_up(6, 1))
+    machine = data["machines"][0]
+    n = len(machine["used"])
+    table = [[int(b) for b in f"{int(line, 16):0{n}b}"] for line in machine["apart"]]
+    assert [table[i][i] for i in range(n)] == [0] * n
+    assert table == [list(line) for line in zip(*table, strict=True)]
+    assert any(map(any, table))
+
+
+def test_torch_is_not_needed_and_heavy_libraries_only_when_used(tmp_path: Path):
+    """In a process that cannot import torch: the command works from the file alone."""
+    code = f"""
+import sys
+sys.modules["torch"] = None
+import lightfer.report, lightfer.report.thesis, lightfer.report.figures, lightfer.report.page.build
+assert not {{"altair", "jinja2", "pandas", "scipy"}} & set(sys.modules)
+from lightfer.cli import app
+app(["report", {str(ROOT / "results.json")!r}, "--html", {str(tmp_path / "r.html")!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Which model should I take?" in (tmp_path / "r.html").read_text()
+
+
+def test_without_jinja_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ValueError, match=r'pip install "lightfer\[report\]"'):
+        page(Results(entries=(entry(),)))

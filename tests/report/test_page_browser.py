@@ -1,0 +1,221 @@
+"""The page in headless Chromium, network off: what a person does, and that nothing goes out.
+
+The oracle of the front is `lightfer.report.told_apart.front`, of the choice the rule in words.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from lightfer.report.page.build import page
+from lightfer.report.told_apart import front, latency_interval
+from lightfer.results import Results, read_results
+from tests.report import browser as chromium
+from tests.report.hostile import STRINGS, hostile
+from tests.report.made_up import made_up
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Any]:
+    pytest.importorskip("playwright", reason="the browser test needs Playwright")
+    if chromium.chromium() is None:
+        pytest.skip("no chromium on the PATH: apt-get install chromium")
+    with chromium.browser() as started:
+        yield started
+
+
+@pytest.fixture
+def show(running: Any, tmp_path: Path) -> Iterator[Any]:
+    """Open results as a page; at the end there was no error and no request."""
+    contexts = []
+
+    def open_page(results: Results, **options: Any) -> Any:
+        path = tmp_path / "report.html"
+        path.write_text(page(results), encoding="utf-8")
+        context = chromium.opened(running, path, **options)
+        contexts.append((context, found := context.__enter__()))
+        return found.page
+
+    yield open_page
+    for context, found in contexts:
+        context.__exit__(None, None, None)
+        assert found.errors == []
+        assert found.requests == []
+
+
+def column(shown: Any, title: str) -> list[str]:
+    """The first line of every cell under a title."""
+    titles = [t.split(" ")[0] for t in shown.locator("#table thead th").all_inner_texts()]
+    place = titles.index(title) + 1
+    cells = shown.locator(f"#table tbody tr > :nth-child({place})").all_inner_texts()
+    return [cell.strip().split("\n")[0] for cell in cells]
+
+
+def take(shown: Any) -> str:
+    return shown.locator("#answer .take").inner_text()
+
+
+def test_sorts_and_says_so(show: Any):
+    shown = show(read_results(ROOT / "results.json"))
+    assert column(shown, "Top-1") == sorted(column(shown, "Top-1"), key=float, reverse=True)
+    for direction in ("ascending", "descending"):
+        shown.locator('#table thead button[data-key="params"]').press("Enter")
+        head = shown.locator("#table th[aria-sort]")
+        assert head.get_attribute("aria-sort") == direction
+        assert head.inner_text().startswith("Parameters")
+        values = [float(v) for v in column(shown, "Parameters")]
+        assert values == sorted(values, reverse=direction == "descending")
+        assert shown.evaluate("document.activeElement.dataset.key") == "params"  # focus is kept
+
+
+def test_filters_by_name_and_changes_the_axis(show: Any):
+    shown = show(read_results(ROOT / "results.json"))
+    shown.get_by_label("Models named").fill("mobilenet")
+    assert all("mobilenet" in name for name in column(shown, "Model"))
+    assert shown.locator("#shown").inner_text() == "3 of 6 rows"
+    shown.get_by_label("Models named").fill("no such model")
+    assert column(shown, "Model") == []
+    assert "No model here" in shown.locator("#plot").inner_text()
+    shown.get_by_label("Models named").fill("")
+    shown.get_by_label("Weigh accuracy against").select_option("params")
+    assert "Parameters, M" in shown.locator("#plot svg").text_content()
+    assert "cheapest first: squeezenet1_0" in shown.locator("#summary").inner_text()
+
+
+def test_chooses_within_limits_and_says_why(show: Any):
+    results = read_results(ROOT / "results.json")
+    shown = show(results)
+    assert take(shown) == "Take mobilenet_v1"
+    # The most accurate model of at most 4 MB, and of at most 1 ms, by the file itself.
+    small = [e for e in results.entries if e.work and e.work.weight_bytes <= 4e6]
+    best = max(small, key=lambda e: e.accuracy.top1 if e.accuracy else 0)
+    shown.get_by_label("Stored in at most").fill("4")
+    assert take(shown) == f"Take {best.model}"
+    assert f"{len(small)} of 6 models that keep the limits" in shown.locator("#answer").inner_text()
+    shown.get_by_label("One image in at most").fill("1")
+    assert take(shown) == "Take squeezenet1_0"
+    shown.get_by_label("One image in at most").fill("0.001")
+    assert take(shown) == "None fits"
+    shown.get_by_role("button", name="no limits").click()
+    assert take(shown) == "Take mobilenet_v1"
+
+
+def test_the_front_is_that_of_the_library(show: Any):
+    made = made_up(40, 1, seed=3)
+    shown = show(made)
+    timed = [(e, e.latency[0]) for e in made.entries]
+    intervals = [i for _, t in timed if (i := latency_interval(t))]
+    accuracies = [e.accuracy for e, _ in timed if e.accuracy]
+    expected = dict(zip([e.model for e, _ in timed], front(intervals, accuracies), strict=True))
+    found = dict(zip(column(shown, "Model"), column(shown, "Front"), strict=True))
+    assert found == expected
+    assert set(expected.values()) == {"front", "tied", "dominated"}
+
+
+def test_switches_the_theme_and_keeps_the_systems(show: Any):
+    shown = show(made_up(2, 1), scheme="dark")
+    background = "getComputedStyle(document.body).backgroundColor"
+    dark = shown.evaluate(background)
+    shown.get_by_role("button", name="Switch to the light theme").click()
+    light = shown.evaluate(background)
+    assert (light, dark) == ("rgb(255, 255, 255)", "rgb(20, 23, 26)")
+    shown.get_by_role("button", name="Switch to the dark theme").click()
+    assert shown.evaluate(background) == dark
+
+
+def test_the_chart_is_walked_with_the_keyboard(show: Any):
+    shown = show(made_up(5, 1))
+    shown.locator("#plot").focus()
+    shown.keyboard.press("ArrowRight")
+    first = shown.locator("#said").inner_text()
+    assert "net_00" in first
+    assert "%" in first
+    shown.keyboard.press("ArrowRight")
+    assert shown.locator("#said").inner_text() != first
+    shown.keyboard.press("Enter")
+    assert shown.evaluate("document.activeElement.id") == "first"
+
+
+def test_models_stand_side_by_side_with_classes_curves_and_cards(show: Any):
+    made = made_up(3, 1)
+    without = {
+        k: msgspec.structs.replace(c, history=None) if c.model == "net_001" else c
+        for k, c in made.cards.items()
+    }
+    shown = show(msgspec.structs.replace(made, cards=without))
+    shown.locator("#first").select_option(label="net_000")
+    shown.locator("#second").select_option(label="net_001")
+    left, right = shown.locator("#columns article").all()
+    assert left.locator(".curves svg").count() == 2
+    assert "kept epoch 11" in (left.locator(".curves svg").first.get_attribute("aria-label") or "")
+    assert "history of this training is not stored" in right.inner_text()
+    assert shown.locator("#classes tbody tr").count() == 7
+    assert left.locator(".confusion td").count() == 49
+    left.get_by_text("Card of the weights").click()
+    assert "chosen on validation" in left.inner_text()
+
+
+def test_several_machines_are_merged_and_shown_side_by_side(show: Any):
+    shown = show(made_up(4, 3))
+    assert shown.locator("#machine option").count() == 4
+    assert shown.locator("#across thead th").count() == 1 + 3
+    assert shown.locator("#machines .verdict").count() == 3
+    shown.get_by_label("Machine", exact=True).select_option(label="all machines")
+    assert len(column(shown, "Model")) == 12
+    assert take(shown) == "Choose a machine"
+    shown.get_by_label("Weigh accuracy against").select_option("macs")
+    assert take(shown).startswith("Take net_")
+
+
+def test_one_model_and_nothing_known_is_said(show: Any):
+    made = made_up(1, 1)
+    assert take(show(made)) == "Take net_000"
+    bare = msgspec.structs.replace(
+        made.entries[0], accuracy=None, latency=(), energy=None, carbon=None, error="no luck"
+    )
+    shown = show(msgspec.structs.replace(made, entries=(bare,)))
+    assert take(shown) == "No answer yet"
+    assert "failed: no luck" in shown.locator("#table").inner_text()
+
+
+def test_hostile_strings_are_text(show: Any, tmp_path: Path):
+    path = tmp_path / "hostile.json"
+    models = hostile(path)
+    shown = show(read_results(path))
+    shown.get_by_label("Machine", exact=True).select_option(label="all machines")
+    shown.locator("#second").select_option(index=2)
+    for summary in shown.locator("summary").all():
+        summary.click()
+    shown.locator("#plot").hover()
+    assert shown.evaluate("window.broken") is None
+    assert shown.locator("img").count() == 0
+    assert shown.locator("script").count() == 2
+    text = shown.locator("body").inner_text()
+    assert all(s.split(" ")[0] in text for s in STRINGS[:3])
+    names = column(shown, "Model")
+    assert any(models[0].split(" ")[0] in name for name in names)
+    assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_nothing_is_wider_than_the_screen(show: Any, width: int):
+    shown = show(read_results(ROOT / "results.json"), width=width)
+    assert shown.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_thousands_of_rows_open_and_filter_in_reasonable_time(show: Any):
+    """A tenth of the benchmark's rows, with time for a busy machine; it measures the aims."""
+    shown = show(made_up(100, 4, rounds=2))
+    took = shown.evaluate("""() => {
+      const box = document.getElementById("find"), start = performance.now();
+      box.value = "net_01";
+      box.dispatchEvent(new Event("input"));
+      return performance.now() - start;
+    }""")
+    assert shown.locator("#shown").inner_text() == "10 of 400 rows"
+    assert took < 2000

@@ -1,0 +1,172 @@
+"""The documentation: it builds without a warning and without a request, and its code runs."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+METERS = ROOT / "src/lightfer/measure/energy/counter.py"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site; `--strict` makes every warning an error."""
+    folder = tmp_path_factory.mktemp("site")
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+def test_every_page_is_there(site: Path):
+    for page in PAGES:
+        assert (site / page.relative_to(DOCS)).with_suffix(".html").exists()
+
+
+def test_nothing_is_requested_from_elsewhere(site: Path):
+    """Links to read on are fine; what a browser loads by itself comes from the site."""
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(
+            r"<(?:script|img|iframe|source)\b[^>]*?\bsrc=[\"']?(?:https?:)?//", text
+        )
+        loaded += re.findall(r"<link\b[^>]*?\bhref=[\"']?(?:https?:)?//[^>]*", text)
+        assert loaded == [], page.name
+    for style in site.rglob("*.css"):
+        assert not re.search(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", style.read_text())
+
+
+def test_generated_figures_are_those_of_the_results(site: Path):
+    """Each model's accuracy, computed here from the file, stands in the table of the first page."""
+    from lightfer.results import read_results
+
+    text = (site / "index.html").read_text(encoding="utf-8")
+    entries = read_results(ROOT / "results.json").entries
+    assert len(entries) >= 6
+    for entry in entries:
+        assert entry.accuracy
+        assert f"{100 * entry.accuracy.top1:.2f} [" in text
+    assert "generated:" not in text
+
+
+def test_every_shipped_weight_file_has_its_card(site: Path):
+    from lightfer.checkpoint import load_checkpoint
+    from lightfer.zoo import list_models, shipped
+
+    for name in list_models(pretrained=True):
+        path = shipped(name)
+        assert path
+        _, card = load_checkpoint(path)
+        text = (site / f"weights/{name}.html").read_text(encoding="utf-8")
+        assert f"epoch {card.epoch} of {card.epochs}" in text
+        assert card.data_sha256["train"] in text
+        assert card.not_intended_use[:40] in text
+
+
+@pytest.mark.parametrize("name", ["/work/", "/home/", "/tmp/", "/root/"])
+def test_no_path_of_a_machine_is_in_the_site(site: Path, name: str):
+    for page in [*site.rglob("*.html"), *site.rglob("*.json")]:
+        assert name not in page.read_text(encoding="utf-8"), page.name
+
+
+HANDWRITTEN = [
+    p for p in PAGES if p.name in re.findall(r"[\w]+\.md", (ROOT / "mkdocs.yml").read_text())
+]
+
+
+@pytest.mark.parametrize("page", HANDWRITTEN, ids=lambda p: p.name)
+def test_no_measured_number_is_typed_by_hand(page: Path):
+    text = re.sub(r"<!-- results:begin -->.*<!-- results:end -->", "", page.read_text(), flags=re.S)
+    assert re.findall(r"\d+\.\d+ ?(?:%|ms|mJ|points)", text) == []
+
+
+def python_blocks(page: str) -> list[tuple[str, str]]:
+    """The heading above each block of Python, and its code."""
+    parts = re.split(r"^## (.+)$", (DOCS / page).read_text(encoding="utf-8"), flags=re.M)
+    sections = zip(["", *parts[1::2]], parts[0::2], strict=True)
+    return [
+        (h, code) for h, text in sections for code in re.findall(r"```python\n(.*?)```", text, re.S)
+    ]
+
+
+def run_blocks(blocks: list[str], page: str) -> dict[str, object]:
+    """Run them one after the other in one namespace, as a reader would."""
+    namespace: dict[str, object] = {"__name__": "documentation"}
+    for code in blocks:
+        exec(compile(code, page, "exec"), namespace)
+    return namespace
+
+
+@pytest.fixture
+def _registries():
+    """The tables of models and runtimes are afterwards as they were."""
+    from lightfer.models import ZOO
+    from lightfer.runtimes import RUNTIMES
+
+    before = dict(ZOO), dict(RUNTIMES)
+    yield
+    for table, entries in zip((ZOO, RUNTIMES), before, strict=True):
+        table.clear()
+        table.update(entries)
+
+
+@pytest.mark.usefixtures("_registries")
+def test_the_model_data_set_and_runtime_of_the_page_are_measured(tmp_path, monkeypatch):
+    from lightfer.results import read_results
+
+    monkeypatch.chdir(tmp_path)
+    page = "extending.md"
+    run_blocks([code for heading, code in python_blocks(page) if heading != "A meter"], page)
+    entries = read_results(tmp_path / "results.json").entries
+    assert [e.runtime for e in entries] == ["pytorch", "exported"]
+    for entry in entries:
+        assert entry.error is None
+        # Closed form: kernels, two numbers per channel of a batch norm, the classifier.
+        convolutions = 9 * 16 + 9 * (16 + 32 + 64) + 16 * 32 + 32 * 64 + 64 * 128
+        norms = 2 * (16 + 16 + 32 + 32 + 64 + 64 + 128)
+        assert entry.params == convolutions + norms + 128 * 7 + 7
+        assert len(entry.latency) == 2
+    assert (entries[1].logit_difference or 0) < 1e-4
+
+
+@pytest.mark.skipif(not METERS.exists(), reason=f"there is no {METERS.name} of meters")
+def test_the_meter_of_the_page_reads_its_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = "extending.md"
+    blocks = [code for heading, code in python_blocks(page) if heading == "A meter"]
+    assert len(blocks) == 2
+    run_blocks(blocks, page)
+
+
+def test_the_code_of_the_first_page_runs():
+    blocks = [code for _, code in python_blocks("index.md")]
+    assert tuple(run_blocks(blocks, "index.md")["logits"].shape) == (2, 7)  # type: ignore[attr-defined]
+
+
+def test_the_citation_file_is_complete():
+    """The required keys of the Citation File Format 1.2.0, and what the package says of itself."""
+    import tomllib
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["message"]
+    assert citation["title"]
+    assert citation["type"] == "software"
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    assert all({"name"} <= set(a) or {"family-names"} <= set(a) for a in citation["authors"])
+    assert [a["name"] for a in citation["authors"]] == [a["name"] for a in project["authors"]]

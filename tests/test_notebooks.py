@@ -1,0 +1,140 @@
+"""The notebooks: they run from a clean kernel on small data, define nothing, and hold no path."""
+
+import ast
+import json
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from notebooks.execute import FOLDER, SETUP, badge, cleaned, execute, notebook_names
+
+ROOT = FOLDER.parent
+NAMES = notebook_names()
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
+
+def committed(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def code_cells(name: str) -> list[nbformat.NotebookNode]:
+    return [cell for cell in committed(name).cells if cell.cell_type == "code"]
+
+
+def texts(cell: nbformat.NotebookNode) -> str:
+    """All that a cell shows, as JSON."""
+    return json.dumps(cell.get("outputs", []))
+
+
+@pytest.fixture
+def _small(small_csv: Path, monkeypatch: pytest.MonkeyPatch):
+    """Settings under which a notebook runs in seconds, and imports this checkout."""
+    path = os.pathsep.join([str(ROOT / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    settings = {"DATA": str(small_csv), "QUICK": "1", "EPOCHS": "2", "MODEL": "shufflenet_v2_x0_5"}
+    for key, value in settings.items():
+        monkeypatch.setenv(f"LIGHTFER_{key}", value)
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def test_there_are_the_four():
+    assert NAMES == ["01_data", "02_model_training", "03_model_evaluation", "04_analysis"]
+
+
+@pytest.mark.usefixtures("_small")
+def test_the_data_notebook_runs(tmp_path: Path):
+    notebook = execute("01_data", tmp_path)
+    assert "unverified data" in "".join(map(texts, notebook.cells))
+
+
+@pytest.mark.usefixtures("_small")
+def test_the_training_notebook_leaves_a_weight_file(tmp_path: Path):
+    from lightfer.checkpoint import load_checkpoint
+
+    execute("02_model_training", tmp_path)
+    (path,) = tmp_path.glob("out/*/shufflenet*.safetensors")
+    _, card = load_checkpoint(path)
+    assert (card.model, card.epochs, card.data_name) == ("shufflenet_v2_x0_5", 2, "custom")
+
+
+@pytest.mark.usefixtures("_small")
+def test_the_evaluation_notebook_writes_every_figure_of_every_model(tmp_path: Path):
+    from lightfer import list_models, read_results
+
+    execute("03_model_evaluation", tmp_path)
+    results = read_results(tmp_path / "out/results.json")
+    assert [entry.model for entry in results.entries] == list_models(pretrained=True)
+    for entry in results.entries:
+        assert entry.error is None
+        assert entry.accuracy
+        assert entry.accuracy.images == 48
+        assert entry.inference_total_s
+        assert entry.inference_per_image_s == entry.inference_total_s / 48
+        assert entry.params
+        assert entry.flops
+        assert entry.energy
+        assert entry.energy.gross
+        assert entry.carbon
+    assert len((tmp_path / "out/test_scorings.jsonl").read_text().splitlines()) == len(
+        results.entries
+    )
+
+
+@pytest.mark.usefixtures("_small")
+def test_the_analysis_runs_from_results_alone_without_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """torch and torchvision cannot be imported, and there is nothing but the one file."""
+    for package in ("torch", "torchvision"):
+        (tmp_path / "blocked" / package).mkdir(parents=True)
+        (tmp_path / "blocked" / package / "__init__.py").write_text("raise ImportError('blocked')")
+    path = os.pathsep.join([str(tmp_path / "blocked"), os.environ["PYTHONPATH"]])
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("LIGHTFER_RESULTS", "results.json")
+    (tmp_path / "results.json").write_bytes((ROOT / "results.json").read_bytes())
+    shown = "".join(map(texts, execute("04_analysis", tmp_path).cells))
+    assert "mobilenet_v1" in shown
+    assert shown.count("image/svg+xml") == 4
+    assert "undecided" in shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cells_define_nothing(name: str):
+    for cell in code_cells(name):
+        code = TransformerManager().transform_cell(cell.source)
+        found = [node for node in ast.walk(ast.parse(code)) if isinstance(node, DEFINITIONS)]
+        assert found == [], cell.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_notebook_opens_on_colab_by_the_same_two_cells(name: str):
+    intro, setup = committed(name).cells[:2]
+    assert intro.source.splitlines()[0] == badge(name), "run `make notebooks`"
+    assert setup.source == SETUP, "run `make notebooks`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_are_there_of_every_cell_in_order_and_hold_no_path_and_no_error(name: str):
+    cells = code_cells(name)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    kinds = {output.output_type for cell in cells for output in cell.outputs}
+    assert kinds <= {"display_data", "execute_result", "stream"}
+    shown = "".join(map(texts, cells))
+    assert not re.findall(r"[\s\"'](?:/(?:home|root|tmp|work|Users|mnt)\b|[A-Z]:\\\\)\S*", shown)
+    assert "stderr" not in shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_committed_is_clean(name: str):
+    text = (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8")
+    assert cleaned(nbformat.reads(text, as_version=4)) == text
+
+
+@pytest.mark.parametrize("name", ["01_data", "03_model_evaluation"])
+def test_what_is_committed_is_of_fer2013(name: str):
+    shown = "".join(map(texts, code_cells(name)))
+    assert "FER2013" in shown
+    assert "synthetic" not in shown
