@@ -92,6 +92,5 @@ def test_calibration_images_are_of_train_and_always_the_same(faces: Dataset):
     train = faces["train"].images
     assert all((train == image).flatten(1).all(1).any() for image in chosen)
     assert len(calibration_images(faces)) == len(train)
-    splits = {"test": faces["test"]}
     with pytest.raises(DataError, match="no train split"):
-        calibration_images(Dataset(name="custom", source="here", splits=splits))
+        calibration_images(Dataset("custom", "here", {"test": faces["test"]}))
