@@ -102,7 +102,7 @@ def test_int8_prepares_its_input_too(name: str, faces: Dataset, tmp_path: Path):
     with torch.inference_mode():
         expected = MODEL(x)
     difference = (run(x) - expected).abs().max().item()
-    assert 1e-5 < difference < 0.1 * expected.abs().max().item()
+    assert 1e-5 < difference < 0.3 * expected.abs().max().item()
 
 
 def test_litert(faces: Dataset, tmp_path: Path):

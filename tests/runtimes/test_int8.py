@@ -54,7 +54,7 @@ def test_int8_is_computed_is_near_and_is_smaller(name: str, images: Tensor):
         expected = MODEL(images[:3])
     assert (full(images[:3]) - expected).abs().max() < 1e-4
     difference = (small(images[:3]) - expected).abs().max().item()
-    assert 1e-5 < difference < 0.1 * expected.abs().max().item()
+    assert 1e-5 < difference < 0.3 * expected.abs().max().item()
     assert full.deployed_bytes is not None
     assert small.deployed_bytes is not None
 
