@@ -26,7 +26,7 @@ def fast_convolutions(model: nn.Module) -> Iterator[None]:
     changed = []
     for module in model.modules():
         way = _fast_way(module)
-        if way is not None:
+        if way is not None and isinstance(module, nn.Conv2d):
             module.forward = partial(way, module)
             changed.append(module)
     try:
