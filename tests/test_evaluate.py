@@ -85,11 +85,12 @@ def test_flip_averages_with_the_mirror_image(faces):
 
 def test_ten_crop_averages_five_windows_and_their_mirror_images():
     images = torch.randint(0, 256, (3, 1, 48, 48), dtype=torch.uint8)
-    corner = nn.Sequential(nn.Flatten(), nn.Linear(48 * 48, 2, bias=False))
+    reader = nn.Linear(48 * 48, 2, bias=False)
+    corner = nn.Sequential(nn.Flatten(), reader)
     with torch.no_grad():
-        corner[1].weight.zero_()  # type: ignore[union-attr]
-        corner[1].weight[0, 0] = 1.0  # reads the pixel in the top left corner
-        corner[1].weight[1, 47] = 1.0  # and the one in the top right
+        reader.weight.zero_()
+        reader.weight[0, 0] = 1.0  # reads the pixel in the top left corner
+        reader.weight[1, 47] = 1.0  # and the one in the top right
     found = predict_logits(corner, images, view="ten-crop")
     x = normalize(images)[:, 0]
     # Beside the middle window, the others start two pixels outside, which mirrors pixel 2, or two

@@ -26,8 +26,8 @@ def fast_convolutions(model: nn.Module) -> Iterator[None]:
     changed = []
     for module in model.modules():
         way = _fast_way(module)
-        if way is not None:
-            module.forward = partial(way, module)  # pyright: ignore[reportArgumentType]
+        if way is not None and isinstance(module, nn.Conv2d):
+            module.forward = partial(way, module)
             changed.append(module)
     try:
         yield
