@@ -78,9 +78,9 @@ def top1_of(
     """Split -> top-1."""
     part = data["validation"]
     logits = predict_logits(network, part.images)
-    kinds = {"split": "validation", "label_source": data.name}
+    validation = measure_accuracy(logits, part.labels, split="validation", label_source=data.name)
     test, _ = score_test(network, data, model_name=name, weights_sha256=sha256, log=log)
-    return {"validation": measure_accuracy(logits, part.labels, **kinds).top1, "test": test.top1}
+    return {"validation": validation.top1, "test": test.top1}
 
 
 def faults(row: dict[str, Any]) -> list[str]:

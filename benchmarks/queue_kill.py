@@ -23,6 +23,7 @@ from time import perf_counter, sleep
 from typing import Any
 
 from lightfer.checkpoint import load_checkpoint
+from lightfer.data.dataset import SplitName
 from lightfer.data.synthetic import synthetic_faces
 from lightfer.files import write_text
 
@@ -151,7 +152,8 @@ def write_faces(folder: Path) -> Path:
     """In the form of Kaggle's file."""
     path, lines = folder / "fer2013.csv", ["emotion,pixels,Usage"]
     faces = synthetic_faces({"train": 1000, "validation": 200})
-    for name, usage in (("train", "Training"), ("validation", "PublicTest")):
+    usages: dict[SplitName, str] = {"train": "Training", "validation": "PublicTest"}
+    for name, usage in usages.items():
         for image, label in zip(faces[name].images, faces[name].labels.tolist(), strict=True):
             pixels = " ".join(map(str, image.flatten().tolist()))
             lines.append(f"{label},{pixels},{usage}")

@@ -11,7 +11,7 @@ channels last ("last"); the process is set as `lightfer bench` sets it. Each rou
 implementation once, for a block of warmed passes, so that a slow moment of the machine meets all of
 them alike. A figure is the median over the rounds of the time per pass; a ratio is one of medians.
 
-"shift, in use" is what `Shift` takes here: `shift_copy` where the extension is built, else
+"shift, in use" is what `Shift` takes here: the copies where the extension is built, else
 `shift_convolution`. "best depthwise" is the faster of NCHW and channels last, with dense weights.
 The block is BN, ReLU, 1x1, shift, BN, ReLU, 1x1, added to its input, against the same block with a
 depthwise 3x3 for the shift. "folded" is that block with the second batch norm folded into the
@@ -118,8 +118,7 @@ def implementations(
 
 def trained(operator: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], Tensor]:
     """A call that does the forward pass on a copy of `x`, and from a fixed gradient back to it."""
-    with torch.inference_mode(False):
-        given, gradient = x.clone().requires_grad_(), x.clone()
+    given, gradient = x.clone().requires_grad_(), x.clone()
 
     def step() -> Tensor:
         with torch.inference_mode(False):
@@ -238,8 +237,8 @@ def main() -> None:
     rows = []
     for threads, batch, (channels, side) in product(THREADS, BATCHES, SHAPES):
         torch.set_num_threads(threads)
+        calls = implementations(batch, channels, side)
         with torch.inference_mode():
-            calls = implementations(batch, channels, side)
             samples = measure(calls, arguments.rounds, arguments.passes, block_s=0.01)
         print(f"measured: {threads} threads, batch {batch}, {channels} channels", file=sys.stderr)
         rows += [

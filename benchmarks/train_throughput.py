@@ -31,7 +31,7 @@ from lightfer.files import write_text
 from lightfer.models import RACE, ZOO
 from lightfer.models._torchvision import import_torchvision
 from lightfer.process import tune_process
-from lightfer.recipes import first_light
+from lightfer.recipes import second_light
 from lightfer.train import train
 
 BATCH, SKIPPED = 64, 5
@@ -109,7 +109,7 @@ def _ours(model: str, folder: Path, batches: int) -> float:
     tune_process()
     faces = synthetic_faces({"train": batches * BATCH, "validation": 8}, seed=0)
     times: list[float] = []
-    config = first_light.config_for(model, epochs=2, batch_size=BATCH)
+    config = second_light.config_for(model, epochs=2, batch_size=BATCH)
     with tempfile.TemporaryDirectory() as run, suppress(_OneEpochError):
         train(
             ZOO[model](),

@@ -72,6 +72,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def results_table(results: Results) -> str:
+    """The table of the README, figures to the right."""
+    return markdown(results).replace(" --- |", " ---: |").replace("\n| ---: |", "\n| --- |")
+
+
 def front(results: Results) -> str:
     """The figure of accuracy against time, and its models in words."""
     entries = [(e, e.accuracy, _time_of_one(e)) for e in group(results)]
@@ -147,7 +152,7 @@ def zoo(results: Results) -> str:
 
 
 GENERATED: dict[str, Callable[[Results], str]] = {
-    "results": markdown,
+    "results": results_table,
     "front": front,
     "thesis": thesis,
     "views": views,
@@ -169,6 +174,8 @@ def card_page(name: str) -> str:
         "Chosen on": f"{card.chosen_on} split: epoch {card.epoch} of {card.epochs}",
         "Recipe": f"{card.recipe}, seed {card.seed}, code {card.code}",
         "Training": f"{card.training_s / 3600:.1f} hours",
+        "Temperature": f"{number(card.temperature, '.3f')}: softmax(logits / temperature) is "
+        "calibrated on validation",
         "Validation": f"top-1 {top1(card.validation)} %",
         "Test": f"top-1 {top1(card.test)} %",
         "Size": f"{(shipped(name) or Path()).stat().st_size:,} bytes, kernels as float16",
@@ -184,7 +191,9 @@ def card_page(name: str) -> str:
         "## Differs from the paper\n\n" + "\n".join(f"- {text}" for text in arch.deviations),
         *([_classes(card.test)] if card.test and card.test.per_class else []),
         "## Settings of the training\n\n"
-        + table(("Setting", "Value"), [(f"`{k}`", f"{v}") for k, v in card.config.items()]),
+        + table(("Setting", "Value"), [(f"`{k}`", f"{v}") for k, v in card.config.items()]).replace(
+            "---:", "---"
+        ),
         "## Data\n\n"
         + "\n".join(f"- {split}: sha256 `{sha}`" for split, sha in card.data_sha256.items()),
     ]

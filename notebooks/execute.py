@@ -34,7 +34,7 @@ from importlib.util import find_spec
 if find_spec("lightfer") is None:
     REPOSITORY = os.environ.get("LIGHTFER_REPOSITORY", "{REPOSITORY}")
     !git clone --quiet --depth 1 {{REPOSITORY}} lightfer-checkout
-    %pip install --quiet "./lightfer-checkout[notebooks]"
+    %pip install --quiet "./lightfer-checkout[report]"
     %cd -q lightfer-checkout/notebooks"""
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -73,6 +73,7 @@ def execute(
     NotebookClient(
         notebook,
         timeout=3600,
+        startup_timeout=300,  # a busy machine takes its time
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,  # of a line that is written over, its last state
@@ -91,7 +92,7 @@ def cleaned(notebook: nbformat.NotebookNode) -> str:
     text = nbformat.writes(notebook)
     for path, label in machine_paths().items():
         text = re.sub(re.escape(path) + r"(?![\w-])", label, text)
-    return text + "\n"
+    return re.sub(r" at 0x[0-9a-f]+>", ">", text) + "\n"  # addresses of objects in memory
 
 
 def machine_paths() -> dict[str, str]:

@@ -54,13 +54,17 @@ def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tm
     results = run(config, faces, tmp_path)
     own, plain = results.entries
     assert (own.model, own.family, own.output_stride) == (NAMES[0], "shufflenet_v2", 32)
+    assert own.weights is not None
     assert own.weights == sha256_of(Path(config.models[0]))
+    assert results.cards[own.weights].model == NAMES[0]
+    assert list(results.cards) == [own.weights]  # the other has random weights
     assert (own.params, own.macs, own.flops) == (348_535, 2_050_576, 2 * 2_050_576)
     assert own.accuracy is not None
     assert (own.accuracy.source, own.accuracy.labels) == ("measured", "synthetic")
     assert own.accuracy.images == len(faces["test"])
     assert [(a.split, a.view) for a in own.accuracy_other] == [
         ("test", "flip"),
+        ("test", "ten-crop"),
         ("test without copies", "single"),
         ("validation + test", "single"),
     ]

@@ -116,11 +116,12 @@ def _registries():
     from lightfer.models import ZOO
     from lightfer.runtimes import RUNTIMES
 
-    before = dict(ZOO), dict(RUNTIMES)
+    models, runtimes = set(ZOO), set(RUNTIMES)
     yield
-    for table, entries in zip((ZOO, RUNTIMES), before, strict=True):
-        table.clear()
-        table.update(entries)
+    for name in set(ZOO) - models:
+        del ZOO[name]
+    for name in set(RUNTIMES) - runtimes:
+        del RUNTIMES[name]
 
 
 @pytest.mark.usefixtures("_registries")

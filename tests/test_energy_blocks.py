@@ -1,12 +1,16 @@
 """The main flow with meters: entries, resumption, failures, and a machine without any."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from lightfer import energy_blocks
-from lightfer.benchmark import BenchConfig, Meters, run_benchmark
+from lightfer.benchmark import BenchConfig, run_benchmark
+from lightfer.data import Dataset
+from lightfer.energy_blocks import Meters
 from lightfer.journal import Journal
 from lightfer.measure.energy import EnergyPlan, Meter, MeterError
 from lightfer.measure.energy.counter import CounterMeter
@@ -35,10 +39,17 @@ def hundred_watts(dies_after: float = float("inf"), simulated: bool = False) -> 
     return CounterMeter("gpu", "test counter", read, [None], simulated=simulated)
 
 
-def run(folder: Path, meters: Meters, config: BenchConfig = CONFIG, **options) -> Results:
+@pytest.fixture
+def run(faces: Dataset) -> Callable[..., Results]:
+    return partial(run_bench, faces)
+
+
+def run_bench(
+    faces: Dataset, folder: Path, meters: Meters, config: BenchConfig = CONFIG, **options
+) -> Results:
     results, _ = run_benchmark(
         config,
-        None,
+        faces,
         allocator="test",
         journal_path=folder / "journal",
         test_log=folder / "scorings.jsonl",
@@ -48,7 +59,7 @@ def run(folder: Path, meters: Meters, config: BenchConfig = CONFIG, **options) -
     return results
 
 
-def test_an_entry_has_the_energy_of_both_batch_sizes(tmp_path: Path):
+def test_an_entry_has_the_energy_of_both_batch_sizes(run: Callable[..., Results], tmp_path: Path):
     results = run(tmp_path, Meters([hundred_watts()], {"cpu": "none here"}))
     for entry in results.entries:
         assert entry.error is None
@@ -74,7 +85,9 @@ def test_an_entry_has_the_energy_of_both_batch_sizes(tmp_path: Path):
     assert read_results(path) == results
 
 
-def test_every_round_visits_all_in_an_order_drawn_by_lot(tmp_path: Path):
+def test_every_round_visits_all_in_an_order_drawn_by_lot(
+    run: Callable[..., Results], tmp_path: Path
+):
     seen: list[str] = []
     config = replace(CONFIG, models=("mobilenet_v1_x0_25", "shufflenet_v2_x0_5", "squeezenet1_1"))
     run(
@@ -87,7 +100,9 @@ def test_every_round_visits_all_in_an_order_drawn_by_lot(tmp_path: Path):
     assert len({tuple(n) for n in names}) == 3
 
 
-def test_an_interrupted_run_goes_on_with_the_blocks_it_had(tmp_path: Path):
+def test_an_interrupted_run_goes_on_with_the_blocks_it_had(
+    run: Callable[..., Results], tmp_path: Path
+):
     def stop(text: str, done: int, of: int) -> None:
         if "energy" in text and done == 5:
             raise KeyboardInterrupt
@@ -105,8 +120,10 @@ def test_an_interrupted_run_goes_on_with_the_blocks_it_had(tmp_path: Path):
     assert {len(e.energy.blocks) for e in results.entries if e.energy} == {3}
 
 
-def test_a_meter_that_dies_costs_nothing_but_its_figure(tmp_path: Path):
-    results = run(tmp_path, Meters([hundred_watts(dies_after=2000)]))
+def test_a_meter_that_dies_costs_nothing_but_its_figure(
+    run: Callable[..., Results], tmp_path: Path
+):
+    results = run(tmp_path, Meters([hundred_watts(dies_after=60)]))
     for entry in results.entries:
         assert entry.error is None
         assert entry.energy is not None
@@ -120,7 +137,9 @@ def test_a_meter_that_dies_costs_nothing_but_its_figure(tmp_path: Path):
 
 
 @pytest.mark.parametrize("meters", [[], [MissingMeter()]])
-def test_without_any_meter_everything_runs_and_is_modelled(tmp_path: Path, meters: list[Meter]):
+def test_without_any_meter_everything_runs_and_is_modelled(
+    run: Callable[..., Results], tmp_path: Path, meters: list[Meter]
+):
     results = run(tmp_path, Meters(meters, {"cpu": "a virtual machine"}))
     for entry in results.entries:
         assert entry.error is None
@@ -133,7 +152,7 @@ def test_without_any_meter_everything_runs_and_is_modelled(tmp_path: Path, meter
 
 
 def test_a_model_that_fails_in_its_block_keeps_its_error_and_the_others_go_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Results], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     real = energy_blocks.energy_block
 
@@ -148,7 +167,7 @@ def test_a_model_that_fails_in_its_block_keeps_its_error_and_the_others_go_on(
     assert all(len(e.latency) == 2 for e in results.entries)
 
 
-def test_simulated_energy_is_marked_in_every_record(tmp_path: Path):
+def test_simulated_energy_is_marked_in_every_record(run: Callable[..., Results], tmp_path: Path):
     results = run(tmp_path, Meters([hundred_watts(simulated=True)]))
     for entry in results.entries:
         assert entry.energy is not None
@@ -156,7 +175,7 @@ def test_simulated_energy_is_marked_in_every_record(tmp_path: Path):
         assert not entry.energy.measured()
 
 
-def test_a_journal_of_other_meters_is_not_continued(tmp_path: Path):
+def test_a_journal_of_other_meters_is_not_continued(run: Callable[..., Results], tmp_path: Path):
     run(tmp_path, Meters([hundred_watts()]))
     text = (tmp_path / "journal").read_bytes()
     other = CounterMeter("gpu", "another counter", lambda: [100 * now()], [None])

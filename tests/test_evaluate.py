@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 from torch import nn
 
 from lightfer.data import Split
+from lightfer.data.augment import normalize
 from lightfer.evaluate import (
     expected_calibration_error,
     measure_accuracy,
@@ -82,6 +83,23 @@ def test_flip_averages_with_the_mirror_image(faces):
     torch.testing.assert_close(flip, (single + single.flip(1)) / 2)
 
 
+def test_ten_crop_averages_five_windows_and_their_mirror_images():
+    images = torch.randint(0, 256, (3, 1, 48, 48), dtype=torch.uint8)
+    corner = nn.Sequential(nn.Flatten(), nn.Linear(48 * 48, 2, bias=False))
+    with torch.no_grad():
+        corner[1].weight.zero_()  # type: ignore[union-attr]
+        corner[1].weight[0, 0] = 1.0  # reads the pixel in the top left corner
+        corner[1].weight[1, 47] = 1.0  # and the one in the top right
+    found = predict_logits(corner, images, view="ten-crop")
+    x = normalize(images)[:, 0]
+    # Beside the middle window, the others start two pixels outside, which mirrors pixel 2, or two
+    # inside, which is pixel 2.
+    left = (x[:, 0, 0] + 4 * x[:, 2, 2]) / 10
+    right = (x[:, 0, 47] + 4 * x[:, 2, 45]) / 10
+    torch.testing.assert_close(found[:, 0], left + right)
+    torch.testing.assert_close(found[:, 1], left + right)
+
+
 def test_scoring_the_test_split_is_written_down(faces, tmp_path):
     log = tmp_path / "deep" / "log.jsonl"
     for _ in range(2):
@@ -106,7 +124,8 @@ def test_other_accuracies_are_those_of_the_subsets(faces, tmp_path):
     accuracy, others = score_test(
         model, data, model_name="m", weights_sha256=None, log=tmp_path / "log"
     )
-    flip, new, both = others
+    flip, crops, new, both = others
+    assert crops.view == "ten-crop"
     right = predict_logits(model, copied.images).argmax(1) == copied.labels
     earlier = faces["validation"]
     right_earlier = predict_logits(model, earlier.images).argmax(1) == earlier.labels

@@ -13,7 +13,8 @@ MAY_IMPORT = {
     "files": "",
     "deployed": "",  # torch-free, as what reads exported files is
     "process": "",
-    "results": "files",
+    "energy_records": "",
+    "results": "energy_records files",
     "stats": "",
     "schema": "results",
     "predecessor": "results",
@@ -38,11 +39,11 @@ MAY_IMPORT = {
     "soft_labels": "data distill evaluate files train",
     "queue": "checkpoint data distill files process recipes train zoo",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
-    "energy_blocks": "journal measure runtimes subject",
+    "energy_blocks": "journal measure results runtimes subject",
     "benchmark": "data energy_blocks journal measure results runtimes subject zoo",
-    "cli": "benchmark calibration checkpoint compare data distill evaluate export files measure"
-    " models predict process queue ranking recipes report results runtimes schema soft_labels"
-    " subject train zoo",
+    "cli": "benchmark calibration checkpoint compare data distill energy_blocks evaluate export"
+    " files measure models predict process queue ranking recipes report results runtimes schema"
+    " soft_labels subject train zoo",
 }
 
 

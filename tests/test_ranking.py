@@ -7,8 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from lightfer.cli import app
-from lightfer.ranking import correlations, places
+from lightfer.measure.energy import model_cpu_energy
+from lightfer.ranking import correlations, energy_correlations, places
 from lightfer.results import Accuracy, Latency, Results, Work, write_results
+from tests.measured_energy import measured_energy
 from tests.test_results import ENVIRONMENT, entry
 
 
@@ -69,3 +71,44 @@ def test_the_command(tmp_path: Path):
         CliRunner().invoke(app, ["rank", str(path), "--json"], catch_exceptions=False).stdout
     )
     assert [p["model"] for p in group["places"]] == ["fast", "near", "good", "slow"]
+
+
+def with_energy(*joules: float, **options) -> list:
+    return [
+        measured(e.model, e.latency[0].median_s, 0.5, macs=e.macs, params=e.params,
+                 energy=measured_energy(j, batch_size=1, **options))
+        for e, j in zip(ENTRIES, joules, strict=True)
+    ]  # fmt: skip
+
+
+def test_correlations_with_measured_energy():
+    """Energy grows with time (9, 1, 1.01, 4 ms) in all four; with parameters rho is -0.2."""
+    found, refused = energy_correlations(with_energy(4.0, 1.0, 2.0, 3.0), batch_size=1)
+    assert refused is None
+    assert found["latency"].interval.estimate == pytest.approx(1.0)
+    assert found["latency"].interval.low < 0.5
+    assert found["macs"].interval.estimate == pytest.approx(1.0)
+    assert found["params"].interval.estimate == pytest.approx(-0.2)
+
+
+def test_modelled_simulated_and_other_energy_is_refused():
+    modelled = [measured("m", 1.0, 0.5, energy=model_cpu_energy(1.0, threads=1))] * 4
+    found, refused = energy_correlations(modelled, batch_size=1)
+    assert found == {}
+    assert refused == "energy here is modelled: measured at batch 1 for 0 models, needs 4"
+    simulated = with_energy(4.0, 1.0, 2.0, 3.0, simulated=True)
+    assert energy_correlations(simulated, 1)[0] == {}
+    assert energy_correlations(with_energy(4.0, 1.0, 2.0, 3.0), batch_size=64)[0] == {}
+    assert energy_correlations(ENTRIES, 1) == (
+        {}, "no energy is known: measured at batch 1 for 0 models, needs 4"
+    )  # fmt: skip
+
+
+def test_rank_prints_the_correlation_with_energy_or_why_there_is_none(tmp_path: Path):
+    path = tmp_path / "results.json"
+    for entries, text in (
+        (with_energy(4.0, 1.0, 2.0, 3.0), "latency with energy per image: rho 1.00"),
+        (ENTRIES, "no correlation with energy: no energy is known"),
+    ):
+        write_results(path, Results(environments={"e": ENVIRONMENT}, entries=tuple(entries)))
+        assert text in CliRunner().invoke(app, ["rank", str(path)]).output

@@ -8,6 +8,7 @@ import typer.main
 
 from lightfer.cli import app
 from lightfer.cli.table import replace_block
+from lightfer.report.figures import shown_trade_off
 from lightfer.report.tables import markdown
 from lightfer.results import read_results
 
@@ -18,7 +19,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_table_is_generated_from_the_published_results():
     results = read_results(ROOT / "results.json")
     assert len(results.entries) >= 6
-    assert replace_block(README, markdown(results)) == README, "run `make readme`"
+    figure = shown_trade_off(results, "docs/figures/trade-off.png")
+    block = f"{markdown(results)}\n{figure}"
+    assert replace_block(README, block) == README, "run `make readme`"
 
 
 def test_every_path_of_the_tree_exists():
@@ -40,9 +43,13 @@ def test_every_command_exists(command: str):
 
 
 def test_no_measured_number_stands_outside_the_generated_block():
-    """Percentages and milliseconds are typed nowhere by hand."""
-    outside = re.sub(r"<!-- results:begin -->.*<!-- results:end -->", "", README, flags=re.S)
-    assert re.findall(r"\d+\.\d+ ?(?:%|ms|mJ)", outside) == []
+    """No figure of the block is repeated outside, and no number there has a unit of measurement."""
+    block = README.split("<!-- results:begin -->")[1].split("<!-- results:end -->")[0]
+    outside = README.replace(block, "")
+    figures = set(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.])", block))
+    assert len(figures) > 40
+    assert figures & set(re.findall(r"\d+\.\d+", outside)) == set()
+    assert re.findall(r"\d+\.\d+ ?(?:%|ms|mJ)|\d+(?:\.\d+)? ?(?:ms|mJ|MMACs)\b", outside) == []
 
 
 def test_the_scores_of_the_test_split_are_written_down():

@@ -12,6 +12,7 @@ from lightfer.schema import (
     violations,
     violations_of_file,
 )
+from tests.measured_energy import measured_energy
 from tests.test_results import ENVIRONMENT, entry
 
 ROOT = Path(__file__).parents[1]
@@ -143,3 +144,22 @@ def test_what_is_not_json_is_named(tmp_path: Path, text: str):
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ResultsError, match=r"results\.json"):
         violations_of_file(path)
+
+
+def with_energy(**changes) -> dict:
+    energy = msgspec.structs.replace(measured_energy(2.0), **changes)
+    results = Results(environments={"e": ENVIRONMENT}, entries=(entry(energy=energy),))
+    return msgspec.json.decode(msgspec.json.encode(results))
+
+
+def test_energies_that_no_results_file_may_hold():
+    assert violations(with_energy()) == []
+    found = violations(with_energy(simulated=True))
+    assert [v.path for v in found] == ["$.entries[0].energy"]
+    assert "simulated meter" in found[0].message
+    (outside,) = violations(with_energy(ci95=(3.0, 4.0)))
+    assert outside.path == "$.entries[0].energy.ci95"
+    mixed = with_energy()
+    mixed["entries"][0]["energy"]["gross"]["includes"] = ["gpu", "cpu"]
+    mixed["entries"][0]["energy"]["components"]["cpu"]["method"] = "modelled"
+    assert "adds what is measured and what is modelled" in violations(mixed)[0].message

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from lightfer.checkpoint import load_checkpoint
 from lightfer.data import Dataset
-from lightfer.data.augment import MEAN, STD, Augmentation, augment, normalize
+from lightfer.data.augment import MEAN, STD, Augmentation, augment, mix, normalize
 from lightfer.evaluate import measure_accuracy, predict_logits
-from lightfer.train import TrainConfig, train, train_to_file
+from lightfer.train import Batch, TrainConfig, label_loss, train, train_to_file
+from lightfer.train.initialise import unit_variance
+from lightfer.train.state import RunState
 from lightfer.zoo import create_model
 
 CONFIG = TrainConfig(epochs=3, batch_size=16, warmup_epochs=0.5, ema_decay=0.9)
@@ -27,9 +31,16 @@ def run(faces: Dataset, folder: Path, config: TrainConfig = CONFIG, **options):
     return train(fresh(), faces["train"], faces["validation"], config, folder, **options)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_resumed_run_gives_the_same_bits(faces: Dataset, tmp_path: Path, optimizer):
-    config = replace(CONFIG, optimizer=optimizer)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "sgd", "schedule": "linear"},
+        {"optimizer": "adamw", "mixup": 0.4, "precision": "bfloat16", "keep": "final"},
+    ],
+    ids=["sgd", "adamw"],
+)
+def test_a_resumed_run_gives_the_same_bits(faces: Dataset, tmp_path: Path, changes):
+    config = replace(CONFIG, **changes)
     whole = run(faces, tmp_path / "whole", config)
 
     def stop_in_epoch_two(epoch: int, done: int, of: int) -> None:
@@ -62,8 +73,107 @@ def test_the_kept_weights_are_those_of_the_best_epoch(faces: Dataset, tmp_path: 
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
 
 
+def test_the_last_epochs_average_is_kept_where_asked_for(faces: Dataset, tmp_path: Path):
+    result = run(faces, tmp_path, replace(CONFIG, keep="final", learning_rate=0.05))
+    assert result.kept == result.history[-1]
+    state = load_file(tmp_path / "state.safetensors")
+    assert all(state[f"averaged.{name}"].equal(value) for name, value in result.weights.items())
+
+
+def test_without_averaging_the_weights_are_the_networks_own(faces: Dataset, tmp_path: Path):
+    model = fresh()
+    config = replace(CONFIG, epochs=1, ema_decay=0.0)
+    result = train(model, faces["train"], faces["validation"], config, tmp_path)
+    own = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
+    assert all(value.equal(result.weights[name]) for name, value in own.items())
+
+
+def test_schedules():
+    linear = TrainConfig(epochs=10, warmup_epochs=2, learning_rate=1.0, schedule="linear")
+    cosine = replace(linear, schedule="cosine")
+    for config in (linear, cosine):
+        assert 0 < config.rate_at(0) < config.rate_at(1) < config.rate_at(2) == 1.0
+        assert config.rate_at(6) == pytest.approx(0.5)
+        assert config.rate_at(10) == pytest.approx(0)
+    assert cosine.rate_at(4) > linear.rate_at(4)
+
+
+def test_norms_and_biases_do_not_decay(faces: Dataset, tmp_path: Path):
+    state = RunState(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), CONFIG, tmp_path)
+    decayed, plain = state.optimizer.param_groups
+    assert [p.ndim for p in decayed["params"]] == [4]
+    assert [p.ndim for p in plain["params"]] == [1, 1, 1]
+    assert (decayed["weight_decay"], plain["weight_decay"]) == (CONFIG.weight_decay, 0.0)
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_a_loss_sees_the_view_that_the_network_sees(faces: Dataset, tmp_path: Path, mixup: float):
+    """A loss that gives the label loss itself changes nothing; one that sees the view can check."""
+    config = replace(CONFIG, epochs=1, mixup=mixup)
+    labels = faces["train"].labels
+    seen: list[Batch] = []
+
+    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        seen.append(batch)
+        return label_loss(labels, config.label_smoothing)(logits, batch)
+
+    own = run(faces, tmp_path / "own", config)
+    given = run(faces, tmp_path / "given", config, loss=loss)
+    assert all(value.equal(given.weights[name]) for name, value in own.weights.items())
+    assert torch.cat([b.indices for b in seen]).sort().values.equal(torch.arange(len(labels)))
+    assert seen[0].images.shape == (16, 1, 48, 48)
+    assert (seen[0].partners is not None) == (mixup > 0)
+
+
+def test_mixed_targets_are_mixed_as_the_images_are():
+    values = torch.eye(4)
+    batch = Batch(torch.tensor([0, 1]), torch.empty(2), torch.tensor([2, 0]), 0.75)
+    expected = torch.tensor([[0.75, 0, 0.25, 0], [0.25, 0.75, 0, 0]])
+    assert batch.of(values).equal(expected)
+    logits = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
+    soft = nn.functional.cross_entropy(logits, expected)
+    assert label_loss(torch.arange(4))(logits, batch).item() == pytest.approx(soft.item())
+
+
+def test_unit_variance_start():
+    torch.manual_seed(0)
+    model = create_model("squeezenet1_1").train()
+    x = torch.randn(64, 1, 48, 48)
+    last = model.classifier[1].weight.clone()  # type: ignore[union-attr,index]
+    unit_variance(model, x)
+    deviations = []
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    for convolution in convolutions:
+        convolution.register_forward_hook(lambda _, __, y: deviations.append(y.std().item()))
+    model.eval()(x)
+    assert deviations[:-1] == pytest.approx([1.0] * (len(convolutions) - 1), abs=0.01)
+    assert convolutions[-1].weight.equal(last)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
+def test_a_compiled_network_learns_the_same(faces: Dataset, tmp_path: Path):
+    def small() -> nn.Module:
+        torch.manual_seed(0)
+        pool = nn.AdaptiveAvgPool2d(1)
+        return nn.Sequential(nn.Conv2d(1, 8, 3, 2), nn.ReLU(), pool, nn.Flatten(), nn.Linear(8, 7))
+
+    config = replace(CONFIG, epochs=1, batch_size=len(faces["train"]), ema_decay=0.0)
+    plain, compiled = (
+        train(
+            small(),
+            faces["train"],
+            faces["validation"],
+            replace(config, compiled=flag),
+            tmp_path / str(flag),
+        )
+        for flag in (False, True)
+    )
+    for name, value in plain.weights.items():
+        torch.testing.assert_close(compiled.weights[name], value, rtol=1e-3, atol=1e-4)
+
+
 def test_learns_faces_it_can_memorise(faces: Dataset, tmp_path: Path):
-    still = Augmentation(False, 0, 0, 0, 0, 0, 0, 0.1)
+    still = Augmentation(False, 0, 0, 0, 0, 0, 0, 0, 0.1)
     config = replace(CONFIG, epochs=12, augmentation=still, weight_decay=0.0)
     history = run(faces, tmp_path, config).history
     assert history[-1].train_loss < 0.75 * history[0].train_loss
@@ -95,7 +205,7 @@ def test_a_folder_of_another_run_is_refused(faces: Dataset, tmp_path: Path):
 
 def test_augmentation_of_nothing_is_the_plain_input(faces: Dataset):
     images = faces["train"].images[:8]
-    nothing = Augmentation(False, 0, 0, 0, 0, 0, 0, 0.1)
+    nothing = Augmentation(False, 0, 0, 0, 0, 0, 0, 0, 0.1)
     changed = augment(images, nothing, torch.Generator().manual_seed(0))
     torch.testing.assert_close(changed, normalize(images), atol=1e-4, rtol=0)
 
@@ -113,8 +223,48 @@ def test_augmentation_repeats_with_its_generator_and_differs_per_image(faces: Da
 
 def test_erasing_sets_one_rectangle_to_the_mean(faces: Dataset):
     images = faces["train"].images[:32]
-    erase = Augmentation(False, 0, 0, 0, 0, 0, erase=1.0, erase_area=0.15)
+    erase = Augmentation(False, 0, 0, 0, 0, 0, 0, erase=1.0, erase_area=0.15)
     changed = augment(images, erase, torch.Generator().manual_seed(0))
     touched = (changed - normalize(images)).abs().flatten(1).gt(1e-3).float().mean(1)
     assert touched.min() > 0.005
     assert touched.max() <= 0.16
+
+
+def test_a_crop_is_a_move_by_whole_pixels(faces: Dataset):
+    images = faces["train"].images[:32]
+    crop = Augmentation(False, 3, 0, 0, 0, 0, 0)
+    changed = augment(images, crop, torch.Generator().manual_seed(0))
+    plain = normalize(images)
+    inner = changed[:, :, 3:-3, 3:-3]
+    moves = set()
+    for i in range(len(images)):
+        found = [
+            (y, x)
+            for y in range(7)
+            for x in range(7)
+            if torch.allclose(inner[i], plain[i, :, y : y + 42, x : x + 42], atol=1e-5)
+        ]
+        assert found
+        moves.add(found[0])
+    assert len(moves) > 10
+
+
+def test_flips_alone_need_no_resampling(faces: Dataset):
+    images = faces["train"].images[:32]
+    changed = augment(
+        images, Augmentation(True, 0, 0, 0, 0, 0, 0), torch.Generator().manual_seed(0)
+    )
+    plain = normalize(images)
+    same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(changed, plain, strict=True)]
+    turned = [torch.allclose(a, b.flip(2), atol=1e-5) for a, b in zip(changed, plain, strict=True)]
+    assert all(s or t for s, t in zip(same, turned, strict=True))
+    assert 5 < sum(turned) < 27
+
+
+def test_mixup_mixes_pairs_in_one_share():
+    torch.manual_seed(0)
+    images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 1, 2, 2)
+    mixed, partners, share = mix(images, 0.4, torch.Generator().manual_seed(0))
+    assert partners.sort().values.equal(torch.arange(6))
+    assert 0 < share < 1
+    torch.testing.assert_close(mixed, share * images + (1 - share) * images[partners])

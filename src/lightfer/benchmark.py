@@ -15,7 +15,7 @@ was; a model that fails becomes an entry with its error, and the others go on.
 import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
-from lightfer.energy_blocks import measure_energy
+from lightfer.energy_blocks import NO_METERS, Meters, energies_of, measure_energy
 from lightfer.journal import Journal, Pieces
 from lightfer.measure.carbon import WORLD, carbon_of
 from lightfer.measure.energy import (
@@ -33,19 +33,16 @@ from lightfer.measure.energy import (
     TEST_IMAGES,
     CpuModel,
     EnergyPlan,
-    Meter,
-    energy_of_blocks,
     model_cpu_energy,
     modelled_instead,
+    training_cost,
     unmeasured_energy,
-    with_deferred,
 )
 from lightfer.measure.environment import describe_environment, environment_id
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.noise import snapshot, verdict
 from lightfer.measure.yardstick import DESCRIPTION
 from lightfer.results import (
-    Component,
     Data,
     Energy,
     Entry,
@@ -65,6 +62,7 @@ from lightfer.subject import (
     public_card,
     score_subject,
     size_subject,
+    spent_on_training,
     visit_subject,
 )
 from lightfer.zoo import architecture
@@ -100,18 +98,6 @@ class BenchConfig:
             raise ValueError(f"PUE is {self.pue}, expected at least 1: all power over that of IT")
 
 
-@dataclass(frozen=True)
-class Meters:
-    """The meters that are read, in order of preference, and why a component has none."""
-
-    meters: Sequence[Meter] = ()
-    reasons: Mapping[Component, str] = field(default_factory=dict)
-    clock_offset_s: float | None = None  # of a power log, if there is one
-
-
-NO_METERS = Meters()
-
-
 def run_benchmark(
     config: BenchConfig,
     data: Dataset | None,
@@ -143,55 +129,16 @@ def run_benchmark(
     )
     fingerprint = _fingerprint(config, subjects, environment, meters)
     journal = Journal(journal_path, fingerprint, environment)
-    images = data["test"].images if data else _random_images(TEST_IMAGES)
-    loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
-    yardstick = load_yardstick(config.device, environment.threads)
+    bench = _Bench(config, data, environment.threads, journal, test_log)
 
-    def load(item: Subject) -> Loaded:
-        if item.journal_key not in loaded:
-            loaded[item.journal_key] = load_subject(item, config.device, environment.threads, data)
-        return loaded[item.journal_key]
-
-    steps = [(s, "size and accuracy", None) for s in subjects]
-    for number in range(config.rounds):
-        order = random.Random(f"{config.seed} {number}").sample(subjects, len(subjects))
-        steps += [(s, f"speed, round {number + 1} of {config.rounds}", number) for s in order]
-
-    for done, (item, text, number) in enumerate(steps):
-        on_step(f"{item.name}, {item.way}: {text}", done, len(steps))
-        pieces = journal.pieces.get(item.journal_key, Pieces())
-        if pieces.error or (pieces.scored if number is None else len(pieces.rounds) > number):
-            continue
-        try:
-            run = load(item)
-            if number is None:
-                pieces = size_subject(
-                    item,
-                    run,
-                    images,
-                    device=config.device,
-                    batch_size=config.batch_size,
-                    decode=data is not None,
-                )
-                eager = journal.pieces.get(replace(item, runtime=EAGER).journal_key)
-                pieces = score_subject(item, run, pieces, data, test_log, eager)
-            else:
-                new = visit_subject(
-                    run,
-                    yardstick,
-                    images,
-                    device=config.device,
-                    passes=config.passes,
-                    batch_size=config.batch_size,
-                    warmup=config.warmup,
-                )
-                pieces = msgspec.structs.replace(pieces, rounds=(*pieces.rounds, new))
-        except Exception as error:  # one model's failure must not lose the others
-            text = f"{type(error).__name__}: {error}"
-            pieces = msgspec.structs.replace(pieces, error=text)
-        journal.record(item.journal_key, pieces)
-        gpu.look()
-
+    steps = bench.steps(subjects)
+    for done, (item, number) in enumerate(steps):
+        what = "size and accuracy"
+        if number is not None:
+            what = f"speed, round {number + 1} of {config.rounds}"
+        on_step(f"{item.name}, {item.way}: {what}", done, len(steps))
+        if bench.measure(item, number):
+            gpu.look()
     ticks: dict[str, float] = {}
     if config.energy and meters.meters:
         ticks = measure_energy(
@@ -199,8 +146,8 @@ def run_benchmark(
             list(dict.fromkeys((config.batch_size, *config.energy.batch_sizes))),
             config.energy,
             meters.meters,
-            load=load,
-            images=images,
+            load=bench.load,
+            images=bench.images,
             device=config.device,
             seed=config.seed,
             journal=journal,
@@ -210,17 +157,7 @@ def run_benchmark(
 
     key = environment_id(journal.environment)
     entries = tuple(
-        _entry(
-            item,
-            journal.pieces[item.journal_key],
-            key,
-            journal.environment,
-            config,
-            len(images),
-            meters,
-            ticks,
-        )
-        for item in subjects
+        _entry(item, journal, key, config, len(bench.images), meters, ticks) for item in subjects
     )
     # An interrupted run is judged by its last part; the spread is that of all its rounds.
     visits = [pieces.rounds for pieces in journal.pieces.values()]
@@ -229,11 +166,80 @@ def run_benchmark(
         snapshot(),
         [[r.single_s for r in rounds] for rounds in visits],
         [[r.yardstick_single_s for r in rounds] for rounds in visits],
-        gpu.noise(),
+        gpu=gpu.noise(),
     )
     environment = msgspec.structs.replace(journal.environment, noise=noise, yardstick=DESCRIPTION)
     cards = {m.sha256: public_card(m.card) for m in models if m.sha256 and m.card}
     return Results(environments={key: environment}, entries=entries, cards=cards), journal
+
+
+class _Bench:
+    """What the steps of one run share, and how each is done and recorded."""
+
+    def __init__(
+        self,
+        config: BenchConfig,
+        data: Dataset | None,
+        threads: int,
+        journal: Journal,
+        test_log: Path,
+    ) -> None:
+        self.config, self.data, self.threads = config, data, threads
+        self.journal, self.test_log = journal, test_log
+        self.images = data["test"].images if data else _random_images(TEST_IMAGES)
+        self.yardstick = load_yardstick(config.device, threads)
+        self.loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
+
+    def steps(self, subjects: Sequence[Subject]) -> list[tuple[Subject, int | None]]:
+        """Every subject once for size and accuracy, then in each round, by its number."""
+        steps: list[tuple[Subject, int | None]] = [(subject, None) for subject in subjects]
+        for number in range(self.config.rounds):
+            order = random.Random(f"{self.config.seed} {number}").sample(subjects, len(subjects))
+            steps += [(subject, number) for subject in order]
+        return steps
+
+    def load(self, item: Subject) -> Loaded:
+        if item.journal_key not in self.loaded:
+            run = load_subject(item, self.config.device, self.threads, self.data)
+            self.loaded[item.journal_key] = run
+        return self.loaded[item.journal_key]
+
+    def measure(self, item: Subject, number: int | None) -> bool:
+        """Do and record one step; False if the journal holds it already, or an earlier error."""
+        pieces = self.journal.pieces.get(item.journal_key, Pieces())
+        if pieces.error or (pieces.scored if number is None else len(pieces.rounds) > number):
+            return False
+        try:
+            new = self._sized(item) if number is None else self._visited(item, pieces)
+        except Exception as error:  # one model's failure must not lose the others
+            new = msgspec.structs.replace(pieces, error=f"{type(error).__name__}: {error}")
+        self.journal.record(item.journal_key, new)
+        return True
+
+    def _sized(self, item: Subject) -> Pieces:
+        run = self.load(item)
+        pieces = size_subject(
+            item,
+            run,
+            self.images,
+            device=self.config.device,
+            batch_size=self.config.batch_size,
+            decode=self.data is not None,
+        )
+        eager = self.journal.pieces.get(replace(item, runtime=EAGER).journal_key)
+        return score_subject(item, run, pieces, self.data, self.test_log, eager)
+
+    def _visited(self, item: Subject, pieces: Pieces) -> Pieces:
+        visit = visit_subject(
+            self.load(item),
+            self.yardstick,
+            self.images,
+            device=self.config.device,
+            passes=self.config.passes,
+            batch_size=self.config.batch_size,
+            warmup=self.config.warmup,
+        )
+        return msgspec.structs.replace(pieces, rounds=(*pieces.rounds, visit))
 
 
 def ways(config: BenchConfig) -> list[tuple[str, str]]:
@@ -254,21 +260,26 @@ def ways(config: BenchConfig) -> list[tuple[str, str]]:
 
 def _entry(
     item: Subject,
-    pieces: Pieces,
+    journal: Journal,
     environment_key: str,
-    environment: Environment,
     config: BenchConfig,
     images: int,
     meters: Meters,
     ticks: Mapping[str, float],
 ) -> Entry:
     """Put the pieces of one model together."""
+    pieces, environment = journal.pieces[item.journal_key], journal.environment
     arch = architecture(item.name)
     total = median(r.total_s for r in pieces.rounds) if pieces.rounds else None
     per_image = None if total is None else total / images
     model_s = median(r.model_s for r in pieces.rounds) if pieces.rounds else None
     decoded = None if total is None or pieces.decoding_s is None else total + pieces.decoding_s
-    energy, energy_other = _energies(pieces, config, meters, ticks, per_image, environment.threads)
+    energies = energies_of(pieces, config.energy or EnergyPlan(), meters, ticks)
+    energy = energies.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
+    if energy.gross is None and config.device == "cpu":
+        energy = _modelled(energy, config, per_image, environment.threads)
+    carbon = carbon_of(energy, config.intensity, config.pue)
+    spent = spent_on_training(item.card)
     beside_single = [r.yardstick_single_s for r in pieces.rounds]
     beside_batch = [r.yardstick_batch_s for r in pieces.rounds]
     blocks = (
@@ -312,48 +323,25 @@ def _entry(
         inference_with_decoding_s=decoded,
         inference_with_decoding_per_image_s=None if decoded is None else decoded / images,
         energy=energy,
-        energy_other=energy_other,
-        carbon=carbon_of(energy, config.intensity, config.pue),
+        energy_other=tuple(energies.values()),
+        carbon=carbon,
+        training=spent and training_cost(spent, energy, carbon),
         error=pieces.error,
     )
 
 
-def _energies(
-    pieces: Pieces,
-    config: BenchConfig,
-    meters: Meters,
-    ticks: Mapping[str, float],
-    per_image_s: float | None,
-    threads: int,
-) -> tuple[Energy, tuple[Energy, ...]]:
-    """Energy at the benchmark's batch size, and at others.
-
-    Without a meter that told it all, that of a CPU run is modelled and that of another unknown.
-    """
-    plan = config.energy or EnergyPlan()
-    found = {
-        size: energy_of_blocks(
-            [with_deferred(block, meters.meters) for block in blocks],
-            plan,
-            batch_size=size,
-            ticks=ticks,
-            reasons=meters.reasons,
-            clock_offset_s=meters.clock_offset_s,
-            simulated=any(meter.simulated for meter in meters.meters),
-        )
-        for size, blocks in pieces.energy.items()
-    }
-    main = found.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
-    if main.gross is None and config.device == "cpu":
-        modelled = model_cpu_energy(
-            per_image_s,
-            threads,
-            config.cpu_model.watts_per_thread,
-            source=config.cpu_model.source,
-            batch_size=config.batch_size,
-        )
-        main = modelled_instead(main, modelled)
-    return main, tuple(found.values())
+def _modelled(
+    unmeasured: Energy, config: BenchConfig, per_image_s: float | None, threads: int
+) -> Energy:
+    """The estimate of last resort, from time; what the meters said stays in it."""
+    modelled = model_cpu_energy(
+        per_image_s,
+        threads,
+        config.cpu_model.watts_per_thread,
+        source=config.cpu_model.source,
+        batch_size=config.batch_size,
+    )
+    return modelled_instead(unmeasured, modelled)
 
 
 def _fingerprint(

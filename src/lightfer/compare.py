@@ -2,7 +2,7 @@
 
 Entries are matched by model, runtime, precision, device, machine and threads; what was timed by
 batch size and threads; accuracies by split, labels, view and the hash of the images. What does not
-match is refused with the reason, never compared across it. Times and accuracies are two families,
+match is refused with the reason, not compared across it. Times, energies, accuracies are families,
 each corrected for its number of tests (Holm). Counts are exact, so they are the same or not.
 
 Two files come from separate runs, and a machine changes between runs by more than the samples
@@ -20,7 +20,7 @@ from statistics import median
 from typing import Literal
 
 from lightfer.predecessor import IMAGES, Quoted, read_predecessor
-from lightfer.results import Accuracy, Entry, Environment, Latency, Results, read_results
+from lightfer.results import Accuracy, Energy, Entry, Environment, Latency, Results, read_results
 from lightfer.stats import Difference, compare_proportions, compare_runs, holm, mcnemar
 
 RUN_TO_RUN = 0.05  # relative to the yardstick
@@ -32,15 +32,20 @@ PTFLOPS = (
     "ptflops also counts biases, batch norms, activations and pools, so it lies a few percent "
     "above the multiply-adds of the same net; a smaller or much larger count is another net"
 )
-Kind = Literal["time", "accuracy", "params", "macs"]
+Kind = Literal["time", "energy", "accuracy", "params", "macs"]
+WORDS: dict[Kind, tuple[str, str]] = {  # of a family of tests: where b is less, where it is more
+    "time": ("faster", "slower"),
+    "energy": ("lower", "higher"),
+    "accuracy": ("worse", "better"),
+}
 
 
 @dataclass(frozen=True)
 class Change:
     """One quantity of one model in both files.
 
-    For times `ratio` is b / a with its interval; for accuracies `difference` is b - a in fractions.
-    `verdict` is faster, slower, better, worse, same, changed, or one of NOTHING and REFUSED.
+    For times and energies `ratio` is b / a with its interval; for accuracies `difference` is b - a
+    in fractions. `verdict` is one of WORDS, same, changed, NOTHING and REFUSED.
     """
 
     model: str
@@ -117,6 +122,7 @@ def compare_results(
             conditions |= dict.fromkeys(_conditions(*both))
             beside = _same_yardstick(*both)
         changes += _times(entry, other, reasons, beside, run_to_run)
+        changes += _energies(entry, other, reasons, run_to_run)
         changes.append(_accuracies(entry, a, other, b))
         changes += _counts(entry, other)
     only_b = [e.id for e in b.entries if e.model not in {x.model for x in a.entries}]
@@ -185,6 +191,43 @@ def _time(
     found = compare_runs(a.visits(), b.visits(), allowed, beside=yardsticks)
     change = _tested(model, "time", what, a.median_s, b.median_s, found)
     return replace(change, machine=median(b.yardstick_s) / median(a.yardstick_s))
+
+
+def _energies(a: Entry, b: Entry, reasons: list[str], run_to_run: float | None) -> Iterable[Change]:
+    """Gross energy per image at each batch size of either file, block by block."""
+    ours = {e.batch_size: e for e in (a.energy, *a.energy_other) if e and e.method()}
+    theirs = {e.batch_size: e for e in (b.energy, *b.energy_other) if e and e.method()}
+    for size in dict.fromkeys((*ours, *theirs)):
+        what = "energy per image" if size is None else f"energy per image, batch {size}"
+        x, y = ours.get(size), theirs.get(size)
+        refusal = "; ".join(reasons) or _no_ratio(x, y)
+        if refusal or not (x and y and x.gross and y.gross):
+            yield Change(a.model, "energy", what, REFUSED, _gross(x), _gross(y), note=refusal)
+            continue
+        allowed = RUN_TO_RUN if run_to_run is None else run_to_run
+        before, after = ([[j] for j in energy.gross_of_blocks()] for energy in (x, y))
+        found = compare_runs(before, after, allowed)
+        found = replace(found, method=f"{found.method}; energy by {x.method()}")
+        yield _tested(a.model, "energy", what, _gross(x) or 0.0, _gross(y) or 0.0, found)
+
+
+def _no_ratio(a: Energy | None, b: Energy | None) -> str:
+    """Why two energies are not compared; "" if they can be."""
+    if a is None or b is None:
+        return f"only the {'first' if a else 'second'} file has it"
+    if not a.measured() or not b.measured():
+        said = f"{a.method()} against {b.method()}" if a.method() != b.method() else a.method()
+        return f"energy is {said}, not measured: what is modelled is time by another name"
+    if a.method() != b.method() or a.included().keys() != b.included().keys():
+        told = (f"{', '.join(e.included())} by {e.method()}" for e in (a, b))
+        return f"energy of {' against '.join(told)}"
+    if a.ci95 is None or b.ci95 is None:
+        return "one block shows no spread between blocks: measure at least 2"
+    return ""
+
+
+def _gross(energy: Energy | None) -> float | None:
+    return energy.gross.joules_per_image if energy and energy.gross else None
 
 
 def _same_yardstick(a: Environment, b: Environment) -> bool:
@@ -270,7 +313,7 @@ def _conditions(a: Environment, b: Environment) -> Iterable[str]:
 
 def _tested(model: str, kind: Kind, what: str, a: float, b: float, found: Difference) -> Change:
     interval = found.interval
-    is_time = kind == "time"
+    is_ratio = kind in ("time", "energy")
     return Change(
         model=model,
         kind=kind,
@@ -278,8 +321,8 @@ def _tested(model: str, kind: Kind, what: str, a: float, b: float, found: Differ
         verdict="",  # once the whole family is known
         a=a,
         b=b,
-        ratio=interval.estimate if is_time else None,
-        difference=None if is_time else interval.estimate,
+        ratio=interval.estimate if is_ratio else None,
+        difference=None if is_ratio else interval.estimate,
         low=interval.low,
         high=interval.high,
         p=found.p,
@@ -290,7 +333,7 @@ def _tested(model: str, kind: Kind, what: str, a: float, b: float, found: Differ
 def _corrected(changes: Sequence[Change]) -> tuple[Change, ...]:
     """The same changes with the p-values of each family corrected and the verdicts drawn."""
     done = list(changes)
-    for kind, words in (("time", ("faster", "slower")), ("accuracy", ("worse", "better"))):
+    for kind, words in WORDS.items():
         family = [i for i, c in enumerate(done) if c.kind == kind and c.p is not None]
         corrected = holm([done[i].p or 0.0 for i in family])
         for i, p in zip(family, corrected, strict=True):

@@ -65,6 +65,40 @@ def correlations(entries: Sequence[Entry], batch_size: int = 1) -> dict[str, Dif
     return found
 
 
+def energy_correlations(
+    entries: Sequence[Entry], batch_size: int
+) -> tuple[dict[str, Difference], str | None]:
+    """Spearman's rho of each count and of the median time with gross energy per image.
+
+    Of energy that was measured at `batch_size`. Else nothing, and the reason: energy that is
+    modelled from time is time by another name.
+    """
+    found: dict[str, Difference] = {}
+    measured = {e.id: each for e in entries if (each := _joules(e, batch_size)) is not None}
+    if len(measured) < 4:
+        methods = sorted({e.energy.method() or "unknown" for e in entries if e.energy})
+        told = f"energy here is {', '.join(methods)}" if methods else "no energy is known"
+        return {}, f"{told}: measured at batch {batch_size} for {len(measured)} models, needs 4"
+    known = [e for e in entries if e.id in measured]
+    columns = {name: {e.id: _count(e, name) for e in known} for name in COUNTS}
+    times = {e.id: _timed(e, batch_size) for e in known}
+    columns["latency"] = {key: t.median_s if t else None for key, t in times.items()}
+    for name, column in columns.items():
+        pairs = [(value, measured[key]) for key, value in column.items() if value is not None]
+        if len(pairs) >= 4 and len({value for value, _ in pairs}) > 1:
+            values, joules = zip(*pairs, strict=True)
+            found[name] = rank_correlation(values, joules)
+    return found, None
+
+
+def _joules(entry: Entry, batch_size: int) -> float | None:
+    """Gross joules per image that meters gave at a batch size."""
+    for energy in (entry.energy, *entry.energy_other):
+        if energy and energy.measured() and energy.batch_size == batch_size and energy.gross:
+            return energy.gross.joules_per_image
+    return None
+
+
 def _count(entry: Entry, name: str) -> float | None:
     """One of COUNTS: of the entry, or of its work."""
     return getattr(entry if hasattr(entry, name) else entry.work, name, None)

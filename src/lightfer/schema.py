@@ -160,6 +160,11 @@ def _senseless(document: dict) -> Iterator[Violation]:
             yield from _accuracy(accuracy, f"{path}.accuracy_other[{j}]")
         for j, latency in enumerate(entry.get("latency", [])):
             yield from _latency(latency, f"{path}.latency[{j}]")
+        for name in ("energy", "energy_other"):
+            found = entry.get(name) or []
+            for j, energy in enumerate(found if isinstance(found, list) else [found]):
+                where = f"{path}.{name}[{j}]" if isinstance(found, list) else f"{path}.{name}"
+                yield from _energy(energy, where)
         each, total = entry.get("inference_per_image_s"), entry.get("inference_total_s")
         images = entry.get("inference_images")
         if each and total and images and not _near(each * images, total):
@@ -205,6 +210,21 @@ def _latency(latency: dict, path: str) -> Iterator[Violation]:
         yield Violation(f"{path}.median_s", f"found {latency['median_s']}, {expected}")
     if rounds < 1 or len(samples) % rounds:
         yield Violation(f"{path}.rounds", f"{len(samples)} samples are not {rounds} equal rounds")
+
+
+def _energy(energy: dict, path: str) -> Iterator[Violation]:
+    if energy.get("simulated"):
+        yield Violation(path, "is of a simulated meter, which no results file may hold")
+    gross, interval = (energy.get("gross") or {}).get("joules_per_image"), energy.get("ci95")
+    if gross is not None and gross < 0:
+        yield Violation(f"{path}.gross", f"found {gross}, expected joules of at least 0")
+    if gross is not None and interval and not interval[0] <= gross <= interval[1]:
+        yield Violation(f"{path}.ci95", f"{interval} does not hold the gross energy {gross}")
+    parts = energy["components"]
+    included = (energy.get("gross") or {}).get("includes") or ()
+    methods = {parts[name]["method"] for name in included}
+    if "modelled" in methods and len(methods) > 1:
+        yield Violation(f"{path}.gross", "adds what is measured and what is modelled")
 
 
 def _near(a: float, b: float) -> bool:

@@ -16,8 +16,9 @@ from lightfer.data.subsets import calibration_images
 from lightfer.evaluate import score_test
 from lightfer.files import sha256_of
 from lightfer.journal import Pieces, Round
-from lightfer.measure.energy import Meter, measure_block
+from lightfer.measure.energy import EnergyPlan, Meter, measure_block
 from lightfer.measure.energy.counter import CounterMeter
+from lightfer.measure.energy.windows import Work as Pass
 from lightfer.measure.latency import (
     time_decoding,
     time_images,
@@ -27,7 +28,7 @@ from lightfer.measure.latency import (
 )
 from lightfer.measure.operations import Operations, count_operations
 from lightfer.measure.yardstick import NET, time_yardstick
-from lightfer.results import EnergyBlock, WeightCard, Work
+from lightfer.results import EnergyBlock, TrainingEnergy, WeightCard, Work
 from lightfer.runtimes import Loaded, find_runtime
 from lightfer.zoo import architecture, create_model, shipped
 
@@ -118,6 +119,27 @@ def load_subject(item: Subject, device: str, threads: int, data: Dataset | None 
     if used != item.precision:
         raise ValueError(f"{item.runtime} computes in {used} here, not in {item.precision}")
     return loaded
+
+
+def spent_on_training(card: Card | None) -> TrainingEnergy | None:
+    """What a card says that its training cost; None without a card."""
+    if card is None:
+        return None
+    cost = card.training
+    if cost is None or cost.energy_j is None:
+        reason = "the weights' card does not tell it"
+        return TrainingEnergy(seconds=card.training_s, joules=None, method="absent", reason=reason)
+    modelled = cost.watts_per_thread is not None
+    return TrainingEnergy(
+        seconds=card.training_s,
+        joules=cost.energy_j,
+        method=cost.energy_method,
+        includes=("cpu",) if modelled else (),
+        source="processor time x power of a busy thread" if modelled else None,
+        model={"watts_per_thread": cost.watts_per_thread, "cpu_s": cost.cpu_s}
+        if cost.watts_per_thread is not None
+        else None,
+    )
 
 
 @torch.inference_mode()
@@ -224,7 +246,6 @@ def visit_subject(
     )
 
 
-@torch.inference_mode()
 def energy_block(
     run: Loaded,
     images: Tensor,
@@ -232,19 +253,27 @@ def energy_block(
     *,
     device: str,
     batch_size: int,
-    seconds: float,
+    plan: EnergyPlan,
     align_to: CounterMeter | None,
 ) -> EnergyBlock:
-    """One block of energy: passes of one batch, from uint8 faces on the device to logits."""
+    """One block of energy, as `plan` has it."""
+    work = batch_work(run, images, device=device, batch_size=batch_size)
+    idle_s = plan.idle_share * plan.seconds
+    return measure_block(work, meters, plan.seconds, idle_s=idle_s, align_to=align_to)
+
+
+def batch_work(run: Loaded, images: Tensor, *, device: str, batch_size: int) -> Pass:
+    """One pass of one batch, from uint8 faces on the device to logits, finished when it returns."""
     repeats = -(-batch_size // len(images))
     batch = images.repeat(repeats, 1, 1, 1)[:batch_size].to(device)
 
+    @torch.inference_mode()
     def work() -> int:
         run(_prepare(batch))
         wait(batch.device)
         return batch_size
 
-    return measure_block(work, meters, seconds, align_to=align_to)
+    return work
 
 
 def _placed(model: nn.Module, device: str) -> nn.Module:

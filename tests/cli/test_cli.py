@@ -57,7 +57,12 @@ def test_train_evaluate_bench_table_end_to_end(here: Path, small_csv: Path):
     scores = json.loads(lightfer("evaluate", weights, *data, "--json"))
     others = scores["accuracy_other"]
     scores = scores["accuracy"]
-    assert [o["split"] for o in others] == ["test", "test without copies", "validation + test"]
+    assert [(o["split"], o["view"]) for o in others] == [
+        ("test", "flip"),
+        ("test", "ten-crop"),
+        ("test without copies", "single"),
+        ("validation + test", "single"),
+    ]
     assert (scores["split"], scores["images"], scores["labels"]) == ("test", 48, "custom")
     assert len(Path("out/test_scorings.jsonl").read_text().splitlines()) == 1
     assert "happy" in lightfer("evaluate", weights, *data, "--split", "validation")

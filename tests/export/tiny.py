@@ -12,12 +12,13 @@ class Tiny(nn.Module):
         self.stem = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
         self.norm = nn.BatchNorm2d(8)
         self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
-        self.head = nn.Linear(8, 7)
+        self.pointwise = nn.Conv2d(8, 16, 1)
+        self.head = nn.Linear(16, 7)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         x = x + self.depthwise(self.norm(x).relu())
-        return self.head(x.mean((2, 3)))
+        return self.head(self.pointwise(x).relu().mean((2, 3)))
 
 
 def tiny() -> Tiny:

@@ -110,3 +110,9 @@ def test_an_answer_that_is_none_is_one_error(server: str, key: str, message: str
 def test_no_service_is_one_error():
     with pytest.raises(CarbonError, match="Electricity Maps, zone 'FR'"):
         find_intensity("FR", "good", "http://127.0.0.1:9")
+
+
+def test_without_codecarbon_a_zone_is_one_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lightfer.measure.carbon.grids", dict)
+    with pytest.raises(CarbonError, match=r"no table of grids for zone 'FRA': pip install"):
+        find_intensity("FRA")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lightfer.models import shift as shift_file
 from lightfer.models.shift import (
@@ -148,6 +149,32 @@ def test_operators_obey_torchs_rules():
         torch.library.opcheck(shift_copy, (x, 3, 1, True))
         norm = [torch.rand(20) + 0.5 for _ in range(4)]
         torch.library.opcheck(shift_norm_relu, (x.detach(), 3, 1, *norm, 1e-5))
+
+
+@needs_extension
+def test_the_norms_gradient_is_not_lost_behind_a_frozen_convolution():
+    norm = nn.BatchNorm2d(20).eval()
+    Shift(20, 3).norm_relu(torch.randn(1, 20, 4, 4), norm).sum().backward()
+    assert norm.weight.grad is not None
+
+
+@needs_extension
+def test_the_operators_are_seen_by_who_records_calls():
+    """And by nobody else, at equal results: the module goes around torch's dispatcher."""
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    seen: list[str] = []
+    x, norm = torch.randn(1, 20, 4, 4), nn.BatchNorm2d(20).eval()
+    with torch.no_grad():
+        moved, fused = Shift(20, 3)(x), Shift(20, 3).norm_relu(x, norm)
+        with Recorder():
+            assert torch.equal(Shift(20, 3)(x), moved)
+            assert torch.equal(Shift(20, 3).norm_relu(x, norm), fused)
+    assert {"lightfer.shift.default", "lightfer.shift_norm_relu.default"} <= set(seen)
 
 
 def test_export_and_gradients_at_stride_2_take_the_convolution():

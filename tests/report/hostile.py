@@ -19,7 +19,15 @@ STRINGS = (
     "javascript:window.broken=4",
     "' onmouseover='window.broken=5",
 )
-KEPT = {"schema", "verdict", "method", "source", "correct_hex", "started"}  # of a fixed form
+KEPT = {
+    "schema",
+    "verdict",
+    "clock",
+    "method",
+    "source",
+    "correct_hex",
+    "started",
+}  # of a fixed form
 
 
 def hostile(path: Path) -> list[str]:

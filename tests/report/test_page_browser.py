@@ -50,7 +50,7 @@ def show(running: Any, tmp_path: Path) -> Iterator[Any]:
 
 def column(shown: Any, title: str) -> list[str]:
     """The first line of every cell under a title."""
-    titles = [t.split(" ")[0] for t in shown.locator("#table thead th").all_inner_texts()]
+    titles = [t.split()[0] for t in shown.locator("#table thead th").all_inner_texts()]
     place = titles.index(title) + 1
     cells = shown.locator(f"#table tbody tr > :nth-child({place})").all_inner_texts()
     return [cell.strip().split("\n")[0] for cell in cells]

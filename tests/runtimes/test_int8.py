@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightfer.data import Dataset
 from lightfer.data.augment import normalize
-from lightfer.data.dataset import DataError
+from lightfer.data.dataset import DataError, Split, SplitName
 from lightfer.data.subsets import calibration_images
 from lightfer.runtimes import RUNTIMES
 from lightfer.runtimes.int8 import NO_IMAGES, without_lone_batch_norms
@@ -65,7 +65,7 @@ def test_onnxruntime_computes_every_convolution_in_int8(images: Tensor):
         pytest.skip(reason)
     load = RUNTIMES["onnxruntime"].load
     loaded = load(MODEL, SHAPE, threads=1, precision="int8", calibration=images)
-    assert loaded.settings["int8_convolutions"] == "3 of 3"
+    assert loaded.settings["int8_convolutions"] == "4 of 4"
 
 
 @pytest.mark.parametrize("calibration", [None, torch.zeros(0, *SHAPE[1:])])
@@ -92,6 +92,6 @@ def test_calibration_images_are_of_train_and_always_the_same(faces: Dataset):
     train = faces["train"].images
     assert all((train == image).flatten(1).all(1).any() for image in chosen)
     assert len(calibration_images(faces)) == len(train)
-    splits = {"test": faces["test"]}
+    splits: dict[SplitName, Split] = {"test": faces["test"]}
     with pytest.raises(DataError, match="no train split"):
         calibration_images(Dataset(name="custom", source="here", splits=splits))

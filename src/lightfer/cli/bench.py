@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lightfer.benchmark import Meters
+    from lightfer.energy_blocks import Meters
     from lightfer.measure.energy import CpuModel
     from lightfer.results import GridIntensity
     from lightfer.runtimes import Runtime
@@ -83,8 +83,9 @@ def bench(
     none is asked for, energy is modelled from time. An interrupted run is continued by the same
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     """
-    from lightfer.benchmark import NO_METERS, BenchConfig, run_benchmark
+    from lightfer.benchmark import BenchConfig, run_benchmark, ways
     from lightfer.cli.console import find_data, print_results, progress
+    from lightfer.energy_blocks import NO_METERS
     from lightfer.measure.energy import EnergyPlan
     from lightfer.models import RACE
     from lightfer.process import tune_process
@@ -112,6 +113,10 @@ def bench(
         pue=pue,
         energy=EnergyPlan(seconds=energy_seconds or 10.0, batch_sizes=(1,)) if asked else None,
     )
+    if config.energy and meters.meters:
+        cases = len(config.models) * len(ways(config)) * (1 + len(config.energy.batch_sizes))
+        minutes = config.energy.least_s(cases) / 60
+        typer.echo(f"energy: at least {minutes:.1f} minutes of windows", err=True)
     try:
         with progress() as bar:
             results, journal = run_benchmark(
@@ -137,7 +142,7 @@ def bench(
 
 def find_meters(device: str, power_log: Path | None, clock_offset_s: float) -> "Meters":
     """What can be read here; said on standard error, with the reasons of what cannot."""
-    from lightfer.benchmark import Meters
+    from lightfer.energy_blocks import Meters
     from lightfer.measure.energy import open_meters
 
     meters, reasons = open_meters(device, power_log, clock_offset_s)

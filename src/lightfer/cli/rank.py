@@ -1,9 +1,12 @@
-"""lightfer rank: the Pareto front of a results file, and what its times go with."""
+"""lightfer rank: the Pareto front of a results file, and what time and energy go with."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from lightfer.ranking import Difference
 
 
 def rank(
@@ -13,7 +16,8 @@ def rank(
 ) -> None:
     """Rank the models of each machine by accuracy and time, with ties for what noise may explain.
 
-    Then the rank correlation of multiply-adds, parameters and bytes with time, with its interval.
+    Then the rank correlation of multiply-adds, parameters and bytes with time, and of these and of
+    time with measured energy, each with its interval.
     """
     import json
     from dataclasses import asdict
@@ -21,7 +25,7 @@ def rank(
     from rich.table import Table
 
     from lightfer.cli.console import stdout
-    from lightfer.ranking import correlations, places
+    from lightfer.ranking import correlations, energy_correlations, places
     from lightfer.report.tables import conditions
     from lightfer.results import read_results
 
@@ -33,6 +37,7 @@ def rank(
             e for e in found.entries if (e.environment, e.device, e.runtime, e.precision) == kind
         ]
         standing, rhos = places(entries, batch_size), correlations(entries, batch_size)
+        joules, refused = energy_correlations(entries, batch_size)
         groups.append(
             {
                 "environment": kind[0],
@@ -41,6 +46,8 @@ def rank(
                 "precision": kind[3],
                 "places": [asdict(p) for p in standing],
                 "rank_correlation_with_time": {name: asdict(d) for name, d in rhos.items()},
+                "rank_correlation_with_energy": {name: asdict(d) for name, d in joules.items()},
+                "no_correlation_with_energy": refused,
             }
         )
         if as_json:
@@ -59,13 +66,15 @@ def rank(
                 p.status,
             )
         console.print(table)
-        for name, d in rhos.items():
-            i = d.interval
-            console.print(
-                f"{name} with time: rho {i.estimate:.2f} [{i.low:.2f}, {i.high:.2f}], "
-                f"p {d.p:.2g} ({d.method})",
-                markup=False,
-                highlight=False,
-            )
+        lines = [f"{name} with time: {_rho(d)}" for name, d in rhos.items()]
+        lines += [f"{name} with energy per image: {_rho(d)}" for name, d in joules.items()]
+        lines += [f"no correlation with energy: {refused}"] if refused else []
+        for line in lines:
+            console.print(line, markup=False, highlight=False)
     if as_json:
         typer.echo(json.dumps(groups, indent=1, allow_nan=False))
+
+
+def _rho(found: "Difference") -> str:
+    i = found.interval
+    return f"rho {i.estimate:.2f} [{i.low:.2f}, {i.high:.2f}], p {found.p:.2g} ({found.method})"

@@ -1,4 +1,4 @@
-"""lightfer table: results as a table, on the terminal, in Markdown, LaTeX, CSV or Parquet."""
+"""lightfer table: results as a table: terminal, Markdown, LaTeX, CSV, Parquet or BoAmps."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,9 +29,16 @@ def table(
     parquet: Annotated[
         Path | None, typer.Option(help="Write the same rows as a Parquet file.")
     ] = None,
+    boamps: Annotated[
+        Path | None,
+        typer.Option(help="Write one BoAmps report (JSON) per known energy into this folder."),
+    ] = None,
 ) -> None:
     """Print the table of a results file, write it into a README, or export every figure."""
+    import json
+
     from lightfer.files import write_text
+    from lightfer.report.boamps import reports
     from lightfer.report.flat import csv_text, write_parquet
     from lightfer.report.tables import markdown as as_markdown
     from lightfer.results import read_results
@@ -48,7 +55,12 @@ def table(
 
         write_text(latex, as_latex(found))
         typer.echo(f"table written to {latex}")
-    if csv is not None or parquet is not None or latex is not None:
+    if boamps is not None:
+        written = dict(reports(found))
+        for name, report in written.items():
+            write_text(boamps / name, json.dumps(report, indent=1, allow_nan=False) + "\n")
+        typer.echo(f"{len(written)} reports written to {boamps}")
+    if any(path is not None for path in (csv, parquet, latex, boamps)):
         return
     if into is not None:
         block = as_markdown(found)

@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 from datetime import datetime
 
+from lightfer.measure.codecarbon_data import codecarbon_version, grids
 from lightfer.measure.energy.model import TEST_IMAGES
 from lightfer.results import (
     Carbon,
@@ -82,23 +83,19 @@ def find_intensity(zone: str, key: str | None = None, url: str = ELECTRICITY_MAP
 def _look_up(zone: str) -> GridIntensity:
     if zone.lower() == WORLD.zone:
         return WORLD
-    try:
-        from importlib.metadata import version
-
-        from codecarbon.input import DataSource
-    except ImportError as error:
+    table = grids()
+    if not table:
         raise CarbonError(
             f'no table of grids for zone {zone!r}: pip install "lightfer[energy]", or give the '
             "figure with --intensity"
-        ) from error
-    table = DataSource().get_global_energy_mix_data()
+        )
     for code, row in table.items():
         if zone.upper() == code or zone.lower() == row["country_name"].lower():
             return GridIntensity(
                 g_co2e_per_kwh=row["carbon_intensity"],
                 zone=code,
                 year=row["year"],
-                source=f"{OWID}, as in CodeCarbon {version('codecarbon')}",
+                source=f"{OWID}, as in CodeCarbon {codecarbon_version()}",
                 kind=KIND,
             )
     near = sorted(code for code in table if code.startswith(zone[:2].upper()))

@@ -25,9 +25,9 @@ from lightfer.results import VERDICTS, GpuNoise, Noise
 OTHER_CPU_SHARE = (0.05, 0.25)
 STEAL_SHARE = (0.02, 0.10)
 ROUND_SPREAD = (0.10, 0.35)
-YARDSTICK_SPREAD = (0.10, float("inf"))  # what is compared is relative to it, so never unusable
 GPU_CLOCK_SPREAD = (0.15, 0.50)
 GPU_WARMING_C = (15.0, 30.0)  # between the coolest and the warmest moment under load
+YARDSTICK_SPREAD = (0.10, float("inf"))  # what is compared is relative to it, so never unusable
 # Governors that hold the frequency down. Under intel_pstate and amd-pstate "powersave" does not.
 SLOW_GOVERNORS = ("powersave", "conservative")
 

@@ -1,7 +1,7 @@
 """Recipes: one file each, `config_for(model)` says how a network is trained."""
 
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 NAMES = ("first_light", "second_light")
 
@@ -18,4 +18,4 @@ def find_recipe(name: str) -> Recipe:
     """The recipe called `name`. Raises ValueError if there is none."""
     if name not in NAMES:
         raise ValueError(f"there is no recipe {name!r}; there are {', '.join(NAMES)}")
-    return import_module(f"lightfer.recipes.{name}")
+    return cast(Recipe, import_module(f"lightfer.recipes.{name}"))

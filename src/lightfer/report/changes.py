@@ -20,6 +20,7 @@ HEADER = (
 )
 FORMS = {  # kind -> format, factor, unit
     "time": (".3f", 1e3, " ms"),
+    "energy": (".3f", 1e3, " mJ"),
     "accuracy": (".2f", 100.0, " %"),
     "params": (",.0f", 1.0, ""),
     "macs": (",.0f", 1.0, ""),

@@ -7,7 +7,7 @@ time is never evidence on energy.
 from collections.abc import Sequence
 from typing import Literal
 
-from lightfer.report.tables import energy_method, number
+from lightfer.report.tables import energy_method, is_metered, number
 from lightfer.report.told_apart import accuracy_difference, latency_interval, overlap, same_images
 from lightfer.results import Accuracy, Entry, Latency
 from lightfer.stats import Interval, rank_correlation
@@ -193,11 +193,12 @@ def _against(found: Interval, limit: float, below: Verdict, above: Verdict) -> V
 
 def _measured_energy(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Interval]], str]:
     """Energies in joules per image that a meter gave, or why there are none."""
-    methods = {e.id: energy_method(e.energy) for e in entries}
-    known = [e for e in entries if methods[e.id]]
+    known = [e for e in entries if energy_method(e.energy)]
     if not known:
         return [], UNKNOWN
-    if any("modelled" in (methods[e.id] or "") for e in known):
+    if any(e.energy and e.energy.simulated for e in known):
+        return [], "energy here is simulated, which is evidence of nothing"
+    if not all(is_metered(e.energy) for e in known):
         return [], MODELLED
     found = []
     for e in known:

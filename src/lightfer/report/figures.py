@@ -56,7 +56,7 @@ def write_chart(chart: "altair.TopLevelMixin", path: Path) -> Path:
     """
     with atomic_path(path) as temporary:
         if path.suffix != ".png":
-            chart.save(str(temporary), format=path.suffix[1:])
+            chart.save(str(temporary), format=path.suffix[1:])  # pyright: ignore[reportArgumentType]
             return path
         from PIL import Image
         from PIL.PngImagePlugin import PngInfo

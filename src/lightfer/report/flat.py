@@ -43,7 +43,7 @@ def write_parquet(path: Path, results: Results) -> None:
 
 
 def _row(entry: Entry, environment: Environment | None) -> Row:
-    energy, carbon = entry.energy, entry.carbon
+    energy, carbon, training = entry.energy, entry.carbon, entry.training
     noise = environment.noise if environment else None
     row: Row = {
         "id": entry.id,
@@ -76,12 +76,18 @@ def _row(entry: Entry, environment: Environment | None) -> Row:
         "energy_net_joules_per_image": energy.net.joules_per_image
         if energy and energy.net
         else None,
+        "energy_gross_joules_per_image_low95": energy.ci95[0] if energy and energy.ci95 else None,
+        "energy_gross_joules_per_image_high95": energy.ci95[1] if energy and energy.ci95 else None,
+        "energy_blocks": len(energy.blocks) if energy else None,
+        "energy_simulated": energy.simulated if energy else None,
         "energy_test_set_kwh": energy.kwh_test_set if energy else None,
         "energy_gpu_method": energy.components.gpu.method if energy else None,
         "energy_cpu_method": energy.components.cpu.method if energy else None,
         "energy_dram_method": energy.components.dram.method if energy else None,
         "emissions_test_set_kg_co2e": carbon.kg_co2e_test_set if carbon else None,
         "grid_intensity_g_co2e_per_kwh": carbon.intensity.g_co2e_per_kwh if carbon else None,
+        "training_joules": training.energy.joules if training else None,
+        "images_until_training_is_repaid": training.images_until_repaid if training else None,
         "error": entry.error,
     }
     if environment:

@@ -1,12 +1,12 @@
 """Records to rows: the one place where numbers are rounded and get their units.
 
 Accuracies that were not measured in the run but quoted from a weights' card are marked `(ref)`,
-energies that come from a model of the machine `(modelled)`; unknown is a dash.
+energies with how they were obtained, `(counter)` or `(modelled)`; unknown is a dash.
 """
 
 from collections.abc import Iterable
 
-from lightfer.results import Accuracy, Energy, Entry, Environment, Results
+from lightfer.results import MEASURED, Accuracy, Energy, Entry, Environment, Results
 
 HEADER = (
     "Model",
@@ -34,7 +34,6 @@ def row(entry: Entry) -> tuple[str, ...]:
     """One model, in the order of `HEADER`."""
     single = next((t.median_s for t in entry.latency if t.batch_size == 1), None)
     batch = next((t.median_s / t.batch_size for t in entry.latency if t.batch_size > 1), None)
-    joules = entry.energy.gross.joules_per_image if entry.energy and entry.energy.gross else None
     grams = entry.carbon.g_co2e_per_1000_images if entry.carbon else None
     return (
         subject(entry),
@@ -45,8 +44,8 @@ def row(entry: Entry) -> tuple[str, ...]:
         number(single, ".2f", 1e3),
         number(batch, ".3f", 1e3),
         number(entry.inference_total_s, ".2f"),
-        number(joules, ".2f", 1e3) + _method(entry, joules),
-        number(grams, ".2g") + _method(entry, grams),
+        joules_each(entry.energy),
+        number(grams, ".2g") + _method(entry.energy),
     )
 
 
@@ -82,6 +81,8 @@ def markdown(results: Results) -> str:
         parts.append(f"{plain(conditions(environment))}\n")
         parts += ["| " + " | ".join(map(plain, cells)) + " |" for cells in lines]
         parts += [f"\n`{plain(e.model)}` failed: {plain(e.error)}" for e in entries if e.error]
+        notes = (*carbon_notes(entries), *energy_notes(entries))
+        parts += [f"\n{plain(note)}" for note in notes]
         parts.append("")
     return "\n".join(parts).strip() + "\n"
 
@@ -115,15 +116,83 @@ def noise(environment: Environment) -> str:
     return f"; **{found.verdict}** machine: {', '.join(found.reasons)}"
 
 
+def joules_each(energy: Energy | None) -> str:
+    """Millijoules per image, gross, with the 95 % interval if there is one, and the method."""
+    if energy is None or energy.gross is None:
+        return DASH
+    text = number(energy.gross.joules_per_image, ".2f", 1e3)
+    if energy.ci95 is not None:
+        text += f" [{1e3 * energy.ci95[0]:.2f}, {1e3 * energy.ci95[1]:.2f}]"
+    return text + _method(energy)
+
+
 def energy_method(energy: Energy | None) -> str | None:
-    """How the figure was obtained: `counter`, `modelled`, `counter + modelled`; None if none is."""
+    """How the figure was obtained: `counter`, `modelled`, `simulated`, ...; None if none is known.
+
+    Files of before the total said what it includes: the methods of all components with a figure.
+    """
     if energy is None or energy.gross is None or energy.gross.joules_per_image is None:
         return None
-    components = energy.components
-    methods = {c.method for c in (components.gpu, components.cpu, components.dram)} - {"absent"}
-    return " + ".join(sorted(methods)) or None
+    if energy.simulated:
+        return "simulated"
+    parts = energy.components
+    methods = {c.method for c in (parts.gpu, parts.cpu, parts.dram)} - {"absent"}
+    return energy.method() or " + ".join(sorted(methods)) or None
 
 
-def _method(entry: Entry, value: float | None) -> str:
-    modelled = value is not None and "modelled" in (energy_method(entry.energy) or "")
-    return " (modelled)" if modelled else ""
+def is_metered(energy: Energy | None) -> bool:
+    """Whether meters gave the total, not a model and not a simulation."""
+    return set((energy_method(energy) or "none").split(" + ")) <= set(MEASURED)
+
+
+def carbon_notes(entries: Iterable[Entry]) -> list[str]:
+    """The grid and PUE that emissions rest on, and what others would make of them."""
+    notes = []
+    for carbon in (e.carbon for e in entries if e.carbon and e.carbon.sensitivity):
+        grid = carbon.intensity
+        others = ", ".join(
+            f"{e.intensity.zone} x {e.intensity.g_co2e_per_kwh / grid.g_co2e_per_kwh:.2f}"
+            for e in carbon.sensitivity
+            if grid.g_co2e_per_kwh
+        )
+        year = "" if grid.year is None else f", {grid.year}"
+        notes.append(
+            f"Emissions: grid {grid.zone} ({grid.g_co2e_per_kwh:g} g/kWh{year}, {grid.basis}), "
+            f"PUE {carbon.pue:g}; elsewhere: {others or DASH}"
+        )
+    return list(dict.fromkeys(notes))
+
+
+def energy_notes(entries: Iterable[Entry]) -> list[str]:
+    """What was said while meters were read, and why there are none, one line per thing."""
+    notes: dict[str, list[str]] = {}
+    for entry in entries:
+        for energy in (entry.energy, *entry.energy_other):
+            if energy is None:
+                continue
+            at = f"{subject(entry)}, batch {energy.batch_size}" if energy.warnings else ""
+            for warning in energy.warnings:
+                notes.setdefault(warning, []).append(at)
+            if energy.gross is None or energy.method() == "modelled":
+                for reason, names in _reasons(energy).items():
+                    notes.setdefault(f"{' and '.join(names)} not measured: {reason}", [])
+    return [
+        f"Energy: {text}" + (f" ({'; '.join(dict.fromkeys(where))})" if where else "")
+        for text, where in notes.items()
+    ]
+
+
+def _reasons(energy: Energy) -> dict[str, list[str]]:
+    """Why components have no meter's figure -> which they are."""
+    parts = energy.components
+    found: dict[str, list[str]] = {}
+    for name, part in (("gpu", parts.gpu), ("cpu", parts.cpu), ("dram", parts.dram)):
+        if part.reason:
+            found.setdefault(part.reason, []).append(name)
+    return found
+
+
+def _method(energy: Energy | None) -> str:
+    """What to print behind a figure: how it was obtained."""
+    method = energy_method(energy)
+    return f" ({method})" if method else ""

@@ -78,7 +78,7 @@ def _where(results: Results, environment: str, device: str, runtime: str, precis
 
 
 def _overall(cases: Iterable[Case]) -> Verdict:
-    decided = {case.verdict for case in cases} - {"undecided"}
+    decided: set[Verdict] = {case.verdict for case in cases if case.verdict != "undecided"}
     return decided.pop() if len(decided) == 1 else "undecided"
 
 

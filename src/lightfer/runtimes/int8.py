@@ -39,7 +39,10 @@ def quantize_onnx(content: bytes, calibration: Tensor | None) -> bytes:
 
     `calibration` is prepared input, float32 (N, C, H, W). Raises ValueError without it.
     """
-    batches = iter({INPUT: batch.numpy()} for batch in _images(calibration).split(BATCH))
+    images = _images(calibration)
+    size = min(BATCH, len(images))
+    whole = images[: len(images) // size * size]  # the percentiles need batches of one size
+    batches = iter({INPUT: batch.numpy()} for batch in whole.split(size))
     onnx, tools = import_module("onnx"), import_module("onnxruntime.quantization")
 
     class Reader(tools.CalibrationDataReader):

@@ -62,7 +62,7 @@ def open_session(content: bytes, threads: int) -> tuple[Any, Settings]:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         kinds = _convolution_kinds(optimized)
     settings: Settings = {
-        "precision": "int8" if kinds[True] > kinds[False] else "float32",
+        "precision": "int8" if kinds[True] else "float32",
         "threads": session.get_session_options().intra_op_num_threads,
         "provider": ", ".join(session.get_providers()),
     }

@@ -87,7 +87,7 @@ def read_settings(compiled: Any) -> Settings:
     kinds = _convolution_kinds(compiled)
     named = next((name for name, hint in HINTS.items() if hint == used), used)
     settings: Settings = {
-        "precision": "int8" if kinds[True] > kinds[False] else named,
+        "precision": "int8" if kinds[True] else named,
         "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
         "streams": int(compiled.get_property("NUM_STREAMS")),
     }

@@ -26,6 +26,7 @@ class TrainConfig:
     dropout: float | None = None  # share, in place of the model's own
     mixup: float = 0.0  # alpha; 0: images are not mixed
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast
+    compiled: bool = False  # torch.compile, on a GPU with CUDA graphs (which nobody measured yet)
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 

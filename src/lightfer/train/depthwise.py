@@ -1,63 +1,28 @@
-"""Depthwise convolutions in training on the CPU: float32, with a fast gradient of the weights.
+"""A depthwise convolution on the CPU with a fast gradient of its weights.
 
 oneDNN computes that gradient by a slow reference for kernels of 5x5 and for maps below 4x4: 4 ms
 for 5x5, 576 channels of 2x2 and 64 images, where the convolution itself takes 0.1 ms.
-`_depthwise.c`, an optional C extension, does it in 0.1 ms. In bfloat16 all of oneDNN's gradients of depthwise
-convolutions are slow, so these layers compute in float32 also under autocast.
+`_depthwise.c`, an optional C extension, does it in 0.1 ms.
 """
 
 import ctypes
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import conv2d
 
-_LARGEST_KERNEL = 7  # in `_depthwise.c`
+LARGEST_KERNEL = 7  # in `_depthwise.c`
 
 
-@contextmanager
-def fast_depthwise(model: nn.Module) -> Iterator[None]:
-    """Within, depthwise convolutions of `model` that are on the CPU take the fast way.
-
-    Results differ from the plain ones by rounding only.
-    """
-    changed = [m for m in model.modules() if isinstance(m, nn.Conv2d) and _suits(m)]
-    for module in changed:
-        module.forward = partial(_forward, module)
-    try:
-        yield
-    finally:
-        for module in changed:
-            del module.forward
-
-
-def _suits(module: nn.Conv2d) -> bool:
-    """Square, one filter per channel, zero padding."""
-    (kernel, other), stride, padding = module.kernel_size, module.stride, module.padding
-    return (
-        module.weight.device.type == "cpu"
-        and module.groups == module.in_channels == module.out_channels > 1
-        and kernel == other <= _LARGEST_KERNEL
-        and stride[0] == stride[1]
-        and module.dilation == (1, 1)
-        and not isinstance(padding, str)
-        and padding[0] == padding[1]
-        and module.padding_mode == "zeros"
-    )
-
-
-def _forward(module: nn.Conv2d, x: Tensor) -> Tensor:
-    stride, padding = module.stride[0], int(module.padding[0])
-    with torch.autocast(x.device.type, enabled=False):
-        y = _Depthwise.apply(x.float(), module.weight, stride, padding)
-        assert isinstance(y, Tensor)
-        return y if module.bias is None else y + module.bias.view(1, -1, 1, 1)
+def depthwise_convolution(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """(N, C, H, W) with weights (C, 1, k, k) on the CPU, differentiable once."""
+    y = _Depthwise.apply(x, weight, stride, padding)
+    assert isinstance(y, Tensor)
+    return y
 
 
 class _Depthwise(torch.autograd.Function):
@@ -74,7 +39,8 @@ class _Depthwise(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight = ctx.needs_input_grad[:2]
         kernel, width = weight.shape[-1], gradients[0].shape[-1]
-        by_hand = wants_weight and _LIBRARY is not None and (kernel > 3 or width < 4)
+        pays = x.dtype == torch.float32 and (kernel > 3 or width < 4)
+        by_hand = wants_weight and pays and _LIBRARY is not None
         of_x, of_weight, _ = torch.ops.aten.convolution_backward(
             gradients[0], x, weight, None, [ctx.stride] * 2, [ctx.padding] * 2, [1, 1], False,
             [0, 0], len(weight), [wants_x, wants_weight and not by_hand, False],

@@ -6,6 +6,7 @@ one that was not (on the same kind of processor, with the same threads and versi
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -16,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from lightfer.data.augment import augment, mix, normalize
 from lightfer.data.dataset import Split
 from lightfer.train.config import TrainConfig
-from lightfer.train.depthwise import fast_depthwise
+from lightfer.train.convolutions import fast_convolutions
 from lightfer.train.initialise import set_dropout, unit_variance
 from lightfer.train.loss import Batch, Loss, label_loss
 from lightfer.train.state import Epoch, RunState, TrainResult
@@ -61,7 +62,7 @@ def train(
     while len(run.history) < config.epochs:
         wall, cpu = perf_counter(), process_time()
         number = len(run.history) + 1
-        with fast_depthwise(model):
+        with nullcontext() if config.compiled else fast_convolutions(model):
             train_loss = _train_epoch(run, number, images, loss, on_batch)
         validation_loss, top1 = _validate(run.averaged, validation)
         epoch = Epoch(
@@ -120,7 +121,7 @@ def _step(run: RunState, batch: Batch, loss: Loss) -> Tensor:
     config = run.config
     kind = batch.images.device.type
     with torch.autocast(kind, torch.bfloat16, enabled=config.precision != "float32"):
-        logits = run.model(batch.images)
+        logits = run.network(batch.images)
     value = loss(logits.float(), batch)
     run.optimizer.zero_grad()
     value.backward()

@@ -4,7 +4,7 @@ Stored as safetensors and JSON, written whole after every epoch; nothing is pick
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,6 +50,7 @@ class RunState:
     def __init__(self, model: nn.Module, config: TrainConfig, run_dir: Path) -> None:
         self.model, self.config, self.run_dir = model, config, run_dir
         self.averaged = deepcopy(model).eval().requires_grad_(False)
+        self.network = _compiled(model) if config.compiled else model  # what a step calls
         self.optimizer = _optimizer(model, config)
         self.history: list[Epoch] = []
         self._average_pairs = _floats(self.averaged), _floats(self.model)
@@ -117,6 +118,11 @@ class RunState:
             "config": json.dumps(asdict(self.config), sort_keys=True),
             "history": json.dumps([asdict(e) for e in self.history]),
         }
+
+
+def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    on_gpu = next(model.parameters()).device.type == "cuda"
+    return torch.compile(model, mode="reduce-overhead" if on_gpu else "default")
 
 
 def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -37,22 +37,29 @@ def test_the_reasons_of_the_meters_are_kept_beside_the_model():
     assert (energy.components.gpu.method, energy.components.gpu.reason) == ("absent", "no driver")
 
 
-def test_codecarbons_rated_power_is_used_on_a_processor_that_it_knows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "watts"),
+    [
+        ("AMD EPYC 7763 64-Core Processor", 280),
+        ("Intel(R) Core(TM) i7-8700K CPU @ 3.70GHz", 95),
+        ("a processor of nobody", None),
+    ],
+)
+def test_rated_power_is_used_of_a_processor_that_codecarbon_knows(
+    tmp_path: Path, name: str, watts: float | None
 ):
-    cpu = pytest.importorskip("codecarbon.core.cpu")
-    monkeypatch.setattr(cpu, "detect_cpu_model", lambda: "AMD EPYC 7763")
+    pytest.importorskip("codecarbon")
     info = tmp_path / "cpuinfo"
-    info.write_text("flags\t: fpu sse\n")
+    info.write_text(f"processor\t: 0\nmodel name\t: {name}\nflags\t: fpu sse\n")
     found = cpu_model(info)
-    assert found.watts_per_thread == pytest.approx(280 / (os.cpu_count() or 1))
-    assert "280" in found.source
-    assert "AMD EPYC 7763" in found.source
-    info.write_text("flags\t: fpu sse hypervisor\n")
-    assert cpu_model(info) == ASSUMED
-    monkeypatch.setattr(cpu, "detect_cpu_model", lambda: "a processor of nobody")
-    info.write_text("flags\t: fpu sse\n")
-    assert cpu_model(info) == ASSUMED
+    if watts is None:
+        assert found == ASSUMED
+        return
+    assert found.watts_per_thread == pytest.approx(watts / (os.cpu_count() or 1))
+    assert f"{watts} W rated for {name}" in found.source
+    info.write_text(f"model name\t: {name}\nflags\t: fpu sse hypervisor\n")
+    assert cpu_model(info) == ASSUMED  # a part of a processor whose other parts are not ours
+    assert cpu_model(tmp_path / "missing") == ASSUMED
 
 
 def test_the_assumption_is_codecarbons():

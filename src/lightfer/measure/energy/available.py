@@ -23,7 +23,7 @@ def open_meters(
     on_gpu = device.startswith("cuda")
     meters: list[Meter] = []
     reasons: dict[Component, str] = {}
-    if not on_gpu:
+    if device == "cpu":
         reasons["gpu"] = f"not looked for: the run is on {device}"
     if power_log is not None:
         meters.append(PowerLog(power_log, clock_offset_s))
@@ -35,7 +35,7 @@ def open_meters(
         name for name in (("gpu", "cpu") if device != "cpu" else ("cpu",)) if not _has(meters, name)
     ]
     if without:
-        _add(meters, {}, without, zeus_meters)
+        _add(meters, reasons, without, zeus_meters)
     if _has(meters, "cpu") and not _has(meters, "dram"):
         reasons.setdefault("dram", "this processor has no counter of its memory")
     return meters, {name: why for name, why in reasons.items() if not _has(meters, name)}

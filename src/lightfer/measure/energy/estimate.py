@@ -84,7 +84,7 @@ def energy_of_blocks(
         net_ci95=_bounds(net),
         batch_size=batch_size,
         blocks=tuple(blocks),
-        stopped=enough_blocks(blocks, plan),
+        stopped=enough_blocks(blocks, plan) or f"{len(blocks)} blocks",
         cross_check=check,
         clock_offset_s=clock_offset_s,
         warnings=tuple(_warnings(blocks, list(complete.values()), net, check)),

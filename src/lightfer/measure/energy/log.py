@@ -36,29 +36,38 @@ class PowerLog:
         self.path, self.clock_offset_s = path, clock_offset_s
         self.component: Component = component
         self.source = f"power log {path.name}"
-        self._read: tuple[int, list[float], list[float]] = (-1, [], [])
-        self.samples()
+        self._size = -1  # of the file when it was last read
+        self._times_s: list[float] = []
+        self._watts: list[float] = []
+        self._fault: MeterError | None = None
+        self._read_again(float("inf"))
 
-    def samples(self) -> tuple[list[float], list[float]]:
-        """Times by this machine's clock, and watts, as the file stands now. As `read_power_log`."""
+    def _read_again(self, until_s: float) -> None:
+        """Read what was added, if the samples do not reach `until_s` yet. As `read_power_log`."""
         size = self.path.stat().st_size if self.path.exists() else 0
-        if size != self._read[0]:
-            times_s, watts = read_power_log(self.path)
-            self._read = (size, [t - self.clock_offset_s for t in times_s], watts)
-        return self._read[1:]
+        reached = bool(self._times_s) and self._times_s[-1] >= until_s
+        if not reached and size != self._size:
+            self._size, self._fault = size, None
+            try:
+                times_s, self._watts = read_power_log(self.path)
+                self._times_s = [t - self.clock_offset_s for t in times_s]
+            except MeterError as error:
+                self._fault = error
+        if self._fault:
+            raise self._fault
 
     def mark(self) -> Mark:
         return Mark(now())
 
     def joules(self, start: Mark, end: Mark) -> float:
-        times_s, watts = self.samples()
+        self._read_again(end.time_s)
         try:
             return integrate(
-                times_s,
-                watts,
+                self._times_s,
+                self._watts,
                 start.time_s,
                 end.time_s,
-                longest_gap_s=_longest_gap_s(times_s),
+                longest_gap_s=_longest_gap_s(self._times_s),
                 source=self.source,
             )
         except MeterError as error:

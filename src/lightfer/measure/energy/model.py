@@ -7,15 +7,15 @@ powers is used where it is installed and knows the processor. In a virtual machi
 rated power is that of a processor of which the machine has only some threads.
 """
 
-import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
+from lightfer.measure.codecarbon_data import codecarbon_version, rated_watts
 from lightfer.results import (
     Component,
     Energy,
@@ -55,20 +55,25 @@ ASSUMED = CpuModel()
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> CpuModel:
-    """CodeCarbon's figure for this processor if that package is there and knows it."""
+    """From CodeCarbon's rated power of this processor if its table is there and names it."""
     text = cpuinfo.read_text(errors="replace") if cpuinfo.exists() else ""
-    if " hypervisor" in text:
+    named = re.search(r"^model name\s*:\s*(.+)$", text, re.M)
+    if " hypervisor" in text or not named:
         return ASSUMED
-    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
-    try:
-        from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE, TDP
-    except ImportError:
+    table = {_plain(name): watts for name, watts in rated_watts().items()}
+    watts, threads = table.get(_plain(named[1])), os.cpu_count() or 1
+    if watts is None:
         return ASSUMED
-    found, threads = TDP(), os.cpu_count() or 1
-    if not found.tdp or found.tdp == DEFAULT_POWER_PER_CORE * threads:  # its own fallback
-        return ASSUMED
-    source = f"CodeCarbon {version('codecarbon')}: {found.tdp} W rated for {found.model}"
-    return CpuModel(found.tdp / threads, f"{source}, over {threads} threads")
+    source = f"CodeCarbon {codecarbon_version()}: {watts:g} W rated for {named[1].strip()}"
+    return CpuModel(watts / threads, f"{source}, over {threads} threads")
+
+
+def _plain(name: str) -> str:
+    """A processor's name without what vendors put around it."""
+    name = re.sub(
+        r"\((R|TM)\)|@.*|\bCPU\b|\d+-Core.*|\bProcessor\b|\bwith\b.*", " ", name, flags=re.I
+    )
+    return " ".join(name.lower().split())
 
 
 def model_cpu_energy(
@@ -119,16 +124,16 @@ def modelled_instead(unmeasured: Energy, modelled: Energy) -> Energy:
 
 
 def unmeasured_energy(reasons: Mapping[Component, str] | None = None) -> Energy:
-    """No meter and no model: everything unknown, with the reasons where they are known."""
+    """No meter and no model: everything unknown; without `reasons` none was asked for."""
     why = reasons or {}
-    parts = {name: absent(why.get(name, NO_METER)) for name in ("gpu", "cpu", "dram")}
+    parts = {name: absent(why.get(name)) for name in ("gpu", "cpu", "dram")}
     return Energy(
         components=EnergyComponents(**parts), gross=None, net=None, kwh_test_set=None, ci95=None
     )
 
 
 def absent(
-    reason: str = NO_METER, method: Method = "absent", source: str | None = None
+    reason: str | None = None, method: Method = "absent", source: str | None = None
 ) -> EnergyComponent:
     """A component without a figure."""
     return EnergyComponent(joules_per_image=None, method=method, source=source, reason=reason)

@@ -74,7 +74,7 @@ class MissingMeter:
     component: Component = "gpu"
     method: Method = "counter"
     source = "simulated, missing"
-    deferred, simulated = False, True
+    deferred, simulated = False, False  # it never says anything that could be marked
 
     def mark(self) -> Mark:
         raise MeterError("simulated, missing: there is no such meter")
@@ -86,12 +86,28 @@ class MissingMeter:
         pass
 
 
-def simulated_meters(tick_s: float = 1e-3) -> list[CounterMeter]:
-    """A counter on the real clock that follows what this process computes."""
+def simulated_meters(tick_s: float = 1e-3) -> list[CounterMeter | PolledMeter]:
+    """A counter on the real clock that follows what this process computes, and its power polled."""
     begin = now()
+    last = [begin, 0.0]
 
-    def read() -> list[float]:
-        seconds = int((now() - begin) / tick_s) * tick_s
-        return [IDLE_W * seconds + BUSY_W * process_time()]
+    def total_j(time_s: float) -> float:
+        return IDLE_W * (time_s - begin) + BUSY_W * process_time()
 
-    return [CounterMeter("gpu", "simulated counter", read, [None], simulated=True)]
+    def read_j() -> list[float]:
+        tick = int((now() - begin) / tick_s)
+        if tick != known[0]:
+            known[:] = [tick, total_j(now())]
+        return [known[1]]
+
+    def read_w() -> float:
+        time_s, joules = now(), total_j(now())
+        watts = (joules - last[1]) / max(time_s - last[0], 1e-9)
+        last[:] = [time_s, joules]
+        return watts
+
+    known = [-1.0, 0.0]
+    return [
+        CounterMeter("gpu", "simulated counter", read_j, [None], simulated=True),
+        PolledMeter("gpu", "simulated power", read_w, period_s=0.01, simulated=True),
+    ]

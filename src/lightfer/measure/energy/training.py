@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from lightfer.measure.energy.model import ASSUMED, CpuModel
 from lightfer.results import (
-    MEASURED,
     Carbon,
     Component,
     Energy,
@@ -62,7 +61,7 @@ def training_cost(spent: TrainingEnergy, energy: Energy, carbon: Carbon) -> Trai
         kg_co2e=None if kwh is None else kwh * factor,
         images_until_repaid=_repaid(spent, energy.gross),
         images_until_repaid_net=_repaid(spent, energy.net),
-        modelled=not (spent.method in MEASURED and energy.measured()),
+        modelled="modelled" in (spent.method, *energy.method().split(" + ")),
     )
 
 

@@ -17,7 +17,7 @@ from lightfer.measure.energy.protocol import Mark, Meter, MeterError, now
 from lightfer.results import EnergyBlock, EnergyReading
 
 Work = Callable[[], int]  # one pass, finished when it returns; how many images it was
-WARM, SETTLE, IDLE = 0.1, 0.1, 0.5  # shares of a window: work before it, rest after it, idle
+WARM, SETTLE = 0.1, 0.1  # shares of a window: work before it, rest before idle is read
 SLICE_S = 1e-3  # of the rest in which the counter is looked at
 
 
@@ -28,6 +28,7 @@ class EnergyPlan:
     seconds: float = 10.0  # of work in a block
     fewest_blocks: int = 5
     most_blocks: int = 20
+    idle_share: float = 0.5  # of `seconds`: each of the two idle windows
     half_width: float = 0.03  # of the 95 % interval, relative: what more blocks are taken for
     batch_sizes: tuple[int, ...] = ()  # beside that of the benchmark
 
@@ -37,6 +38,11 @@ class EnergyPlan:
                 f"windows of {self.seconds} s, {self.fewest_blocks} to {self.most_blocks} blocks: "
                 "expected more than 0 s and at least 2 blocks"
             )
+
+    def least_s(self, cases: int) -> float:
+        """Time that the fewest blocks of so many models and batch sizes take."""
+        block = self.seconds * (1 + WARM + 2 * SETTLE + 2 * self.idle_share)
+        return cases * self.fewest_blocks * block
 
 
 def measure_ticks(meters: Sequence[Meter]) -> dict[str, float]:
@@ -62,26 +68,26 @@ def measure_block(
     meters: Sequence[Meter],
     seconds: float,
     *,
+    idle_s: float | None = None,
     align_to: CounterMeter | None = None,
     clock: Callable[[], float] = now,
     pause: Callable[[float], None] = sleep,
 ) -> EnergyBlock:
     """Run `work` again and again for at least `seconds`, with idle windows before and after.
 
+    `idle_s` is the length of each of these; half of `seconds` without it.
+
     A meter that fails costs its reading, with the reason in it, and nothing else.
     """
 
-    def rest() -> int:
-        pause(SLICE_S)
-        return 0
-
-    window = _Window(meters, align_to, clock)
+    idle_s = seconds / 2 if idle_s is None else idle_s
+    window = Window(meters, align_to, clock)
     pause(SETTLE * seconds)
-    before = window.of(rest, IDLE * seconds)
+    before = window.idle(idle_s, pause)
     window.spend(work, WARM * seconds)
     during = window.of(work, seconds)
     pause(SETTLE * seconds)
-    after = window.of(rest, IDLE * seconds)
+    after = window.idle(idle_s, pause)
     return EnergyBlock(
         work_s=during.span_s,
         idle_before_s=before.span_s,
@@ -111,7 +117,7 @@ Edge = Mark | MeterError
 
 
 @dataclass(frozen=True)
-class _Done:
+class Done:
     """What happened in one window: its span, images, and two marks of each meter."""
 
     span_s: tuple[float, float]
@@ -120,21 +126,37 @@ class _Done:
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
+    """Windows read by all meters, from tick to tick of `align_to`."""
+
     meters: Sequence[Meter]
     align_to: CounterMeter | None
     clock: Callable[[], float]
 
-    def of(self, work: Work, seconds: float) -> _Done:
+    def of(self, work: Work, seconds: float) -> Done:
+        """A window of at least `seconds` of work."""
+        return self._between_ticks(work, lambda: self.spend(work, seconds))
+
+    def idle(self, seconds: float, pause: Callable[[float], None] = sleep) -> Done:
+        """A window of at least `seconds` without work."""
+
+        def rest(span_s: float = SLICE_S) -> int:
+            pause(span_s)
+            return 0
+
+        return self._between_ticks(rest, lambda: rest(seconds))
+
+    def _between_ticks(self, work: Work, content: Work) -> Done:
         self.until_tick(work)
         start_s, first = self.clock(), [_mark(m) for m in self.meters]
-        images = self.spend(work, seconds)
+        images = content()
         images += self.until_tick(work)
         end_s, last = self.clock(), [_mark(m) for m in self.meters]
-        return _Done((start_s, end_s), images, list(zip(first, last, strict=True)))
+        return Done((start_s, end_s), images, list(zip(first, last, strict=True)))
 
     def spend(self, work: Work, seconds: float) -> int:
-        end_s, images = self.clock() + seconds, 0
+        """At least one pass, and for `seconds`; returns the images."""
+        end_s, images = self.clock() + seconds, work()
         while self.clock() < end_s:
             images += work()
         return images

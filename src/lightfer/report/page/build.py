@@ -16,7 +16,17 @@ from lightfer.report.tables import DASH, header, row
 from lightfer.report.thesis import findings
 from lightfer.results import Environment, Results
 
-SCRIPTS = ("model", "rank", "chart", "table", "detail", "machines", "app")  # in this order
+SCRIPTS = (
+    "model",
+    "rank",
+    "chart",
+    "table",
+    "card",
+    "detail",
+    "machines",
+    "answer",
+    "app",
+)  # in this order
 MOST_PLAIN = 60  # rows of the table for readers without scripts
 MISSING = 'the page needs Jinja: pip install "lightfer[report]"'
 
@@ -61,7 +71,7 @@ def page(
 
 
 def _read(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    return (files("lightfer.report.page") / name).read_text(encoding="utf-8")
 
 
 def _policy(style: str, script: str) -> str:

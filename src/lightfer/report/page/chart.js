@@ -4,8 +4,14 @@ const MOST_BARS = 1000; // beyond, intervals would cover one another
 const chart = { rows: [], place: new Map(), current: -1 };
 
 function drawChart(shown, cost, status, pick, limit) {
-  const box = document.getElementById("plot"), width = Math.max(300, box.clientWidth), narrow = width < 560;
-  const height = narrow ? 340 : 440, left = 46, right = narrow ? 14 : 26, top = 14, bottom = 46;
+  const box = document.getElementById("plot"),
+    width = Math.max(300, box.clientWidth),
+    narrow = width < 560;
+  const height = narrow ? 340 : 440,
+    left = 46,
+    right = narrow ? 14 : 26,
+    top = 14,
+    bottom = 46;
   chart.rows = shown.filter((row) => status.has(row)).sort((a, b) => cost.of(a)[0] - cost.of(b)[0]);
   chart.place = new Map();
   chart.cost = cost;
@@ -14,19 +20,25 @@ function drawChart(shown, cost, status, pick, limit) {
   const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });
   box.replaceChildren(svg);
   if (!chart.rows.length) {
-    svg.append(text(width / 2, height / 2, "No model here has both an accuracy and this cost.", "middle", "note"));
+    svg.append(
+      text(width / 2, height / 2, "No model here has both an accuracy and this cost.", "middle", "note"),
+    );
     return;
   }
   const barred = chart.rows.length <= MOST_BARS;
-  const costs = chart.rows.flatMap((row) => (barred ? cost.of(row).filter((v) => v > 0) : cost.of(row)[0])).map((v) => v * cost.factor);
-  const tops = chart.rows.flatMap((row) => (barred ? row.score.top1.filter((v) => v !== null) : row.score.top1[0])).map((v) => 100 * v);
+  const costs = chart.rows
+    .flatMap((row) => (barred ? cost.of(row).filter((v) => v > 0) : cost.of(row)[0]))
+    .map((v) => v * cost.factor);
+  const tops = chart.rows
+    .flatMap((row) => (barred ? row.score.top1.filter((v) => v !== null) : row.score.top1[0]))
+    .map((v) => 100 * v);
   const [x0, x1] = [extreme(costs, Math.min) / 1.06, extreme(costs, Math.max) * (narrow ? 1.15 : 1.12)];
   const [y0, y1] = [extreme(tops, Math.min) - 0.6, extreme(tops, Math.max) + 0.6];
-  const X = (v) => left + (width - left - right) * Math.log(v / x0) / Math.log(x1 / x0);
-  const Y = (v) => height - bottom - (height - top - bottom) * (v - y0) / (y1 - y0);
+  const X = (v) => left + ((width - left - right) * Math.log(v / x0)) / Math.log(x1 / x0);
+  const Y = (v) => height - bottom - ((height - top - bottom) * (v - y0)) / (y1 - y0);
 
   let grid = "";
-  for (const tick of logTicks(x0, x1, narrow ? 5 : 9)) {
+  for (const tick of logTicks(x0, x1, narrow ? 7 : 10)) {
     grid += `M${X(tick)} ${top}V${height - bottom}`;
     svg.append(text(X(tick), height - bottom + 17, String(tick), "middle", "tick"));
   }
@@ -38,40 +50,64 @@ function drawChart(shown, cost, status, pick, limit) {
   svg.append(text(width - right, height - 8, `${cost.label}, ${cost.unit} (logarithmic)`, "end", "axis"));
   svg.append(text(left + 6, top + 10, "Top-1 accuracy, %", "start", "axis"));
   if (limit !== null && limit > x0 && limit < x1) {
-    svg.append(drawn("rect", { x: X(limit), y: top, width: width - right - X(limit), height: height - top - bottom, class: "beyond" }));
+    svg.append(
+      drawn("rect", {
+        x: X(limit),
+        y: top,
+        width: width - right - X(limit),
+        height: height - top - bottom,
+        class: "beyond",
+      }),
+    );
   }
 
-  const marks = { front: "", tied: "", dominated: "" }, radius = chart.rows.length > 400 ? 2.2 : 4.6;
+  const marks = { front: "", tied: "", dominated: "" },
+    radius = chart.rows.length > 400 ? 2.2 : 4.6;
   let bars = "";
   for (const row of chart.rows) {
-    const [c, cLow, cHigh] = cost.of(row), [a, aLow, aHigh] = row.score.top1;
-    const x = X(c * cost.factor), y = Y(100 * a);
+    const [c, cLow, cHigh] = cost.of(row),
+      [a, aLow, aHigh] = row.score.top1;
+    const x = X(c * cost.factor),
+      y = Y(100 * a);
     chart.place.set(row, [x, y]);
     marks[status.get(row)] += circle(x, y, radius);
     if (!barred) continue;
     if (aLow !== null) bars += `M${x.toFixed(1)} ${Y(100 * aLow).toFixed(1)}V${Y(100 * aHigh).toFixed(1)}`;
-    if (cLow !== null) bars += `M${X(cLow * cost.factor).toFixed(1)} ${y.toFixed(1)}H${X(cHigh * cost.factor).toFixed(1)}`;
+    if (cLow !== null)
+      bars += `M${X(cLow * cost.factor).toFixed(1)} ${y.toFixed(1)}H${X(cHigh * cost.factor).toFixed(1)}`;
   }
   svg.append(drawn("path", { d: bars, class: chart.rows.length > 60 ? "bars many" : "bars" }));
   for (const machine of new Set(chart.rows.map((row) => row.machine))) {
-    svg.append(drawn("path", { d: stairs(chart.rows.filter((row) => row.machine === machine && status.get(row) === "front"), width - right), class: "front-line" }));
+    svg.append(
+      drawn("path", {
+        d: stairs(
+          chart.rows.filter((row) => row.machine === machine && status.get(row) === "front"),
+          width - right,
+        ),
+        class: "front-line",
+      }),
+    );
   }
-  for (const kind of ["dominated", "tied", "front"]) svg.append(drawn("path", { d: marks[kind], class: kind }));
-  if (pick && chart.place.has(pick)) svg.append(drawn("path", { d: circle(...chart.place.get(pick), 9), class: "pick" }));
+  for (const kind of ["dominated", "tied", "front"])
+    svg.append(drawn("path", { d: marks[kind], class: kind }));
+  if (pick && chart.place.has(pick))
+    svg.append(drawn("path", { d: circle(...chart.place.get(pick), 9), class: "pick" }));
   svg.append(...labels(status, pick, width));
   svg.append(drawn("path", { id: "ring", d: "", class: "ring" }));
 }
 
 const extreme = (values, pick) => values.reduce((a, b) => pick(a, b));
 const tenth = (v) => Math.round(10 * v) / 10;
-const circle = (x, y, r) => `M${tenth(x - r)} ${tenth(y)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
+const circle = (x, y, r) =>
+  `M${tenth(x - r)} ${tenth(y)}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
 function text(x, y, content, anchor, kind) {
   return drawn("text", { x, y, "text-anchor": anchor, class: kind }, content);
 }
 
 // The front as stairs: what is reached at a cost, until the next model is paid for.
 function stairs(front, end) {
-  let path = "", y = null;
+  let path = "",
+    y = null;
   for (const row of front) {
     const [px, py] = chart.place.get(row);
     path += y === null ? `M${px} ${py}` : `H${px}V${py}`;
@@ -91,7 +127,11 @@ function logTicks(low, high, most) {
     }
     return ticks;
   };
-  for (const steps of [[1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 3, 5, 7], [1, 2, 5]]) {
+  for (const steps of [
+    [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9],
+    [1, 2, 3, 5, 7],
+    [1, 2, 5],
+  ]) {
     const ticks = make(steps);
     if (ticks.length <= most) return ticks.length > 1 ? ticks : linearTicks(low, high).filter((t) => t > 0);
   }
@@ -99,7 +139,8 @@ function logTicks(low, high, most) {
 }
 
 function linearTicks(low, high) {
-  const rough = (high - low) / 6, power = 10 ** Math.floor(Math.log10(rough));
+  const rough = (high - low) / 6,
+    power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
   const ticks = [];
   for (let t = Math.ceil(low / step) * step; t <= high; t += step) ticks.push(Number(t.toPrecision(6)));
@@ -108,16 +149,31 @@ function linearTicks(low, high) {
 
 // Names beside the marks that matter, each where it hits no mark and no other name; else none.
 function labels(status, pick, width) {
-  const order = { front: 0, tied: 1, dominated: 2 }, taken = [], made = [];
+  const order = { front: 0, tied: 1, dominated: 2 },
+    taken = [],
+    made = [];
   for (const [x, y] of chart.place.values()) taken.push([x - 5, y - 5, x + 5, y + 5]);
-  const sorted = [...chart.rows].sort((a, b) => (b === pick) - (a === pick) || order[status.get(a)] - order[status.get(b)]);
+  const sorted = [...chart.rows].sort(
+    (a, b) => (b === pick) - (a === pick) || order[status.get(a)] - order[status.get(b)],
+  );
   for (const row of sorted.slice(0, 40)) {
     const name = row.name.length > 34 ? `${row.name.slice(0, 32)}…` : row.name;
-    const [x, y] = chart.place.get(row), wide = name.length * 6.7;
-    for (const [dx, dy, anchor] of [[10, -8, "start"], [10, 16, "start"], [-10, -8, "end"], [-10, 16, "end"]]) {
+    const [x, y] = chart.place.get(row),
+      wide = name.length * 6.7;
+    for (const [dx, dy, anchor] of [
+      [10, -8, "start"],
+      [10, 16, "start"],
+      [-10, -8, "end"],
+      [-10, 16, "end"],
+    ]) {
       const from = anchor === "start" ? x + dx : x + dx - wide;
       const box = [from, y + dy - 11, from + wide, y + dy + 3];
-      if (box[0] < 48 || box[2] > width - 2 || taken.some((t) => box[0] < t[2] && t[0] < box[2] && box[1] < t[3] && t[1] < box[3])) continue;
+      if (
+        box[0] < 48 ||
+        box[2] > width - 2 ||
+        taken.some((t) => box[0] < t[2] && t[0] < box[2] && box[1] < t[3] && t[1] < box[3])
+      )
+        continue;
       taken.push(box);
       made.push(text(x + dx, y + dy, name, anchor, `name ${status.get(row)}`));
       break;
@@ -127,17 +183,25 @@ function labels(status, pick, width) {
 }
 
 function pointAt(index) {
-  const row = chart.rows[index], tip = document.getElementById("tip"), ring = document.getElementById("ring");
+  const row = chart.rows[index],
+    tip = document.getElementById("tip"),
+    ring = document.getElementById("ring");
   chart.current = row ? index : -1;
   tip.hidden = !row;
   if (ring) ring.setAttribute("d", row ? circle(...chart.place.get(row), 9) : "");
   if (!row) return;
-  const [x, y] = chart.place.get(row), cost = chart.cost, triple = cost.of(row);
+  const [x, y] = chart.place.get(row),
+    cost = chart.cost,
+    triple = cost.of(row);
   tip.replaceChildren(
     element("b", {}, row.name),
     element("span", {}, `${percent(row.score.top1[0])} % ${bounds(row.score.top1, percent)}`),
     element("span", {}, `${withUnit(cost, row)} ${bounds(triple, (v) => figure(v, cost.factor))}`),
-    element("span", { class: "quiet" }, `${view.status.get(row)}${view.machine === null ? ` · ${machines[row.machine].name}` : ""}`),
+    element(
+      "span",
+      { class: "quiet" },
+      `${view.status.get(row)}${view.machine === null ? ` · ${machines[row.machine].name}` : ""}`,
+    ),
   );
   const box = document.getElementById("plot");
   tip.style.left = `${Math.max(0, Math.min(x + 14, box.clientWidth - tip.offsetWidth - 4))}px`;
@@ -146,11 +210,17 @@ function pointAt(index) {
 
 function nearest(event) {
   const frame = document.getElementById("plot").getBoundingClientRect();
-  const px = event.clientX - frame.left, py = event.clientY - frame.top;
-  let best = -1, least = 26 ** 2;
+  const px = event.clientX - frame.left,
+    py = event.clientY - frame.top;
+  let best = -1,
+    least = 26 ** 2;
   chart.rows.forEach((row, i) => {
-    const [x, y] = chart.place.get(row), far = (x - px) ** 2 + (y - py) ** 2;
-    if (far < least) { best = i; least = far; }
+    const [x, y] = chart.place.get(row),
+      far = (x - px) ** 2 + (y - py) ** 2;
+    if (far < least) {
+      best = i;
+      least = far;
+    }
   });
   return best;
 }
@@ -160,7 +230,10 @@ function startChart() {
   box.addEventListener("pointermove", (event) => pointAt(nearest(event)));
   box.addEventListener("pointerleave", () => pointAt(-1));
   box.addEventListener("blur", () => pointAt(-1));
-  box.addEventListener("click", (event) => { const i = nearest(event); if (i >= 0) openDetail(chart.rows[i]); });
+  box.addEventListener("click", (event) => {
+    const i = nearest(event);
+    if (i >= 0) openDetail(chart.rows[i]);
+  });
   box.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (step && chart.rows.length) {
@@ -171,5 +244,10 @@ function startChart() {
     } else if (event.key === "Enter" && chart.current >= 0) openDetail(chart.rows[chart.current]);
     else if (event.key === "Escape") pointAt(-1);
   });
-  new ResizeObserver(() => { if (box.clientWidth !== chart.width) { chart.width = box.clientWidth; view.redraw(); } }).observe(box);
+  new ResizeObserver(() => {
+    if (box.clientWidth !== chart.width) {
+      chart.width = box.clientWidth;
+      view.redraw();
+    }
+  }).observe(box);
 }

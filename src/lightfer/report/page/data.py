@@ -98,6 +98,9 @@ def _row(entry: Entry, machine: int, pool: _Pool, others: _Pool) -> dict[str, An
         "images": entry.inference_images,
         "batch": entry.inference_batch_size,
         "energy": _triple(_joules(energy)),
+        "net": _triple(_net_joules(energy)),
+        "warnings": list(energy.warnings) if energy else [],
+        "repaid": _rounded(entry.training.images_until_repaid) if entry.training else None,
         "method": energy_method(energy),
         "carbon": _rounded(carbon.g_co2e_per_1000_images) if carbon else None,
         "grid": _grid(entry),
@@ -107,9 +110,8 @@ def _row(entry: Entry, machine: int, pool: _Pool, others: _Pool) -> dict[str, An
 
 def deployed_bytes(entry: Entry) -> tuple[int | None, str | None]:
     """What has to be stored to run it, and what that figure is of."""
-    deployed = getattr(entry, "deployed_bytes", None)
-    if deployed is not None:
-        return deployed, "the file that this runtime loads"
+    if entry.deployed_bytes is not None:
+        return entry.deployed_bytes, "what this runtime loads"
     if entry.work is not None:
         return entry.work.weight_bytes, "weights and buffers in float32"
     return None, None
@@ -119,6 +121,12 @@ def _joules(energy: Energy | None) -> Iterable[float | None]:
     if energy is None or energy.gross is None:
         return (None, None, None)
     return (energy.gross.joules_per_image, *(energy.ci95 or (None, None)))
+
+
+def _net_joules(energy: Energy | None) -> Iterable[float | None]:
+    if energy is None or energy.net is None:
+        return (None, None, None)
+    return (energy.net.joules_per_image, *(energy.net_ci95 or (None, None)))
 
 
 def _grid(entry: Entry) -> str | None:

@@ -4,7 +4,9 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 
 const rows = DATA.rows.map((values, index) => {
   const row = { index };
-  DATA.columns.forEach((name, i) => { row[name] = values[i]; });
+  DATA.columns.forEach((name, i) => {
+    row[name] = values[i];
+  });
   row.score = row.accuracy === null ? null : DATA.accuracies[row.accuracy];
   row.card = row.weights !== null && Object.hasOwn(DATA.cards, row.weights) ? DATA.cards[row.weights] : null;
   return row;
@@ -12,12 +14,15 @@ const rows = DATA.rows.map((values, index) => {
 
 const machines = DATA.machines.map((machine, index) => {
   const about = machine.about;
-  const chip = about ? (about.gpu || about.cpu) : machine.id;
+  const chip = about ? about.gpu || about.cpu : machine.id;
   return { ...machine, index, name: about ? `${chip}, ${about.threads} threads` : `${chip} (not described)` };
 });
 for (const machine of machines) {
   const twins = machines.filter((other) => other.name === machine.name);
-  if (twins.length > 1) twins.forEach((twin) => { twin.name += ` (${twin.id})`; });
+  if (twins.length > 1)
+    twins.forEach((twin) => {
+      twin.name += ` (${twin.id})`;
+    });
 }
 
 // Two rows of one name on one machine are told apart by the start of their weights' hash.
@@ -30,48 +35,124 @@ for (const row of rows) {
   names.set(key, (names.get(key) || []).concat(row));
 }
 for (const same of names.values()) {
-  if (same.length > 1) same.forEach((row) => { row.name += ` · ${row.weights ? row.weights.slice(0, 8) : "random weights"}`; });
+  if (same.length > 1)
+    same.forEach((row) => {
+      row.name += ` · ${row.weights ? row.weights.slice(0, 8) : "random weights"}`;
+    });
 }
-for (const row of rows) row.search = `${row.model} ${row.family} ${row.way} ${row.device} ${row.recipe || ""} ${machines[row.machine].name}`.toLowerCase();
+// A name may hold characters that turn the direction of what follows: they end with the name.
+for (const row of rows)
+  if (/[\u0590-\u08ff\u202a-\u202e\u2066-\u2069]/.test(row.name)) row.name = `\u2068${row.name}\u2069`;
+for (const row of rows)
+  row.search =
+    `${row.model} ${row.family} ${row.way} ${row.device} ${row.recipe || ""} ${machines[row.machine].name}`.toLowerCase();
 
 // A cost: what is on the axis, in which unit, and whether it is of a machine or of the net alone.
-const batches = [...new Set(rows.flatMap((row) => Object.keys(row.times)))].sort((a, b) => parseInt(a) - parseInt(b) || a.localeCompare(b));
+const batches = [...new Set(rows.flatMap((row) => Object.keys(row.times)))].sort(
+  (a, b) => parseInt(a) - parseInt(b) || a.localeCompare(b),
+);
 const COSTS = [
   ...batches.map((key) => ({
     key: `time ${key}`,
-    label: key === "1" ? "Time of one image" : `Time per image, ${key.replace(" ", " images at once, ")}${key.includes(" ") ? "" : " images at once"}`,
+    label:
+      key === "1"
+        ? "Time of one image"
+        : `Time per image, ${key.replace(" ", " images at once, ")}${key.includes(" ") ? "" : " images at once"}`,
     short: key === "1" ? "1 image" : `${key} images, each`,
-    unit: "ms", factor: 1e3, exact: false, verb: "faster",
+    unit: "ms",
+    factor: 1e3,
+    exact: false,
+    verb: "faster",
     of: (row) => row.times[key] || null,
   })),
-  { key: "energy", label: "Energy per image", short: "Energy", unit: "mJ", factor: 1e3, exact: false, verb: "less energy", of: (row) => row.energy },
-  { key: "carbon", label: "Emissions of 1,000 faces", short: "Emissions", unit: "g CO₂e", factor: 1, exact: false, verb: "less CO₂e", of: (row) => single(row.carbon) },
-  { key: "macs", label: "Multiply-adds per image", short: "MACs", unit: "M", factor: 1e-6, exact: true, verb: "fewer multiply-adds", of: (row) => single(row.macs) },
-  { key: "params", label: "Parameters", short: "Parameters", unit: "M", factor: 1e-6, exact: true, verb: "fewer parameters", of: (row) => single(row.params) },
-  { key: "stored", label: "Stored size", short: "Size", unit: "MB", factor: 1e-6, exact: true, verb: "smaller", of: (row) => single(row.stored) },
-  { key: "activation", label: "Largest activations of one image", short: "Activations", unit: "MB", factor: 1e-6, exact: true, verb: "less memory", of: (row) => single(row.activation) },
+  {
+    key: "energy",
+    label: "Energy per image",
+    short: "Energy",
+    unit: "mJ",
+    factor: 1e3,
+    exact: false,
+    verb: "less energy",
+    of: (row) => row.energy,
+  },
+  {
+    key: "carbon",
+    label: "Emissions of 1,000 faces",
+    short: "Emissions, 1,000 faces",
+    unit: "g CO₂e",
+    factor: 1,
+    exact: false,
+    verb: "less CO₂e",
+    of: (row) => single(row.carbon),
+  },
+  {
+    key: "macs",
+    label: "Multiply-adds per image",
+    short: "MACs",
+    unit: "M",
+    factor: 1e-6,
+    exact: true,
+    verb: "fewer multiply-adds",
+    of: (row) => single(row.macs),
+  },
+  {
+    key: "params",
+    label: "Parameters",
+    short: "Parameters",
+    unit: "M",
+    factor: 1e-6,
+    exact: true,
+    verb: "fewer parameters",
+    of: (row) => single(row.params),
+  },
+  {
+    key: "stored",
+    label: "Stored size",
+    short: "Size",
+    unit: "MB",
+    factor: 1e-6,
+    exact: true,
+    verb: "smaller",
+    of: (row) => single(row.stored),
+  },
+  {
+    key: "activation",
+    label: "Largest activations of one image",
+    short: "Activations",
+    unit: "MB",
+    factor: 1e-6,
+    exact: true,
+    verb: "less memory",
+    of: (row) => single(row.activation),
+  },
 ].filter((cost) => rows.some((row) => cost.of(row)));
 
-function single(value) { return value === null ? null : [value, null, null]; }
+function single(value) {
+  return value === null ? null : [value, null, null];
+}
 
 // Rows whose accuracy is of the images, labels and view that most rows were scored on.
-const scoredOn = (score) => `${score.split}, ${score.labels} labels, ${score.view} view, ${score.images.toLocaleString("en")} images`;
+const scoredOn = (score) =>
+  `${score.split}, ${score.labels} labels, ${score.view} view, ${score.images.toLocaleString("en")} images`;
 const counts = new Map();
-for (const row of rows) if (row.score) counts.set(scoredOn(row.score), (counts.get(scoredOn(row.score)) || 0) + 1);
+for (const row of rows)
+  if (row.score) counts.set(scoredOn(row.score), (counts.get(scoredOn(row.score)) || 0) + 1);
 const SCORED_ON = [...counts].sort((a, b) => b[1] - a[1]).map(([key]) => key)[0] || null;
 for (const row of rows) row.comparable = row.score !== null && scoredOn(row.score) === SCORED_ON;
 
 const DASH = "–";
 function figure(value, factor = 1) {
   if (value === null || value === undefined) return DASH;
-  const shown = value * factor, size = Math.abs(shown);
+  const shown = value * factor,
+    size = Math.abs(shown);
   if (size === 0) return "0";
   if (size >= 1000) return Math.round(shown).toLocaleString("en");
   if (size < 1e-4) return shown.toExponential(1);
   return shown.toFixed(Math.max(0, 2 - Math.floor(Math.log10(size))));
 }
 const percent = (value, digits = 1) => (value === null ? DASH : (100 * value).toFixed(digits));
-const bounds = (triple, write) => (triple && triple[1] !== null ? `[${write(triple[1])}, ${write(triple[2])}]` : "");
+const bounds = (triple, write) =>
+  triple && triple[1] !== null ? `[${write(triple[1])}, ${write(triple[2])}]` : "";
 const withUnit = (cost, row) => `${figure(cost.of(row)?.[0] ?? null, cost.factor)} ${cost.unit}`;
 
 // Elements; strings become text, never markup.

@@ -14,12 +14,18 @@ function accuracyDiffers(a, b) {
 const apartTables = new Map();
 function apartTable(index) {
   if (!apartTables.has(index)) {
-    const { used, apart } = machines[index], n = used.length;
-    const place = new Int32Array(DATA.accuracies.length), flags = new Uint8Array(n * n);
-    used.forEach((accuracy, i) => { place[accuracy] = i; });
+    const { used, apart } = machines[index],
+      n = used.length;
+    const place = new Int32Array(DATA.accuracies.length),
+      flags = new Uint8Array(n * n);
+    used.forEach((accuracy, i) => {
+      place[accuracy] = i;
+    });
     apart.forEach((line, i) => {
-      const digits = line.padStart(Math.ceil(n / 4), "0"), first = digits.length * 4 - n;
-      for (let j = 0; j < n; j++) flags[i * n + j] = (parseInt(digits[(first + j) >> 2], 16) >> (3 - ((first + j) & 3))) & 1;
+      const digits = line.padStart(Math.ceil(n / 4), "0"),
+        first = digits.length * 4 - n;
+      for (let j = 0; j < n; j++)
+        flags[i * n + j] = (parseInt(digits[(first + j) >> 2], 16) >> (3 - ((first + j) & 3))) & 1;
     });
     apartTables.set(index, { place, flags, n });
   }
@@ -27,7 +33,8 @@ function apartTable(index) {
 }
 
 function costDiffers(cost, a, b) {
-  const x = cost.of(a), y = cost.of(b);
+  const x = cost.of(a),
+    y = cost.of(b);
   if (cost.exact || (x[1] === null && y[1] === null)) return x[0] !== y[0];
   if (x[1] === null || y[1] === null) return false;
   return x[1] > y[2] || y[1] > x[2];
@@ -36,7 +43,8 @@ function costDiffers(cost, a, b) {
 // Row -> "front", "tied" or "dominated", among the rows of each machine. A row is beaten by another
 // that is better on one axis and no worse on the other; surely, if what differs is told apart.
 function standing(shown, cost) {
-  const found = new Map(), groups = new Map();
+  const found = new Map(),
+    groups = new Map();
   for (const row of shown) {
     const c = row.comparable && !row.error ? cost.of(row) : null;
     if (!c || !(c[0] > 0)) continue;
@@ -51,8 +59,13 @@ function standing(shown, cost) {
         if (other.c > c) break;
         if (other.a < a || (other.c === c && other.a === a)) continue;
         status = "tied";
-        const surely = (other.c === c || costDiffers(cost, other.row, row)) && (other.a === a || accuracyDiffers(other.row, row));
-        if (surely) { status = "dominated"; break; }
+        const surely =
+          (other.c === c || costDiffers(cost, other.row, row)) &&
+          (other.a === a || accuracyDiffers(other.row, row));
+        if (surely) {
+          status = "dominated";
+          break;
+        }
       }
       found.set(row, status);
     }
@@ -66,7 +79,9 @@ function choose(shown, cost, limits) {
   const able = shown.filter((row) => row.comparable && !row.error && cost.of(row));
   const set = limits.filter((limit) => limit.most !== null);
   const unknown = able.filter((row) => set.some((limit) => !limit.cost.of(row)));
-  const fitting = able.filter((row) => set.every(({ cost: c, most }) => c.of(row) && c.of(row)[0] * c.factor <= most));
+  const fitting = able.filter((row) =>
+    set.every(({ cost: c, most }) => c.of(row) && c.of(row)[0] * c.factor <= most),
+  );
   const result = { able, fitting, unknown, pick: null, best: null, equals: [], others: [] };
   if (!fitting.length) return result;
   const best = fitting.reduce((a, b) => (b.score.top1[0] > a.score.top1[0] ? b : a));
@@ -75,7 +90,9 @@ function choose(shown, cost, limits) {
   const asCheap = equals.filter((row) => row === cheapest || !costDiffers(cost, row, cheapest));
   const pick = asCheap.reduce((a, b) => (b.score.top1[0] > a.score.top1[0] ? b : a));
   const status = standing(fitting, cost);
-  const others = fitting.filter((row) => row !== pick && status.get(row) === "front" && cost.of(row)[0] < cost.of(pick)[0]);
+  const others = fitting.filter(
+    (row) => row !== pick && status.get(row) === "front" && cost.of(row)[0] < cost.of(pick)[0],
+  );
   others.sort((a, b) => cost.of(b)[0] - cost.of(a)[0]);
-  return { ...result, pick, best, equals: equals.filter((row) => row !== pick), others };
+  return { ...result, pick, best, equals: equals.filter((row) => row !== pick && row !== best), others };
 }

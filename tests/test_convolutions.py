@@ -1,4 +1,4 @@
-"""The gradient of depthwise weights in C, against torch's own in double precision."""
+"""Fast convolutions in training: gradients are torch's own, the C one in double precision."""
 
 import pytest
 import torch
@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn.functional import conv2d
 
 from lightfer.train import depthwise
-from lightfer.train.depthwise import fast_depthwise, weight_gradient
+from lightfer.train.convolutions import fast_convolutions
+from lightfer.train.depthwise import weight_gradient
 
 needs_library = pytest.mark.skipif(depthwise._LIBRARY is None, reason="no C compiler when built")
 
@@ -73,7 +74,7 @@ def test_a_network_learns_the_same(library: str, monkeypatch: pytest.MonkeyPatch
         return [p.grad for p in model.parameters() if p.grad is not None]
 
     plain = gradients()
-    with fast_depthwise(model):
+    with fast_convolutions(model):
         assert "forward" in vars(model[1])
         assert "forward" not in vars(model[4])
         fast = gradients()
@@ -85,5 +86,5 @@ def test_a_network_learns_the_same(library: str, monkeypatch: pytest.MonkeyPatch
 def test_depthwise_stays_in_float32_under_autocast():
     layer = nn.Conv2d(8, 8, 3, padding=1, groups=8)
     x = torch.randn(2, 8, 6, 6)
-    with fast_depthwise(layer), torch.autocast("cpu", torch.bfloat16):
+    with fast_convolutions(layer), torch.autocast("cpu", torch.bfloat16):
         assert layer(x.bfloat16()).dtype == torch.float32

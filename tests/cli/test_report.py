@@ -1,0 +1,55 @@
+"""lightfer report and the tables: files in, files out, one line for what is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from lightfer.cli import app
+from lightfer.results import write_results
+from tests.report.made_up import made_up
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "lightfer", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_several_files_are_one_page(tmp_path: Path):
+    out = tmp_path / "new" / "report.html"
+    write_results(tmp_path / "a.json", made_up(2, 2))
+    done = CliRunner().invoke(
+        app, ["report", str(ROOT / "results.json"), str(tmp_path / "a.json"), "--html", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    assert "10 entries written" in done.output
+    text = out.read_text()
+    assert all(name in text for name in ("AMD EPYC", "Processor 0", "Processor 1"))
+
+
+def test_a_broken_file_is_one_line_and_keeps_the_old_page(tmp_path: Path):
+    out = tmp_path / "report.html"
+    out.write_text("old")
+    for name, text, said in (
+        ("half.json", '{"schema": "lightfer/1", "entries": [', "half.json"),
+        ("other.json", '{"schema": "other/9"}', "expected 'lightfer/1'"),
+        ("empty.json", "{}", "holds no entries"),
+        ("wrong.json", '{"entries": [{"id": 7}]}', "$.entries[0].id"),
+    ):
+        path = tmp_path / name
+        path.write_text(text)
+        done = run("report", path, "--html", out)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert said in done.stderr
+        assert out.read_text() == "old"
+
+
+def test_latex_is_written_to_a_file(tmp_path: Path):
+    out = tmp_path / "t.tex"
+    done = CliRunner().invoke(app, ["table", str(ROOT / "results.json"), "--latex", str(out)])
+    assert done.exit_code == 0, done.output
+    assert r"mobilenet\_v1 &" in out.read_text()

@@ -1,0 +1,83 @@
+"""Figures: the figures in them are those of the file, and the README's is up to date."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from lightfer.report import figures
+from lightfer.report.latex import latex
+from lightfer.results import Results, read_results
+from tests.report.hostile import hostile
+from tests.report.made_up import made_up
+from tests.test_results import entry
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_figure_is_written_as_png_and_svg(tmp_path: Path):
+    from PIL import Image
+
+    written = figures.write_figures(made_up(5, 1), tmp_path)
+    assert sorted(p.name for p in written) == sorted(
+        f"{name}.{form}" for name in figures.FIGURES for form in ("png", "svg")
+    )
+    for path in written:
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                assert image.width > 900
+        else:
+            assert all(f"net_00{i}" in path.read_text() for i in range(5))
+
+
+def test_bars_hold_the_files_accuracies():
+    made = made_up(3, 1)
+    chart = figures.accuracy_bars(made)
+    assert chart is not None
+    values = chart.to_dict()["data"]["values"]
+    expected = [100 * e.accuracy.top1 for e in made.entries if e.accuracy]
+    assert [v["top1"] for v in values] == expected
+
+
+def test_the_readme_figure_is_that_of_the_published_results():
+    """By the chart that the PNG names, as pixels depend on the machine's fonts."""
+    from PIL import Image
+
+    chart = figures.trade_off(read_results(ROOT / "results.json"))
+    assert chart is not None
+    with Image.open(ROOT / "docs" / "figures" / "trade-off.png") as image:
+        assert image.info[figures.CHART_KEY] == figures.chart_id(chart), "run `make readme`"
+
+
+def test_another_figure_has_another_name():
+    ids = {figures.chart_id(c) for s in (0, 1) if (c := figures.trade_off(made_up(3, 1, seed=s)))}
+    assert len(ids) == 2
+
+
+def test_nothing_to_draw_is_said(tmp_path: Path):
+    with pytest.raises(ValueError, match="nothing to draw"):
+        figures.write_figures(Results(entries=(entry(),)), tmp_path)
+
+
+def test_without_altair_the_message_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    with pytest.raises(ValueError, match=r'pip install "lightfer\[report\]"'):
+        figures.write_figures(made_up(2, 1), tmp_path)
+
+
+def test_latex_has_a_row_per_model_and_no_command_of_a_file(tmp_path: Path):
+    text = latex(made_up(4, 2))
+    assert text.count(r"\begin{tabular}{lrrrrrrrrr}") == 2
+    assert len(re.findall(r"^    net\\_00\d &.*\\\\$", text, re.M)) == 8
+    path = tmp_path / "hostile.json"
+    hostile(path)
+    evil = r"\input{x} % & # $ ^ ~ { }"
+    shown = latex(Results(environments=read_results(path).environments, entries=(entry(evil),)))
+    assert r"\input" not in shown
+    from lightfer.report.latex import escaped
+
+    assert escaped(evil).startswith(r"\textbackslash{}input\{x\} \% \& \# \$")
+    assert "\n" not in escaped("a\nb\u2028c")
