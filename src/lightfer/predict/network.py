@@ -19,7 +19,7 @@ from lightfer.deployed import (
     parse_card,
     read_session_card,
 )
-from lightfer.files import cache_folder, sha256_of, shipped
+from lightfer.files import cache_folder, graph_file, sha256_of, shipped
 from lightfer.predict.assembled import assembled
 
 DEFAULT_MODEL = "mobilenet_v1"
@@ -75,24 +75,19 @@ def load_network(
 
     Raises PredictError, DeployedError, or what the zoo raises for unknown names and bad files.
     """
-    threads = threads or usable_cores()
-    path = Path(model)
-    if path.suffix in EXPORTED:
-        if not path.exists():
-            raise PredictError(f"{path}: no such file; `lightfer export` makes one")
-        runtime = runtime or ("openvino" if path.suffix == ".xml" else _reader())
-    else:
-        runtime = runtime or ("onnxruntime" if _can_export(model) else "pytorch")
-        if runtime not in FILE_RUNTIMES:
-            return _from_torch(str(model), runtime, batch_size, threads)
-        path = _weights(str(model))
+    path, threads = Path(model), threads or usable_cores()
+    ready = path.suffix in EXPORTED
+    if ready and not path.exists():
+        raise PredictError(f"{path}: no such file; `lightfer export` makes one")
+    runtime = runtime or _best_runtime(str(model), path.suffix)
     if runtime not in FILE_RUNTIMES:
-        raise PredictError(
-            f"runtime {runtime} cannot read {path}; {' or '.join(FILE_RUNTIMES)} can"
-        )
+        if not ready:
+            return _from_torch(str(model), runtime, batch_size, threads)
+        able = " or ".join(FILE_RUNTIMES)
+        raise PredictError(f"runtime {runtime} cannot read {path}; {able} can")
     if find_spec(runtime) is None:
         raise PredictError(f"{runtime} is not installed: pip install {runtime}")
-    source = path if path.suffix in EXPORTED else assembled(path) or exported(str(model), note)
+    source = path if ready else assembled(_weights(str(model))) or exported(str(model), note)
     card, run = FILE_RUNTIMES[runtime](source, threads)
     size = (card.input.height, card.input.width)
     faces = _prepared(card, run)
@@ -245,15 +240,16 @@ def _cached(model: str) -> Path:
     return cache_folder() / "exported" / f"{path.stem}-{sha256_of(path)[:16]}-{FORMAT}.onnx"
 
 
-def _can_export(model: str | Path) -> bool:
-    """Whether ONNX Runtime can be used: it is there, and so is what it runs, or can be made."""
-    packages = ("torch", "onnx", "onnxscript")
-    return find_spec("onnxruntime") is not None and (
-        _cached(str(model)).exists()
-        or all(find_spec(name) for name in packages)
-        or assembled(_weights(str(model))) is not None
+def _best_runtime(model: str, suffix: str) -> str:
+    """ONNX Runtime if it is there, and so is what it runs, or can be made."""
+    if suffix == ".xml" or (suffix in EXPORTED and find_spec("onnxruntime") is None):
+        return "openvino"
+    if suffix in EXPORTED:
+        return "onnxruntime"
+    usable = find_spec("onnxruntime") is not None and (
+        graph_file(_weights(model).stem).exists()
+        or _cached(model).exists()
+        or all(find_spec(name) for name in ("torch", "onnx", "onnxscript"))
+        or assembled(_weights(model)) is not None
     )
-
-
-def _reader() -> str:
-    return "onnxruntime" if find_spec("onnxruntime") or not find_spec("openvino") else "openvino"
+    return "onnxruntime" if usable else "pytorch"
