@@ -27,7 +27,7 @@ def fast_convolutions(model: nn.Module) -> Iterator[None]:
     for module in model.modules():
         way = _fast_way(module)
         if way is not None and isinstance(module, nn.Conv2d):
-            module.forward = partial(way, module)
+            module.forward = partial(way, module)  # pyright: ignore[reportAttributeAccessIssue]
             changed.append(module)
     try:
         yield
