@@ -247,7 +247,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/aa_ab"), help="folder to write")
     parser.add_argument("--model", default="mobilenet_v1_x0_25")
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=25, help="blocks of each arm per repeat")
+    parser.add_argument("--rounds", type=int, default=40, help="blocks of each arm per repeat")
     parser.add_argument("--passes", type=int, default=50, help="timed passes per block")
     parser.add_argument("--threads", type=int, help="of the interleaved part; default: all cores")
     parser.add_argument("--only", choices=["interleaved", "separate"], help="one of the two parts")

@@ -11,7 +11,7 @@ from tests.test_compare import results, timed
 from tests.test_results import entry
 from tests.test_stats import machine
 
-ROUNDS = 25  # as by default
+ROUNDS = 40  # as by default
 
 
 def family(rng: np.random.Generator, shares: list[float], **noise) -> list[float]:

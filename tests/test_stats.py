@@ -66,7 +66,7 @@ def test_the_lower_quartile_stands_when_less_than_three_quarters_are_disturbed()
 
 
 @settings(deadline=None)  # a busy machine is no failure
-@given(st.lists(st.floats(-1, 1).filter(lambda d: abs(d) > 1e-3), min_size=3, max_size=14))
+@given(st.lists(st.floats(-1, 1, allow_subnormal=False).filter(lambda d: abs(d) > 1e-3), min_size=3, max_size=14))
 def test_the_signed_rank_test_is_scipys(differences: list[float]):
     """Oracle: scipy.stats.wilcoxon, exact, where no two differences tie."""
     d = np.array(differences) + 1e-6 * np.arange(len(differences))
@@ -143,12 +143,14 @@ def test_separate_runs_find_thirty_percent():
 def run_in_states(rng: np.random.Generator, ratio: float) -> tuple[list, list[float]]:
     """One run on a machine that is 40 % slower for some of its rounds, with a yardstick beside.
 
-    The model and the yardstick feel the state alike but for 3 % of each run, which is the model's.
+    The model and the yardstick feel the state alike, and the drift from second to second nearly;
+    3 % of each run is the model's own.
     """
     state = np.where(rng.random(5) < rng.choice([0.0, 0.3, 1.0]), 1.4, 1.0)
     own = ratio * np.exp(0.03 * rng.standard_normal())
-    blocks = 0.005 * own * state[:, None] * machine(rng, 5, correlation=0.2)
-    beside = 0.003 * state * np.quantile(machine(rng, 5, correlation=0.2), 0.25, axis=1)
+    pairs = machine(rng, 10, correlation=0.9).reshape(5, 2, -1)
+    blocks = 0.005 * own * state[:, None] * pairs[:, 1]
+    beside = 0.003 * state * np.quantile(pairs[:, 0], 0.25, axis=1)
     return blocks.tolist(), beside.tolist()
 
 

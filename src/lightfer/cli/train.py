@@ -56,6 +56,8 @@ def train(
     arch = architecture(model)
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     changes = {name: value for name, value in changes.items() if value is not None}
+    if epochs == 1:  # no room for a whole epoch of warm-up
+        changes["warmup_epochs"] = 0.5
     config = find_recipe(recipe).config_for(model, seed, **changes)
     recipe = ",".join([recipe, *(f"{name}={value}" for name, value in changes.items())])
     if teachers and soft_labels:
