@@ -23,7 +23,7 @@ from lightfer.files import cache_folder, graph_file, sha256_of, shipped
 from lightfer.predict.assembled import assembled
 
 DEFAULT_MODEL = "mobilenet_v1"
-"""The most accurate shipped model on validation, and with ONNX Runtime among the fastest."""
+"""The most accurate shipped model on validation; not the fastest."""
 
 FORMAT = 1
 """Part of the names in the cache: to be changed with what an exported file is."""
