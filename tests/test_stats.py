@@ -66,7 +66,13 @@ def test_the_lower_quartile_stands_when_less_than_three_quarters_are_disturbed()
 
 
 @settings(deadline=None)  # a busy machine is no failure
-@given(st.lists(st.floats(-1, 1, allow_subnormal=False).filter(lambda d: abs(d) > 1e-3), min_size=3, max_size=14))
+@given(
+    st.lists(
+        st.floats(-1, 1, allow_subnormal=False).filter(lambda d: abs(d) > 1e-3),
+        min_size=3,
+        max_size=14,
+    )
+)
 def test_the_signed_rank_test_is_scipys(differences: list[float]):
     """Oracle: scipy.stats.wilcoxon, exact, where no two differences tie."""
     d = np.array(differences) + 1e-6 * np.arange(len(differences))

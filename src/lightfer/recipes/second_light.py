@@ -10,11 +10,11 @@ As `first_light`, but in bfloat16 (1x1 convolutions as matrix products, depthwis
   - MobileNetV3-Small: no dropout.
 
 Rates of the nets with batch norm and of MobileNetV3-Small were not compared with others. The rest
-was chosen on validation, from runs of 5 epochs with seed 0. SqueezeNet 1.0, top-1 on validation after
-5 epochs: 44.9 % with the bias of the last convolution starting at 3, 46.2 % with deviation 1 and
-dropout 0.1 in addition, 43.4 % with deviation 1, dropout 0.5 and the rate 0.002. MobileNetV3-Small:
-42.8 % with the rate 0.001, 41.7 % with 0.004 and batch norm momentum 0.1, 39.7 % with 0.003,
-momentum 0.1 and larger depthwise start values.
+was chosen on validation, from runs of 5 epochs with seed 0. SqueezeNet 1.0, top-1 on validation
+after 5 epochs: 44.9 % with the bias of the last convolution starting at 3, 46.2 % with deviation 1
+and dropout 0.1 in addition, 43.4 % with deviation 1, dropout 0.5 and the rate 0.002.
+MobileNetV3-Small: 42.8 % with the rate 0.001, 41.7 % with 0.004 and batch norm momentum 0.1, 39.7 %
+with 0.003, momentum 0.1 and larger depthwise start values.
 
 Expected: top-1 on validation of seed 0, processor time of one thread of an AMD EPYC (AVX-512) that
 others were using too; energy is modelled, 5 W per busy thread.
