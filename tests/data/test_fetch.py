@@ -115,6 +115,8 @@ def kaggle_server(
 
     class Kaggle(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            # What is left unread when a connection closes resets it, and may lose the answer.
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(statuses[-1])
             body = packed.getvalue() if statuses[-1] == 200 else b"{}"
             self.send_header("Content-Length", str(len(body)))
