@@ -4,22 +4,24 @@
     python benchmarks/aa_ab.py --out out/aa_ab --repeats 2   # a try
 
 Prints two tables and writes everything as JSON. The slower models are slower by a known delay: a
-busy wait after each pass, of a share of the median that the model itself has just been measured at.
+busy wait after each pass.
 
 Interleaved, in one process: each round visits five arms in an order drawn by lot, for a block of
 warmed passes each: the model; twice the same model again, under other names; the model with 3 % and
-with 10 % of its time added. Every arm is tested against the first (`stats.compare_paired`), the
-four p-values corrected (Holm) at a level of 1 %. Not 5 %, because the bar is one false alarm in 20
-repeats: a correct test at 5 % would miss that bar in a quarter of all attempts, at 1 % in 2 %.
+with 10 % added of the median that it has just been measured at. Every arm is tested against the
+first (`stats.compare_paired`), the four p-values corrected (Holm) at a level of 1 %. Not 5 %,
+because the bar is one false alarm in 20 repeats: a correct test at 5 % would miss that bar in a
+quarter of all attempts, at 1 % in 2 %.
 An alarm is either of the same models being called different.
 
 Separate runs: `lightfer bench` as a user runs it, each in a process of its own, at its defaults on
-one model. Each repeat makes a run A and a run B, 30 % slower, in an order drawn by lot; the run A
-of the repeat before is compared with both, by `lightfer compare`. An alarm is any time between the
-two A that is called faster or slower; B is found if a time is called slower and none faster. Runs
-on a machine whose verdict is `unusable` are refused, and then neither an alarm nor a find. The
-table shows other allowances between runs beside that in use (`compare.RUN_TO_RUN`), to choose it
-by, and what would be found if nothing were refused.
+one model. Each repeat makes a run A and a run B, 30 % slower (each pass waits for 30 % of what it
+has just taken, as a slower model would on a machine in any state), in an order drawn by lot; the
+run A of the repeat before is compared with both, by `lightfer compare`. An alarm is any time
+between the two A that is called faster or slower; B is found if a time is called slower and none
+faster. Runs on a machine whose verdict is `unusable` are refused, and then neither an alarm nor a
+find. The table shows other allowances between runs beside that in use (`compare.RUN_TO_RUN`), to
+choose it by, and what would be found if nothing were refused.
 """
 
 import argparse
@@ -54,17 +56,21 @@ ALLOWANCES = (0.0, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08)
 
 
 class Slowed(nn.Module):
-    """A network that keeps its core busy for `delays_s[batch size]` seconds after each pass."""
+    """A network that keeps its core busy after each pass: for `delay_s`, and for `share` of what
+    the pass took.
+    """
 
     passes = 0  # of all instances: shows that the benchmark did use them
 
-    def __init__(self, model: nn.Module, delays_s: dict[int, float]) -> None:
+    def __init__(self, model: nn.Module, delay_s: float = 0.0, share: float = 0.0) -> None:
         super().__init__()
-        self.model, self.delays_s = model, delays_s
+        self.model, self.delay_s, self.share = model, delay_s, share
 
     def forward(self, x: Tensor) -> Tensor:
+        start = perf_counter()
         y = self.model(x)
-        until = perf_counter() + self.delays_s.get(len(x), 0.0)
+        end = perf_counter()
+        until = end + self.delay_s + self.share * (end - start)
         while perf_counter() < until:
             pass
         Slowed.passes += 1
@@ -77,14 +83,14 @@ def interleaved(
     """One row per repeat: delay, verdicts and ratios of every arm."""
     network = create_model(model_name).eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     x = torch.randn(1, 1, 48, 48).contiguous(memory_format=torch.channels_last)
-    arms = {name: Slowed(network, {}) for name in ("base", *ARMS)}
+    arms = {name: Slowed(network) for name in ("base", *ARMS)}
     rows = []
     for repeat in range(repeats):
         lot = random.Random(repeat)
         calibration = time_passes(arms["base"], x, passes=3 * passes, warmup=WARMUP)
         delays = {name: share * median(calibration) for name, share in ARMS.items()}
         for name, delay in delays.items():
-            arms[name].delays_s = {1: delay}
+            arms[name].delay_s = delay
         blocks: dict[str, list[list[float]]] = {name: [] for name in arms}
         before = snapshot()
         for _ in range(rounds):
@@ -115,15 +121,13 @@ def separate_runs(
     model_name: str, repeats: int, folder: Path, say: Callable[[str], None]
 ) -> list[tuple[Results, Results, Results]]:
     """Per repeat the earlier run A, the new A, and B."""
-    earlier = _bench(model_name, folder / "a-0.json", {})
-    (entry,) = earlier.entries
-    delays = {t.batch_size: SLOWDOWN * t.median_s for t in entry.latency}
+    earlier = _bench(model_name, folder / "a-0.json", slower=0.0)
     found = []
     for repeat in range(1, repeats + 1):
         new: dict[str, Results] = {}
         for name in random.Random(repeat).sample(["a", "b"], 2):
             path = folder / f"{name}-{repeat}.json"
-            new[name] = _bench(model_name, path, delays if name == "b" else {})
+            new[name] = _bench(model_name, path, slower=SLOWDOWN if name == "b" else 0.0)
         found.append((earlier, new["a"], new["b"]))
         same, slower = (compare_results(earlier, new[name], anyway=True) for name in "ab")
         say(f"separate runs {repeat}/{repeats}: A/A {_told(same)}; A/B {_told(slower)}")
@@ -131,22 +135,20 @@ def separate_runs(
     return found
 
 
-def _bench(model_name: str, path: Path, delays_s: dict[int, float]) -> Results:
+def _bench(model_name: str, path: Path, slower: float) -> Results:
     """`lightfer bench MODEL --data none` in a process of its own, slowed down."""
     command = [sys.executable, __file__, "--bench", model_name, "--out", str(path)]
-    done = subprocess.run(
-        [*command, "--delays", json.dumps(delays_s)], capture_output=True, text=True
-    )
+    done = subprocess.run([*command, "--slower", str(slower)], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"lightfer bench failed:\n{done.stdout}{done.stderr}")
     return read_results(path)
 
 
-def bench_slowed(model_name: str, path: Path, delays_s: dict[int, float]) -> None:
+def bench_slowed(model_name: str, path: Path, slower: float) -> None:
     """In the child: the command, on networks that are wrapped."""
     from lightfer import cli, subject
 
-    subject.create_model = lambda *a, **k: Slowed(create_model(*a, **k), delays_s)  # pyright: ignore
+    subject.create_model = lambda *a, **k: Slowed(create_model(*a, **k), share=slower)  # pyright: ignore
     sys.argv = ["lightfer", "bench", model_name, "--data", "none", "--out", str(path)]
     try:
         cli.main()
@@ -252,11 +254,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of the interleaved part; default: all cores")
     parser.add_argument("--only", choices=["interleaved", "separate"], help="one of the two parts")
     parser.add_argument("--bench", help=argparse.SUPPRESS)  # the child's model
-    parser.add_argument("--delays", default="{}", help=argparse.SUPPRESS)
+    parser.add_argument("--slower", type=float, default=0.0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bench:
-        delays = {int(k): v for k, v in json.loads(options.delays).items()}
-        bench_slowed(options.bench, options.out, delays)
+        bench_slowed(options.bench, options.out, options.slower)
         return
 
     start = perf_counter()

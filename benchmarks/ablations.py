@@ -2,18 +2,22 @@
 
     python benchmarks/ablations.py --data DATA --budget-s 240
 
-Trains one small net again and again with one thread, scores validation only, and adds a row to
-`docs/data/ablations.json` after every run, so that an interrupted series goes on where it stopped.
+Trains one small net again and again, each time with one thread, as many at once as there are
+cores; scores validation only, and adds a row to `docs/data/ablations.json` after every run, so that
+an interrupted series goes on where it stopped.
 `docs/ablations.md` is written from that file. A choice that makes steps cheaper gets more epochs:
 their number is the budget over the processor time of an epoch, taken from 24 steps of that choice.
 """
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 from time import process_time
@@ -57,30 +61,33 @@ def main() -> None:
     args = parser.parse_args()
     record = json.loads(RECORDS.read_text()) if RECORDS.exists() else {}
     if args.data:
-        tune_process(1)
         record = record or {"model": MODEL, "budget_s": args.budget_s, "runs": []}
-        _run_all(load(args.data, ("train", "validation")), record)
+        _run_all(args.data, record)
     write_text(PAGE, page(record))
 
 
-def _run_all(data: Dataset, record: dict[str, Any]) -> None:
+def _run_all(data: str, record: dict[str, Any]) -> None:
     done = {(run["choice"], run["seed"]) for run in record["runs"]}
-    for choice, changes in CHOICES.items():
-        for seed in SEEDS:
-            if (choice, seed) not in done:
-                run = _run(data, changes, seed, record["budget_s"])
-                record["runs"].append({"choice": choice, "seed": seed, **run})
-                write_text(RECORDS, json.dumps(record, indent=1) + "\n")
-                print(record["runs"][-1], flush=True)
+    left = [(choice, seed) for choice in CHOICES for seed in SEEDS if (choice, seed) not in done]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        runs = [pool.submit(_run, data, *case, record["budget_s"]) for case in left]
+        for run in as_completed(runs):
+            record["runs"].append(run.result())
+            write_text(RECORDS, json.dumps(record, indent=1) + "\n")
+            print(record["runs"][-1], flush=True)
 
 
-def _run(data: Dataset, changes: Mapping[str, Any], seed: int, budget_s: float) -> dict[str, Any]:
-    config = replace(TrainConfig(seed=seed, keep="final"), **changes)
+def _run(source: str, choice: str, seed: int, budget_s: float) -> dict[str, Any]:
+    tune_process(1)
+    data = load(source, ("train", "validation"))
+    config = replace(TrainConfig(seed=seed, keep="final"), **CHOICES[choice])
     steps = -(-len(data["train"]) // config.batch_size)
     epochs = max(2, round(budget_s / (_step_s(data, config) * steps)))
     with tempfile.TemporaryDirectory() as folder:
         history = _train(data, replace(config, epochs=epochs), folder).history
     return {
+        "choice": choice,
+        "seed": seed,
         "epochs": epochs,
         "cpu_s": sum(epoch.cpu_s for epoch in history),
         "validation_top1": history[-1].validation_top1,

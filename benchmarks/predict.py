@@ -20,7 +20,8 @@ take over a tenth more memory.
 
 import argparse
 import json
-import os
+import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -46,6 +47,11 @@ LEAST_RATIO, MOST_GROWTH = 5.0, 1.1
 DRAWN = 1000  # faces, written again and again
 LOOP_FILES = 300  # of each round of the plain loop
 FEW = 10  # times fewer files for the smaller peak of memory
+TELL_PEAK = """
+import atexit, pathlib, lightfer.cli
+atexit.register(lambda: print(pathlib.Path("/proc/self/status").read_text()))
+lightfer.cli.main()
+"""
 
 
 def write_faces(folder: Path, count: int) -> list[Path]:
@@ -88,17 +94,19 @@ def streamed(model: str, runtime: str) -> Callable[[Sequence[Path]], list[int]]:
 
 
 def peak_bytes(model: str, paths: Sequence[Path]) -> int:
-    """Of the command in a process of its own (Linux: `ru_maxrss` is in KiB)."""
+    """Of the command in a process of its own, as Linux tells it at its end (VmHWM, in KiB).
+
+    Not `ru_maxrss`, which a process takes over from the one that starts it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/lines.jsonl"
-        command = [sys.executable, "-m", "lightfer", "predict", "--crop", "--model", model]
+        command = [sys.executable, "-c", TELL_PEAK, "predict", "--crop", "--model", model]
         command += ["--out", out, *sorted({str(path.parent) for path in paths})]
-        process = os.posix_spawn(sys.executable, command, os.environ)
-        _, status, usage = os.wait4(process, 0)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         lines = len(Path(out).read_text().splitlines())
-    if status or lines != len(paths):
-        raise RuntimeError(f"status {status}, {lines} lines for {len(paths)} files")
-    return usage.ru_maxrss * 1024
+    if lines != len(paths):
+        raise RuntimeError(f"{lines} lines for {len(paths)} files")
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", done.stdout)[-1]) * 1024
 
 
 def measure(model: str, paths: Sequence[Path], rounds: int) -> dict[str, list[float]]:

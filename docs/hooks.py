@@ -12,8 +12,8 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
+from lightfer import told_apart
 from lightfer.checkpoint import Card, load_checkpoint
-from lightfer.report import told_apart
 from lightfer.report.figures import group, shown_trade_off
 from lightfer.report.tables import markdown, number, top1
 from lightfer.report.thesis import findings

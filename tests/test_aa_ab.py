@@ -1,5 +1,7 @@
 """The benchmark's own parts with tiny settings, and its design on a simulated machine."""
 
+from time import perf_counter, sleep
+
 import numpy as np
 import pytest
 import torch
@@ -45,10 +47,24 @@ def test_the_design_has_the_power_that_is_asked_for():
 
 
 def test_the_wrapper_returns_the_networks_result_and_counts():
-    slowed, x = Slowed(nn.Identity(), {1: 0.0}), torch.ones(1, 2)
+    slowed, x = Slowed(nn.Identity()), torch.ones(1, 2)
     before = Slowed.passes
     assert torch.equal(slowed(x), x)
     assert Slowed.passes == before + 1
+
+
+class Sleeps(nn.Module):
+    def forward(self, x):
+        sleep(0.01)
+        return x
+
+
+@pytest.mark.parametrize("delay", [{"delay_s": 0.005}, {"share": 0.5}])
+def test_a_slowed_pass_takes_the_longer_time(delay: dict):
+    slowed = Slowed(Sleeps(), **delay)
+    start = perf_counter()
+    slowed(torch.ones(1, 2))
+    assert perf_counter() - start >= 0.015
 
 
 def test_the_interleaved_part_measures_every_arm():

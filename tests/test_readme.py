@@ -9,7 +9,7 @@ import typer.main
 from lightfer.cli import app
 from lightfer.cli.table import replace_block
 from lightfer.report.figures import shown_trade_off
-from lightfer.report.tables import markdown
+from lightfer.report.tables import summary
 from lightfer.results import read_results
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +20,7 @@ def test_the_table_is_generated_from_the_published_results():
     results = read_results(ROOT / "results.json")
     assert len(results.entries) >= 6
     figure = shown_trade_off(results, "docs/figures/trade-off.png")
-    block = f"{markdown(results)}\n{figure}"
+    block = f"{summary(results)}\n{figure}"
     assert replace_block(README, block) == README, "run `make readme`"
 
 

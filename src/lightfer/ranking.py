@@ -1,23 +1,17 @@
 """How the models of one run stand to one another: the Pareto front, and what time goes with.
 
 Both are about entries of one environment, device, runtime and precision. Which models are told
-apart is decided by intervals that do not overlap: of time, that of the median over rounds
-(`stats.median_interval`); of accuracy, Wilson's. That is cautious, and few rounds make wide
-intervals: what is called tied may be told apart by more rounds.
+apart is decided by `lightfer.told_apart`: times by the intervals of their medians over rounds,
+accuracies image by image. Few rounds make wide intervals: what is called tied may be told apart by
+more rounds.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lightfer.results import Entry, Latency
-from lightfer.stats import (
-    Difference,
-    Interval,
-    Objective,
-    median_interval,
-    pareto_front,
-    rank_correlation,
-)
+from lightfer.stats import Difference, Interval, rank_correlation
+from lightfer.told_apart import front, latency_interval
 
 COUNTS = ("macs", "params", "bytes_fused", "bytes_unfused", "weight_bytes", "operator_calls")
 
@@ -37,15 +31,16 @@ def places(entries: Sequence[Entry], batch_size: int = 1) -> list[Place]:
     models, times, accuracies = [], [], []
     for entry in entries:
         timed = _timed(entry, batch_size)
-        if entry.accuracy is None or timed is None or timed.rounds < 2:
+        time = latency_interval(timed) if timed else None
+        if entry.accuracy is None or time is None:
             continue
         models.append(entry.model)
-        times.append(median_interval(timed.visits()))
-        accuracies.append(Interval(entry.accuracy.top1, *entry.accuracy.ci95))
+        times.append(time)
+        accuracies.append(entry.accuracy)
     if not models:
         return []
-    axes = [Objective.of_intervals(times), Objective.of_intervals(accuracies, sign=-1.0)]
-    rows = zip(models, pareto_front(axes), accuracies, times, strict=True)
+    shown = (Interval(a.top1, *a.ci95) for a in accuracies)
+    rows = zip(models, front(times, accuracies), shown, times, strict=True)
     return sorted((Place(*row) for row in rows), key=lambda p: p.latency_s.estimate)
 
 

@@ -1,6 +1,6 @@
 """The page in headless Chromium, network off: what a person does, and that nothing goes out.
 
-The oracle of the front is `lightfer.report.told_apart.front`, of the choice the rule in words.
+The oracle of the front is `lightfer.told_apart.front`, of the choice the rule in words.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from lightfer.report.page.build import page
-from lightfer.report.told_apart import front, latency_interval
 from lightfer.results import Results, read_results
+from lightfer.told_apart import front, latency_interval
 from tests.report import browser as chromium
 from tests.report.hostile import STRINGS, hostile
 from tests.report.made_up import made_up

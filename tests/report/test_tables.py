@@ -1,8 +1,10 @@
 """Tables: rounding, units, and that nothing unknown or quoted passes for a measurement."""
 
+from msgspec.structs import replace
+
 from lightfer.measure.carbon import carbon_of
 from lightfer.measure.energy import model_cpu_energy
-from lightfer.report.tables import DASH, HEADER, markdown, row, top1
+from lightfer.report.tables import DASH, HEADER, markdown, row, summary, top1
 from lightfer.results import Accuracy, Latency, Results
 from tests.test_results import ENVIRONMENT, entry
 
@@ -48,10 +50,8 @@ def test_unknown_is_a_dash_and_never_zero():
 
 
 def test_what_was_not_measured_here_is_marked():
-    import msgspec
-
-    assert top1(msgspec.structs.replace(ACCURACY, source="reference")).endswith("(ref)")
-    assert "(synthetic)" in top1(msgspec.structs.replace(ACCURACY, labels="synthetic"))
+    assert top1(replace(ACCURACY, source="reference")).endswith("(ref)")
+    assert "(synthetic)" in top1(replace(ACCURACY, labels="synthetic"))
 
 
 def test_markdown_has_a_row_per_entry_and_names_failures():
@@ -66,7 +66,25 @@ def test_markdown_has_a_row_per_entry_and_names_failures():
 
 
 def test_another_runtime_or_precision_is_named_with_the_model():
-    import msgspec
 
-    other = msgspec.structs.replace(entry(), runtime="openvino", precision="bfloat16")
+    other = replace(entry(), runtime="openvino", precision="bfloat16")
     assert (row(entry())[0], row(other)[0]) == ("m", "m (openvino bfloat16)")
+
+
+def test_a_summary_has_a_column_per_way_and_says_what_int8_leaves():
+    slow, fast = ((Latency.of([[t]], batch_size=1, threads=2),) for t in (0.002, 0.0004))
+    good, bad = entry("a", accuracy=ACCURACY, latency=slow), entry("b", latency=slow)
+    deployed = replace(good, runtime="openvino", latency=fast)
+    failed = replace(bad, runtime="openvino", precision="int8", error="RuntimeError: no")
+    entries = (good, bad, deployed, replace(deployed, precision="int8"), failed)
+    lines = summary(Results(environments={"e": ENVIRONMENT}, entries=entries)).splitlines()
+    assert "| Model | pytorch float32 | openvino float32 | openvino int8 |" in lines
+    assert "| a | 2.00 | 0.40 | 0.40 (61.23 %) |" in lines
+    assert f"| b | 2.00 | {DASH} | failed |" in lines
+    assert "`b (openvino int8)` failed: RuntimeError: no" in lines
+    assert sum(line.startswith("| a |") for line in lines) == 2
+
+
+def test_a_summary_without_other_ways_is_the_table():
+    results = Results(environments={"e": ENVIRONMENT}, entries=(entry("a"), entry("b")))
+    assert summary(results) == markdown(results)

@@ -41,6 +41,7 @@ def table(
     from lightfer.report.boamps import reports
     from lightfer.report.flat import csv_text, write_parquet
     from lightfer.report.tables import markdown as as_markdown
+    from lightfer.report.tables import summary
     from lightfer.results import read_results
 
     found = read_results(results)
@@ -63,7 +64,7 @@ def table(
     if any(path is not None for path in (csv, parquet, latex, boamps)):
         return
     if into is not None:
-        block = as_markdown(found)
+        block = summary(found)
         if figure is not None:
             block += "\n" + show_figure(found, figure, into)
         write_text(into, replace_block(into.read_text(encoding="utf-8"), block))

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from lightfer.files import atomic_path
 from lightfer.report.tables import conditions, energy_method, plain, subject
-from lightfer.report.told_apart import front, latency_interval, same_images
 from lightfer.results import Accuracy, Entry, Results
 from lightfer.stats import Interval
+from lightfer.told_apart import front, latency_interval, same_images
 
 if TYPE_CHECKING:
     import altair

@@ -4,7 +4,7 @@ Accuracies that were not measured in the run but quoted from a weights' card are
 energies with how they were obtained, `(counter)` or `(modelled)`; unknown is a dash.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lightfer.results import MEASURED, Accuracy, Energy, Entry, Environment, Results
 
@@ -21,6 +21,10 @@ HEADER = (
     "gCO2e/1000",
 )
 DASH = "–"  # noqa: RUF001
+HEADLINE = "pytorch float32"
+PIVOT_TITLE = (
+    "One image in every runtime and precision, ms; below float32 with the top-1 that is left:"
+)
 
 
 def header(entries: Iterable[Entry]) -> tuple[str, ...]:
@@ -32,7 +36,6 @@ def header(entries: Iterable[Entry]) -> tuple[str, ...]:
 
 def row(entry: Entry) -> tuple[str, ...]:
     """One model, in the order of `HEADER`."""
-    single = next((t.median_s for t in entry.latency if t.batch_size == 1), None)
     batch = next((t.median_s / t.batch_size for t in entry.latency if t.batch_size > 1), None)
     grams = entry.carbon.g_co2e_per_1000_images if entry.carbon else None
     return (
@@ -41,7 +44,7 @@ def row(entry: Entry) -> tuple[str, ...]:
         number(entry.accuracy.macro_f1 if entry.accuracy else None, ".3f"),
         number(entry.params, ".3f", 1e-6),
         number(entry.macs, ".2f", 1e-6),
-        number(single, ".2f", 1e3),
+        number(_median_s(entry), ".2f", 1e3),
         number(batch, ".3f", 1e3),
         number(entry.inference_total_s, ".2f"),
         joules_each(entry.energy),
@@ -51,9 +54,7 @@ def row(entry: Entry) -> tuple[str, ...]:
 
 def subject(entry: Entry) -> str:
     """The model, and runtime and precision where they are not PyTorch's float32."""
-    if (entry.runtime, entry.precision) == ("pytorch", "float32"):
-        return entry.model
-    return f"{entry.model} ({entry.runtime} {entry.precision})"
+    return entry.model if _way(entry) == HEADLINE else f"{entry.model} ({_way(entry)})"
 
 
 def top1(accuracy: Accuracy | None) -> str:
@@ -77,14 +78,63 @@ def markdown(results: Results) -> str:
     parts = []
     for key, environment in results.environments.items():
         entries = [e for e in results.entries if e.environment == key]
-        lines = [header(entries), tuple("---" for _ in HEADER), *(row(e) for e in entries)]
-        parts.append(f"{plain(conditions(environment))}\n")
-        parts += ["| " + " | ".join(map(plain, cells)) + " |" for cells in lines]
-        parts += [f"\n`{plain(e.model)}` failed: {plain(e.error)}" for e in entries if e.error]
-        notes = (*carbon_notes(entries), *energy_notes(entries))
-        parts += [f"\n{plain(note)}" for note in notes]
-        parts.append("")
+        parts += [f"{plain(conditions(environment))}\n", *_table(entries), ""]
     return "\n".join(parts).strip() + "\n"
+
+
+def summary(results: Results) -> str:
+    """As `markdown`, but what runs in other ways than PyTorch's float32 is one column per way."""
+    parts = []
+    for key, environment in results.environments.items():
+        entries = [e for e in results.entries if e.environment == key]
+        headline = [e for e in entries if _way(e) == HEADLINE]
+        parts.append(f"{plain(conditions(environment))}\n")
+        parts += [*_table(headline), ""] if headline else []
+        if len(headline) < len(entries):
+            parts += [f"{PIVOT_TITLE}\n", *_pivot(entries), ""]
+    return "\n".join(parts).strip() + "\n"
+
+
+def _table(entries: Sequence[Entry]) -> list[str]:
+    rows = [header(entries), tuple("---" for _ in HEADER), *(row(e) for e in entries)]
+    notes = (*carbon_notes(entries), *energy_notes(entries))
+    return [*map(_line, rows), *_failures(entries), *(f"\n{plain(note)}" for note in notes)]
+
+
+def _pivot(entries: Sequence[Entry]) -> list[str]:
+    """A line per model, a column per way."""
+    ways = list(dict.fromkeys(_way(e) for e in entries))
+    cells = {(e.model, _way(e)): _single(e) for e in entries}
+    lines = [("Model", *ways), ("---",) * (1 + len(ways))]
+    for model in dict.fromkeys(e.model for e in entries):
+        lines.append((model, *(cells.get((model, way), DASH) for way in ways)))
+    return [*map(_line, lines), *_failures([e for e in entries if _way(e) != HEADLINE])]
+
+
+def _failures(entries: Iterable[Entry]) -> list[str]:
+    return [f"\n`{plain(subject(e))}` failed: {plain(e.error)}" for e in entries if e.error]
+
+
+def _single(entry: Entry) -> str:
+    """Time of one image, and what other numbers than float32 leave of the accuracy."""
+    if entry.error:
+        return "failed"
+    time = number(_median_s(entry), ".2f", 1e3)
+    if entry.precision == "float32" or entry.accuracy is None:
+        return time
+    return f"{time} ({100 * entry.accuracy.top1:.2f} %)"
+
+
+def _median_s(entry: Entry) -> float | None:
+    return next((t.median_s for t in entry.latency if t.batch_size == 1), None)
+
+
+def _way(entry: Entry) -> str:
+    return f"{entry.runtime} {entry.precision}"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(map(plain, cells)) + " |"
 
 
 def plain(text: str) -> str:

@@ -23,7 +23,7 @@ from lightfer.measure.energy.model import (
     unmeasured_energy,
 )
 from lightfer.measure.energy.protocol import Mark, Meter, MeterError
-from lightfer.measure.energy.training import training_cost, training_energy
+from lightfer.measure.energy.training import training_cost
 from lightfer.measure.energy.windows import (
     EnergyPlan,
     measure_block,
@@ -51,7 +51,6 @@ __all__ = [
     "open_meters",
     "slowest",
     "training_cost",
-    "training_energy",
     "unmeasured_energy",
     "with_deferred",
 ]

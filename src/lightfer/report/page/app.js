@@ -165,3 +165,4 @@ view.redraw();
 detail.rows = [view.pick || rows[0] || null, null];
 startChart();
 by("page").dataset.ready = "true";
+setTimeout(() => machines.forEach((machine) => apartTable(machine.index))); // before "all machines" asks

@@ -3,7 +3,7 @@
 Accuracies of the same images are compared image by image (exact McNemar test, corrected for the
 number of pairs by Holm's method), which tells apart more than their intervals do; where a file
 does not say which images were right, by intervals that do not overlap. Times by the intervals of
-their medians over rounds, as in `lightfer.ranking`.
+their medians over rounds.
 """
 
 from collections.abc import Sequence

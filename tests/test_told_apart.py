@@ -5,9 +5,9 @@ from itertools import combinations
 import msgspec
 import numpy as np
 
-from lightfer.report.told_apart import accuracies_apart, accuracy_difference, front
 from lightfer.results import Accuracy
 from lightfer.stats import Interval, holm
+from lightfer.told_apart import accuracies_apart, accuracy_difference, front
 from tests.report.made_up import made_up
 
 
