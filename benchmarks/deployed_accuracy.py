@@ -79,7 +79,7 @@ def top1_of(
     part = data["validation"]
     logits = predict_logits(network, part.images)
     validation = measure_accuracy(logits, part.labels, split="validation", label_source=data.name)
-    test, _ = score_test(network, data, model_name=name, weights_sha256=sha256, log=log)
+    test, _ = score_test(network, data, model_name=name, weights_sha256=sha256, log=log, views=())
     return {"validation": validation.top1, "test": test.top1}
 
 

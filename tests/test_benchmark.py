@@ -66,7 +66,6 @@ def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tm
     assert own.accuracy.images == len(faces["test"])
     assert [(a.split, a.view) for a in own.accuracy_other] == [
         ("test", "flip"),
-        ("test", "ten-crop"),
         ("test without copies", "single"),
         ("validation + test", "single"),
     ]

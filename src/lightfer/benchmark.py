@@ -26,6 +26,7 @@ from torch import Tensor
 
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.energy_blocks import NO_METERS, Meters, energies_of, measure_energy
+from lightfer.evaluate import View
 from lightfer.journal import Journal, Pieces
 from lightfer.measure.carbon import WORLD, carbon_of
 from lightfer.measure.energy import (
@@ -80,6 +81,7 @@ class BenchConfig:
     passes: int = 50  # of batch size 1, per round
     warmup: int = 10  # passes before each block of timed ones
     batch_size: int = 64
+    views: tuple[View, ...] = ("flip",)  # beside the single one, of accuracy
     seed: int = 0  # of the order of the models in each round
     cpu_model: CpuModel = ASSUMED  # where the energy of a CPU run is modelled
     intensity: GridIntensity = WORLD
@@ -227,7 +229,8 @@ class _Bench:
             decode=self.data is not None,
         )
         eager = self.journal.pieces.get(replace(item, runtime=EAGER).journal_key)
-        return score_subject(item, run, pieces, self.data, self.test_log, eager)
+        views = self.config.views
+        return score_subject(item, run, pieces, self.data, self.test_log, eager, views)
 
     def _visited(self, item: Subject, pieces: Pieces) -> Pieces:
         visit = visit_subject(

@@ -6,7 +6,7 @@ time it does, because a test set that is looked at while choosing is no longer o
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -125,14 +125,14 @@ def score_test(
     weights_sha256: str | None,
     log: Path,
     votes: Votes | None = None,
+    views: Sequence[View] = ("flip", "ten-crop"),
     on_batch: Callable[[int, int], None] | None = None,
 ) -> tuple[Accuracy, tuple[Accuracy, ...]]:
     """Score the test split, append a line to `log`, and return the headline and other accuracies.
 
-    The headline is the whole split from a single view. The others are the views `flip` and
-    `ten-crop`; the test images that are in neither train nor validation, if those splits were
-    read; validation and test together, the only figure comparable with work on Kaggle's folder
-    `test`; and FER+ majority
+    The headline is the whole split from a single view. The others are `views`; the
+    test images that are in neither train nor validation, if those splits were read; validation and
+    test together, the only figure comparable with work on Kaggle's folder `test`; and FER+ majority
     labels, if `votes` are given. `log` is a file of JSON lines, written before this returns.
     """
     test = data["test"]
@@ -146,7 +146,7 @@ def score_test(
         accuracy(logits, test.labels, "test"), correct_hex=correct_hex(logits, test.labels)
     )
     others = []
-    for view in ("flip", "ten-crop"):
+    for view in views:
         averaged = predict_logits(model, test.images, view=view, on_batch=on_batch)
         others.append(accuracy(averaged, test.labels, "test", view=view))
     if {"train", "validation"} <= set(data.splits):

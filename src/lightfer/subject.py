@@ -13,7 +13,7 @@ from lightfer.data.augment import normalize
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.data.ferplus import votes_beside
 from lightfer.data.subsets import calibration_images
-from lightfer.evaluate import score_test
+from lightfer.evaluate import View, score_test
 from lightfer.files import sha256_of
 from lightfer.journal import Pieces, Round
 from lightfer.measure.energy import EnergyPlan, Meter, measure_block
@@ -171,8 +171,11 @@ def score_subject(
     data: Dataset | None,
     test_log: Path,
     eager: Pieces | None,
+    views: Sequence[View],
 ) -> Pieces:
     """Score the test split if there is one and weights, else quote the card.
+
+    `views` are those of eager PyTorch in float32; what other ways change shows in the single view.
 
     `eager` is what was measured of the same model and precision in eager PyTorch. A card speaks of
     float32.
@@ -198,6 +201,7 @@ def score_subject(
         weights_sha256=item.sha256,
         log=test_log,
         votes=votes_beside(data),
+        views=views if item.way == f"{EAGER}-{FULL}" else (),
     )
     return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=other)
 

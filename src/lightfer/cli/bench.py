@@ -47,6 +47,9 @@ def bench(
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Separate visits to each model; default: 5 to 15.")
     ] = None,
+    ten_crop: Annotated[
+        bool, typer.Option("--ten-crop", help="Accuracy of ten crops, too; --thorough: yes.")
+    ] = False,
     energy_seconds: Annotated[
         float | None,
         typer.Option(
@@ -109,6 +112,7 @@ def bench(
         device=device,
         rounds=rounds or default_rounds(len(models), thorough),
         passes=100 if thorough else 50,
+        views=("flip", "ten-crop") if thorough or ten_crop else ("flip",),
         cpu_model=power_of_thread(watts_per_thread, device),
         intensity=grid(zone, intensity),
         pue=pue,

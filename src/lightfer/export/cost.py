@@ -45,7 +45,7 @@ def with_accuracy(
     def on_test(network: Run | nn.Module) -> float:
         name = item.name if network is model else f"{item.name}, int8"
         score, _ = score_test(
-            network, data, model_name=name, weights_sha256=item.sha256, log=test_log
+            network, data, model_name=name, weights_sha256=item.sha256, log=test_log, views=()
         )
         return score.top1
 
