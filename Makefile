@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: bench test setup readme notebooks docs clean
 
-bench: setup ## measure every shipped model on this machine, write out/results.json
+bench: .venv/lightfer ## measure every shipped model on this machine, write out/results.json
 	$(BIN)/lightfer bench --out out/results.json
 
 test: setup ## lint, types, tests
@@ -15,9 +15,13 @@ test: setup ## lint, types, tests
 
 setup: .venv/installed
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/lightfer: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed: .venv/lightfer
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 

@@ -13,6 +13,8 @@ from lightfer.checkpoint import load_checkpoint
 from lightfer.data import Dataset
 from lightfer.data.augment import MEAN, STD, Augmentation, augment, mix, normalize
 from lightfer.evaluate import measure_accuracy, predict_logits
+from lightfer.measure.energy.simulated import MissingMeter, simulated_meters
+from lightfer.subject import spent_on_training
 from lightfer.train import Batch, TrainConfig, label_loss, train, train_to_file
 from lightfer.train.initialise import unit_variance
 from lightfer.train.state import RunState
@@ -192,6 +194,37 @@ def test_writes_a_card_without_having_the_test_split(faces: Dataset, tmp_path: P
     assert card.validation is not None
     right = (logits.argmax(1) == faces["validation"].labels).float().mean().item()
     assert card.validation.top1 == pytest.approx(right)
+
+
+def test_the_card_tells_the_energy_that_meters_told(faces: Dataset, tmp_path: Path):
+    """Simulated: 50 W always and 50 W for each busy thread; the second meter of a component and one
+    that is not there count for nothing.
+    """
+    counter, power = simulated_meters()
+    meters = [counter, MissingMeter(), power]
+    options = {"recipe": "r", "meters": meters}
+    _, card = train_to_file(MODEL, fresh(), faces, CONFIG, tmp_path / "all", **options)
+    cost = card.training
+    assert cost is not None
+    assert cost.energy_j is not None
+    assert (cost.energy_method, cost.energy_includes) == ("counter", ("gpu",))
+    assert (cost.energy_source, cost.watts_per_thread) == (counter.source, None)
+    assert cost.energy_j == pytest.approx(50 * (card.training_s + cost.cpu_s), rel=0.05)
+    assert cost.g_co2e == pytest.approx(cost.energy_j / 3.6e6 * cost.intensity.g_co2e_per_kwh)
+    spent = spent_on_training(card)
+    assert spent is not None
+    assert (spent.joules, spent.method, spent.includes) == (cost.energy_j, "counter", ("gpu",))
+
+    rest = tmp_path / "part"
+    with pytest.raises(KeyboardInterrupt):
+        train_to_file(MODEL, fresh(), faces, CONFIG, rest, recipe="r", on_epoch=interrupt)
+    _, card = train_to_file(MODEL, fresh(), faces, CONFIG, rest, **options)
+    assert card.training is not None  # an epoch was trained without a meter
+    assert (card.training.energy_method, card.training.energy_includes) == ("modelled", ("cpu",))
+
+
+def interrupt(epoch) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_folder_of_another_run_is_refused(faces: Dataset, tmp_path: Path):

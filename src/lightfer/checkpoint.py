@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lightfer.files import atomic_path
-from lightfer.results import Accuracy, GridIntensity, Method
+from lightfer.results import Accuracy, Component, GridIntensity, Method
 
 CARD_KEY = "lightfer_card"
 
@@ -47,13 +47,17 @@ class InputContract(Struct, frozen=True, kw_only=True):
 
 
 class TrainingCost(Struct, frozen=True, kw_only=True):
-    """What a training took; None is unknown. Modelled energy is processor time times a power."""
+    """What a training took; None is unknown. Modelled energy is processor time times a power,
+    measured energy that of the components included, over all epochs.
+    """
 
     device: str
     threads: int
     cpu_s: float  # processor time over all threads
     energy_j: float | None
     energy_method: Method
+    energy_includes: tuple[Component, ...] = ()
+    energy_source: str | None = None  # the meters
     watts_per_thread: float | None
     g_co2e: float | None
     intensity: GridIntensity

@@ -134,8 +134,8 @@ def spent_on_training(card: Card | None) -> TrainingEnergy | None:
         seconds=card.training_s,
         joules=cost.energy_j,
         method=cost.energy_method,
-        includes=("cpu",) if modelled else (),
-        source="processor time x power of a busy thread" if modelled else None,
+        includes=("cpu",) if modelled else cost.energy_includes,
+        source="processor time x power of a busy thread" if modelled else cost.energy_source,
         model={"watts_per_thread": cost.watts_per_thread, "cpu_s": cost.cpu_s}
         if cost.watts_per_thread is not None
         else None,

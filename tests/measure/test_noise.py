@@ -62,6 +62,12 @@ def test_one_disturbed_round_of_three_is_no_spread():
     assert round_spread([[[1.0], [9.0], [1.1]]]) == pytest.approx(0.1)
 
 
+def test_a_round_beside_a_disturbed_yardstick_is_no_spread():
+    """Seconds 1.0, 1.0, 1.1 beside 2.0, 1.0, 1.0: the first only seems twice as fast."""
+    rounds, beside = [[[1.0], [1.0], [1.1]]], [[2.0, 1.0, 1.0]]
+    assert round_spread(rounds, beside) == pytest.approx(0.1)
+
+
 def test_a_machine_that_changes_its_speed_is_noisy_and_its_rounds_are_not():
     found = verdict(BEFORE, AFTER, [[[1.0], [1.4]], [[2.0], [2.8]]], [[3.0, 4.2], [3.0, 4.2]])
     assert (found.verdict, found.round_spread) == ("noisy", pytest.approx(0.0))

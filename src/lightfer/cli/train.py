@@ -47,6 +47,7 @@ def train(
     from lightfer.cli.console import load_data, progress
     from lightfer.data.folds import Fold
     from lightfer.distill import distillation, load_teachers, student_options
+    from lightfer.measure.energy import open_meters
     from lightfer.process import tune_process
     from lightfer.recipes import find_recipe
     from lightfer.soft_labels import read_soft_labels
@@ -102,6 +103,7 @@ def train(
             recipe=recipe,
             fold=Fold.parse(fold) if fold else None,
             device=device,
+            meters=open_meters(device)[0],
             on_batch=on_batch,
             on_epoch=on_epoch,
             **student,

@@ -156,8 +156,9 @@ def round_spread(
 ) -> float | None:
     """(slowest - fastest) / fastest round by their lower quartiles, median over what was timed.
 
-    Relative to `yardsticks[i][j]` where given. Of the fastest majority of the rounds: 2 of 3, 3 of
-    5. None without anything timed in two rounds.
+    Of a majority of the rounds, 2 of 3, 3 of 5, as `stats.compare_runs` takes it: the fastest, or,
+    relative to `yardsticks[i][j]`, the closest, as a yardstick's bad moment makes a round seem
+    fast. None without anything timed in two rounds.
     """
     spreads = []
     for i, visits in enumerate(rounds):
@@ -168,7 +169,9 @@ def round_spread(
             if len(passes) > 0
         )
         if len(times) > 1 and times[0] > 0:
-            spreads.append(times[len(times) // 2] / times[0] - 1)
+            half = len(times) // 2
+            starts = range(len(times) - half) if yardsticks else range(1)
+            spreads.append(min(times[i + half] / times[i] for i in starts) - 1)
     return median(spreads) if spreads else None
 
 

@@ -99,7 +99,13 @@ class Crew:
     def _hire(self) -> _Worker:
         options = self.options
         place = Place(
-            options.folder, options.data, options.device, options.threads, os.getpid(), monotonic()
+            options.folder,
+            options.data,
+            options.device,
+            options.threads,
+            alone=options.workers == 1,
+            runner_pid=os.getpid(),
+            started_s=monotonic(),
         )
         ours, theirs = self.context.Pipe()
         process = self.context.Process(target=work, args=(theirs, self.stopping, self.items, place))

@@ -11,6 +11,7 @@ from lightfer.data.dataset import Dataset
 from lightfer.data.folds import Fold
 from lightfer.distill import distillation, load_teachers, student_options, weight_path
 from lightfer.files import atomic_path, sha256_of
+from lightfer.measure.energy import Meter
 from lightfer.queue.items import Item
 from lightfer.recipes import find_recipe
 from lightfer.train import TrainConfig, train_to_file
@@ -57,6 +58,7 @@ def train_item(
     folder: Path,
     *,
     device: str = "cpu",
+    meters: Sequence[Meter] = (),
     on_batch: OnBatch | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Card:
@@ -80,6 +82,7 @@ def train_item(
         recipe=",".join([item.recipe, *(f"{n}={v}" for n, v in item.settings.items())]),
         fold=Fold.parse(item.fold) if item.fold else None,
         device=device,
+        meters=meters,
         on_batch=on_batch,
         on_epoch=on_epoch,
         **student,

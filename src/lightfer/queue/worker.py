@@ -35,6 +35,7 @@ class Place:
     data: str
     device: str
     threads: int | None
+    alone: bool  # one worker: what a meter tells is its training's
     runner_pid: int
     started_s: float  # monotonic clock of the machine, when the worker was asked for
 
@@ -95,15 +96,18 @@ def _begin(connection: Connection, place: Place) -> "Dataset":
 def _train(
     item: Item, items: Sequence[Item], dataset: "Dataset", place: Place, report: "_Reporter"
 ) -> None:
+    from lightfer.measure.energy import open_meters
     from lightfer.queue.training import train_item
 
     try:
+        meters = open_meters(place.device)[0] if place.alone else ()
         card = train_item(
             item,
             items,
             dataset,
             place.folder,
             device=place.device,
+            meters=meters,
             on_batch=report.batch,
             on_epoch=report.epoch,
         )

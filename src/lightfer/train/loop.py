@@ -5,7 +5,7 @@ after each epoch is saved whole, so a run that was stopped and continued gives t
 one that was not (on the same kind of processor, with the same threads and versions).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter, process_time
@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from lightfer.data.augment import augment, mix, normalize
 from lightfer.data.dataset import Split
+from lightfer.measure.energy import EpochMeter, Meter
 from lightfer.train.config import TrainConfig
 from lightfer.train.convolutions import fast_convolutions
 from lightfer.train.initialise import set_dropout, unit_variance
@@ -37,13 +38,15 @@ def train(
     *,
     loss: Loss | None = None,
     device: str = "cpu",
+    meters: Sequence[Meter] = (),
     on_batch: OnBatch | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> TrainResult:
     """Train `model` for `config.epochs`, writing state and history to `run_dir` after each one.
 
     A `run_dir` that holds the state of the same configuration is continued. `loss` is cross-entropy
-    with the labels where None; a teacher's sees the very images that the network saw.
+    with the labels where None; a teacher's sees the very images that the network saw. `meters` are
+    read around each epoch.
     `on_batch(epoch, done, of)` and `on_epoch(epoch)` report progress.
 
     Raises ValueError if `run_dir` holds another configuration's run.
@@ -59,8 +62,10 @@ def train(
     validation = Split(validation_split.images.to(device), validation_split.labels.to(device))
     loss = loss or label_loss(labels, config.label_smoothing)
     run.resume()
+    meter = EpochMeter(meters)
     while len(run.history) < config.epochs:
         wall, cpu = perf_counter(), process_time()
+        meter.start()
         number = len(run.history) + 1
         with nullcontext() if config.compiled else fast_convolutions(model):
             train_loss = _train_epoch(run, number, images, loss, on_batch)
@@ -73,6 +78,7 @@ def train(
             learning_rate=config.rate_at(number - 1 / _steps(images, config)),
             wall_s=perf_counter() - wall,
             cpu_s=process_time() - cpu,
+            energy_j=meter.joules(),
         )
         run.finish(epoch)
         if on_epoch:

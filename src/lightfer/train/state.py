@@ -6,7 +6,7 @@ Stored as safetensors and JSON, written whole after every epoch; nothing is pick
 import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from lightfer.train.config import TrainConfig
 class Epoch:
     """One line of the history. Losses are means per image; accuracy is of the averaged weights.
 
-    `cpu_s` is processor time over all threads; `wall_s` goes on while a run is paused.
+    `cpu_s` is processor time over all threads; `wall_s` goes on while a run is paused; `energy_j`
+    is what meters told, by component.
     """
 
     epoch: int
@@ -33,6 +34,7 @@ class Epoch:
     learning_rate: float
     wall_s: float
     cpu_s: float
+    energy_j: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """From a training run to a weight file with its card."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from lightfer.data.folds import Fold, without_fold
 from lightfer.evaluate import measure_accuracy, predict_logits
 from lightfer.files import write_text
 from lightfer.measure.carbon import WORLD
-from lightfer.measure.energy import WATTS_PER_THREAD
+from lightfer.measure.energy import WATTS_PER_THREAD, EpochMeter, Meter
 from lightfer.measure.environment import code_version
 from lightfer.train.config import TrainConfig
 from lightfer.train.loop import OnBatch, OnEpoch, train
@@ -44,6 +44,7 @@ def train_to_file(
     loss: Loss | None = None,
     about: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    meters: Sequence[Meter] = (),
     on_batch: OnBatch | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> tuple[Path, Card]:
@@ -51,7 +52,8 @@ def train_to_file(
 
     With a `fold` the network does not see that part of the train split, and may later teach others
     about it. `about` says what else decides the weights; it is JSON, and what it says under
-    "distillation", of the teachers behind `loss`, stands in the card.
+    "distillation", of the teachers behind `loss`, stands in the card. `meters` tell the energy;
+    where they do not, that of a CPU is modelled.
 
     Raises ValueError if `run_dir` holds a run of another model, data, configuration or `about`.
     """
@@ -66,6 +68,7 @@ def train_to_file(
         run_dir,
         loss=loss,
         device=device,
+        meters=meters,
         on_batch=on_batch,
         on_epoch=on_epoch,
     )
@@ -88,8 +91,8 @@ def train_to_file(
         epochs=config.epochs,
         epoch=result.kept.epoch,
         training_s=sum(epoch.wall_s for epoch in result.history),
-        training=_cost(result.history, device),
-        history=tuple(asdict(epoch) for epoch in result.history),
+        training=_cost(result.history, device, meters),
+        history=tuple(_figures(epoch) for epoch in result.history),
         code=run["code"],
         fold=run.get("fold"),
         distillation=run.get("distillation"),
@@ -102,17 +105,29 @@ def train_to_file(
     return path, card
 
 
-def _cost(history: tuple[Epoch, ...], device: str) -> TrainingCost:
-    """On a CPU, energy is modelled from processor time; elsewhere it is unknown."""
+def _figures(epoch: Epoch) -> dict[str, float]:
+    """A line of the card's history; energy stands in its sum."""
+    return {name: value for name, value in asdict(epoch).items() if name != "energy_j"}
+
+
+def _cost(history: Sequence[Epoch], device: str, meters: Sequence[Meter]) -> TrainingCost:
+    """Energy by the meters that were read in every epoch; else, on a CPU, modelled from time."""
     cpu_s = sum(epoch.cpu_s for epoch in history)
-    energy_j = cpu_s * WATTS_PER_THREAD if device == "cpu" else None
+    read = EpochMeter(meters).meters
+    known = [m for name, m in read.items() if all(name in epoch.energy_j for epoch in history)]
+    modelled = device == "cpu" and not known
+    energy_j = cpu_s * WATTS_PER_THREAD if modelled else None
+    if known:
+        energy_j = sum(epoch.energy_j[m.component] for m in known for epoch in history)
     return TrainingCost(
         device=torch.cuda.get_device_name() if device.startswith("cuda") else device,
         threads=torch.get_num_threads(),
         cpu_s=cpu_s,
         energy_j=energy_j,
-        energy_method="absent" if energy_j is None else "modelled",
-        watts_per_thread=None if energy_j is None else WATTS_PER_THREAD,
+        energy_method=known[0].method if known else "modelled" if modelled else "absent",
+        energy_includes=tuple(m.component for m in known) or (("cpu",) if modelled else ()),
+        energy_source="; ".join(m.source for m in known) or None,
+        watts_per_thread=WATTS_PER_THREAD if modelled else None,
         g_co2e=None if energy_j is None else energy_j / 3.6e6 * WORLD.g_co2e_per_kwh,
         intensity=WORLD,
     )

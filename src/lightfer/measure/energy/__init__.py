@@ -23,7 +23,7 @@ from lightfer.measure.energy.model import (
     unmeasured_energy,
 )
 from lightfer.measure.energy.protocol import Mark, Meter, MeterError
-from lightfer.measure.energy.training import training_cost
+from lightfer.measure.energy.training import EpochMeter, training_cost
 from lightfer.measure.energy.windows import (
     EnergyPlan,
     measure_block,
@@ -38,6 +38,7 @@ __all__ = [
     "WATTS_PER_THREAD",
     "CpuModel",
     "EnergyPlan",
+    "EpochMeter",
     "Mark",
     "Meter",
     "MeterError",

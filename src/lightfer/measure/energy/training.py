@@ -1,6 +1,43 @@
 """What a training cost, and after how many images using its weights has cost as much."""
 
-from lightfer.results import Carbon, Energy, EnergyTotal, Training, TrainingEnergy
+from collections.abc import Sequence
+
+from lightfer.measure.energy.protocol import Mark, Meter, MeterError
+from lightfer.results import Carbon, Component, Energy, EnergyTotal, Training, TrainingEnergy
+
+
+class EpochMeter:
+    """Energy of each epoch by the first meter of each component.
+
+    Meters are of the whole machine: what else runs on it is counted too.
+    """
+
+    def __init__(self, meters: Sequence[Meter] = ()) -> None:
+        self.meters: dict[Component, Meter] = {}
+        for meter in meters:
+            if not meter.deferred:
+                self.meters.setdefault(meter.component, meter)
+        self._marks: dict[Component, Mark] = {}
+
+    def start(self) -> None:
+        """An epoch begins."""
+        self._marks = {}
+        for component, meter in self.meters.items():
+            try:
+                self._marks[component] = meter.mark()
+            except MeterError:
+                continue  # this epoch's energy is unknown
+
+    def joules(self) -> dict[str, float]:
+        """Component -> joules since the start, of those that could be read."""
+        found: dict[str, float] = {}
+        for component, mark in self._marks.items():
+            meter = self.meters[component]
+            try:
+                found[component] = meter.joules(mark, meter.mark())
+            except MeterError:
+                continue
+        return found
 
 
 def training_cost(spent: TrainingEnergy, energy: Energy, carbon: Carbon) -> Training:
