@@ -73,7 +73,7 @@ def kill_bench(folder: Path, data: str, kills: int, draw: random.Random) -> str:
     """Raises AssertionError if a figure that time does not decide differs."""
     weights = str(folder / "whole" / f"{MODEL}.safetensors")
     command = [*LIGHTFER, "bench", weights, "mobilenet_v1_x0_25", "--data", data]
-    command += ["--threads", "1"]
+    command += ["--threads", "1", "--rounds", "5"]
     seconds = _run([*command, "--out", str(folder / "whole.json")])
     journal, kept = folder / ".killed.json.journal", {}
 
