@@ -15,7 +15,7 @@ from mkdocs.structure.files import File, Files
 from lightfer import told_apart
 from lightfer.checkpoint import Card, load_checkpoint
 from lightfer.report.figures import group, shown_trade_off
-from lightfer.report.tables import markdown, number, top1
+from lightfer.report.tables import number, summary, top1
 from lightfer.report.thesis import findings
 from lightfer.results import Accuracy, Entry, Results, read_results
 from lightfer.stats import Interval
@@ -74,7 +74,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def results_table(results: Results) -> str:
     """The table of the README, figures to the right."""
-    return markdown(results).replace(" --- |", " ---: |").replace("\n| ---: |", "\n| --- |")
+    return summary(results).replace(" --- |", " ---: |").replace("\n| ---: |", "\n| --- |")
 
 
 def front(results: Results) -> str:

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#9AA0A6", "#222222"
 CHART_KEY = "chart"  # in a PNG's text
 MISSING = 'figures need Altair and vl-convert: pip install "lightfer[report]"'
-SIDES = (("left", 7, -9), ("left", 7, 11), ("right", -7, -9), ("right", -7, 11))  # of a name
+SIDES = (  # of a mark, for its name: alignment and shift, the nearest first
+    *(("left", 7, -9), ("left", 7, 11), ("right", -7, -9), ("right", -7, 11)),
+    *(("center", 0, -14), ("center", 0, 16), ("left", 7, -24), ("left", 7, 26)),
+    *(("right", -7, -24), ("right", -7, 26)),
+)
 WIDTH, TALL, PIXELS_PER_UNIT = 340, 270, 3.0  # a column in points; PNG at 3 pixels for each
 
 
@@ -216,26 +220,35 @@ def _timed(entries: Sequence[Entry], batch: int) -> list[tuple[Entry, Accuracy, 
 
 
 def _place_names(rows: list[dict[str, Any]]) -> None:
-    """Give every row the `side` of its mark on which its name covers least, in place."""
+    """Give every row the `side` of its mark on which its name covers least, in place.
+
+    Name after name, given where the others stand, until none moves any more or three times.
+    """
     left = min(math.log(r["fast"]) for r in rows)
     scale = (WIDTH - 28) / (max(math.log(r["slow"]) for r in rows) - left or 1)
     low = min(r["low"] for r in rows)
     height = (TALL - 20) / (max(r["high"] for r in rows) - low or 1)
     spots = [((math.log(r["ms"]) - left) * scale, -(r["top1"] - low) * height) for r in rows]
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
-    for r, (x, y) in zip(rows, spots, strict=True):
-        boxes = []
-        for align, dx, dy in SIDES:
-            wide = 5.6 * len(r["model"])
-            start = x + dx if align == "left" else x + dx - wide
-            boxes.append((start, y + dy - 6, start + wide, y + dy + 6))
-        covered = [
-            sum(b[0] < t[2] and t[0] < b[2] and b[1] < t[3] and t[1] < b[3] for t in taken)
-            + 2 * (b[2] > WIDTH + 40 or b[0] < 0)
-            for b in boxes
-        ]
-        r["side"] = covered.index(min(covered))
-        taken.append(boxes[r["side"]])
+    marks = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
+    names: dict[int, tuple[float, ...]] = {}
+    for _ in range(3):
+        for i, (r, (x, y)) in enumerate(zip(rows, spots, strict=True)):
+            taken = [*marks, *(box for j, box in names.items() if j != i)]
+            boxes = [_box(r["model"], x, y, *side) for side in SIDES]
+            covered = [
+                sum(b[0] < t[2] and t[0] < b[2] and b[1] < t[3] and t[1] < b[3] for t in taken)
+                + 2 * (b[2] > WIDTH + 40 or b[0] < 0)
+                for b in boxes
+            ]
+            r["side"] = covered.index(min(covered))
+            names[i] = boxes[r["side"]]
+
+
+def _box(name: str, x: float, y: float, align: str, dx: float, dy: float) -> tuple[float, ...]:
+    """Left, top, right and bottom of a name beside the mark at (x, y)."""
+    wide = 5.6 * len(name)
+    start = x + dx - {"left": 0.0, "center": wide / 2, "right": wide}[align]
+    return start, y + dy - 6, start + wide, y + dy + 6
 
 
 def _milligrams(entry: Entry) -> float | None:
@@ -266,7 +279,9 @@ def _styled(chart: Any, height: int | None, results: Results) -> Any:
     if about:
         where = conditions(about).split(", allocator")[0].replace("**", "")
         way = f"{entries[0].runtime} {entries[0].precision}"
-        chart = chart.properties(title=f"{where}; {way}; {about.started[:10]}")
+        quiet = about.noise is None or about.noise.verdict == "quiet"
+        title = f"{where}; {way}; {about.started[:10]}"
+        chart = chart.properties(title=title if quiet else f"{title}; {about.noise.verdict}")
     return (
         chart.configure(background="white", font="Helvetica, Arial, Liberation Sans, sans-serif")
         .configure_view(stroke=None)
