@@ -58,7 +58,8 @@ def test_generated_figures_are_those_of_the_results(site: Path):
     assert len(entries) >= 6
     for entry in entries:
         assert entry.accuracy
-        assert f"{100 * entry.accuracy.top1:.2f} [" in text
+        shown = f"{100 * entry.accuracy.top1:.2f} "
+        assert shown + ("[" if entry.precision == "float32" else "%") in text
     assert "generated:" not in text
 
 
