@@ -75,22 +75,26 @@ def kill_bench(folder: Path, data: str, kills: int, draw: random.Random) -> str:
     command = [*LIGHTFER, "bench", weights, "mobilenet_v1_x0_25", "--data", data]
     command += ["--threads", "1", "--rounds", "5"]
     seconds = _run([*command, "--out", str(folder / "whole.json")])
-    journal, kept = folder / ".killed.json.journal", {}
+    out, journal, kept = folder / "killed.json", folder / ".killed.json.journal", {}
 
     def check_journal(finished: bool) -> None:
-        """What the journal held after the last kill, it still holds, unless the run ended since."""
-        if finished:
+        """What the journal held after the last kill, it still holds, unless the run ended since.
+
+        A run that was killed on its way out had ended: its results are there.
+        """
+        if finished or out.exists():
+            out.unlink()
             kept.clear()
-        elif journal.exists():
+        elif not journal.exists():
+            assert not kept, "what was recorded is gone"
+        else:
             now = json.loads(journal.read_bytes())["pieces"]
             for key, pieces in kept.items():
                 assert now[key]["accuracy"] == pieces["accuracy"]
                 assert now[key]["rounds"][: len(pieces["rounds"])] == pieces["rounds"]
             kept.update(now)
 
-    late = _kill(
-        [*command, "--out", str(folder / "killed.json")], seconds, kills, draw, check_journal
-    )
+    late = _kill([*command, "--out", str(out)], seconds, kills, draw, check_journal)
     whole, again = (read_results(folder / name) for name in ("whole.json", "killed.json"))
     for a, b in zip(whole.entries, again.entries, strict=True):
         assert (a.accuracy, a.accuracy_other) == (b.accuracy, b.accuracy_other)

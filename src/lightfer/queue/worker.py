@@ -99,8 +99,8 @@ def _train(
     from lightfer.measure.energy import open_meters
     from lightfer.queue.training import train_item
 
+    meters = open_meters(place.device)[0] if place.alone else []
     try:
-        meters = open_meters(place.device)[0] if place.alone else ()
         card = train_item(
             item,
             items,
@@ -117,6 +117,9 @@ def _train(
         report.send("failed", error=f"{type(error).__name__}: {error}")
     else:
         report.send("finished", top1=card.validation.top1 if card.validation else None)
+    finally:
+        for meter in meters:
+            meter.close()
 
 
 def _leave_if_alone(runner_pid: int) -> Callable[[], None]:
