@@ -279,9 +279,10 @@ def _styled(chart: Any, height: int | None, results: Results) -> Any:
     if about:
         where = conditions(about).split(", allocator")[0].replace("**", "")
         way = f"{entries[0].runtime} {entries[0].precision}"
-        quiet = about.noise is None or about.noise.verdict == "quiet"
         title = f"{where}; {way}; {about.started[:10]}"
-        chart = chart.properties(title=title if quiet else f"{title}; {about.noise.verdict}")
+        if about.noise and about.noise.verdict != "quiet":
+            title += f"; {about.noise.verdict}"
+        chart = chart.properties(title=title)
     return (
         chart.configure(background="white", font="Helvetica, Arial, Liberation Sans, sans-serif")
         .configure_view(stroke=None)
