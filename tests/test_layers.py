@@ -18,12 +18,13 @@ MAY_IMPORT = {
     "stats": "",
     "schema": "results",
     "predecessor": "results",
-    "ranking": "results stats",
+    "told_apart": "results stats",
+    "ranking": "results stats told_apart",
     "compare": "predecessor results stats",
     "data": "files",
     "models": "files",
     "measure": "results stats",
-    "report": "compare files results stats",  # of compare only the type of a change
+    "report": "compare files results stats told_apart",  # of compare only the type of a change
     "runtimes": "deployed",  # models arrive as arguments
     "journal": "files results",
     "checkpoint": "files results",
@@ -37,10 +38,10 @@ MAY_IMPORT = {
     "recipes": "train",
     "distill": "checkpoint data files train zoo",
     "soft_labels": "data distill evaluate files train",
-    "queue": "checkpoint data distill files process recipes train zoo",
+    "queue": "checkpoint data distill files measure process recipes train zoo",
     "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
     "energy_blocks": "journal measure results runtimes subject",
-    "benchmark": "data energy_blocks journal measure results runtimes subject zoo",
+    "benchmark": "data energy_blocks evaluate journal measure results runtimes subject zoo",
     "cli": "benchmark calibration checkpoint compare data distill energy_blocks evaluate export"
     " files measure models predict process queue ranking recipes report results runtimes schema"
     " soft_labels stats subject train zoo",
