@@ -201,19 +201,25 @@ def test_the_card_tells_the_energy_that_meters_told(faces: Dataset, tmp_path: Pa
     that is not there count for nothing.
     """
     counter, power = simulated_meters()
+    counter.component = power.component = "cpu"
     meters = [counter, MissingMeter(), power]
     options = {"recipe": "r", "meters": meters}
     _, card = train_to_file(MODEL, fresh(), faces, CONFIG, tmp_path / "all", **options)
     cost = card.training
     assert cost is not None
     assert cost.energy_j is not None
-    assert (cost.energy_method, cost.energy_includes) == ("counter", ("gpu",))
+    assert (cost.energy_method, cost.energy_includes) == ("counter", ("cpu",))
     assert (cost.energy_source, cost.watts_per_thread) == (counter.source, None)
     assert cost.energy_j == pytest.approx(50 * (card.training_s + cost.cpu_s), rel=0.05)
     assert cost.g_co2e == pytest.approx(cost.energy_j / 3.6e6 * cost.intensity.g_co2e_per_kwh)
     spent = spent_on_training(card)
     assert spent is not None
-    assert (spent.joules, spent.method, spent.includes) == (cost.energy_j, "counter", ("gpu",))
+    assert (spent.joules, spent.method, spent.includes) == (cost.energy_j, "counter", ("cpu",))
+
+    other = {"recipe": "r", "meters": simulated_meters()[:1]}  # of a GPU, that trained nothing here
+    _, card = train_to_file(MODEL, fresh(), faces, CONFIG, tmp_path / "other", **other)
+    assert card.training is not None
+    assert (card.training.energy_method, card.training.energy_includes) == ("modelled", ("cpu",))
 
     rest = tmp_path / "part"
     with pytest.raises(KeyboardInterrupt):

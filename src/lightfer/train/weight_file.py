@@ -111,10 +111,14 @@ def _figures(epoch: Epoch) -> dict[str, float]:
 
 
 def _cost(history: Sequence[Epoch], device: str, meters: Sequence[Meter]) -> TrainingCost:
-    """Energy by the meters that were read in every epoch; else, on a CPU, modelled from time."""
+    """Energy by the meters that were read in every epoch, if the device is among what they read;
+    else, on a CPU, modelled from time.
+    """
     cpu_s = sum(epoch.cpu_s for epoch in history)
     read = EpochMeter(meters).meters
     known = [m for name, m in read.items() if all(name in epoch.energy_j for epoch in history)]
+    if ("gpu" if device.startswith("cuda") else "cpu") not in [m.component for m in known]:
+        known = []
     modelled = device == "cpu" and not known
     energy_j = cpu_s * WATTS_PER_THREAD if modelled else None
     if known:
