@@ -15,7 +15,7 @@ from mkdocs.structure.files import File, Files
 from lightfer import told_apart
 from lightfer.checkpoint import Card, load_checkpoint
 from lightfer.report.figures import group, shown_trade_off
-from lightfer.report.tables import number, summary, top1
+from lightfer.report.tables import DASH, number, summary, top1
 from lightfer.report.thesis import findings
 from lightfer.results import Accuracy, Entry, Results, read_results
 from lightfer.stats import Interval
@@ -134,14 +134,20 @@ def weights(results: Results) -> str:
             (
                 f"[{name}](weights/{name}.md)",
                 card.recipe,
+                _teachers(card),
                 f"{card.epoch} of {card.epochs}",
                 number(card.training_s, ".1f", 1 / 3600),
                 top1(card.validation),
                 top1(card.test),
             )
         )
-    header = ("Weights", "Recipe", "Epoch kept", "Training h", "Validation top-1 %", "Test top-1 %")
-    return table(header, rows)
+    header = ("Weights", "Recipe", "Taught by", "Epoch kept", "Training h")
+    return table((*header, "Validation top-1 %", "Test top-1 %"), rows)
+
+
+def _teachers(card: Card) -> str:
+    """The nets that this one learnt from beside the labels."""
+    return ", ".join(t["model"] for t in (card.distillation or {}).get("teachers", ())) or DASH
 
 
 def zoo(results: Results) -> str:
@@ -173,6 +179,7 @@ def card_page(name: str) -> str:
         "Trained on": f"{card.trained_on} split of {card.data_name}",
         "Chosen on": f"{card.chosen_on} split: epoch {card.epoch} of {card.epochs}",
         "Recipe": f"{card.recipe}, seed {card.seed}, code {card.code}",
+        "Taught by": _teachers(card),
         "Training": f"{card.training_s / 3600:.1f} hours",
         "Temperature": f"{number(card.temperature, '.3f')}: softmax(logits / temperature) is "
         "calibrated on validation",

@@ -27,6 +27,7 @@ from lightfer.distill import (
     student_options,
 )
 from lightfer.soft_labels import SoftLabelError, read_soft_labels, write_soft_labels
+from lightfer.subject import public_card
 from lightfer.train import Batch, TrainConfig, train_to_file
 from lightfer.zoo import create_model
 
@@ -296,6 +297,9 @@ def test_a_student_learns_from_teachers_alone_and_its_card_names_them(blind, tmp
         "teachers": [load_teacher(paths[3], train).describe()],
     }
     assert load_checkpoint(path)[1] == card
+    published = public_card(card).distillation
+    assert published is not None
+    assert [teacher.sha256 for teacher in published.teachers] == [teachers.teachers[0].sha256]
     wrong = Split(train.images, (train.labels + 1) % 7)
     torch.manual_seed(1)
     other = replace(blind, splits={**blind.splits, "train": wrong})

@@ -243,6 +243,24 @@ class WeightCard(Struct, frozen=True, kw_only=True):
     validation: Accuracy | None = None  # of the kept epoch, without its details
     history: tuple[dict[str, float | None], ...] | None = None  # figures of each epoch, by name
     training_energy: dict[str, Any] | None = None  # as the card holds it
+    distillation: "Teaching | None" = None  # None: it learnt from the labels alone
+
+
+class TeacherWeights(Struct, frozen=True, kw_only=True):
+    """A net that taught another one."""
+
+    model: str
+    sha256: str  # of its weight file
+    fold: str | None = None  # the part of the train split that it had not seen, as "0/5"
+
+
+class Teaching(Struct, frozen=True, kw_only=True):
+    """What a net learnt from beside the labels (knowledge distillation), see `lightfer.distill`."""
+
+    temperature: float
+    weight: float  # of the teachers in the loss; the labels have the rest
+    view: str  # what the teachers were shown
+    teachers: tuple[TeacherWeights, ...]
 
 
 class Results(Struct, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ from lightfer.measure.latency import (
 )
 from lightfer.measure.operations import Operations, count_operations
 from lightfer.measure.yardstick import NET, time_yardstick
-from lightfer.results import EnergyBlock, TrainingEnergy, WeightCard, Work
+from lightfer.results import EnergyBlock, Teaching, TrainingEnergy, WeightCard, Work
 from lightfer.runtimes import Loaded, find_runtime
 from lightfer.zoo import architecture, create_model, shipped
 
@@ -98,6 +98,7 @@ def public_card(card: Card) -> WeightCard:
         validation=validation,
         history=msgspec.to_builtins(card.history),
         training_energy=card.training and msgspec.to_builtins(card.training),
+        distillation=msgspec.convert(card.distillation, Teaching | None),
     )
 
 

@@ -5,7 +5,8 @@ from msgspec.structs import replace
 from lightfer.measure.carbon import carbon_of
 from lightfer.measure.energy import model_cpu_energy
 from lightfer.report.tables import DASH, HEADER, markdown, row, summary, top1
-from lightfer.results import Accuracy, Latency, Results
+from lightfer.results import Accuracy, Latency, Results, TeacherWeights, Teaching
+from tests.report.made_up import made_up
 from tests.test_results import ENVIRONMENT, entry
 
 ACCURACY = Accuracy(
@@ -83,6 +84,18 @@ def test_a_summary_has_a_column_per_way_and_says_what_int8_leaves():
     assert f"| b | 2.00 | {DASH} | failed |" in lines
     assert "`b (openvino int8)` failed: RuntimeError: no" in lines
     assert sum(line.startswith("| a |") for line in lines) == 2
+
+
+def test_students_of_other_nets_are_named_with_their_teachers():
+    card = made_up(1, 1).cards.popitem()[1]
+    teachers = tuple(TeacherWeights(model=name, sha256="0") for name in ("big", "bigger"))
+    teaching = Teaching(temperature=4, weight=0.9, view="plain", teachers=teachers)
+    results = Results(
+        environments={"e": ENVIRONMENT},
+        entries=(entry("taught", weights="1"), entry("alone", weights="2"), entry("bare")),
+        cards={"1": replace(card, distillation=teaching), "2": card},
+    )
+    assert "KD, taught by big, bigger beside the labels: taught\n" in markdown(results)
 
 
 def test_a_summary_without_other_ways_is_the_table():

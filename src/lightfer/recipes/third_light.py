@@ -1,7 +1,8 @@
 """Third light: longer, in larger batches, and taught by the two best nets of first light.
 
     lightfer teach mobilenet_v1 shiftnet_b --data DATA --out soft.safetensors
-    lightfer train shufflenet_v2_x1_0 --data DATA --recipe third_light --soft-labels soft.safetensors
+    lightfer train shufflenet_v2_x1_0 --data DATA --threads 1 --recipe third_light \\
+        --soft-labels soft.safetensors
 
 As `second_light`, but in batches of 128 and for 60 to 100 epochs. The nets with batch norm learn at
 root two times the rate that they had in half the batch. The teachers are the shipped weights of

@@ -4,9 +4,17 @@ Accuracies that were not measured in the run but quoted from a weights' card are
 energies with how they were obtained, `(counter)` or `(modelled)`; unknown is a dash.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from lightfer.results import MEASURED, Accuracy, Energy, Entry, Environment, Results
+from lightfer.results import (
+    MEASURED,
+    Accuracy,
+    Energy,
+    Entry,
+    Environment,
+    Results,
+    WeightCard,
+)
 
 HEADER = (
     "Model",
@@ -78,7 +86,7 @@ def markdown(results: Results) -> str:
     parts = []
     for key, environment in results.environments.items():
         entries = [e for e in results.entries if e.environment == key]
-        parts += [f"{plain(conditions(environment))}\n", *_table(entries), ""]
+        parts += [f"{plain(conditions(environment))}\n", *_table(entries, results.cards), ""]
     return "\n".join(parts).strip() + "\n"
 
 
@@ -89,15 +97,15 @@ def summary(results: Results) -> str:
         entries = [e for e in results.entries if e.environment == key]
         headline = [e for e in entries if _way(e) == HEADLINE]
         parts.append(f"{plain(conditions(environment))}\n")
-        parts += [*_table(headline), ""] if headline else []
+        parts += [*_table(headline, results.cards), ""] if headline else []
         if len(headline) < len(entries):
             parts += [f"{PIVOT_TITLE}\n", *_pivot(entries), ""]
     return "\n".join(parts).strip() + "\n"
 
 
-def _table(entries: Sequence[Entry]) -> list[str]:
+def _table(entries: Sequence[Entry], cards: Mapping[str, WeightCard]) -> list[str]:
     rows = [header(entries), tuple("---" for _ in HEADER), *(row(e) for e in entries)]
-    notes = (*carbon_notes(entries), *energy_notes(entries))
+    notes = (*teaching_notes(entries, cards), *carbon_notes(entries), *energy_notes(entries))
     return [*map(_line, rows), *_failures(entries), *(f"\n{plain(note)}" for note in notes)]
 
 
@@ -193,6 +201,20 @@ def energy_method(energy: Energy | None) -> str | None:
 def is_metered(energy: Energy | None) -> bool:
     """Whether meters gave the total, not a model and not a simulation."""
     return set((energy_method(energy) or "none").split(" + ")) <= set(MEASURED)
+
+
+def teaching_notes(entries: Iterable[Entry], cards: Mapping[str, WeightCard]) -> list[str]:
+    """Which models learnt from other nets beside the labels, one line per set of teachers."""
+    students: dict[str, list[str]] = {}
+    for entry in entries:
+        card = cards.get(entry.weights or "")
+        if card and card.distillation:
+            names = [teacher.model for teacher in card.distillation.teachers]
+            students.setdefault(", ".join(names), []).append(entry.model)
+    return [
+        f"KD, taught by {teachers} beside the labels: {', '.join(dict.fromkeys(models))}"
+        for teachers, models in students.items()
+    ]
 
 
 def carbon_notes(entries: Iterable[Entry]) -> list[str]:

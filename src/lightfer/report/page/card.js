@@ -68,6 +68,7 @@ function weightCard(row) {
     ["Epochs", `${card.epochs}, kept ${card.epoch}`],
     ["Training took", minutes],
     ["Energy of training", trainingEnergy(card.training_energy)],
+    ["Taught by", taughtBy(card.distillation)],
     ["Data", `${card.data}: trained on ${card.trained_on}, chosen on ${card.chosen_on}`],
     ["Top-1 on validation", card.validation ? `${percent(card.validation.top1, 2)} %` : DASH],
     ["Intended for", card.intended_use],
@@ -86,6 +87,11 @@ function weightCard(row) {
       JSON.stringify(card.settings, null, 1),
     ),
   );
+}
+
+function taughtBy(distillation) {
+  if (!distillation) return "labels alone";
+  return `labels and ${distillation.teachers.map((teacher) => teacher.model).join(", ")}`;
 }
 
 function trainingEnergy(cost) {
