@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lightfer.checkpoint import Card, load_checkpoint
+from lightfer.data import load
 from tests.cli.test_cli import complain, lightfer
 
 MODEL = "mobilenet_v1_x0_25"
@@ -37,6 +38,16 @@ def test_teachers_of_two_folds_and_their_students(here: Path, blind_csv: Path):
     assert [teacher["fold"] for teacher in live.distillation["teachers"]] == ["0/2", "1/2"]
     assert (kept.distillation["temperature"], live.distillation["weight"]) == (3, 0.5)
     assert kept.distillation["view"] != live.distillation["view"]
+
+
+def test_a_network_may_be_trained_without_the_copies(here: Path, small_csv: Path):
+    original = small_csv.read_text()
+    copies = [line for line in original.splitlines() if line.endswith(",PrivateTest")][:3]
+    moved = "".join(line.replace("PrivateTest", "Training") + "\n" for line in copies)
+    Path("copies.csv").write_text(original + moved)
+    card = train(Path("copies.csv"), "run", "--without-copies")
+    assert card.recipe == "first_light,epochs=2,without-copies"
+    assert card.data_sha256["train"] == load(small_csv)["train"].sha256()
 
 
 def test_a_queue_that_has_nothing_to_do_packs_and_unpacks(here: Path, blind_csv: Path):

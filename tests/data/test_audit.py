@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightfer.data import Dataset, Split
+from lightfer.data import DataError, Dataset, Split
 from lightfer.data.audit import audit
 from lightfer.data.ferplus import FILE_NAME, read_votes
-from lightfer.data.subsets import kaggle_test, without_copies
+from lightfer.data.subsets import kaggle_test, trained_without_copies, without_copies
 
 
 def test_copies_and_contradictions_are_counted(faces: Dataset):
@@ -30,6 +30,20 @@ def test_copies_and_contradictions_are_counted(faces: Dataset):
     assert sum(split.class_counts.values()) == split.images == 48
     assert without_copies(data).tolist() == [False] * 3 + [True] * 45
     assert split.ferplus is None
+
+
+def test_training_without_copies_leaves_out_mirror_images_too(faces: Dataset):
+    train, validation, test = (faces[name] for name in ("train", "validation", "test"))
+    images = train.images.clone()
+    images[1], images[2], images[5] = validation.images[0], test.images[0].flip(2), images[4]
+    data = replace(faces, splits={**faces.splits, "train": replace(train, images=images)})
+    left = trained_without_copies(data)
+    kept = torch.tensor([0, *range(3, len(train))])
+    assert torch.equal(left["train"].images, images[kept])
+    assert torch.equal(left["train"].labels, train.labels[kept])
+    assert left["test"] is test
+    with pytest.raises(DataError, match="test"):
+        trained_without_copies(replace(data, splits={"train": train, "validation": validation}))
 
 
 def test_a_split_that_was_not_read_is_unknown_not_zero(faces: Dataset):
@@ -54,6 +68,7 @@ def test_the_real_data_have_the_known_faults(real: Dataset):
     assert (train.repeated, validation.repeated, test.repeated) == (1237, 26, 17)
     assert int(without_copies(real).sum()) == 3589 - 314
     assert len(kaggle_test(real)) == 7178
+    assert len(trained_without_copies(real)["train"]) == 28_006
 
 
 def test_ferplus_agrees_with_the_real_labels_as_known(real: Dataset, fer2013_dir: Path):

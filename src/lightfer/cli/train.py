@@ -34,18 +34,27 @@ def train(
     fold: Annotated[
         str | None, typer.Option(help="Part of the train split to leave out, as 0/5: to teach it.")
     ] = None,
+    copies: Annotated[
+        bool,
+        typer.Option(
+            "--copies/--without-copies",
+            help="Without: leave out train images that occur in validation or test.",
+        ),
+    ] = True,
     threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
     recipe: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")] = "first_light",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
-    """Train on the train split and keep the best epoch on validation; never reads the test split.
+    """Train on the train split and keep the best epoch on validation.
 
-    The folder holds the state after every epoch, so the same command continues an interrupted run.
+    The test split is not read, but by --without-copies, which compares its pixels. The folder
+    holds the state after every epoch, so the same command continues an interrupted run.
     """
     import torch
 
     from lightfer.cli.console import load_data, progress
     from lightfer.data.folds import Fold
+    from lightfer.data.subsets import trained_without_copies
     from lightfer.distill import distillation, load_teachers, student_options
     from lightfer.measure.energy import open_meters
     from lightfer.process import tune_process
@@ -65,9 +74,13 @@ def train(
         raise ValueError("give --teachers or --soft-labels, not both")
     taught = "-taught" if teachers or soft_labels else ""
     without = f"-without{fold.replace('/', 'of')}" if fold else ""
-    folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}{without}{taught}"
+    new = "" if copies else "-without-copies"
+    folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}{without}{new}{taught}"
     tune_process(threads, device)
-    dataset = load_data(data, needed=("train", "validation"), only_needed=True)
+    needed = ("train", "validation") if copies else ("train", "validation", "test")
+    dataset = load_data(data, needed=needed, only_needed=True)
+    if not copies:
+        dataset, recipe = trained_without_copies(dataset), f"{recipe},without-copies"
     student = {}
     if teachers or soft_labels:
         if fold:

@@ -46,6 +46,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def where(self, mask: Tensor) -> "Split":
+        """The images for which `mask` (N,), bool, is true."""
+        rows = None if self.rows is None else self.rows[mask]
+        return Split(self.images[mask], self.labels[mask], rows)
+
     def sha256(self) -> str:
         """Hash of pixels and labels in order: equal for every file form of the same data."""
         digest = hashlib.sha256(self.images.contiguous().numpy().tobytes())

@@ -1,7 +1,7 @@
 """Parts of the train split for cross-fitting: a network trained without a part has not seen it.
 
-Images that are equal, or equal after mirroring, are always in the same part: training mirrors at
-random, so a network that saw one of them saw the other. Crops of one another do not count.
+Images that are equal, or equal after mirroring, are always in the same part. Crops of one another
+do not count.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightfer.data.copies import unflipped
 from lightfer.data.dataset import Split
 
 
@@ -44,13 +45,8 @@ def fold_numbers(split: Split, folds: int) -> Tensor:
     Groups of equal images are dealt out in the order of their first image, one to each fold in
     turn: every fold has its share of each class, even in data that is sorted by class.
     """
-    images = split.images.flatten(1).numpy()
-    mirrored = split.images.flip(3).flatten(1).numpy()
     groups: dict[bytes, int] = {}
-    numbers = [
-        groups.setdefault(min(image.tobytes(), mirror.tobytes()), len(groups))
-        for image, mirror in zip(images, mirrored, strict=True)
-    ]
+    numbers = [groups.setdefault(image, len(groups)) for image in unflipped(split)]
     return torch.tensor(numbers) % folds
 
 
@@ -64,6 +60,4 @@ def in_fold(split: Split, fold: Fold) -> Tensor:
 
 def without_fold(split: Split, fold: Fold) -> Split:
     """The images that a teacher of `fold` is trained on."""
-    kept = ~in_fold(split, fold)
-    rows = None if split.rows is None else split.rows[kept]
-    return Split(split.images[kept], split.labels[kept], rows)
+    return split.where(~in_fold(split, fold))
