@@ -4,7 +4,7 @@
     lightfer train shufflenet_v2_x1_0 --data DATA --threads 1 --recipe third_light \\
         --soft-labels soft.safetensors
 
-As `second_light`, but in batches of 128 and for 60 to 100 epochs. The nets with batch norm learn at
+As `second_light`, but in batches of 128 and for 50 to 100 epochs. The nets with batch norm learn at
 root two times the rate that they had in half the batch. The teachers are the shipped weights of
 MobileNetV1 and ShiftNet-B, 65.4 % on validation together; how much they count is
 `lightfer.distill.Distillation`. Neither rate nor length was compared with others, but for
@@ -18,6 +18,8 @@ from lightfer.train import TrainConfig
 
 def config_for(model: str, seed: int = 0, **changes: Any) -> TrainConfig:
     """The settings for a model of the zoo, with single fields changed."""
+    if model == "shufflenet_v2_x0_5":
+        changes = {"epochs": 50, **changes}
     if model.startswith("mobilenet_v2"):
         changes = {"epochs": 60, **changes}
     if model.startswith("mobilenet_v3"):
