@@ -86,6 +86,19 @@ def test_a_summary_has_a_column_per_way_and_says_what_int8_leaves():
     assert sum(line.startswith("| a |") for line in lines) == 2
 
 
+def test_a_summary_has_every_view_and_set_in_a_table_of_its_own():
+    flip = replace(ACCURACY, view="flip", top1=0.625)
+    votes = replace(ACCURACY, labels="fer+", top1=0.7)
+    fresh = replace(ACCURACY, split="test without copies", top1=0.5)
+    scored = entry("a", accuracy=ACCURACY, accuracy_other=(flip, fresh, votes))
+    entries = (scored, entry("b", accuracy=ACCURACY))
+    lines = summary(Results(environments={"e": ENVIRONMENT}, entries=entries)).splitlines()
+    header = "| Model | single view | flip | test without copies | FER+ majority |"
+    at = lines.index(header)
+    assert lines[at + 2] == "| a | 61.23 | 62.50 | 50.00 | 70.00 |"
+    assert lines[at + 3] == f"| b | 61.23 | {DASH} | {DASH} | {DASH} |"
+
+
 def test_students_of_other_nets_are_named_with_their_teachers():
     card = made_up(1, 1).cards.popitem()[1]
     teachers = tuple(TeacherWeights(model=name, sha256="0") for name in ("big", "bigger"))

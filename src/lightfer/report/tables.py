@@ -30,6 +30,7 @@ HEADER = (
 )
 DASH = "–"  # noqa: RUF001
 HEADLINE = "pytorch float32"
+VIEWS_TITLE = "Top-1 % on test in other views, and on other sets of images and labels:"
 PIVOT_TITLE = (
     "One image in every runtime and precision, ms; below float32 with the top-1 that is left:"
 )
@@ -91,13 +92,15 @@ def markdown(results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """As `markdown`, but what runs in other ways than PyTorch's float32 is one column per way."""
+    """As `markdown`, with every view, and one column per way other than PyTorch's float32."""
     parts = []
     for key, environment in results.environments.items():
         entries = [e for e in results.entries if e.environment == key]
         headline = [e for e in entries if _way(e) == HEADLINE]
         parts.append(f"{plain(conditions(environment))}\n")
         parts += [*_table(headline, results.cards), ""] if headline else []
+        if any(entry.accuracy_other for entry in headline):
+            parts += [f"{VIEWS_TITLE}\n", views(headline), ""]
         if len(headline) < len(entries):
             parts += [f"{PIVOT_TITLE}\n", *_pivot(entries), ""]
     return "\n".join(parts).strip() + "\n"
@@ -107,6 +110,25 @@ def _table(entries: Sequence[Entry], cards: Mapping[str, WeightCard]) -> list[st
     rows = [header(entries), tuple("---" for _ in HEADER), *(row(e) for e in entries)]
     notes = (*teaching_notes(entries, cards), *carbon_notes(entries), *energy_notes(entries))
     return [*map(_line, rows), *_failures(entries), *(f"\n{plain(note)}" for note in notes)]
+
+
+def views(entries: Sequence[Entry]) -> str:
+    """Top-1 of every entry in each view, and on each set of images and labels."""
+    scored = [(e, {_kind(a): a for a in (e.accuracy, *e.accuracy_other) if a}) for e in entries]
+    kinds = list(dict.fromkeys(kind for _, found in scored for kind in found))
+    lines = [("Model", *kinds), ("---",) * (1 + len(kinds))]
+    for entry, found in scored:
+        tops = (found[kind].top1 if kind in found else None for kind in kinds)
+        lines.append((entry.model, *(number(top, ".2f", 100) for top in tops)))
+    return "\n".join(map(_line, lines))
+
+
+def _kind(accuracy: Accuracy) -> str:
+    """What was scored, where it is not the test split's own labels, and how, if not plainly."""
+    images = "" if accuracy.split == "test" else accuracy.split
+    labels = "FER+ majority" if accuracy.labels == "fer+" else ""
+    view = "" if accuracy.view == "single" else accuracy.view
+    return ", ".join(part for part in (images, labels, view) if part) or "single view"
 
 
 def _pivot(entries: Sequence[Entry]) -> list[str]:
