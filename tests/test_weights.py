@@ -61,13 +61,13 @@ def test_the_real_test_accuracy_is_the_cards(name: str, fer2013_dir, tmp_path):
     assert card.test is not None
     # Another processor may round a few logits across a border: three images of 3,589.
     assert accuracy.top1 == pytest.approx(card.test.top1, abs=3 / 3589)
-    assert accuracy.top1 >= 0.55
+    assert accuracy.top1 >= 0.58
 
 
-def test_three_families_reach_sixty_percent():
+def test_every_family_reaches_sixty_one_percent():
     tops = {}
     for name in SHIPPED:
         _, card = load_checkpoint(shipped(name))  # type: ignore[arg-type]
         assert card.test is not None
         tops.setdefault(ZOO[name].family, []).append(card.test.top1)
-    assert sum(max(values) >= 0.60 for values in tops.values()) >= 3
+    assert min(max(values) for values in tops.values()) >= 0.61

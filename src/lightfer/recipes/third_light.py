@@ -6,11 +6,12 @@
         --soft-labels soft.safetensors
 
 As `second_light`, but in batches of 128 and for 40 to 100 epochs, by what two cores could do in an
-hour and a half; the averaged weights of the last epoch are kept. The nets with batch norm learn at root two times the rate that they had in half the
-batch. The teachers are MobileNetV1's weights and the first ones of ShiftNet-B, 65.4 % on validation
-together; how much they count is `lightfer.distill.Distillation`. Neither rate nor length was
-compared with others, but for MobileNetV3-Small's rate: after 4 epochs 45.1 % on validation with
-0.0025, 43.8 % with 0.005, 43.7 % with 0.0012.
+hour and a half; the averaged weights of the last epoch are kept. The nets with batch norm learn at
+root two times the rate that they had in half the batch. The teachers are MobileNetV1's weights and
+the first ones of ShiftNet-B, 65.4 % on validation together; how much they count is
+`lightfer.distill.Distillation`. Neither rate nor length was compared with others, but for
+MobileNetV3-Small's rate: after 4 epochs 45.1 % on validation with 0.0025, 43.8 % with 0.005, 43.7 %
+with 0.0012.
 """
 
 from typing import Any
