@@ -4,6 +4,7 @@ A line `<!-- generated: NAME -->` in a page is replaced by what the function of 
 GENERATED returns. The weight cards and the table of benchmarks/README.md become pages of their own.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,8 +15,9 @@ from mkdocs.structure.files import File, Files
 
 from lightfer import told_apart
 from lightfer.checkpoint import Card, load_checkpoint
+from lightfer.data.dataset import CLASSES
 from lightfer.report.figures import group, shown_trade_off
-from lightfer.report.tables import DASH, number, summary, top1
+from lightfer.report.tables import DASH, number, summary, top1, views
 from lightfer.report.thesis import findings
 from lightfer.results import Accuracy, Entry, Results, read_results
 from lightfer.stats import Interval
@@ -74,7 +76,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def results_table(results: Results) -> str:
     """The table of the README, figures to the right."""
-    return summary(results).replace(" --- |", " ---: |").replace("\n| ---: |", "\n| --- |")
+    return _right(summary(results))
+
+
+def _right(text: str) -> str:
+    """Tables with all columns but the first to the right."""
+    return text.replace(" --- |", " ---: |").replace("\n| ---: |", "\n| --- |")
 
 
 def front(results: Results) -> str:
@@ -114,19 +121,38 @@ def thesis(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def views(results: Results) -> str:
+def every_view(results: Results) -> str:
     """Top-1 of every model in each view and on each set of images and labels."""
     entries = [e for e in results.entries if e.accuracy and not e.accuracy_of]
-    kinds = list(dict.fromkeys(_kind(a) for e in entries for a in _accuracies(e)))
+    return _right(views([e for e in entries if e.precision == "float32"]))
+
+
+def classes(results: Results) -> str:
+    """F1 of every class on test, model by model."""
     rows = []
-    for entry in entries:
-        found = {_kind(a): a.top1 for a in _accuracies(entry)}
-        rows.append([entry.model, *(number(found.get(kind), ".2f", 100) for kind in kinds)])
-    return table(["Top-1 %", *kinds], rows)
+    for name in list_models(pretrained=True):
+        test = _card(name).test
+        scores = (test and test.per_class) or ()
+        rows.append([name, number(test and test.macro_f1, ".1f", 100)])
+        rows[-1] += [_percent(score.f1) for score in scores]
+    return table(("Weights", "Macro", *CLASSES), rows)
+
+
+def retrained(results: Results) -> str:
+    """Top-1 of weight files of one net that differ in the seed, or in the copies."""
+    rows = []
+    for run in json.loads((ROOT / "docs/data/retrained.json").read_text(encoding="utf-8")):
+        whole, fresh = run["test"], run["test without copies"]
+        copies = {key: whole[key] - fresh[key] for key in whole}
+        shares = [_percent(part["right"] / part["images"]) for part in (whole, copies, fresh)]
+        own = (run["model"], run["recipe"], f"{run['seed']}", _percent(run["validation_top1"]))
+        rows.append((*own, *shares))
+    header = ("Model", "Recipe", "Seed", "Validation", "Test", "its copies", "the others")
+    return table(header, rows)
 
 
 def weights(results: Results) -> str:
-    """The shipped weights: recipe, epoch, time of training, accuracy on validation and test."""
+    """The shipped weights: recipe, teachers, epoch, cost of training, accuracies."""
     rows = []
     for name in list_models(pretrained=True):
         card = _card(name)
@@ -137,12 +163,21 @@ def weights(results: Results) -> str:
                 _teachers(card),
                 f"{card.epoch} of {card.epochs}",
                 number(card.training_s, ".1f", 1 / 3600),
+                _cost(card),
                 top1(card.validation),
                 top1(card.test),
             )
         )
-    header = ("Weights", "Recipe", "Taught by", "Epoch kept", "Training h")
+    header = ("Weights", "Recipe", "Taught by", "Epoch kept", "Training h", "kJ, gCO2e")
     return table((*header, "Validation top-1 %", "Test top-1 %"), rows)
+
+
+def _cost(card: Card) -> str:
+    cost = card.training
+    if cost is None or cost.energy_j is None:
+        return DASH
+    grams = number(cost.g_co2e, ".2g")
+    return f"{cost.energy_j / 1e3:.1f}, {grams} ({cost.energy_method})"
 
 
 def _teachers(card: Card) -> str:
@@ -161,7 +196,9 @@ GENERATED: dict[str, Callable[[Results], str]] = {
     "results": results_table,
     "front": front,
     "thesis": thesis,
-    "views": views,
+    "views": every_view,
+    "classes": classes,
+    "retrained": retrained,
     "weights": weights,
     "zoo": zoo,
 }
@@ -224,11 +261,3 @@ def _card(name: str) -> Card:
     path = shipped(name)
     assert path is not None, name
     return load_checkpoint(path)[1]
-
-
-def _accuracies(entry: Entry) -> list[Accuracy]:
-    return [a for a in (entry.accuracy, *entry.accuracy_other) if a]
-
-
-def _kind(accuracy: Accuracy) -> str:
-    return f"{accuracy.split}, {accuracy.labels}, {accuracy.view}"
