@@ -1,6 +1,6 @@
-"""What another seed changes, and what training without the copies does: weight files side by side.
+"""What training without the copies does, or another seed: weight files of one net side by side.
 
-    lightfer train squeezenet1_1_bn --data DATA --recipe second_light --threads 1 --seed 1
+    lightfer train squeezenet1_1_bn --data DATA --recipe second_light --threads 1
     lightfer train squeezenet1_1_bn --data DATA --recipe second_light --threads 1 --without-copies
     python benchmarks/retrained.py runs/*/squeezenet1_1_bn.safetensors --data DATA
 
