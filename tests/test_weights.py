@@ -10,6 +10,7 @@ from lightfer.data.dataset import CLASSES
 from lightfer.evaluate import score_test
 from lightfer.files import sha256_of
 from lightfer.models import RACE, ZOO
+from lightfer.predict.network import DEFAULT_MODEL
 from lightfer.zoo import create_model, list_models, shipped
 
 SHIPPED = list_models(pretrained=True)
@@ -37,6 +38,15 @@ def test_the_card_says_everything(name: str):
         assert accuracy.images == 3589
     assert "EU" in card.not_intended_use
     assert "research" in card.license
+
+
+def test_predict_takes_the_most_accurate_one_on_validation():
+    on_validation = {}
+    for name in SHIPPED:
+        accuracy = load_checkpoint(shipped(name))[1].validation  # type: ignore[arg-type]
+        assert accuracy is not None
+        on_validation[name] = accuracy.top1
+    assert max(on_validation, key=lambda name: on_validation[name]) == DEFAULT_MODEL
 
 
 def test_weights_stay_small():
