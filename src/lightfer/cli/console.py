@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from lightfer.report.tables import carbon_notes, conditions, energy_notes, header, number, row, top1
+from lightfer.report.tables import conditions, header, notes, number, row, top1
 from lightfer.results import Accuracy, Results
 
 if TYPE_CHECKING:  # a table or a report needs no torch
@@ -101,7 +101,7 @@ def print_results(results: Results) -> None:
         for entry in entries:
             if entry.error:
                 console.print(f"{entry.model} failed: {entry.error}", markup=False)
-        for note in (*carbon_notes(entries), *energy_notes(entries)):
+        for note in notes(entries, results.cards):
             console.print(note, markup=False, highlight=False)
 
 

@@ -108,8 +108,13 @@ def summary(results: Results) -> str:
 
 def _table(entries: Sequence[Entry], cards: Mapping[str, WeightCard]) -> list[str]:
     rows = [header(entries), tuple("---" for _ in HEADER), *(row(e) for e in entries)]
-    notes = (*teaching_notes(entries, cards), *carbon_notes(entries), *energy_notes(entries))
-    return [*map(_line, rows), *_failures(entries), *(f"\n{plain(note)}" for note in notes)]
+    below = (f"\n{plain(note)}" for note in notes(entries, cards))
+    return [*map(_line, rows), *_failures(entries), *below]
+
+
+def notes(entries: Sequence[Entry], cards: Mapping[str, WeightCard]) -> list[str]:
+    """What a reader of the figures must know besides, one line each."""
+    return [*teaching_notes(entries, cards), *carbon_notes(entries), *energy_notes(entries)]
 
 
 def views(entries: Sequence[Entry]) -> str:
