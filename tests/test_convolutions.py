@@ -54,6 +54,24 @@ def test_the_number_of_threads_changes_no_bit():
     assert results[0].equal(results[2])
 
 
+@needs_library
+@pytest.mark.parametrize(
+    ("x", "gradient", "kernel"),
+    [
+        (torch.ones(2, 4, 6, 6).double(), torch.ones(2, 4, 6, 6), 3),
+        (torch.ones(2, 4, 6, 6), torch.ones(2, 4, 6, 6).bfloat16(), 3),
+        (torch.ones(2, 4, 6, 6), torch.ones(2, 4, 5, 6), 3),
+        (torch.ones(2, 4, 6, 6), torch.ones(2, 3, 6, 6), 3),
+        (torch.ones(2, 4, 6, 6), torch.ones(1, 4, 6, 6), 3),
+        (torch.ones(2, 4, 12, 12), torch.ones(2, 4, 6, 6), 9),
+    ],
+    ids=["double", "bfloat16", "height", "channels", "images", "kernel"],
+)
+def test_what_the_c_code_cannot_take_is_refused(x, gradient, kernel: int):
+    with pytest.raises(ValueError, match="expected"):
+        weight_gradient(x, gradient, kernel, 1, kernel // 2)
+
+
 @pytest.mark.parametrize("library", ["built", "missing"])
 def test_a_network_learns_the_same(library: str, monkeypatch: pytest.MonkeyPatch):
     if library == "missing":

@@ -8,11 +8,12 @@ import msgspec
 import pytest
 import torch
 from benchmarks.distillation import FIGURES, gain, tables
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lightfer.checkpoint import load_checkpoint, rewrite_card
+from lightfer.checkpoint import load_checkpoint, rewrite_card, save_checkpoint
 from lightfer.cli.table import replace_block
 from lightfer.data import Dataset, Split
 from lightfer.data.augment import normalize
@@ -23,6 +24,7 @@ from lightfer.distill import (
     Teachers,
     distillation_loss,
     load_teacher,
+    load_teachers,
     may_score,
     student_options,
 )
@@ -70,9 +72,9 @@ class ByBrightness(nn.Module):
         return self.sign * torch.stack([left, right, zero, zero, zero, zero, zero], 1)
 
 
-def pretend(path: Path, network: nn.Module) -> Teacher:
+def pretend(path: Path, network: nn.Module, sha256: str | None = None) -> Teacher:
     """The card of `path` with another network."""
-    return Teacher(network, load_checkpoint(path)[1], str(path))
+    return Teacher(network, load_checkpoint(path)[1], sha256 or str(path))
 
 
 def test_the_loss_is_that_of_the_formula():
@@ -241,6 +243,89 @@ def test_a_file_is_continued_teacher_by_teacher(blind: Dataset, tmp_path: Path, 
     assert torch.equal(
         again.logits.nan_to_num(9), read_soft_labels(file, train).logits.nan_to_num(9)
     )
+
+
+def test_a_stop_while_one_more_teacher_is_asked_loses_no_answer(
+    blind: Dataset, tmp_path: Path, paths: list[Path]
+):
+    train, file = blind["train"], tmp_path / "soft.safetensors"
+    known = [pretend(paths[3], ByBrightness(i + 1.0), str(i)) for i in range(2)]
+    write_soft_labels(file, known, train)
+    asked: list[str] = []
+
+    def stop(model: str, done: int, of: int) -> None:
+        asked.append(model)
+        if len(asked) > 2 * blind_batches(train):
+            raise KeyboardInterrupt
+
+    more = [pretend(paths[3], ByBrightness(i + 1.0), str(i)) for i in (2, 3)]
+    with pytest.raises(KeyboardInterrupt):  # in the answers of the second new one
+        write_soft_labels(file, [*more, *known], train, stop)
+    assert {t["sha256"] for t in read_soft_labels(file, train).teachers} == {"0", "1", "2"}
+    asked.clear()
+    labels = write_soft_labels(file, [known[1], *more], train, lambda *report: asked.append(""))
+    assert len(asked) == 2 * blind_batches(train)
+    assert [t["sha256"] for t in labels.teachers] == ["1", "2", "3"]
+
+
+def blind_batches(split: Split) -> int:
+    """How often `write_soft_labels` reports on one view of a split."""
+    return -(-len(split) // 256)
+
+
+def test_a_file_with_images_without_an_answer_is_refused(blind, tmp_path: Path, paths):
+    """As `lightfer teach` leaves it when it is stopped between the folds."""
+    train, file = blind["train"], tmp_path / "soft.safetensors"
+    teachers = [load_teacher(path, train) for path in paths[:3]]
+
+    def stop(model: str, done: int, of: int) -> None:
+        if len(asked := read_teachers(file)) == 2:
+            raise KeyboardInterrupt(asked)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_soft_labels(file, teachers, train, stop)
+    with pytest.raises(SoftLabelError, match=r"is unfinished: \d+ of 96 .*go on with the same"):
+        read_soft_labels(file, train)
+    write_soft_labels(file, teachers, train)
+    assert len(read_soft_labels(file, train).teachers) == 3
+
+
+def read_teachers(file: Path) -> list:
+    if not file.exists():
+        return []
+    with safe_open(file, "pt") as opened:
+        return json.loads(opened.metadata()["lightfer_soft_labels"])["teachers"]
+
+
+def test_answers_that_are_no_numbers_are_refused(blind, tmp_path: Path, paths):
+    train, file = blind["train"], tmp_path / "soft.safetensors"
+    write_soft_labels(file, [pretend(paths[3], ByBrightness(float("inf")))], train)
+    with pytest.raises(SoftLabelError, match="not finite numbers"):
+        read_soft_labels(file, train)
+
+
+def test_a_teacher_is_known_by_its_tensors(blind, tmp_path: Path, paths):
+    """Whatever is written into its card later, a student goes on with the same teacher."""
+    copy = tmp_path / "teacher.safetensors"
+    copy.write_bytes(paths[3].read_bytes())
+    before = load_teacher(copy, blind["train"]).sha256
+    rewrite_card(copy, msgspec.structs.replace(load_checkpoint(copy)[1], temperature=1.5))
+    assert copy.read_bytes() != paths[3].read_bytes()
+    assert load_teacher(copy, blind["train"]).sha256 == before
+    weights, card = load_checkpoint(copy)
+    name = next(iter(weights))
+    save_checkpoint(copy, {**weights, name: -weights[name]}, card)
+    assert load_teacher(copy, blind["train"]).sha256 != before
+
+
+def test_teachers_compute_in_the_students_precision(blind, paths):
+    train = blind["train"]
+    images = normalize(train.images[:8]).contiguous(memory_format=torch.channels_last)
+    batch = Batch(torch.arange(8), images)
+    plain, half = (load_teachers([paths[3]], train, "cpu", p) for p in ("float32", "bfloat16"))
+    difference = (plain(batch, 1.0) - half(batch, 1.0)).abs().max()
+    assert 0 < difference < 0.02
+    assert (plain.describe().get("precision"), half.describe()["precision"]) == (None, "bfloat16")
 
 
 def damaged(data: bytes) -> bytes:

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "predict": "checkpoint deployed export files runtimes subject zoo",
     # models and data arrive as arguments
     "train": "calibration checkpoint data evaluate files measure",
-    "recipes": "train",
+    "recipes": "data train",
     "distill": "checkpoint data files train zoo",
     "soft_labels": "data distill evaluate files train",
     "queue": "checkpoint data distill files measure process recipes train zoo",

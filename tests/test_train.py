@@ -6,16 +6,33 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lightfer.checkpoint import load_checkpoint
 from lightfer.data import Dataset
-from lightfer.data.augment import MEAN, STD, Augmentation, augment, mix, normalize
+from lightfer.data.augment import (
+    MEAN,
+    STD,
+    Augmentation,
+    augment,
+    cut_mix,
+    mix,
+    normalize,
+    warp_matrices,
+)
 from lightfer.evaluate import measure_accuracy, predict_logits
 from lightfer.measure.energy.simulated import MissingMeter, simulated_meters
 from lightfer.subject import spent_on_training
-from lightfer.train import Batch, TrainConfig, label_loss, train, train_to_file
+from lightfer.train import (
+    Batch,
+    DivergedError,
+    TrainConfig,
+    label_loss,
+    train,
+    train_to_file,
+)
 from lightfer.train.initialise import unit_variance
 from lightfer.train.state import RunState
 from lightfer.zoo import create_model
@@ -88,6 +105,170 @@ def test_without_averaging_the_weights_are_the_networks_own(faces: Dataset, tmp_
     result = train(model, faces["train"], faces["validation"], config, tmp_path)
     own = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
     assert all(value.equal(result.weights[name]) for name, value in own.items())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"optimizer": "SGD"},
+        {"schedule": "cos"},
+        {"keep": "last"},
+        {"precision": "bf16"},
+        {"epochs": 2.5},
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"weight_decay": -0.1},
+        {"label_smoothing": 1.0},
+        {"ema_decay": 1.0},
+        {"dropout": 1.0},
+        {"mixup": -1.0},
+        {"warmup_epochs": 36},
+        {"warmup_epochs": -1},
+        {"augmentation": {"zoom": 0.1}},
+        {"augmentation": {"scale": "much"}},
+        {"augmentation": {"warp": 1.1}},
+        {"augmentation": None},
+        {"augmentation": [0.1]},
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_used_are_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=name if name != "augmentation" else "expected|has no"):
+        TrainConfig(**wrong)
+
+
+def test_a_table_of_augmentation_becomes_one():
+    config = TrainConfig(augmentation={"scale": 0.3})  # pyright: ignore[reportArgumentType]
+    assert config.augmentation == Augmentation(scale=0.3)
+
+
+def test_a_warm_up_ends_at_the_peak_and_never_above():
+    for warmup in (0.5, 1.0, 3.0):
+        config = TrainConfig(epochs=4, warmup_epochs=warmup, learning_rate=1.0)
+        rates = [config.rate_at(step / 100) for step in range(400)]
+        assert max(rates) == 1.0 == config.rate_at(warmup)
+        assert rates[0] == pytest.approx(0.01)
+        assert rates[: int(100 * warmup)] == sorted(rates[: int(100 * warmup)])
+    TrainConfig(epochs=4, warmup_epochs=3.999)
+    with pytest.raises(ValueError, match="warmup_epochs"):
+        TrainConfig(epochs=4, warmup_epochs=4)
+
+
+def test_dropout_and_augmentation_draw_different_numbers(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    drawn: list[torch.Tensor] = []
+
+    def spy(images, config, generator):
+        torch.manual_seed(torch.initial_seed())  # as at the start of the epoch
+        both = torch.rand(64), torch.rand(64, generator=generator)
+        drawn.extend(both)
+        return normalize(images)
+
+    monkeypatch.setattr("lightfer.train.loop.torch.randperm", lambda n, **_: torch.arange(n))
+    monkeypatch.setattr("lightfer.train.loop.augment", spy)
+    run(faces, tmp_path, replace(CONFIG, epochs=1, batch_size=96))
+    assert len(drawn) == 2
+    assert not torch.isclose(drawn[0], drawn[1]).any()
+
+
+@pytest.mark.parametrize("changes", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 1.0, "cutmix": 1}])
+def test_the_view_does_not_depend_on_the_network(faces: Dataset, tmp_path: Path, changes):
+    """Dropout of one network moves no image and no share of another."""
+    seen: dict[str, list[Batch]] = {}
+    for name in ("shufflenet_v2_x0_5", "squeezenet1_1_bn"):  # without and with dropout
+
+        def loss(logits: torch.Tensor, batch: Batch, name: str = name) -> torch.Tensor:
+            seen.setdefault(name, []).append(batch)
+            return logits.square().mean()
+
+        config = replace(CONFIG, epochs=1, **changes)
+        train(
+            create_model(name), faces["train"], faces["validation"], config, tmp_path / name,
+            loss=loss,
+        )  # fmt: skip
+    shares = set()
+    for one, other in zip(*seen.values(), strict=True):
+        assert one.images.equal(other.images)
+        assert one.share == other.share
+        shares.add(one.share)
+    assert len(shares) > 3
+
+
+def test_a_training_that_leaves_the_numbers_stops_and_keeps_the_last_good_state(
+    faces: Dataset, tmp_path: Path
+):
+    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        epoch = 1 + len((tmp_path / "history.jsonl").read_text().splitlines())
+        return logits.square().mean() * (torch.nan if epoch == 3 else 1.0)
+
+    (tmp_path / "history.jsonl").write_text("")
+    with pytest.raises(DivergedError, match=r"epoch 3.*learning rate.*after epoch 2 is kept"):
+        run(faces, tmp_path, loss=loss)
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 2
+    state = load_file(tmp_path / "state.safetensors")
+    assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+def test_weights_too_large_for_the_file_are_refused(faces: Dataset, tmp_path: Path):
+    model = fresh()
+
+    def explode(epoch) -> None:
+        state = load_file(tmp_path / "state.safetensors")
+        name = next(k for k, v in state.items() if k.startswith("averaged.") and v.ndim == 4)
+        state[name] = torch.full_like(state[name], 1e6)
+        with safe_open(tmp_path / "state.safetensors", "pt") as file:
+            save_file(state, tmp_path / "state.safetensors", file.metadata())
+        raise KeyboardInterrupt
+
+    config = replace(CONFIG, epochs=1, keep="final")
+    with pytest.raises(KeyboardInterrupt):
+        train_to_file(MODEL, model, faces, config, tmp_path, recipe="r", on_epoch=explode)
+    with pytest.raises(DivergedError, match="not finite in float16"):
+        train_to_file(MODEL, model, faces, config, tmp_path, recipe="r")
+    assert not list(tmp_path.glob(f"{MODEL}*"))
+
+
+def test_a_run_folder_of_lightfer_0_1_goes_on(faces: Dataset, tmp_path: Path):
+    """Its kept weights lay in a file of their own, and it knew neither cutmix nor warp."""
+
+    def stop(epoch) -> None:
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(faces, tmp_path / "old", on_epoch=stop)
+    path = tmp_path / "old" / "state.safetensors"
+    with safe_open(path, "pt") as file:
+        header = file.metadata()
+    config = json.loads(header["config"])
+    del config["cutmix"], config["augmentation"]["warp"]
+    state = load_file(path)
+    kept = {k.removeprefix("kept."): v for k, v in state.items() if k.startswith("kept.")}
+    save_file(kept, tmp_path / "old" / "kept.safetensors")
+    rest = {k: v for k, v in state.items() if not k.startswith("kept.")}
+    save_file(rest, path, {**header, "config": json.dumps(config, sort_keys=True)})
+    resumed, whole = run(faces, tmp_path / "old"), run(faces, tmp_path / "whole")
+    assert all(value.equal(resumed.weights[name]) for name, value in whole.weights.items())
+
+
+def test_a_resumed_optimiser_holds_what_was_saved_where_its_parameters_are(
+    faces: Dataset, tmp_path: Path
+):
+    run(faces, tmp_path, replace(CONFIG, epochs=1))
+    model = fresh().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    state = RunState(model, replace(CONFIG, epochs=1), tmp_path)
+    state.resume()
+    stored = load_file(tmp_path / "state.safetensors")
+    parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
+    for i, parameter in enumerate(parameters):
+        own = state.optimizer.state[parameter]
+        assert own["step"].device == parameter.device
+        assert own["exp_avg"].stride() == parameter.stride()
+        assert own["exp_avg"].equal(stored[f"optimizer.{i}.exp_avg"])
 
 
 def test_schedules():
@@ -288,6 +469,58 @@ def test_a_crop_is_a_move_by_whole_pixels(faces: Dataset):
     assert len(moves) > 10
 
 
+def draws(n: int):
+    generator = torch.Generator().manual_seed(0)
+    return lambda low, high: torch.empty(n).uniform_(low, high, generator=generator)
+
+
+def test_warps_fill_their_ranges_and_no_more():
+    config = Augmentation(translate=0.1, scale=0.2, rotate_degrees=15.0)
+    matrices = warp_matrices(config, draws(20_000))
+    cos, sin, shift = matrices[:, 0, 0], matrices[:, 1, 0], matrices[:, :, 2]
+    zoom = 1 / (cos.square() + sin.square()).sqrt()  # of the face in the result
+    angle = torch.rad2deg(torch.atan2(sin, cos))
+    for values, low, high in ((zoom, 0.8, 1.2), (angle, -15, 15), (shift / 2, -0.1, 0.1)):
+        assert low - 1e-5 <= values.min() < low + 0.01 * (high - low)
+        assert high - 0.01 * (high - low) < values.max() <= high + 1e-5
+        assert values.mean().item() == pytest.approx((low + high) / 2, abs=0.01 * (high - low))
+    assert matrices[:, 0, 1].equal(-sin)
+    assert matrices[:, 1, 1].equal(cos)
+
+
+def test_a_share_of_the_images_is_warped_the_others_keep_their_pixels(faces: Dataset):
+    images = faces["train"].images[:1].expand(1000, -1, -1, -1)
+    config = Augmentation(False, 2, 0.1, 0.2, 15.0, 0, 0, warp=0.3)
+    changed = augment(images, config, torch.Generator().manual_seed(0))
+    levels = normalize(torch.arange(256).view(1, 1, 1, 256).to(torch.uint8)).flatten()
+    distance = (changed[:, :, 4:-4, 4:-4].flatten(1)[..., None] - levels).abs().amin(2)
+    sharp = (distance < 1e-4).all(1)
+    assert 0.64 < sharp.float().mean() < 0.76  # 0.7; standard deviation 0.014
+
+
+def test_cutmix_pastes_a_rectangle_of_the_partner():
+    images = torch.arange(8.0).view(8, 1, 1, 1).expand(8, 1, 48, 48)
+    generator = torch.Generator().manual_seed(0)
+    kept, centres = [], []
+    for _ in range(200):
+        mixed, partners, share = cut_mix(images, 0.6, generator)
+        assert partners.sort().values.equal(torch.arange(8))
+        i = next(i for i in range(8) if partners[i] != i)
+        pasted = mixed[i, 0] == partners[i]
+        rows, columns = pasted.any(1).nonzero()[:, 0], pasted.any(0).nonzero()[:, 0]
+        assert int(pasted.sum()) == len(rows) * len(columns)  # a rectangle
+        assert (mixed[i, 0][~pasted] == i).all()
+        assert share == pytest.approx(1 - pasted.float().mean().item())
+        kept.append(share)
+        centres.append(((rows[0] + rows[-1]) / 2).item())
+    assert 0.57 < min(kept) < 0.62  # whole rectangles
+    assert max(kept) > 0.8  # cut off at a border
+    assert min(centres) < 12
+    assert max(centres) > 35
+    assert cut_mix(images, 1.0, generator)[2] == 1.0
+    assert cut_mix(images, 0.0, generator)[2] < 0.8
+
+
 def test_flips_alone_need_no_resampling(faces: Dataset):
     images = faces["train"].images[:32]
     changed = augment(
@@ -303,7 +536,7 @@ def test_flips_alone_need_no_resampling(faces: Dataset):
 def test_mixup_mixes_pairs_in_one_share():
     torch.manual_seed(0)
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 1, 2, 2)
-    mixed, partners, share = mix(images, 0.4, torch.Generator().manual_seed(0))
+    share = 0.7
+    mixed, partners = mix(images, share, torch.Generator().manual_seed(0))
     assert partners.sort().values.equal(torch.arange(6))
-    assert 0 < share < 1
     torch.testing.assert_close(mixed, share * images + (1 - share) * images[partners])

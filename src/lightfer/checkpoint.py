@@ -4,11 +4,13 @@ Matrices and convolution kernels are stored as float16; biases and batch norms, 
 as float32. Accuracies in a card are those of the rounded file. Nothing is pickled.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -142,6 +144,15 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], Card]:
     except msgspec.DecodeError as error:
         raise CheckpointError(f"{path}: its card is not valid: {error}") from error
     return unrounded(weights), card
+
+
+def sha256_of_tensors(weights: Mapping[str, Tensor]) -> str:
+    """Of names, types, shapes and values, as they are stored: equal whatever the card says."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(rounded(weights).items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def rewrite_card(path: Path, card: Card) -> None:

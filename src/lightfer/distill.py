@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from lightfer.checkpoint import Card, CheckpointError, load_checkpoint
+from lightfer.checkpoint import Card, CheckpointError, load_checkpoint, sha256_of_tensors
 from lightfer.data.dataset import CLASSES, Split
 from lightfer.data.folds import Fold, in_fold
-from lightfer.files import sha256_of
 from lightfer.train import Batch, Loss, TrainConfig, label_loss
+from lightfer.train.config import Precision
 from lightfer.zoo import architecture, create_model, shipped
 
 
@@ -91,7 +91,7 @@ class Teacher:
 
     network: nn.Module
     card: Card
-    sha256: str  # of the weight file
+    sha256: str  # of its tensors, whatever its card says
 
     @property
     def fold(self) -> Fold | None:
@@ -120,7 +120,7 @@ def load_teacher(source: str | Path, train_split: Split, device: str = "cpu") ->
     `train_split` and nothing else: what it has seen would be unknown.
     """
     path = weight_path(source)
-    _, card = load_checkpoint(path)
+    weights, card = load_checkpoint(path)
     here, there = train_split.sha256(), card.data_sha256.get("train", "unknown")
     if card.trained_on != "train" or here != there:
         raise ValueError(
@@ -130,7 +130,7 @@ def load_teacher(source: str | Path, train_split: Split, device: str = "cpu") ->
         )
     network = create_model(card.model, path).to(device).requires_grad_(False)
     network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return Teacher(network, card, sha256_of(path))
+    return Teacher(network, card, sha256_of_tensors(weights))
 
 
 def may_score(teachers: Sequence[Teacher], train_split: Split) -> Tensor:
@@ -153,10 +153,19 @@ def may_score(teachers: Sequence[Teacher], train_split: Split) -> Tensor:
 
 
 class Teachers:
-    """An ensemble that is asked on the student's own view of each image: `Targets`."""
+    """An ensemble that is asked on the student's own view of each image: `Targets`.
 
-    def __init__(self, teachers: Sequence[Teacher], train_split: Split, device: str) -> None:
-        self.teachers = teachers
+    In `precision` bfloat16 it computes as the student does, under autocast.
+    """
+
+    def __init__(
+        self,
+        teachers: Sequence[Teacher],
+        train_split: Split,
+        device: str,
+        precision: Precision = "float32",
+    ) -> None:
+        self.teachers, self.precision = teachers, precision
         self.mask = may_score(teachers, train_split).to(device)
 
     @torch.no_grad()
@@ -166,7 +175,7 @@ class Teachers:
         total = torch.zeros(n, len(CLASSES), device=device)
         for teacher, mask in zip(self.teachers, self.mask, strict=True):
             if teacher.fold is None:
-                total += soften(teacher.network(batch.images), temperature)
+                total += soften(self._ask(teacher, batch.images), temperature)
                 continue
             if batch.partners is not None:
                 raise ValueError(
@@ -175,14 +184,20 @@ class Teachers:
                 )
             asked = mask[batch.indices].nonzero()[:, 0]
             if len(asked):
-                answers = teacher.network(batch.images[asked])
+                answers = self._ask(teacher, batch.images[asked])
                 total.index_add_(0, asked, soften(answers, temperature))
         return total / self.mask[:, batch.indices].sum(0).unsqueeze(1)
+
+    def _ask(self, teacher: Teacher, images: Tensor) -> Tensor:
+        half = self.precision == "bfloat16"
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+            return teacher.network(images)
 
     def describe(self) -> dict[str, Any]:
         """See `Targets`."""
         teachers = [teacher.describe() for teacher in self.teachers]
-        return {"view": "the student's augmented view", "teachers": teachers}
+        about = {"view": "the student's augmented view", "teachers": teachers}
+        return about if self.precision == "float32" else {**about, "precision": self.precision}
 
 
 def soften(logits: Tensor, temperature: float) -> Tensor:
@@ -190,10 +205,15 @@ def soften(logits: Tensor, temperature: float) -> Tensor:
     return (logits.float() / temperature).softmax(1)
 
 
-def load_teachers(sources: Sequence[str | Path], train_split: Split, device: str) -> Teachers:
+def load_teachers(
+    sources: Sequence[str | Path],
+    train_split: Split,
+    device: str,
+    precision: Precision = "float32",
+) -> Teachers:
     """Raises as `load_teacher` and `may_score` do."""
     loaded = [load_teacher(source, train_split, device) for source in sources]
-    return Teachers(loaded, train_split, device)
+    return Teachers(loaded, train_split, device, precision)
 
 
 def student_options(

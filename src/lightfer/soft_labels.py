@@ -29,6 +29,7 @@ class SoftLabelError(Exception):
     """A file of soft labels cannot be used; the message says which, why, and what to do."""
 
 
+_AGAIN = "make it again with `lightfer teach`"
 VIEW = "image and mirror image, scored once"
 
 
@@ -68,17 +69,24 @@ def write_soft_labels(
     mask = may_score(teachers, train_split)
     train_sha256 = train_split.sha256()
     scored: dict[str, Tensor] = {}
+    described: dict[str, dict[str, Any]] = {}
     if path.exists():
-        known = read_soft_labels(path, train_split)
-        scored = dict(zip([t["sha256"] for t in known.teachers], known.logits, strict=True))
+        known = _read(path, train_split)
+        described = {teacher["sha256"]: teacher for teacher in known.teachers}
+        scored = dict(zip(described, known.logits, strict=True))
     for i, teacher in enumerate(teachers):
         if teacher.sha256 not in scored:
             scored[teacher.sha256] = _ask(teacher, train_split, mask[i], on_batch)
-        done = teachers[: i + 1]
-        logits = torch.stack([scored[t.sha256] for t in done])
-        labels = SoftLabels(logits, [t.describe() for t in done])
-        _save(path, labels, train_sha256)
+            described[teacher.sha256] = teacher.describe()
+            _save(path, _of(scored, described), train_sha256)  # what was answered before, too
+    asked = {teacher.sha256: teacher.describe() for teacher in teachers}
+    labels = _of(scored, asked)
+    _save(path, labels, train_sha256)
     return labels
+
+
+def _of(scored: dict[str, Tensor], teachers: dict[str, dict[str, Any]]) -> SoftLabels:
+    return SoftLabels(torch.stack([scored[sha256] for sha256 in teachers]), [*teachers.values()])
 
 
 def read_soft_labels(path: Path, train_split: Split, device: str = "cpu") -> SoftLabels:
@@ -86,7 +94,23 @@ def read_soft_labels(path: Path, train_split: Split, device: str = "cpu") -> Sof
 
     Raises SoftLabelError if it is missing, damaged, unfinished or of other images.
     """
-    again = "make it again with `lightfer teach`"
+    labels = _read(path, train_split, device)
+    answers = labels.logits.transpose(1, 2).flatten(2)  # (teachers, N, 2 * classes)
+    answered, asked = answers.isfinite().all(2), ~answers.isnan().all(2)
+    if broken := int((asked & ~answered).sum()):
+        raise SoftLabelError(f"{path} has {broken:,} answers that are not finite numbers; {_AGAIN}")
+    if missing := int((~answered.any(0)).sum()):
+        folds = ", ".join(str(teacher["fold"]) for teacher in labels.teachers)
+        raise SoftLabelError(
+            f"{path} is unfinished: {missing:,} of {len(train_split):,} train images have no "
+            f"answer (it holds teachers without the folds {folds}); go on with the same "
+            "`lightfer teach`"
+        )
+    return labels
+
+
+def _read(path: Path, train_split: Split, device: str = "cpu") -> SoftLabels:
+    """As `read_soft_labels`, unfinished or not."""
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[HEADER_KEY])
@@ -94,15 +118,15 @@ def read_soft_labels(path: Path, train_split: Split, device: str = "cpu") -> Sof
         teachers, train_sha256 = header["teachers"], header["train_sha256"]
         crc32 = header["crc32"]
     except FileNotFoundError as error:
-        raise SoftLabelError(f"{path}: no such file; {again}") from error
+        raise SoftLabelError(f"{path}: no such file; {_AGAIN}") from error
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise SoftLabelError(f"{path} is no readable file of soft labels; {again}") from error
+        raise SoftLabelError(f"{path} is no readable file of soft labels; {_AGAIN}") from error
     if crc32 != zlib.crc32(logits.numpy().tobytes()):
-        raise SoftLabelError(f"{path} is damaged: its checksum is not that of its logits; {again}")
+        raise SoftLabelError(f"{path} is damaged: its checksum is not that of its logits; {_AGAIN}")
     if train_sha256 != train_split.sha256() or logits.shape[2] != len(train_split):
         raise SoftLabelError(
             f"{path} has soft labels for another train split (hash {train_sha256[:12]}, here "
-            f"{train_split.sha256()[:12]}): give the data it was made for, or {again}"
+            f"{train_split.sha256()[:12]}): give the data it was made for, or {_AGAIN}"
         )
     return SoftLabels(logits, teachers, device)
 

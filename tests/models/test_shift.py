@@ -233,3 +233,26 @@ def test_without_the_extension_everything_still_works(tmp_path):
     )
     assert "(2, 7)" in run.stdout
     assert "extension was not built" in run.stdout
+
+
+FEWER = """
+import sys, torch
+from lightfer.models import shift
+shift._BYTES_PER_THREAD = 1
+torch.set_num_threads(8)
+for order in (torch.contiguous_format, torch.channels_last):
+    x = torch.randn(16, 90, 12, 12).contiguous(memory_format=order)
+    y = shift._run(x, 3, 1)
+    y.fill_(torch.nan)
+    del y  # the next output lies where this one lay
+    expected = shift.shift_convolution(x, shift.shift_weight(90, 3))
+    sys.exit(1) if not shift._run(x, 3, 1).equal(expected) else None
+"""
+
+
+@needs_extension
+@pytest.mark.parametrize("limit", ["1", "2"])
+def test_fewer_threads_than_asked_for_leave_nothing_out(limit: str):
+    """OpenMP may grant fewer threads than a call asks for, as it does under OMP_THREAD_LIMIT."""
+    environment = {**os.environ, "OMP_THREAD_LIMIT": limit}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FEWER], env=environment, check=True)

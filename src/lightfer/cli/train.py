@@ -89,7 +89,7 @@ def train(
         targets = (
             read_soft_labels(soft_labels, split, device)
             if soft_labels
-            else load_teachers((teachers or "").split(","), split, device)
+            else load_teachers((teachers or "").split(","), split, device, config.precision)
         )
         amount = distillation(temperature, teacher_weight)
         student = student_options(targets, amount, split, config, device)

@@ -16,10 +16,15 @@ MEAN, STD = 0.508, 0.255
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges from which each image of each batch draws its own values, uniformly."""
+    """Ranges from which each image of each batch draws its own values, uniformly.
+
+    An image is either warped (`translate`, `scale` and `rotate_degrees` in one resampling, which
+    blurs it a little) or keeps its pixels and is moved by whole ones (`crop`), as sharp as the
+    images that the network is tested on.
+    """
 
     flip: bool = True
-    crop: int = 0  # pixels: a window of the image's own size, off centre by up to this many
+    crop: int = 0  # pixels, each way, of an image that is not warped
     translate: float = 0.08  # of the side, each way
     scale: float = 0.12  # 1 - scale to 1 + scale
     rotate_degrees: float = 10.0
@@ -27,6 +32,34 @@ class Augmentation:
     brightness: float = 0.15  # of full scale, each way
     erase: float = 0.0  # probability of one grey rectangle
     erase_area: float = 0.15  # of the image, at most
+    warp: float = 1.0  # probability
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            crop=(0, 24),
+            translate=(0, 0.5),
+            scale=(0, 0.9),
+            rotate_degrees=(0, 180),
+            contrast=(0, 1),
+            brightness=(0, 1),
+            erase=(0, 1),
+            erase_area=(0.02, 0.9),
+            warp=(0, 1),
+        )
+
+    @property
+    def warps(self) -> bool:
+        """Whether any image is resampled."""
+        return bool(self.warp and (self.rotate_degrees or self.scale or self.translate))
+
+
+def check_ranges(settings: object, **ranges: tuple[float, float]) -> None:
+    """Raises ValueError where a field of `settings` is no number from its lowest to its highest."""
+    for name, (low, high) in ranges.items():
+        value = getattr(settings, name)
+        if not isinstance(value, int | float) or not low <= value <= high:
+            raise ValueError(f"{name} is {value!r}, expected a number from {low:g} to {high:g}")
 
 
 def normalize(images: Tensor) -> Tensor:
@@ -42,12 +75,16 @@ def augment(images: Tensor, config: Augmentation, generator: torch.Generator) ->
         return torch.empty(n, device=images.device).uniform_(low, high, generator=generator)
 
     x = images.float() / 255
+    mirrored = (
+        draw(0, 1) < 0.5 if config.flip else torch.zeros(n, dtype=torch.bool, device=x.device)
+    )
+    x = torch.where(mirrored.view(n, 1, 1, 1), x.flip(3), x)
+    warped = draw(0, 1) < config.warp if config.warps else torch.zeros_like(mirrored)
+    matrices = warp_matrices(config, draw)
     if config.crop:
-        x = _crop(x, config.crop, generator)
-    if config.rotate_degrees or config.scale or config.translate:
-        x = _warp(x, config, draw)
-    elif config.flip:
-        x = torch.where((draw(-1, 1) < 0).view(n, 1, 1, 1), x.flip(3), x)
+        x = torch.where(warped.view(n, 1, 1, 1), x, _crop(x, config.crop, generator))
+    if config.warps:
+        x[warped] = _warp(x[warped], matrices[warped])
 
     mean = x.mean((1, 2, 3), keepdim=True)
     contrast = draw(1 - config.contrast, 1 + config.contrast).view(n, 1, 1, 1)
@@ -68,29 +105,52 @@ def _crop(x: Tensor, most: int, generator: torch.Generator) -> Tensor:
     return padded[image, rows.view(n, height, 1), columns.view(n, 1, width)].unsqueeze(1)
 
 
-def _warp(x: Tensor, config: Augmentation, draw: Callable[[float, float], Tensor]) -> Tensor:
-    """Rotate, scale, move and mirror in one resampling; mirror images fill the gaps."""
-    n = len(x)
+def warp_matrices(config: Augmentation, draw: Callable[[float, float], Tensor]) -> Tensor:
+    """One matrix (N, 2, 3) an image, from positions in the result to positions in the image, in
+    half sides from the centre. `draw(low, high)` gives (N,) uniform values.
+    """
     angle = torch.deg2rad(draw(-config.rotate_degrees, config.rotate_degrees))
     zoom = 1 / draw(1 - config.scale, 1 + config.scale)
-    mirror = draw(-1, 1).sign() if config.flip else torch.ones(n, device=x.device)
     shift_x, shift_y = (draw(-2 * config.translate, 2 * config.translate) for _ in range(2))
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
-    theta = torch.stack([cos * mirror, -sin, shift_x, sin * mirror, cos, shift_y], 1).view(n, 2, 3)
-    grid = affine_grid(theta, list(x.shape), align_corners=False)
+    return torch.stack([cos, -sin, shift_x, sin, cos, shift_y], 1).view(-1, 2, 3)
+
+
+def _warp(x: Tensor, matrices: Tensor) -> Tensor:
+    """Rotate, scale and move in one resampling; mirror images fill the gaps."""
+    grid = affine_grid(matrices, list(x.shape), align_corners=False)
     return grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 
-def mix(images: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
-    """Mixup: each image (N, ...) with another of the batch, in one share drawn from Beta(alpha).
+def mix(images: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Mixup: `share` of each image (N, ...) and the rest of another of the batch.
 
-    Returns the mixed images, the index (N,) of each one's partner, and the share of its own. The
-    share comes from torch's own generator, as dropout does.
+    Returns the mixed images and the index (N,) of each one's partner.
     Zhang et al., 2018, https://arxiv.org/abs/1710.09412.
     """
-    share = torch.distributions.Beta(alpha, alpha).sample().item()
     partners = torch.randperm(len(images), generator=generator, device=images.device)
-    return images.lerp(images[partners], 1 - share), partners, share
+    return images.lerp(images[partners], 1 - share), partners
+
+
+def cut_mix(
+    images: Tensor, share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor, float]:
+    """CutMix: a rectangle of each image (N, C, H, W) is taken from another of the batch.
+
+    It has the image's proportions, about 1 - `share` of its area and a centre anywhere in it, so
+    that it may be cut off at the border. Returns the mixed images, the index (N,) of each one's
+    partner, and the share of its own pixels that each image kept.
+    Yun et al., 2019, https://arxiv.org/abs/1905.04899.
+    """
+    device, (height, width) = images.device, images.shape[2:]
+    partners = torch.randperm(len(images), generator=generator, device=device)
+    y, x = torch.rand(2, generator=generator, device=device).tolist()
+    half = (1 - share) ** 0.5 / 2
+    top, bottom = (round(height * min(max(y + side, 0), 1)) for side in (-half, half))
+    left, right = (round(width * min(max(x + side, 0), 1)) for side in (-half, half))
+    mixed = images.clone()
+    mixed[:, :, top:bottom, left:right] = images[partners, :, top:bottom, left:right]
+    return mixed, partners, 1 - (bottom - top) * (right - left) / (height * width)
 
 
 def _erase(x: Tensor, config: Augmentation, draw: Callable[[float, float], Tensor]) -> Tensor:

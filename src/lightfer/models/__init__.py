@@ -85,6 +85,7 @@ _ROWS = tuple(_Row(*row) for row in (
       for expansion in (1, 3, 6, 9)),
     ("resnet18_cifar",              "reference",     ResNet18,            _8, {}),
     ("vgg_slim",                    "reference",     SlimVGG,             _8, {}),
+    ("vgg_slim_x1_5",               "reference",     SlimVGG,             _8, {"width": 1.5}),
 ))
 # fmt: on
 

@@ -34,10 +34,8 @@ typedef struct { /* `_Call` in shift.py */
     char *output;      /* (images, channels, ceil(height/stride), ceil(width/stride)), likewise */
     int64_t images, channels, height, width, kernel, stride, item_bytes, channels_last;
     int64_t opposite; /* whether offsets change sign: the gradient of a shift with stride 1 */
-    /* GOMP_parallel and omp_get_thread_num of the OpenMP library that torch has loaded, or NULL. */
-    void (*parallel)(void (*)(void *), void *, unsigned, unsigned);
-    int (*thread)(void);
-    int64_t threads;
+    void (*parallel)(void (*)(void *), void *, unsigned, unsigned); /* torch's GOMP_parallel */
+    int64_t threads; /* at most; OpenMP may grant fewer */
     const float *gamma, *beta, *mean, *variance; /* of the norm; gamma NULL: no norm, no ReLU */
     double epsilon;
 } Call;
@@ -55,6 +53,7 @@ typedef struct {
     int64_t moving;     /* of the groups, the first ones, all of one size: without the rest */
     int64_t begin, end; /* output columns whose sources all lie in the map */
     int64_t far;        /* whether the input is too large to be in the cache */
+    int64_t taken;      /* shares of the work, 0 at the start */
     Group *group;
     float *scale, *bias;
 } Shift;
@@ -179,16 +178,25 @@ static void shift_row(const Shift *s, int64_t image, int64_t row) {
         }
 }
 
-static void share_of_thread(void *shift) {
-    const Shift *s = shift;
+/* Shares of the work, one for each thread asked for, are taken in turn by as many threads as there
+ * happen to be. */
+static void run_thread(void *shift) {
+    Shift *s = shift;
     const int64_t per_image = s->call.channels_last ? s->height_out : s->groups;
     const int64_t tasks = s->call.images * per_image;
-    const int64_t thread = s->call.threads > 1 ? s->call.thread() : 0;
-    const int64_t end = tasks * (thread + 1) / s->call.threads;
-    for (int64_t task = tasks * thread / s->call.threads; task < end; task++) {
-        const int64_t image = task / per_image, i = task % per_image;
-        if (s->call.channels_last) shift_row(s, image, i);
-        else shift_planes(s, image, s->group + i);
+    for (;;) {
+#if defined(__GNUC__)
+        const int64_t share = __atomic_fetch_add(&s->taken, 1, __ATOMIC_RELAXED);
+#else
+        const int64_t share = s->taken++;
+#endif
+        if (share >= s->call.threads) return;
+        const int64_t end = tasks * (share + 1) / s->call.threads;
+        for (int64_t task = tasks * share / s->call.threads; task < end; task++) {
+            const int64_t image = task / per_image, i = task % per_image;
+            if (s->call.channels_last) shift_row(s, image, i);
+            else shift_planes(s, image, s->group + i);
+        }
     }
 }
 
@@ -241,9 +249,9 @@ int lightfer_shift(const Call *call) {
             s.scale[i] = call->gamma[i] / sqrtf(call->variance[i] + (float)call->epsilon);
             s.bias[i] = call->beta[i] - call->mean[i] * s.scale[i];
         }
-        if (!call->parallel || !call->thread || call->threads < 1) s.call.threads = 1;
-        if (s.call.threads > 1) call->parallel(share_of_thread, &s, (unsigned)s.call.threads, 0);
-        else share_of_thread(&s);
+        if (!call->parallel || call->threads < 1) s.call.threads = 1;
+        if (s.call.threads > 1) call->parallel(run_thread, &s, (unsigned)s.call.threads, 0);
+        else run_thread(&s);
     }
     const int failed = !s.group || !s.scale;
     free(s.group);

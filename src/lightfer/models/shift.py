@@ -169,7 +169,7 @@ class _Call(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("input", "output")),
         *((n, ctypes.c_int64) for n in ("images", "channels", "height", "width", "kernel")),
         *((n, ctypes.c_int64) for n in ("stride", "item_bytes", "channels_last", "opposite")),
-        *((n, ctypes.c_void_p) for n in ("parallel", "thread")),
+        ("parallel", ctypes.c_void_p),
         ("threads", ctypes.c_int64),
         *((n, ctypes.c_void_p) for n in ("gamma", "beta", "mean", "variance")),
         ("epsilon", ctypes.c_double),
@@ -178,11 +178,10 @@ class _Call(ctypes.Structure):
 
 @dataclass(frozen=True)
 class _Library:
-    """The loaded extension; `parallel` and `thread` are addresses in torch's OpenMP library."""
+    """The loaded extension; `parallel` is the address of `GOMP_parallel` in torch's library."""
 
     shift: Callable[..., int]
     parallel: int | None
-    thread: int | None
 
 
 def _load() -> _Library | None:
@@ -193,11 +192,10 @@ def _load() -> _Library | None:
         return None
     try:
         torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
-        names = (torch_cpu.GOMP_parallel, torch_cpu.omp_get_thread_num)
-        parallel, thread = (ctypes.cast(f, ctypes.c_void_p).value for f in names)
+        parallel = ctypes.cast(torch_cpu.GOMP_parallel, ctypes.c_void_p).value
     except (OSError, AttributeError):  # not Linux, or not built with GNU OpenMP: one thread
-        parallel = thread = None
-    return _Library(shift, parallel, thread)
+        parallel = None
+    return _Library(shift, parallel)
 
 
 _LIBRARY = _load()
@@ -234,7 +232,7 @@ def _run(
     threads = min(torch.get_num_threads(), 1 + y.nbytes // _BYTES_PER_THREAD)
     call = _Call(
         x.data_ptr(), y.data_ptr(), *x.shape, kernel, stride, x.element_size(), channels_last,
-        opposite, _LIBRARY.parallel, _LIBRARY.thread, threads, *(t.data_ptr() for t in norm),
+        opposite, _LIBRARY.parallel, threads, *(t.data_ptr() for t in norm),
         epsilon=eps,
     )  # fmt: skip
     if _LIBRARY.shift(ctypes.byref(call)) != 0:

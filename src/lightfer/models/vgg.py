@@ -13,7 +13,13 @@ Differs from the paper:
 
 from torch import Tensor, nn
 
-from lightfer.models.blocks import ConvBNAct, global_average, init_weights, strides_for
+from lightfer.models.blocks import (
+    ConvBNAct,
+    global_average,
+    init_weights,
+    scale_channels,
+    strides_for,
+)
 
 # fmt: off
 STAGES = (
@@ -30,8 +36,8 @@ STRIDES = (1, 2, 2, 2)  # first convolution, max-pools
 class SlimVGG(nn.Module):
     """(N, in_channels, H, W) -> (N, num_classes) logits.
 
-    `output_stride` divides the input side down to the last map (stock 8; 16 lets the first
-    convolution stride).
+    `width` multiplies the channels; `output_stride` divides the input side down to the last map
+    (stock 8; 16 lets the first convolution stride).
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class SlimVGG(nn.Module):
         num_classes: int = 7,
         in_channels: int = 1,
         *,
+        width: float = 1.0,
         output_stride: int | None = None,
         dropout: float = 0.3,
     ) -> None:
@@ -49,7 +56,7 @@ class SlimVGG(nn.Module):
         for stage, pool in zip(STAGES, (1, *pools), strict=True):
             if layers:
                 layers.append(nn.MaxPool2d(pool))
-            for c_out in stage:
+            for c_out in (scale_channels(width * channels) for channels in stage):
                 layers.append(ConvBNAct(c_in, c_out, kernel=3, stride=1 if layers else stem))
                 c_in = c_out
         self.features = nn.Sequential(*layers)

@@ -69,7 +69,7 @@ def train_item(
     if item.teachers:
         known = {other.name: weights_of(other, folder) for other in items}
         sources = [known.get(name) or _kept(name, folder) for name in item.teachers]
-        teachers = load_teachers(sources, data["train"], device)
+        teachers = load_teachers(sources, data["train"], device, config.precision)
         amount = distillation(item.temperature, item.weight)
         student = student_options(teachers, amount, data["train"], config, device)
     torch.manual_seed(item.seed)

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-NAMES = ("first_light", "second_light", "third_light")
+NAMES = ("first_light", "second_light", "third_light", "equal")
 
 
 class Recipe(Protocol):

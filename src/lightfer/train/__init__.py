@@ -9,6 +9,7 @@ from lightfer.train.loop import train as train
 from lightfer.train.loss import Batch as Batch
 from lightfer.train.loss import Loss as Loss
 from lightfer.train.loss import label_loss as label_loss
+from lightfer.train.state import DivergedError as DivergedError
 from lightfer.train.state import Epoch as Epoch
 from lightfer.train.state import TrainResult as TrainResult
 from lightfer.train.weight_file import train_to_file as train_to_file

@@ -1,10 +1,12 @@
 """Everything that decides the weights, beside the network, the data and the loss."""
 
-from dataclasses import dataclass, field
-from math import cos, pi
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from math import cos, inf, pi
+from typing import Literal, get_args, get_origin, get_type_hints
 
-from lightfer.data.augment import Augmentation
+from lightfer.data.augment import Augmentation, check_ranges
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -25,21 +27,57 @@ class TrainConfig:
     initialise: Literal["model", "unit variance"] = "model"  # the latter for nets without norm
     dropout: float | None = None  # share, in place of the model's own
     mixup: float = 0.0  # alpha; 0: images are not mixed
-    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast
+    cutmix: float = 0.0  # alpha; with mixup too, each batch is mixed in one of both ways by chance
+    precision: Precision = "float32"  # bfloat16: autocast
     compiled: bool = False  # torch.compile, on a GPU with CUDA graphs (which nobody measured yet)
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        """Raises ValueError for a setting that cannot be used. An `augmentation` that is a mapping,
+        as in a list of trainings, becomes an `Augmentation`.
+        """
+        if isinstance(self.augmentation, dict):
+            known = {field.name for field in fields(Augmentation)}
+            if unknown := ", ".join(sorted(self.augmentation.keys() - known)):
+                raise ValueError(
+                    f"augmentation has no {unknown}; it has {', '.join(sorted(known))}"
+                )
+            object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
+        for name, hint in get_type_hints(type(self)).items():
+            value, choices = getattr(self, name), get_args(hint)
+            if get_origin(hint) is Literal and value not in choices:
+                raise ValueError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+            if isinstance(hint, type) and not isinstance(
+                value, (hint, int) if hint is float else hint
+            ):
+                raise ValueError(f"{name} is {value!r}, expected {hint.__name__}")
+        check_ranges(
+            self,
+            epochs=(1, inf),
+            batch_size=(1, inf),
+            learning_rate=(1e-12, 1e3),
+            weight_decay=(0, 1e3),
+            warmup_epochs=(0, inf),
+            clip_norm=(0, inf),
+            label_smoothing=(0, 0.999),
+            ema_decay=(0, 0.999999),
+            mixup=(0, 1e3),
+            cutmix=(0, 1e3),
+        )
+        if self.dropout is not None:
+            check_ranges(self, dropout=(0, 0.999))
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs is {self.warmup_epochs}, expected less than epochs, {self.epochs}"
             )
 
     def rate_at(self, epoch: float) -> float:
-        """The learning rate; `epoch` counts from 0 and has a fraction."""
+        """The learning rate; `epoch` counts from 0 and has a fraction. It rises from a hundredth
+        to `learning_rate` in the warm-up, then falls to zero.
+        """
         if epoch < self.warmup_epochs:
-            return self.learning_rate * (epoch + 0.01) / self.warmup_epochs
+            return self.learning_rate * (0.01 + 0.99 * epoch / self.warmup_epochs)
         done = (epoch - self.warmup_epochs) / (self.epochs - self.warmup_epochs)
         return self.learning_rate * (
             1 - done if self.schedule == "linear" else (1 + cos(pi * done)) / 2

@@ -53,10 +53,12 @@ class _Depthwise(torch.autograd.Function):
 def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
     """From input (N, C, H, W) and the output's gradient to that of the weights, (C, 1, k, k).
 
-    Raises RuntimeError where the C extension was not built.
+    float32 on the CPU. Raises RuntimeError where the C extension was not built, ValueError for
+    tensors that it cannot take.
     """
     if _LIBRARY is None:
         raise RuntimeError("the C extension was not built")
+    _check(x, gradient, kernel, stride, padding)
     x, gradient = (t.contiguous(memory_format=torch.channels_last) for t in (x, gradient))
     result = torch.empty(x.shape[1], 1, kernel, kernel)
     call = _Call(
@@ -65,6 +67,22 @@ def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, stride: int, paddi
     )  # fmt: skip
     _LIBRARY.gradient(ctypes.byref(call))
     return result
+
+
+def _check(x: Tensor, gradient: Tensor, kernel: int, stride: int, padding: int) -> None:
+    """What the C code, which reads raw memory, takes for granted."""
+    kinds = {(t.dtype, t.device.type) for t in (x, gradient)}
+    if kinds != {(torch.float32, "cpu")}:
+        raise ValueError(f"input and gradient are {kinds}, expected float32 on the CPU")
+    if not (1 <= kernel <= LARGEST_KERNEL and stride >= 1 and padding >= 0):
+        raise ValueError(
+            f"kernel {kernel}, stride {stride}, padding {padding}: expected a kernel of 1 to "
+            f"{LARGEST_KERNEL}, a stride of at least 1, a padding of at least 0"
+        )
+    sides = [(side + 2 * padding - kernel) // stride + 1 for side in x.shape[2:]]
+    expected = (*x.shape[:2], *sides)
+    if x.ndim != 4 or gradient.shape != expected:
+        raise ValueError(f"the gradient has shape {tuple(gradient.shape)}, expected {expected}")
 
 
 class _Call(ctypes.Structure):

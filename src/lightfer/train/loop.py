@@ -10,11 +10,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter, process_time
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lightfer.data.augment import augment, mix, normalize
+from lightfer.data.augment import augment, cut_mix, mix, normalize
 from lightfer.data.dataset import Split
 from lightfer.measure.energy import EpochMeter, Meter
 from lightfer.train.config import TrainConfig
@@ -27,6 +28,7 @@ OnBatch = Callable[[int, int, int], None]  # epoch, batches done, batches of the
 OnEpoch = Callable[[Epoch], None]
 
 _INITIALISED_ON = 256  # images
+_DROPOUT = 1 << 31  # added to an epoch's seed: not the numbers that augmentation draws
 
 
 def train(
@@ -49,7 +51,8 @@ def train(
     read around each epoch.
     `on_batch(epoch, done, of)` and `on_epoch(epoch)` report progress.
 
-    Raises ValueError if `run_dir` holds another configuration's run.
+    Raises ValueError if `run_dir` holds another configuration's run, DivergedError if a loss is not
+    finite; the state of the epoch before it stays.
     """
     model = model.to(device)
     model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -92,8 +95,9 @@ def _train_epoch(
     """One pass over the images in random order; returns the mean loss."""
     config, device = run.config, images.device
     epoch_seed = config.seed * 100_003 + number
-    torch.manual_seed(epoch_seed)  # dropout
+    torch.manual_seed(epoch_seed + _DROPOUT)
     generator = torch.Generator(device).manual_seed(epoch_seed)
+    shares = np.random.default_rng(epoch_seed)
     order = torch.randperm(len(images), generator=generator, device=device)
     batches = order.split(config.batch_size)
     run.model.train()
@@ -102,7 +106,7 @@ def _train_epoch(
         step = (number - 1) * len(batches) + i
         for group in run.optimizer.param_groups:
             group["lr"] = config.rate_at(step / len(batches))
-        batch = _draw(images, indices, config, generator)
+        batch = _draw(images, indices, config, generator, shares)
         total += _step(run, batch, loss) * len(indices)
         run.average(step)
         if on_batch:
@@ -111,15 +115,30 @@ def _train_epoch(
 
 
 def _draw(
-    images: Tensor, indices: Tensor, config: TrainConfig, generator: torch.Generator
+    images: Tensor,
+    indices: Tensor,
+    config: TrainConfig,
+    generator: torch.Generator,
+    shares: np.random.Generator,
 ) -> Batch:
-    """The augmented view of some images of the train split."""
+    """The augmented view of some images of the train split.
+
+    It depends on the configuration and the two generators alone, not on the network.
+    """
     x = augment(images[indices], config.augmentation, generator)
     x = x.contiguous(memory_format=torch.channels_last)
-    if not config.mixup:
+    ways = [
+        (way, alpha) for way, alpha in ((_mix, config.mixup), (cut_mix, config.cutmix)) if alpha
+    ]
+    if not ways:
         return Batch(indices, x)
-    mixed, partners, share = mix(x, config.mixup, generator)
+    way, alpha = ways[shares.integers(len(ways))]
+    mixed, partners, share = way(x, shares.beta(alpha, alpha), generator)
     return Batch(indices, mixed, indices[partners], share)
+
+
+def _mix(images: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
+    return *mix(images, share, generator), share
 
 
 def _step(run: RunState, batch: Batch, loss: Loss) -> Tensor:

@@ -1,12 +1,14 @@
 """The state of a training run: model, averaged model, optimiser, history, and their files.
 
-Stored as safetensors and JSON, written whole after every epoch; nothing is pickled.
+One safetensors file holds all that decides the weights, the kept ones included, and is replaced
+whole after every epoch: no other file can disagree with it. Nothing is pickled.
 """
 
 import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,10 @@ class TrainResult:
     history: tuple[Epoch, ...]
 
 
+class DivergedError(Exception):
+    """A training has left the numbers; the message says when, what is kept, and what to do."""
+
+
 class RunState:
     """Everything that a later process needs to continue as if nothing had happened."""
 
@@ -57,7 +63,7 @@ class RunState:
         self.history: list[Epoch] = []
         self._average_pairs = _floats(self.averaged), _floats(self.model)
         self._state_path = run_dir / "state.safetensors"
-        self._kept_path = run_dir / "kept.safetensors"
+        self._best: dict[str, Tensor] = {}  # the kept weights, unless the last ones are kept
 
     @torch.no_grad()
     def average(self, step: int) -> None:
@@ -73,15 +79,31 @@ class RunState:
         return max(self.history, key=lambda e: e.validation_top1)
 
     def result(self) -> TrainResult:
-        return TrainResult(_load(self._kept_path)[1], self.kept(), tuple(self.history))
+        weights = self._best or _tensors(self.averaged)
+        return TrainResult(
+            {name: tensor.cpu() for name, tensor in weights.items()},
+            self.kept(),
+            tuple(self.history),
+        )
 
     def finish(self, epoch: Epoch) -> None:
-        """Add `epoch` to the history and save everything; the weights to keep first."""
+        """Add `epoch` to the history and save everything.
+
+        Raises DivergedError, and leaves the files as they are, if its losses are not finite.
+        """
+        if not (isfinite(epoch.train_loss) and isfinite(epoch.validation_loss)):
+            raise DivergedError(
+                f"the training diverged in epoch {epoch.epoch}: its loss is {epoch.train_loss} on "
+                f"train and {epoch.validation_loss} on validation, at a learning rate of "
+                f"{epoch.learning_rate:.2g}. {self._last_good()}; train with a lower learning "
+                "rate, in another folder"
+            )
         self.history.append(epoch)
-        if self.kept() == epoch:
-            _save(self._kept_path, _tensors(self.averaged), {})
+        if self.config.keep == "best" and self.kept() == epoch:
+            self._best = {name: tensor.clone() for name, tensor in _tensors(self.averaged).items()}
         state = {f"model.{k}": v for k, v in _tensors(self.model).items()}
         state |= {f"averaged.{k}": v for k, v in _tensors(self.averaged).items()}
+        state |= {f"kept.{k}": v for k, v in self._best.items()}
         for i, parameter in enumerate(self._parameters()):
             for key, value in self.optimizer.state[parameter].items():
                 state[f"optimizer.{i}.{key}"] = value.contiguous()
@@ -97,19 +119,37 @@ class RunState:
         if not self._state_path.exists():
             return
         header, state = _load(self._state_path)
-        if header["config"] != self._header()["config"]:
+        known, now = json.loads(header["config"]), asdict(self.config)
+        if _with_defaults(known) != now:
             raise ValueError(
-                f"{self.run_dir} holds a run with another configuration "
-                f"({header['config']}, now {self._header()['config']}): "
+                f"{self.run_dir} holds a run with another configuration ({known}, now {now}): "
                 "continue with that one or choose another folder"
             )
         self.model.load_state_dict(_part(state, "model."))
         self.averaged.load_state_dict(_part(state, "averaged."))
-        for i, parameter in enumerate(self._parameters()):
-            for key, value in _part(state, f"optimizer.{i}.").items():
-                like = parameter if value.shape == parameter.shape else value
-                self.optimizer.state[parameter][key] = torch.empty_like(like).copy_(value)
+        self._resume_optimizer(state)
         self.history = [Epoch(**e) for e in json.loads(header["history"])]
+        if self.config.keep == "best":
+            beside = self.run_dir / "kept.safetensors"  # where lightfer 0.1 wrote them
+            self._best = _part(state, "kept.") or _load(beside)[1]
+
+    def _resume_optimizer(self, state: dict[str, Tensor]) -> None:
+        """Through the optimiser itself, which knows on which device it needs what."""
+        values: dict[int, dict[str, Tensor]] = {}
+        for i, parameter in enumerate(self._parameters()):
+            values[i] = {
+                key: torch.empty_like(parameter).copy_(value)  # in the parameter's memory format
+                if value.shape == parameter.shape
+                else value
+                for key, value in _part(state, f"optimizer.{i}.").items()
+            }
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": values, "param_groups": groups})
+
+    def _last_good(self) -> str:
+        if not self.history:
+            return "No epoch before it was finished"
+        return f"The state after epoch {self.history[-1].epoch} is kept in {self.run_dir}"
 
     def _parameters(self) -> Iterator[nn.Parameter]:
         for group in self.optimizer.param_groups:
@@ -120,6 +160,11 @@ class RunState:
             "config": json.dumps(asdict(self.config), sort_keys=True),
             "history": json.dumps([asdict(e) for e in self.history]),
         }
+
+
+def _with_defaults(known: dict[str, Any]) -> dict[str, Any]:
+    """A stored configuration, with the defaults of settings that lightfer 0.1 did not have."""
+    return {"cutmix": 0.0, **known, "augmentation": {"warp": 1.0, **known["augmentation"]}}
 
 
 def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:

@@ -29,7 +29,7 @@ from lightfer.measure.environment import code_version
 from lightfer.train.config import TrainConfig
 from lightfer.train.loop import OnBatch, OnEpoch, train
 from lightfer.train.loss import Loss
-from lightfer.train.state import Epoch
+from lightfer.train.state import DivergedError, Epoch
 
 
 def train_to_file(
@@ -55,7 +55,8 @@ def train_to_file(
     "distillation", of the teachers behind `loss`, stands in the card. `meters` tell the energy;
     where they do not, that of a CPU is modelled.
 
-    Raises ValueError if `run_dir` holds a run of another model, data, configuration or `about`.
+    Raises ValueError if `run_dir` holds a run of another model, data, configuration or `about`,
+    DivergedError if it leaves the numbers.
     """
     splits = {split: data[split].sha256() for split in ("train", "validation")}
     known = {"model": name, "recipe": recipe, "data": splits, "fold": str(fold) if fold else None}
@@ -72,7 +73,13 @@ def train_to_file(
         on_batch=on_batch,
         on_epoch=on_epoch,
     )
-    model.load_state_dict(unrounded(rounded(result.weights)))
+    weights = unrounded(rounded(result.weights))
+    if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
+        raise DivergedError(
+            f"weights that are not finite in float16: {', '.join(broken)}; the run is kept in "
+            f"{run_dir}; train with a lower learning rate, in another folder"
+        )
+    model.load_state_dict(weights)
     validation = data["validation"]
     logits, labels = predict_logits(model, validation.images), validation.labels
     accuracy = measure_accuracy(logits, labels, split="validation", label_source=data.name)
