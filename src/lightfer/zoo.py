@@ -1,7 +1,6 @@
 """From a name to a network: with random, shipped or your own weights."""
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
@@ -11,7 +10,7 @@ from lightfer.files import shipped
 from lightfer.measure.operations import count_operations
 from lightfer.models import RACE, ZOO, Architecture
 
-Pretrained = bool | Literal["imagenet"] | str | Path
+Pretrained = bool | str | Path
 
 
 def list_models(family: str | None = None, *, pretrained: bool = False) -> list[str]:
@@ -45,19 +44,13 @@ def create_model(
     """Build a network: (N, in_channels, 48, 48) -> (N, num_classes) logits, in evaluation mode.
 
     `pretrained`: False for random weights, True for those shipped with the package (trained on
-    FER2013), "imagenet" for torchvision's or timm's as a start for training, or the path of a
-    weight file that `lightfer train` wrote.
+    FER2013), or the path of a weight file that `lightfer train` wrote.
 
     Raises ValueError for an unknown name or a shape that the weights do not have, CheckpointError
     for a weight file that cannot be used or belongs to another model.
     """
     arch = architecture(name)
     model = arch(num_classes, in_channels)
-    if pretrained == "imagenet":
-        from lightfer.models.imagenet import imagenet_state_dict
-
-        model.load_state_dict(imagenet_state_dict(name, in_channels, num_classes))
-        return model.eval()
     if pretrained is False:
         return model.eval()
     if pretrained is True:
