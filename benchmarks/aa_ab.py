@@ -39,14 +39,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightfer.compare import NOTHING, REFUSED, RUN_TO_RUN, Comparison, compare_results
 from lightfer.measure.environment import describe_environment
 from lightfer.measure.latency import time_passes
 from lightfer.measure.noise import snapshot, verdict
-from lightfer.process import tune_process
+from lightfer.measure.process import tune_process
+from lightfer.models.registry import create_model
+from lightfer.report.compare import NOTHING, REFUSED, RUN_TO_RUN, Comparison, compare_results
 from lightfer.results import Entry, Results, read_results
-from lightfer.stats import compare_paired, holm
-from lightfer.zoo import create_model
+from lightfer.results.stats import compare_paired, holm
 
 LEVEL = 0.01  # of a family of the interleaved part
 WARMUP = 5  # passes after a change of arms
@@ -146,7 +146,8 @@ def _bench(model_name: str, path: Path, slower: float) -> Results:
 
 def bench_slowed(model_name: str, path: Path, slower: float) -> None:
     """In the child: the command, on networks that are wrapped."""
-    from lightfer import cli, subject
+    from lightfer.bench import case as subject
+    from lightfer.cli import main as cli
 
     subject.create_model = lambda *a, **k: Slowed(create_model(*a, **k), share=slower)  # pyright: ignore
     sys.argv = ["lightfer", "bench", model_name, "--data", "none", "--out", str(path)]

@@ -2,12 +2,12 @@
 
     python benchmarks/deployed_accuracy.py --data DIR
 
-Every shipped model is exported by `lightfer.export`, as ONNX and OpenVINO in float32 and int8, and
-each file is opened again. Stated: the largest difference of a logit from eager PyTorch on the first
-1,000 test images, a comparison of numbers that chooses nothing; top-1 on validation and test; and
-the points lost. Each file is one line of JSON in `OUT/results.jsonl`, so an interrupted run goes on
-where it was; other weights are measured anew, other code in another OUT only. Test is scored by the
-one function that does, logged in `OUT/test_scorings.jsonl`.
+Every shipped model is exported by `lightfer.inference.export`, as ONNX and OpenVINO in float32 and
+int8, and each file is opened again. Stated: the largest difference of a logit from eager PyTorch on
+the first 1,000 test images, a comparison of numbers that chooses nothing; top-1 on validation and
+test; and the points lost. Each file is one line of JSON in `OUT/results.jsonl`, so an interrupted
+run goes on where it was; other weights are measured anew, other code in another OUT only. Test is
+scored by the one function that does, logged in `OUT/test_scorings.jsonl`.
 
 Exit code 1 if a float32 file differs by 1e-4 or its test accuracy by 0.05 points, or if int8 costs
 more than a point.
@@ -23,16 +23,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightfer._files import write_text
+from lightfer.bench.case import find_subject
 from lightfer.data import Dataset, load
 from lightfer.data.augment import normalize
-from lightfer.evaluate import measure_accuracy, predict_logits, score_test
-from lightfer.export import TARGETS, ExportConfig, export
-from lightfer.export.opened import as_prepared
-from lightfer.files import write_text
+from lightfer.inference.export import TARGETS, ExportConfig, export
+from lightfer.inference.export.opened import as_prepared
+from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
 from lightfer.measure.environment import code_version
-from lightfer.process import tune_process
-from lightfer.subject import find_subject
-from lightfer.zoo import list_models
+from lightfer.measure.process import tune_process
+from lightfer.models.registry import list_models
 
 FACES = 1000
 LARGEST_DIFFERENCE, LARGEST_CHANGE, LARGEST_LOSS = 1e-4, 0.05, 1.0  # logit, points, points

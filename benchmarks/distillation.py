@@ -22,15 +22,21 @@ from typing import Any
 
 import torch
 
+from lightfer._files import write_text
 from lightfer.cli.table import replace_block
 from lightfer.data import Dataset, load
-from lightfer.distill import Distillation, Targets, load_teacher, load_teachers, student_options
-from lightfer.files import write_text
-from lightfer.process import tune_process
-from lightfer.recipes import find_recipe
-from lightfer.soft_labels import write_soft_labels
-from lightfer.train import train_to_file
-from lightfer.zoo import architecture
+from lightfer.measure.process import tune_process
+from lightfer.models.registry import architecture
+from lightfer.train.distill import (
+    Distillation,
+    Targets,
+    load_teacher,
+    load_teachers,
+    student_options,
+)
+from lightfer.train.job import train_to_file
+from lightfer.train.recipes import find_recipe
+from lightfer.train.soft_labels import write_soft_labels
 
 FIGURES = Path(__file__).parents[1] / "docs" / "distillation.json"
 

@@ -30,20 +30,20 @@ from statistics import fmean, stdev
 import torch
 from torch import Tensor
 
-from lightfer.benchmark import BenchConfig, run_benchmark
+from lightfer._files import write_text
+from lightfer.bench.case import batch_work, find_subject, load_subject
+from lightfer.bench.energy import Meters
+from lightfer.bench.journal import Journal
+from lightfer.bench.run import BenchConfig, run_benchmark
 from lightfer.cli.console import print_results, progress
-from lightfer.energy_blocks import Meters
-from lightfer.files import write_text
-from lightfer.journal import Journal
 from lightfer.measure.energy import EnergyPlan, Meter, MeterError, open_meters
 from lightfer.measure.energy.counter import CounterMeter, measure_tick_s
 from lightfer.measure.energy.protocol import Mark
 from lightfer.measure.energy.simulated import simulated_meters
 from lightfer.measure.energy.windows import Window, Work
-from lightfer.process import tune_process
+from lightfer.measure.process import tune_process
+from lightfer.models.registry import list_models
 from lightfer.results import Results, ResultsError, read_results, write_results
-from lightfer.subject import batch_work, find_subject, load_subject
-from lightfer.zoo import list_models
 
 WINDOWS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 STEADY_S, RATIO_S, ORDER_S = 80.0, 5.0, 2.0  # of one run, one window, one block

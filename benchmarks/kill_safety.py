@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, sleep
 
-from lightfer.checkpoint import load_checkpoint
+from lightfer.models.weights import load_checkpoint
 from lightfer.results import read_results
 
 MODEL = "shufflenet_v2_x0_5"

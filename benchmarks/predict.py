@@ -33,14 +33,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from lightfer._files import write_text
 from lightfer.data.augment import normalize
 from lightfer.data.synthetic import synthetic_faces
-from lightfer.files import write_text
-from lightfer.predict import Predictor
-from lightfer.predict.network import DEFAULT_MODEL, usable_cores
-from lightfer.predict.sources import items_of
-from lightfer.process import tune_process
-from lightfer.zoo import create_model
+from lightfer.inference.predict import Predictor
+from lightfer.inference.predict.network import DEFAULT_MODEL, usable_cores
+from lightfer.inference.predict.sources import items_of
+from lightfer.measure.process import tune_process
+from lightfer.models.registry import create_model
 
 RUNTIMES = ("onnxruntime", "openvino")
 LEAST_RATIO, MOST_GROWTH = 5.0, 1.1
@@ -48,9 +48,9 @@ DRAWN = 1000  # faces, written again and again
 LOOP_FILES = 300  # of each round of the plain loop
 FEW = 10  # times fewer files for the smaller peak of memory
 TELL_PEAK = """
-import atexit, pathlib, lightfer.cli
+import atexit, pathlib, lightfer.cli.main
 atexit.register(lambda: print(pathlib.Path("/proc/self/status").read_text()))
-lightfer.cli.main()
+lightfer.cli.main.main()
 """
 
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
-from lightfer.checkpoint import load_checkpoint
+from lightfer._files import write_text
 from lightfer.data.dataset import SplitName
 from lightfer.data.synthetic import synthetic_faces
-from lightfer.files import write_text
+from lightfer.models.weights import load_checkpoint
 
 LIGHTFER = [sys.executable, "-m", "lightfer", "queue"]
 SETTINGS = "settings = {{ epochs = {epochs}, batch_size = 32, warmup_epochs = 0.5 }}"

@@ -24,13 +24,13 @@ from typing import Any
 
 import torch
 
+from lightfer._files import write_text
 from lightfer.data import load
-from lightfer.files import write_text
 from lightfer.measure.environment import code_version
-from lightfer.process import tune_process
-from lightfer.recipes.equal import AUGMENTATION, config_for
-from lightfer.train import train
-from lightfer.zoo import create_model
+from lightfer.measure.process import tune_process
+from lightfer.models.registry import create_model
+from lightfer.train.loop import train
+from lightfer.train.recipes.equal import AUGMENTATION, config_for
 
 ROOT = Path(__file__).parents[1]
 RECORDS, PAGE = ROOT / "docs" / "data" / "recipe.json", ROOT / "docs" / "recipe.md"

@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
-from lightfer.checkpoint import load_checkpoint
+from lightfer._files import sha256_of, write_text
 from lightfer.data import Dataset, load
-from lightfer.evaluate import score_test
-from lightfer.files import sha256_of, write_text
-from lightfer.process import tune_process
+from lightfer.measure.accuracy import score_test
+from lightfer.measure.process import tune_process
+from lightfer.models.registry import create_model
+from lightfer.models.weights import load_checkpoint
 from lightfer.results import Accuracy
-from lightfer.zoo import create_model
 
 ROOT = Path(__file__).parents[1]
 RECORDS, LOG = ROOT / "docs" / "data" / "retrained.json", ROOT / "test_scorings.jsonl"

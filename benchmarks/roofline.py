@@ -30,13 +30,12 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
+from lightfer.inference.backends import RUNTIMES, Loaded
 from lightfer.measure.environment import describe_environment
 from lightfer.measure.latency import time_passes
 from lightfer.measure.operations import list_operators
-from lightfer.models import RACE
-from lightfer.process import tune_process
-from lightfer.runtimes import RUNTIMES, Loaded
-from lightfer.zoo import create_model, shipped
+from lightfer.measure.process import tune_process
+from lightfer.models.registry import RACE, create_model, shipped
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MATRICES = (256, 512, 1024, 2048)

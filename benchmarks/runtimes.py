@@ -40,15 +40,15 @@ from torch import nn
 
 from lightfer.data.augment import normalize
 from lightfer.data.synthetic import synthetic_faces
+from lightfer.inference.backends import eager, onnxruntime, openvino
+from lightfer.inference.backends.int8 import quantize_onnx, quantize_openvino
+from lightfer.inference.backends.onnx_file import to_onnx
 from lightfer.measure.environment import describe_environment
 from lightfer.measure.latency import percentile, time_passes
 from lightfer.measure.noise import snapshot, verdict
-from lightfer.models import ZOO
+from lightfer.measure.process import tune_process
 from lightfer.models._torchvision import import_torchvision
-from lightfer.process import tune_process
-from lightfer.runtimes import eager, onnxruntime, openvino
-from lightfer.runtimes.int8 import quantize_onnx, quantize_openvino
-from lightfer.runtimes.onnx_file import to_onnx
+from lightfer.models.registry import ZOO
 
 BASE = "peer"
 FLOAT32 = ("onnxruntime float32", "openvino float32")

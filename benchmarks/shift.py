@@ -37,10 +37,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lightfer.files import write_text
+from lightfer._files import write_text
+from lightfer.measure.process import tune_process
 from lightfer.models.shift import Shift, copies_win, shift_convolution
 from lightfer.models.shiftnet import ConvShiftConv
-from lightfer.process import tune_process
 
 SHAPES = ((64, 24), (256, 12))  # channels, side
 BATCHES, THREADS = (1, 64), (1, 2)

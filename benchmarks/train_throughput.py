@@ -25,14 +25,14 @@ from time import perf_counter
 import torch
 from PIL import Image
 
+from lightfer._files import write_text
 from lightfer.data import Split
 from lightfer.data.synthetic import synthetic_faces
-from lightfer.files import write_text
-from lightfer.models import RACE, ZOO
+from lightfer.measure.process import tune_process
 from lightfer.models._torchvision import import_torchvision
-from lightfer.process import tune_process
-from lightfer.recipes import second_light
-from lightfer.train import train
+from lightfer.models.registry import RACE, ZOO
+from lightfer.train.loop import train
+from lightfer.train.recipes import second_light
 
 BATCH, SKIPPED = 64, 5
 

@@ -13,15 +13,15 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
-from lightfer import told_apart
-from lightfer.checkpoint import Card, load_checkpoint
 from lightfer.data.dataset import CLASSES
+from lightfer.models.registry import architecture, list_models, shipped
+from lightfer.models.weights import Card, load_checkpoint
+from lightfer.report import significance
 from lightfer.report.figures import group, shown_trade_off
 from lightfer.report.tables import DASH, number, summary, top1, views
 from lightfer.report.thesis import findings
 from lightfer.results import Accuracy, Entry, Results, read_results
-from lightfer.stats import Interval
-from lightfer.zoo import architecture, list_models, shipped
+from lightfer.results.stats import Interval
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.M)
@@ -88,7 +88,7 @@ def front(results: Results) -> str:
     """The figure of accuracy against time, and its models in words."""
     entries = [(e, e.accuracy, _time_of_one(e)) for e in group(results)]
     found = [(e, a, time) for e, a, time in entries if a and time]
-    standings = told_apart.front([time for _, _, time in found], [a for _, a, _ in found])
+    standings = significance.front([time for _, _, time in found], [a for _, a, _ in found])
     rows = [
         (
             f"[{entry.model}](weights/{entry.model}.md)",
@@ -108,7 +108,7 @@ def front(results: Results) -> str:
 
 def _time_of_one(entry: Entry) -> Interval | None:
     single = next((t for t in entry.latency if t.batch_size == 1 and t.clock == "wall"), None)
-    return told_apart.latency_interval(single) if single else None
+    return significance.latency_interval(single) if single else None
 
 
 def thesis(results: Results) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from lightfer.files import write_text
+from lightfer._files import write_text
 
 REPOSITORY = "https://github.com/OWNER/lightfer"
 """Where the code is published. Not known yet: replace OWNER here and run this file, nowhere else.

@@ -64,8 +64,8 @@ def test_generated_figures_are_those_of_the_results(site: Path):
 
 
 def test_every_shipped_weight_file_has_its_card(site: Path):
-    from lightfer.checkpoint import load_checkpoint
-    from lightfer.zoo import list_models, shipped
+    from lightfer.models.registry import list_models, shipped
+    from lightfer.models.weights import load_checkpoint
 
     for name in list_models(pretrained=True):
         path = shipped(name)
@@ -114,8 +114,8 @@ def run_blocks(blocks: list[str], page: str) -> dict[str, object]:
 @pytest.fixture
 def _registries():
     """The tables of models and runtimes are afterwards as they were."""
-    from lightfer.models import ZOO
-    from lightfer.runtimes import RUNTIMES
+    from lightfer.inference.backends import RUNTIMES
+    from lightfer.models.registry import ZOO
 
     models, runtimes = set(ZOO), set(RUNTIMES)
     yield

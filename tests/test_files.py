@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lightfer.files import atomic_path, sha256_of, write_text
+from lightfer._files import atomic_path, sha256_of, write_text
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path):

@@ -8,43 +8,18 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "lightfer"
 MAY_IMPORT = {
-    "__init__": "predict results zoo",
-    "__main__": "cli predict",
-    "files": "",
-    "deployed": "",  # torch-free, as what reads exported files is
-    "process": "",
-    "energy_records": "",
-    "results": "energy_records files",
-    "stats": "",
-    "schema": "results",
-    "predecessor": "results",
-    "told_apart": "results stats",
-    "ranking": "results stats told_apart",
-    "compare": "predecessor results stats",
-    "data": "files",
-    "models": "files",
-    "measure": "results stats",
-    "report": "compare files results stats told_apart",  # of compare only the type of a change
-    "runtimes": "deployed",  # models arrive as arguments
-    "journal": "files results",
-    "checkpoint": "files results",
-    "zoo": "checkpoint files measure models",
-    "evaluate": "data results",
-    "calibration": "evaluate",
-    "export": "checkpoint data deployed evaluate files measure runtimes subject zoo",
-    "predict": "checkpoint deployed export files runtimes subject zoo",
-    # models and data arrive as arguments
-    "train": "calibration checkpoint data evaluate files measure",
-    "recipes": "data train",
-    "distill": "checkpoint data files train zoo",
-    "soft_labels": "data distill evaluate files train",
-    "queue": "checkpoint data distill files measure process recipes train zoo",
-    "subject": "checkpoint data evaluate files journal measure results runtimes zoo",
-    "energy_blocks": "journal measure results runtimes subject",
-    "benchmark": "data energy_blocks evaluate journal measure results runtimes subject zoo",
-    "cli": "benchmark calibration checkpoint compare data distill energy_blocks evaluate export"
-    " files measure models predict process queue ranking recipes report results runtimes schema"
-    " soft_labels stats subject train zoo",
+    "__init__": "results models inference",
+    "__main__": "inference cli",
+    "_files": "",
+    "results": "_files",
+    "data": "_files",
+    "measure": "results data",
+    "models": "_files results measure",
+    "train": "_files data measure models",
+    "inference": "_files data measure models bench",
+    "bench": "_files results data measure models inference",
+    "report": "_files results",
+    "cli": "_files results data measure models train inference bench report",
 }
 
 

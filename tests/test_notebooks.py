@@ -52,7 +52,7 @@ def test_the_data_notebook_runs(tmp_path: Path):
 
 @pytest.mark.usefixtures("_small")
 def test_the_training_notebook_leaves_a_weight_file(tmp_path: Path):
-    from lightfer.checkpoint import load_checkpoint
+    from lightfer.models.weights import load_checkpoint
 
     execute("02_model_training", tmp_path)
     (path,) = tmp_path.glob("out/*/shufflenet*.safetensors")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from lightfer.cli import app
+from lightfer.cli.main import app
 from lightfer.cli.table import replace_block
 from lightfer.report.figures import shown_trade_off
 from lightfer.report.tables import summary

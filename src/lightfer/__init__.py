@@ -4,18 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightfer.predict import Prediction, Predictor
+    from lightfer.inference.predict import Prediction, Predictor
+    from lightfer.models.registry import create_model, list_models
     from lightfer.results import Results, read_results
-    from lightfer.zoo import create_model, list_models
 
 __all__ = ["Prediction", "Predictor", "Results", "create_model", "list_models", "read_results"]
 
 _HOMES = {
-    "Prediction": "lightfer.predict",
-    "Predictor": "lightfer.predict",
+    "Prediction": "lightfer.inference.predict",
+    "Predictor": "lightfer.inference.predict",
     "Results": "lightfer.results",
-    "create_model": "lightfer.zoo",
-    "list_models": "lightfer.zoo",
+    "create_model": "lightfer.models.registry",
+    "list_models": "lightfer.models.registry",
     "read_results": "lightfer.results",
 }
 

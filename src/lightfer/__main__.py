@@ -12,11 +12,11 @@ NEEDED = ("typer", "rich", "msgspec", "torch")
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] == ["predict"]:
-        from lightfer.predict.command import main as predict
+        from lightfer.inference.predict.command import main as predict
 
         sys.exit(predict(sys.argv[2:]))
     try:
-        from lightfer.cli import main as commands
+        from lightfer.cli.main import main as commands
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise

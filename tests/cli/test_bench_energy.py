@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lightfer.cli import app
+from lightfer.cli.main import app
 from lightfer.results import read_results
 
 MODEL = "mobilenet_v1_x0_25"

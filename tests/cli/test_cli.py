@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lightfer.cli import app, main
+from lightfer.cli.main import app, main
 from lightfer.cli.table import BEGIN, END, replace_block
 from lightfer.results import read_results
 
@@ -39,7 +39,7 @@ def complain(*arguments: str, capsys: pytest.CaptureFixture, monkeypatch) -> str
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from lightfer.cli import main\n"
+        "import sys; from lightfer.cli.main import main\n"
         "sys.argv = ['lightfer', '--help']\n"
         "try: main()\n"
         "except SystemExit: pass\n"
@@ -80,8 +80,8 @@ def test_a_trained_model_is_exported_with_its_card(here: Path, small_csv: Path):
     """What `predict` needs where there is no torch."""
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    from lightfer.deployed import read_card
-    from lightfer.files import sha256_of
+    from lightfer._files import sha256_of
+    from lightfer.inference.card import read_card
 
     model = "mobilenet_v1_x0_25"
     options = ("--data", str(small_csv), "--epochs", "1", "--out", "run", "--threads", "1")
@@ -108,7 +108,7 @@ def test_thorough_measures_every_runtime_that_is_there(here: Path, monkeypatch):
     """Of which there are two: eager PyTorch, and one that cannot be used."""
     from dataclasses import replace
 
-    from lightfer.runtimes import RUNTIMES
+    from lightfer.inference.backends import RUNTIMES
 
     for name in list(RUNTIMES)[1:]:
         monkeypatch.delitem(RUNTIMES, name)

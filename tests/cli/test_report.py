@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from lightfer.cli import app
+from lightfer.cli.main import app
 from lightfer.results import read_results, write_results
 from tests.report.made_up import made_up
 

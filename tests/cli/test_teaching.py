@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lightfer.checkpoint import Card, load_checkpoint
 from lightfer.data import load
+from lightfer.models.weights import Card, load_checkpoint
 from tests.cli.test_cli import complain, lightfer
 
 MODEL = "mobilenet_v1_x0_25"

@@ -6,8 +6,9 @@ from torch import nn
 
 from lightfer.cli.table import replace_block
 from lightfer.measure.operations import count_operations, list_operators
-from lightfer.models import RACE, ZOO, shift
+from lightfer.models import shift
 from lightfer.models._torchvision import import_torchvision
+from lightfer.models.registry import RACE, ZOO
 from lightfer.models.shift import Shift
 from lightfer.models.shufflenet_v2 import channel_shuffle
 from tests.measure import counters

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightfer.models import ZOO
+from lightfer.models.registry import ZOO
 
 
 def _settle(net: nn.Module, images: torch.Tensor) -> nn.Module:

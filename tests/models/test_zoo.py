@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from lightfer.measure.operations import count_operations
-from lightfer.models import RACE, ZOO, shift
+from lightfer.models import shift
+from lightfer.models.registry import RACE, ZOO
 from lightfer.models.shiftresnet import ShiftResNet
 
 FACES, IMAGENET = (1, 48, 48), (3, 224, 224)

@@ -7,13 +7,13 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from lightfer.cli import app
+from lightfer.cli.main import app
 from lightfer.measure.carbon import carbon_of
 from lightfer.measure.energy import model_cpu_energy
-from lightfer.report.boamps import reports
+from lightfer.report.exchange.boamps import reports
 from lightfer.results import Accuracy, Results, write_results
-from tests.measured_energy import measured_energy
-from tests.test_results import ENVIRONMENT, entry
+from tests.results.measured_energy import measured_energy
+from tests.results.test_schema import ENVIRONMENT, entry
 
 SCHEMAS = Path(__file__).parent / "boamps"
 ACCURACY = Accuracy(

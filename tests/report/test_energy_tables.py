@@ -3,11 +3,11 @@
 from lightfer.measure.carbon import carbon_of
 from lightfer.measure.energy import model_cpu_energy, unmeasured_energy
 from lightfer.measure.energy.model import modelled_instead
-from lightfer.report.flat import flat_rows
+from lightfer.report.exchange.flat import flat_rows
 from lightfer.report.tables import DASH, carbon_notes, energy_notes, joules_each, markdown, row
 from lightfer.results import Results
-from tests.measured_energy import measured_energy, warned
-from tests.test_results import ENVIRONMENT, entry
+from tests.results.measured_energy import measured_energy, warned
+from tests.results.test_schema import ENVIRONMENT, entry
 
 
 def test_a_measured_energy_has_its_interval_and_its_method():

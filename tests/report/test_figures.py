@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from lightfer.report import figures
-from lightfer.report.latex import latex
+from lightfer.report.exchange.latex import latex
 from lightfer.results import Results, read_results
 from tests.report.hostile import hostile
 from tests.report.made_up import made_up
-from tests.test_results import entry
+from tests.results.test_schema import entry
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +77,7 @@ def test_latex_has_a_row_per_model_and_no_command_of_a_file(tmp_path: Path):
     evil = r"\input{x} % & # $ ^ ~ { }"
     shown = latex(Results(environments=read_results(path).environments, entries=(entry(evil),)))
     assert r"\input" not in shown
-    from lightfer.report.latex import escaped
+    from lightfer.report.exchange.latex import escaped
 
     assert escaped(evil).startswith(r"\textbackslash{}input\{x\} \% \& \# \$")
     assert "\n" not in escaped("a\nb\u2028c")

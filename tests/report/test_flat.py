@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pyarrow.parquet
 
-from lightfer.report.flat import csv_text, flat_rows, write_parquet
+from lightfer.report.exchange.flat import csv_text, flat_rows, write_parquet
 from lightfer.results import Latency, Results
-from tests.test_results import ENVIRONMENT, entry
-from tests.test_schema import ACCURACY
+from tests.results.test_schema import ENVIRONMENT, entry
+from tests.results.test_validate import ACCURACY
 
 RESULTS = Results(
     environments={"e": ENVIRONMENT},

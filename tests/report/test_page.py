@@ -17,7 +17,7 @@ from lightfer.report.page.data import as_script, page_data
 from lightfer.results import Results, read_results
 from tests.report.hostile import STRINGS, hostile
 from tests.report.made_up import made_up
-from tests.test_results import ENVIRONMENT, entry
+from tests.results.test_schema import ENVIRONMENT, entry
 
 ROOT = Path(__file__).parents[2]
 
@@ -153,7 +153,7 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch())
 import lightfer.report.thesis, lightfer.report.figures, lightfer.report.page.build
 assert not {{"altair", "jinja2", "pandas", "scipy"}} & set(sys.modules)
-from lightfer.cli import app
+from lightfer.cli.main import app
 app(["report", {str(ROOT / "results.json")!r}, "--html", {str(tmp_path / "r.html")!r}])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,6 +1,6 @@
 """The page in headless Chromium, network off: what a person does, and that nothing goes out.
 
-The oracle of the front is `lightfer.told_apart.front`, of the choice the rule in words.
+The oracle of the front is `lightfer.report.significance.front`, of the choice the rule in words.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from lightfer.report.page.build import page
+from lightfer.report.significance import accuracies_apart, front, latency_interval, overlap
 from lightfer.results import Results, read_results
-from lightfer.told_apart import accuracies_apart, front, latency_interval, overlap
 from tests.report import browser as chromium
 from tests.report.hostile import STRINGS, hostile
 from tests.report.made_up import made_up

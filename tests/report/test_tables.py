@@ -7,7 +7,7 @@ from lightfer.measure.energy import model_cpu_energy
 from lightfer.report.tables import DASH, HEADER, markdown, row, summary, top1
 from lightfer.results import Accuracy, Latency, Results, TeacherWeights, Teaching
 from tests.report.made_up import made_up
-from tests.test_results import ENVIRONMENT, entry
+from tests.results.test_schema import ENVIRONMENT, entry
 
 ACCURACY = Accuracy(
     split="test", labels="fer2013", view="single", images=3589, top1=0.61234,

@@ -20,9 +20,9 @@ from lightfer.results import (
     Results,
     read_results,
 )
-from lightfer.stats import mcnemar
+from lightfer.results.stats import mcnemar
 from tests.report.made_up import GRID
-from tests.test_results import ENVIRONMENT, entry
+from tests.results.test_schema import ENVIRONMENT, entry
 
 ROOT = Path(__file__).parents[2]
 IMAGES = 4000

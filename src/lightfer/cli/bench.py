@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lightfer.energy_blocks import Meters
+    from lightfer.bench.energy import Meters
+    from lightfer.inference.backends import Runtime
     from lightfer.measure.energy import CpuModel
     from lightfer.results import GridIntensity
-    from lightfer.runtimes import Runtime
 
 MAPS_KEY = "ELECTRICITY_MAPS_KEY"
 
@@ -86,15 +86,14 @@ def bench(
     none is asked for, energy is modelled from time. An interrupted run is continued by the same
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     """
-    from lightfer.benchmark import BenchConfig, run_benchmark, ways
+    from lightfer.bench.energy import NO_METERS
+    from lightfer.bench.run import BenchConfig, run_benchmark, ways
     from lightfer.cli.console import find_data, print_results, progress
-    from lightfer.energy_blocks import NO_METERS
+    from lightfer.inference.backends import RUNTIMES
     from lightfer.measure.energy import EnergyPlan
-    from lightfer.models import RACE
-    from lightfer.process import tune_process
+    from lightfer.measure.process import tune_process
+    from lightfer.models.registry import RACE, list_models
     from lightfer.results import read_results, write_results
-    from lightfer.runtimes import RUNTIMES
-    from lightfer.zoo import list_models
 
     kept = read_results(out) if append and out.exists() else None
     allocator = tune_process(threads, device)
@@ -152,7 +151,7 @@ def default_rounds(models: int, thorough: bool) -> int:
 
 def find_meters(device: str, power_log: Path | None, clock_offset_s: float) -> "Meters":
     """What can be read here; said on standard error, with the reasons of what cannot."""
-    from lightfer.energy_blocks import Meters
+    from lightfer.bench.energy import Meters
     from lightfer.measure.energy import open_meters
 
     meters, reasons = open_meters(device, power_log, clock_offset_s)

@@ -25,7 +25,7 @@ def compare(
     import json
     from dataclasses import asdict
 
-    from lightfer.compare import compare_files
+    from lightfer.report.compare import compare_files
 
     found = compare_files(a, b, run_to_run, anyway=anyway)
     if as_json:

@@ -28,13 +28,13 @@ def evaluate(
     """Top-1 with its interval, macro-F1, balanced accuracy, per class, confusion, calibration."""
     import msgspec
 
-    from lightfer.calibration import calibrate
-    from lightfer.checkpoint import rewrite_card
+    from lightfer.bench.case import find_subject
     from lightfer.cli.console import load_data, print_accuracy, progress
     from lightfer.data.ferplus import votes_beside
-    from lightfer.evaluate import measure_accuracy, predict_logits, score_test
-    from lightfer.process import tune_process
-    from lightfer.subject import find_subject
+    from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
+    from lightfer.measure.calibration import calibrate
+    from lightfer.measure.process import tune_process
+    from lightfer.models.weights import rewrite_card
 
     tune_process(device=device)
     subject = find_subject(model)

@@ -37,11 +37,11 @@ def export(
     int8 is calibrated on train images; what it costs is measured on validation and test. A file
     that differs or loses too much is not written.
     """
+    from lightfer.bench.case import find_subject
     from lightfer.cli.console import load_data, progress
-    from lightfer.export import ExportConfig
-    from lightfer.export import export as export_model
-    from lightfer.process import tune_process
-    from lightfer.subject import find_subject
+    from lightfer.inference.export import ExportConfig
+    from lightfer.inference.export import export as export_model
+    from lightfer.measure.process import tune_process
 
     config = ExportConfig(to, out, precision, batch, preprocess, allow_loss)
     tune_process()

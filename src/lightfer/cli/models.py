@@ -29,7 +29,7 @@ def models(
     bytes are of all tensors as float32. `--json` has the exact numbers.
     """
     from lightfer.cli.console import progress
-    from lightfer.zoo import describe_model, list_models
+    from lightfer.models.registry import describe_model, list_models
 
     chosen = names or list_models(family)
     if not chosen:
@@ -77,6 +77,6 @@ def _cell(value: object) -> str:
 
 
 def _families() -> list[str]:
-    from lightfer.models import ZOO
+    from lightfer.models.registry import ZOO
 
     return list(dict.fromkeys(architecture.family for architecture in ZOO.values()))

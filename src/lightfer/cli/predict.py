@@ -11,6 +11,6 @@ SETTINGS = {
 
 def predict(context: typer.Context) -> None:
     """Expressions of faces in images, folders, videos or a camera, as JSON lines."""
-    from lightfer.predict.command import main
+    from lightfer.inference.predict.command import main
 
     raise typer.Exit(main(context.args))

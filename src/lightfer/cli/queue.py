@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lightfer.queue.items import Item
-    from lightfer.queue.session import Options, Session
-    from lightfer.queue.worker import Report
+    from lightfer.train.sweep.items import Item
+    from lightfer.train.sweep.session import Options, Session
+    from lightfer.train.sweep.worker import Report
 
 
 def queue(
@@ -42,12 +42,12 @@ def queue(
 
     import os
 
+    from lightfer._files import write_bytes
     from lightfer.cli.console import find_source, progress
-    from lightfer.files import write_bytes
-    from lightfer.queue.items import read_list
-    from lightfer.queue.pack import unpack
-    from lightfer.queue.runner import run_queue
-    from lightfer.queue.session import Options
+    from lightfer.train.sweep.items import read_list
+    from lightfer.train.sweep.pack import unpack
+    from lightfer.train.sweep.runner import run_queue
+    from lightfer.train.sweep.session import Options
 
     folder = out or Path("runs") / items.stem
     packed = items.suffix == ".zip"
@@ -95,7 +95,7 @@ class _Show:
 
 def _say(session: "Session", listed: "Sequence[Item]", options: "Options") -> None:
     """What the time went into, and what is left."""
-    from lightfer.queue.training import weights_of
+    from lightfer.train.sweep.training import weights_of
 
     left = [item.name for item in listed if not weights_of(item, options.folder).exists()]
     budget = "" if session.budget_s is None else f" of {session.budget_s:.0f} s"

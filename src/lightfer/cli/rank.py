@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lightfer.ranking import Difference
+    from lightfer.report.rank import Difference
 
 
 def rank(
@@ -25,7 +25,7 @@ def rank(
     from rich.table import Table
 
     from lightfer.cli.console import stdout
-    from lightfer.ranking import correlations, energy_correlations, places
+    from lightfer.report.rank import correlations, energy_correlations, places
     from lightfer.report.tables import conditions
     from lightfer.results import read_results
 

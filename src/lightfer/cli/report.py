@@ -19,8 +19,8 @@ def report(
 
     Without options the page goes to report.html. Needs: pip install "lightfer[report]".
     """
+    from lightfer._files import write_text
     from lightfer.cli.console import progress
-    from lightfer.files import write_text
     from lightfer.results import Results, read_results
 
     merged = Results()

@@ -37,9 +37,9 @@ def table(
     """Print the table of a results file, write it into a README, or export every figure."""
     import json
 
-    from lightfer.files import write_text
-    from lightfer.report.boamps import reports
-    from lightfer.report.flat import csv_text, write_parquet
+    from lightfer._files import write_text
+    from lightfer.report.exchange.boamps import reports
+    from lightfer.report.exchange.flat import csv_text, write_parquet
     from lightfer.report.tables import markdown as as_markdown
     from lightfer.report.tables import summary
     from lightfer.results import read_results
@@ -52,7 +52,7 @@ def table(
         write_parquet(parquet, found)
         typer.echo(f"{len(found.entries)} rows written to {parquet}")
     if latex is not None:
-        from lightfer.report.latex import latex as as_latex
+        from lightfer.report.exchange.latex import latex as as_latex
 
         write_text(latex, as_latex(found))
         typer.echo(f"table written to {latex}")

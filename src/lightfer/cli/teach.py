@@ -21,9 +21,9 @@ def teach(
     only. The file is written after each teacher, so the same command continues.
     """
     from lightfer.cli.console import load_data, progress
-    from lightfer.distill import load_teacher
-    from lightfer.process import tune_process
-    from lightfer.soft_labels import write_soft_labels
+    from lightfer.measure.process import tune_process
+    from lightfer.train.distill import load_teacher
+    from lightfer.train.soft_labels import write_soft_labels
 
     tune_process(threads, device)
     split = load_data(data, needed=("train",), only_needed=True)["train"]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lightfer.recipes import NAMES
+from lightfer.train.recipes import NAMES
 
 
 def train(
@@ -55,13 +55,14 @@ def train(
     from lightfer.cli.console import load_data, progress
     from lightfer.data.folds import Fold
     from lightfer.data.subsets import trained_without_copies
-    from lightfer.distill import distillation, load_teachers, student_options
     from lightfer.measure.energy import open_meters
-    from lightfer.process import tune_process
-    from lightfer.recipes import find_recipe
-    from lightfer.soft_labels import read_soft_labels
-    from lightfer.train import Epoch, train_to_file
-    from lightfer.zoo import architecture
+    from lightfer.measure.process import tune_process
+    from lightfer.models.registry import architecture
+    from lightfer.train.distill import distillation, load_teachers, student_options
+    from lightfer.train.job import train_to_file
+    from lightfer.train.recipes import find_recipe
+    from lightfer.train.soft_labels import read_soft_labels
+    from lightfer.train.state import Epoch
 
     arch = architecture(model)
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}

@@ -17,7 +17,7 @@ def validate(
     The exit status is 1 if there is anything. `--print-schema > schema/lightfer-1.schema.json`
     writes the repository's copy anew.
     """
-    from lightfer.schema import json_schema_text, violations_of_file
+    from lightfer.results.validate import json_schema_text, violations_of_file
 
     if print_schema:
         typer.echo(json_schema_text(), nl=False)

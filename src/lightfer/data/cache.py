@@ -23,10 +23,10 @@ from time import time
 import numpy as np
 import torch
 
+from lightfer._files import atomic_path, cache_folder, write_text
 from lightfer.data.dataset import IMAGE_SIZE, Split, SplitName, Verification
 from lightfer.data.forms import Part
 from lightfer.data.members import reading
-from lightfer.files import atomic_path, cache_folder, write_text
 
 FORMAT = "lightfer cache 1"
 """Part of every key: to be changed with every change of what a reader makes of a file."""

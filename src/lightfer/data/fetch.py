@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lightfer._files import cache_folder, write_text
 from lightfer.data.dataset import DataError, Dataset
 from lightfer.data.loading import FETCHED, load
-from lightfer.files import cache_folder, write_text
 
 HANDLE = "deadskull7/fer2013"
 """A copy of `fer2013.csv` on Kaggle, about 97 MB packed."""

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lightfer._files import cache_folder
 from lightfer.data.cache import Recognised, cached
 from lightfer.data.dataset import SPLITS, DataError, Dataset, Split, SplitName, Verification
 from lightfer.data.forms import Part, find_parts
 from lightfer.data.members import Member, open_members
 from lightfer.data.official import has_official_counts, recognise
 from lightfer.data.synthetic import synthetic_faces
-from lightfer.files import cache_folder
 
 FETCHED = "fetched.txt"
 """File in the cache that names what `lightfer data fetch` downloaded."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from lightfer.report.tables import DASH, number
 
 if TYPE_CHECKING:
-    from lightfer.compare import Change
+    from lightfer.report.compare import Change
 
 HEADER = (
     "Model",

@@ -7,10 +7,10 @@ time is never evidence on energy.
 from collections.abc import Sequence
 from typing import Literal
 
+from lightfer.report.significance import accuracy_difference, latency_interval, overlap, same_images
 from lightfer.report.tables import energy_method, is_metered, number
 from lightfer.results import Accuracy, Entry, Latency
-from lightfer.stats import Interval, rank_correlation
-from lightfer.told_apart import accuracy_difference, latency_interval, overlap, same_images
+from lightfer.results.stats import Interval, rank_correlation
 
 WITHIN_POINTS = 5.0  # "competitive": at most this far below the most accurate net
 CLOSE_POINTS = 2.0  # "close to": at most this far below

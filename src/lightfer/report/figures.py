@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightfer.files import atomic_path
+from lightfer._files import atomic_path
+from lightfer.report.significance import front, latency_interval, same_images
 from lightfer.report.tables import conditions, energy_method, plain, subject
 from lightfer.results import Accuracy, Entry, Results
-from lightfer.stats import Interval
-from lightfer.told_apart import front, latency_interval, same_images
+from lightfer.results.stats import Interval
 
 if TYPE_CHECKING:
     import altair

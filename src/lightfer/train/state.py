@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lightfer.files import atomic_path, write_text
+from lightfer._files import atomic_path, write_text
 from lightfer.train.config import TrainConfig
 
 

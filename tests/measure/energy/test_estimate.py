@@ -8,7 +8,7 @@ import pytest
 from lightfer.measure.energy import EnergyPlan, energy_of_blocks, enough_blocks, measure_block
 from lightfer.measure.energy.simulated import SimulatedMachine
 from lightfer.results import EnergyBlock, EnergyReading, Method
-from lightfer.stats import two_stage_interval, two_stage_size
+from lightfer.results.stats import two_stage_interval, two_stage_size
 
 PLAN = EnergyPlan()
 

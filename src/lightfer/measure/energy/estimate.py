@@ -21,7 +21,7 @@ from lightfer.results import (
     EnergyReading,
     EnergyTotal,
 )
-from lightfer.stats import Interval, two_stage_interval, two_stage_size
+from lightfer.results.stats import Interval, two_stage_interval, two_stage_size
 
 BAND = (0.9, 1.1)  # of the ratio of two meters; outside it there is an alarm
 SHORT_S = 10.0

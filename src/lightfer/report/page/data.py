@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from lightfer.report.significance import accuracies_apart, latency_interval
 from lightfer.report.tables import energy_method
 from lightfer.results import Accuracy, Energy, Entry, Environment, Results
-from lightfer.told_apart import accuracies_apart, latency_interval
 
 DIGITS = 6  # of every figure: more than any chart or cell shows
 Triple = list[float | None]  # value and the bounds of its 95 % interval

@@ -1,4 +1,4 @@
-// Which rows stand on the Pareto front, and which one to take. The same rules as lightfer.stats.
+// Which rows stand on the Pareto front, and which one to take. The rules of lightfer.results.stats.
 
 // Whether the accuracies of two rows are told apart: by the table of their machine, else by intervals.
 function accuracyDiffers(a, b) {

@@ -1,0 +1,58 @@
+"""The command `lightfer`: its commands by name, and errors of the user's making."""
+
+import sys
+
+import typer
+
+from lightfer.cli import (
+    bench,
+    compare,
+    data,
+    evaluate,
+    export,
+    models,
+    predict,
+    queue,
+    rank,
+    report,
+    table,
+    teach,
+    train,
+    validate,
+)
+
+app = typer.Typer(
+    name="lightfer",
+    help="Benchmark lightweight CNNs for facial emotion recognition on your own machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("bench")(bench.bench)
+app.command("models")(models.models)
+app.command("train")(train.train)
+app.command("teach")(teach.teach)
+app.command("queue")(queue.queue)
+app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
+app.command("predict", context_settings=predict.SETTINGS)(predict.predict)
+app.command("table")(table.table)
+app.command("report")(report.report)
+app.command("compare")(compare.compare)
+app.command("rank")(rank.rank)
+app.command("validate")(validate.validate)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Run the command line; errors of the user's making are one line, without a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__module__.split(".")[0] != "lightfer" and not isinstance(error, ValueError):
+            raise
+        print(f"lightfer: {error}", file=sys.stderr)
+        sys.exit(2)

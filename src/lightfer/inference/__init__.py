@@ -1,0 +1,1 @@
+"""What computes a trained net: backends, exported files and their card, prediction on pictures."""

@@ -1,0 +1,48 @@
+"""Eager PyTorch: every operator is a call from Python, nothing is fused but what the net fuses."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from lightfer.inference.backends.protocol import Loaded, Runtime
+
+
+def load(
+    model: nn.Module,
+    shape: tuple[int, ...],
+    *,
+    threads: int,
+    precision: str,
+    calibration: Tensor | None = None,
+) -> Loaded:
+    """The model itself; for bfloat16 a copy of it with weights and buffers in that precision."""
+    torch.set_num_threads(threads)
+    model, dtype = in_precision(model, precision)
+    device = next(model.parameters()).device
+
+    def run(x: Tensor) -> Tensor:
+        return model(x.to(device, dtype)).float()
+
+    return Loaded(run, {"precision": precision, "threads": torch.get_num_threads()})
+
+
+def in_precision(model: nn.Module, precision: str) -> tuple[nn.Module, torch.dtype]:
+    """The model in evaluation mode, and the type of its input."""
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if precision not in dtypes:
+        raise ValueError(f"precision is {precision!r}, expected one of {', '.join(dtypes)}")
+    dtype = dtypes[precision]
+    if dtype is not torch.float32:
+        model = copy.deepcopy(model).to(dtype)
+    return model.eval(), dtype
+
+
+RUNTIME = Runtime(
+    name="pytorch",
+    precisions=("float32", "bfloat16"),
+    devices=("cpu", "cuda", "mps"),
+    package="torch",
+    available=lambda: None,
+    load=load,
+)

@@ -1,0 +1,157 @@
+"""Static int8: weights per channel, activations per tensor, ranges seen on calibration images.
+
+ONNX Runtime's own quantiser writes QuantizeLinear and DequantizeLinear nodes (QDQ) into the file;
+NNCF does the same for OpenVINO and corrects the biases. Calibration images are of the train split:
+neither validation nor test decides about a weight.
+"""
+
+import contextlib
+import io
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from torch import Tensor
+
+from lightfer.inference.backends.protocol import missing
+from lightfer.inference.card import INPUT
+
+MOST_AT_ONCE = 64
+PERCENTILE = 99.99  # of an activation's values are in its range; better than all on validation
+QUANTIZED = (
+    "Conv", "Gemm", "Add", "Concat", "Relu", "Clip", "MaxPool", "AveragePool", "GlobalAveragePool",
+    "Reshape", "Transpose", "Split",
+)  # fmt: skip
+"""Not Mul, HardSigmoid and HardSwish of MobileNetV3: in 8 bits they are no faster."""
+NNCF_IMAGES = 300  # its default; one at a time, they take most of the time
+NO_IMAGES = (
+    "int8 is calibrated on train images, and there are none: give FER2013 with its train split "
+    "(--data)"
+)
+
+
+def quantize_onnx(content: bytes, calibration: Tensor | None) -> bytes:
+    """A float32 ONNX file with any batch size -> the same with int8 weights and activations.
+
+    `calibration` is prepared input, float32 (N, C, H, W). Raises ValueError without it.
+    """
+    images = _images(calibration)
+    # The percentiles need batches of one size.
+    size = max(n for n in range(1, MOST_AT_ONCE + 1) if len(images) % n == 0)
+    batches = iter({INPUT: batch.numpy()} for batch in images.split(size))
+    onnx, tools = import_module("onnx"), import_module("onnxruntime.quantization")
+
+    class Reader(tools.CalibrationDataReader):
+        def get_next(self) -> dict[str, Any] | None:
+            return next(batches, None)
+
+    with TemporaryDirectory() as folder, _quiet():
+        path = Path(folder) / "int8.onnx"
+        tools.quantize_static(
+            without_lone_batch_norms(onnx.load_from_string(content)),
+            path,
+            Reader(),
+            quant_format=tools.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=tools.QuantType.QUInt8,  # with int8 weights: what VNNI multiplies
+            weight_type=tools.QuantType.QInt8,
+            calibrate_method=tools.CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": PERCENTILE},
+            op_types_to_quantize=list(QUANTIZED),
+        )
+        return path.read_bytes()
+
+
+def quantize_openvino(network: Any, calibration: Tensor | None) -> Any:
+    """An `openvino.Model` in float32 -> one with int8 weights and activations, by NNCF.
+
+    `calibration` is prepared input, float32 (N, C, H, W). Raises ValueError without it or NNCF.
+    """
+    images = _images(calibration)
+    if reason := missing("nncf", extra="int8"):
+        raise ValueError(reason)
+    with _quiet():
+        nncf = import_module("nncf")
+        return nncf.quantize(
+            network,
+            nncf.Dataset(list(images.split(1)), lambda image: image.numpy()),
+            subset_size=min(NNCF_IMAGES, len(images)),
+            target_device=nncf.TargetDevice.CPU,
+        )
+
+
+def describe_onnx(images: int) -> dict[str, str | int]:
+    """What `quantize_onnx` does with that many images, for the records."""
+    return {
+        "method": f"ONNX Runtime static QDQ, percentile {PERCENTILE}",
+        "calibration_split": "train",
+        "calibration_images": images,
+    }
+
+
+def describe_openvino(images: int) -> dict[str, str | int]:
+    """What `quantize_openvino` does with that many images, for the records."""
+    return {
+        "method": "NNCF post-training quantisation, fast bias correction",
+        "calibration_split": "train",
+        "calibration_images": min(NNCF_IMAGES, images),
+    }
+
+
+def int8_share(kinds: Counter[bool]) -> str:
+    """How many convolutions a runtime computes in int8, as it says itself: "35 of 52"."""
+    return f"{kinds[True]} of {kinds.total()}"
+
+
+def _images(calibration: Tensor | None) -> Tensor:
+    if calibration is None or len(calibration) == 0:
+        raise ValueError(NO_IMAGES)
+    return calibration.contiguous()
+
+
+def without_lone_batch_norms(model: Any) -> Any:
+    """Each batch norm that no convolution took in becomes a depthwise 1x1 convolution.
+
+    ONNX Runtime has no int8 batch norm: it would go to float32 and back around each.
+    """
+    helper, arrays = import_module("onnx.helper"), import_module("onnx.numpy_helper")
+    graph = model.graph
+    known = {tensor.name: arrays.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "BatchNormalization":
+            continue
+        image, *names = node.input
+        gamma, beta, mean, variance = (known[name] for name in names)
+        epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
+        scale = gamma / (variance + epsilon) ** 0.5
+        weights = {"weight": scale.reshape(-1, 1, 1, 1), "bias": beta - mean * scale}
+        stem = node.output[0]
+        graph.initializer.extend(
+            arrays.from_array(value.astype("float32"), f"{stem}_{name}")
+            for name, value in weights.items()
+        )
+        inputs = [image, *(f"{stem}_{name}" for name in weights)]
+        node.CopyFrom(
+            helper.make_node("Conv", inputs, node.output, name=f"{stem}_norm", group=len(scale))
+        )
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return model
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the quantisers' logs and progress bars."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)

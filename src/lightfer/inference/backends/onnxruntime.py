@@ -1,0 +1,88 @@
+"""ONNX Runtime on the CPU, all its graph optimisations: float32, or int8 with QDQ nodes.
+
+Its CPU kernels have no bfloat16. An int8 file only asks for int8; what is computed in it is read
+back from the graph as the session has optimised it.
+"""
+
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightfer.inference.backends.int8 import int8_share, quantize_onnx
+from lightfer.inference.backends.onnx_file import to_onnx
+from lightfer.inference.backends.protocol import Loaded, Runtime, Settings, missing
+from lightfer.inference.card import INPUT, OUTPUT
+
+
+def load(
+    model: nn.Module,
+    shape: tuple[int, ...],
+    *,
+    threads: int,
+    precision: str,
+    calibration: Tensor | None = None,
+) -> Loaded:
+    """Export and open a session; one session serves every batch size."""
+    if precision not in RUNTIME.precisions:
+        raise ValueError(f"ONNX Runtime computes in float32 or int8 on a CPU, not {precision}")
+    content = to_onnx(model, shape)
+    if precision == "int8":
+        content = quantize_onnx(content, calibration)
+    return from_content(content, threads)
+
+
+def from_content(content: bytes, threads: int) -> Loaded:
+    """An ONNX file as it is."""
+    session, settings = open_session(content, threads)
+
+    def run(x: Tensor) -> Tensor:
+        (logits,) = session.run([OUTPUT], {INPUT: x.contiguous().numpy()})
+        return torch.from_numpy(logits)
+
+    return Loaded(run, settings, len(content))
+
+
+def open_session(content: bytes, threads: int) -> tuple[Any, Settings]:
+    """An `onnxruntime.InferenceSession` on that many threads, and what it says that it does."""
+    onnxruntime = import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.log_severity_level = 3  # errors
+    with TemporaryDirectory() as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        options.optimized_model_filepath = str(optimized)
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        kinds = _convolution_kinds(optimized)
+    settings: Settings = {
+        "precision": "int8" if kinds[True] else "float32",
+        "threads": session.get_session_options().intra_op_num_threads,
+        "provider": ", ".join(session.get_providers()),
+    }
+    if kinds[True]:
+        settings["int8_convolutions"] = int8_share(kinds)
+    return session, settings
+
+
+def _convolution_kinds(path: Path) -> Counter[bool]:
+    """How many convolutions of an optimised graph are in int8, and how many are not."""
+    nodes = import_module("onnx").load(path).graph.node
+    convolutions = [node.op_type for node in nodes if "Conv" in node.op_type]
+    return Counter(kind.startswith(("QLinear", "ConvInteger")) for kind in convolutions)
+
+
+RUNTIME = Runtime(
+    name="onnxruntime",
+    precisions=("float32", "int8"),
+    devices=("cpu",),
+    package="onnxruntime",
+    available=lambda: missing("onnxruntime", "onnx", "onnxscript"),
+    load=load,
+)

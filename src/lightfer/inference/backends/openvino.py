@@ -1,0 +1,128 @@
+"""OpenVINO on the CPU: latency mode, one stream.
+
+Its default precision depends on the processor: with AVX512-BF16 it computes a float32 network in
+bfloat16 without a word. The hint is therefore always set, read back, and recorded. For int8, which
+stands in the network, it is f32: what is not int8 is computed in that.
+"""
+
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightfer.inference.backends.int8 import int8_share, quantize_openvino
+from lightfer.inference.backends.onnx_file import to_onnx
+from lightfer.inference.backends.protocol import Loaded, Runtime, Settings, missing
+
+HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+
+
+def load(
+    model: nn.Module,
+    shape: tuple[int, ...],
+    *,
+    threads: int,
+    precision: str,
+    calibration: Tensor | None = None,
+) -> Loaded:
+    """Export, and compile for each batch size when it first comes."""
+    if precision not in HINTS:
+        raise ValueError(f"precision is {precision!r}, expected one of {', '.join(HINTS)}")
+    network = to_openvino(to_onnx(model, shape))
+    if precision == "int8":
+        network = quantize_openvino(network, calibration)
+    return from_network(network, shape, threads, precision)
+
+
+def from_network(network: Any, shape: tuple[int, ...], threads: int, precision: str) -> Loaded:
+    """An `openvino.Model` as it is; `precision` is that of what is not int8 in it."""
+    deployed = deployed_bytes(network)
+    requests: dict[tuple[int, ...], Any] = {}
+
+    def request_for(size: tuple[int, ...]) -> Any:
+        if size not in requests:
+            network.reshape(list(size))
+            requests[size] = compile_network(network, threads, precision).create_infer_request()
+        return requests[size]
+
+    def run(x: Tensor) -> Tensor:
+        request = request_for(tuple(x.shape))
+        (logits,) = request.infer([x.contiguous().numpy()], share_inputs=True).values()
+        return torch.from_numpy(logits)
+
+    return Loaded(run, read_settings(request_for(tuple(shape)).get_compiled_model()), deployed)
+
+
+def to_openvino(content: bytes) -> Any:
+    """An ONNX file's content -> `openvino.Model`."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(content)
+        return read(path)
+
+
+def read(path: Path) -> Any:
+    """An .xml or .onnx file -> `openvino.Model`."""
+    return import_module("openvino").Core().read_model(path)
+
+
+def compile_network(network: Any, threads: int, precision: str) -> Any:
+    """An `openvino.CompiledModel` for the CPU, for single images as fast as can be."""
+    config = {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+    }
+    return import_module("openvino").Core().compile_model(network, "CPU", config)
+
+
+def read_settings(compiled: Any) -> Settings:
+    """What a compiled network says that it does."""
+    used = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+    kinds = _convolution_kinds(compiled)
+    named = next((name for name, hint in HINTS.items() if hint == used), used)
+    settings: Settings = {
+        "precision": "int8" if kinds[True] else named,
+        "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
+        "streams": int(compiled.get_property("NUM_STREAMS")),
+    }
+    if kinds[True]:
+        settings["int8_convolutions"] = int8_share(kinds)
+    return settings
+
+
+def save(network: Any, path: Path) -> None:
+    """Write a network as `path`, an .xml, and the .bin with its weights beside it."""
+    import_module("openvino").save_model(network, path, compress_to_fp16=False)
+
+
+def deployed_bytes(network: Any) -> int:
+    """Size of the two files that a network is deployed as."""
+    with TemporaryDirectory() as folder:
+        save(network, Path(folder) / "model.xml")
+        return sum(file.stat().st_size for file in Path(folder).iterdir())
+
+
+def _convolution_kinds(compiled: Any) -> Counter[bool]:
+    """How many convolutions are computed in int8, and how many are not."""
+    kinds: Counter[bool] = Counter()
+    for operator in compiled.get_runtime_model().get_ops():
+        info = operator.get_rt_info()
+        if info["layerType"].astype(str) == "Convolution":
+            kinds[info["runtimePrecision"].astype(str) in ("i8", "u8")] += 1
+    return kinds
+
+
+RUNTIME = Runtime(
+    name="openvino",
+    precisions=("float32", "bfloat16", "int8"),
+    devices=("cpu",),
+    package="openvino",
+    available=lambda: missing("openvino", "onnx", "onnxscript"),
+    load=load,
+)

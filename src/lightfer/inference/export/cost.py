@@ -1,0 +1,64 @@
+"""What int8 costs: top-1 of PyTorch in float32 and of the file, on validation and on test.
+
+Validation decides first: a file that loses too much there is refused before test is looked at.
+Test decides nothing about how the file was made; a loss beyond what is allowed there refuses the
+file too, since the limit is a promise to whoever uses it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from lightfer.bench.case import Subject
+from lightfer.data.dataset import Dataset
+from lightfer.inference.card import DeployedCard
+from lightfer.inference.export.config import ExportError
+from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
+
+Run = Callable[[Tensor], Tensor]
+
+
+def with_accuracy(
+    card: DeployedCard,
+    model: nn.Module,
+    run: Run,
+    item: Subject,
+    data: Dataset,
+    allow_loss: float,
+    test_log: Path,
+) -> DeployedCard:
+    """The card with the accuracy of the file `run` and what it lost to `model`, split by split.
+
+    `allow_loss` is in points of top-1. Without a test split its accuracy stays None. Raises
+    ExportError for a larger loss.
+    """
+    validation = data["validation"]
+
+    def on_validation(network: Run | nn.Module) -> float:
+        logits = predict_logits(network, validation.images)
+        return measure_accuracy(
+            logits, validation.labels, split="validation", label_source=data.name
+        ).top1
+
+    def on_test(network: Run | nn.Module) -> float:
+        name = item.name if network is model else f"{item.name}, int8"
+        score, _ = score_test(
+            network, data, model_name=name, weights_sha256=item.sha256, log=test_log, views=()
+        )
+        return score.top1
+
+    accuracy = dict(card.accuracy)
+    lost: dict[str, float] = {}
+    for split, score in (("validation", on_validation), ("test", on_test)):
+        if split not in data.splits:
+            continue
+        before, after = score(model), score(run)
+        accuracy[split], lost[split] = after, round((before - after) * 100, 2)
+        if lost[split] > allow_loss:
+            raise ExportError(
+                f"int8 costs {item.name} {lost[split]:.2f} points on {split}, more than "
+                f"{allow_loss:g}: nothing was written. --allow-loss {lost[split]:.2f} accepts it"
+            )
+    return replace(card, accuracy=accuracy, accuracy_on=data.label, accuracy_lost=lost)

@@ -1,0 +1,108 @@
+"""The main flow of an export; see the package's docstring."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor, nn
+
+from lightfer._files import write_bytes
+from lightfer.bench.case import AGREES, Subject
+from lightfer.data.augment import normalize
+from lightfer.data.dataset import Dataset
+from lightfer.data.subsets import calibration_images
+from lightfer.data.synthetic import synthetic_faces
+from lightfer.inference.backends.int8 import NO_IMAGES
+from lightfer.inference.card import DeployedCard
+from lightfer.inference.export.card import first_card
+from lightfer.inference.export.config import ExportConfig, ExportError
+from lightfer.inference.export.cost import with_accuracy
+from lightfer.inference.export.opened import as_prepared
+from lightfer.inference.export.targets import TARGETS, Net
+
+COMPARED_IMAGES = 64
+OnStep = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how it was checked."""
+
+    card: DeployedCard
+    files: tuple[Path, ...]
+    size_bytes: int
+    images: int  # that the logits were compared on
+    difference: float  # largest one of a logit from PyTorch's
+    logit: float  # largest one of PyTorch's
+
+
+def export(
+    item: Subject,
+    config: ExportConfig,
+    data: Dataset | None,
+    *,
+    test_log: Path,
+    on_step: OnStep = lambda text, done, of: None,
+) -> Exported:
+    """Export the weights of `item`; int8 needs `data` with a train and a validation split.
+
+    The logits are compared on validation images, on drawn faces without data. Raises ExportError.
+    """
+    if item.card is None or item.path is None:
+        raise ExportError(f"no weights are shipped for {item.key}: give the path of a weight file")
+    if config.precision == "int8" and data is None:
+        raise ExportError(NO_IMAGES)
+    target = TARGETS[config.target]
+    calibration = None
+    if config.precision == "int8" and data:
+        calibration = normalize(calibration_images(data))
+    card = first_card(item, item.card, config, calibration)
+    net = Net(item.build("cpu"), card, calibration)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / config.out.name
+        on_step(f"{item.name}: writing {config.precision} for {config.target}", 0, 3)
+        target.write(net, path)
+        if config.precision == "int8" and data:
+            on_step(f"{item.name}: measuring what int8 costs", 1, 3)
+            run = as_prepared(target.open(path), card)
+            card = with_accuracy(card, net.model, run, item, data, config.allow_loss, test_log)
+        target.stamp(path, card)
+        on_step(f"{item.name}: comparing with PyTorch", 2, 3)
+        images = _images(data)
+        difference, logit = _compare(as_prepared(target.open(path), card), net.model, images)
+        if config.precision == "float32" and not difference <= AGREES:
+            raise ExportError(
+                f"the logits of the exported {item.name} differ from PyTorch's by "
+                f"{difference:.1e}, more than {AGREES:.0e}: nothing was written. Please report it"
+            )
+        files = _move(path, config.out)
+    size = sum(file.stat().st_size for file in files)
+    return Exported(card, files, size, len(images), difference, logit)
+
+
+def _images(data: Dataset | None) -> Tensor:
+    """Faces to compare on, uint8 (N, 1, 48, 48): of validation, or drawn ones."""
+    if data is not None and "validation" in data.splits:
+        return data["validation"].images[:COMPARED_IMAGES]
+    return synthetic_faces({"validation": COMPARED_IMAGES}, seed=0)["validation"].images
+
+
+@torch.inference_mode()
+def _compare(
+    run: Callable[[Tensor], Tensor], model: nn.Module, images: Tensor
+) -> tuple[float, float]:
+    """The largest difference of a logit, and the largest logit of the model."""
+    x = normalize(images)
+    expected = model(x)
+    return (run(x) - expected).abs().max().item(), expected.abs().max().item()
+
+
+def _move(path: Path, out: Path) -> tuple[Path, ...]:
+    """Write all files beside `path` to where `out` is, `out` itself last."""
+    others = sorted(file for file in path.parent.iterdir() if file != path)
+    files = [(file, out.with_name(file.name)) for file in (*others, path)]
+    for source, wanted in files:
+        write_bytes(wanted, source.read_bytes())
+    return tuple(wanted for _, wanted in reversed(files))

@@ -1,0 +1,180 @@
+"""The forms of an exported file: how each is written, and opened again to be checked.
+
+A target writes into an empty folder that it is given, the file of the wanted name first; OpenVINO
+writes two. Opened files are called with NumPy arrays as `lightfer.inference.card` describes the
+input.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lightfer.inference.backends import onnxruntime, openvino
+from lightfer.inference.backends.int8 import (
+    describe_onnx,
+    describe_openvino,
+    quantize_onnx,
+    quantize_openvino,
+)
+from lightfer.inference.backends.onnx_file import fix_batch, joined, module_to_onnx, to_onnx
+from lightfer.inference.backends.protocol import missing
+from lightfer.inference.card import CARD_KEY, INPUT, OUTPUT, DeployedCard
+from lightfer.inference.export import litert
+from lightfer.inference.export.preprocess import Preprocess
+
+Call = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Net:
+    """What is exported: a network and how its file is to be."""
+
+    model: nn.Module
+    card: DeployedCard  # says shape, precision, batch size and whether the graph prepares its input
+    calibration: Tensor | None = None  # prepared train images, float32 (M, C, H, W), for int8
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (1, self.card.input.channels, self.card.input.height, self.card.input.width)
+
+    def preprocess(self) -> Preprocess | None:
+        """The module in front of the network, if the graph is to prepare its input."""
+        contract = self.card.input
+        if not self.card.preprocess:
+            return None
+        return Preprocess(contract.mean, contract.std, contract.height, contract.width).eval()
+
+
+@dataclass(frozen=True)
+class Target:
+    """One form of file."""
+
+    name: str
+    suffix: str
+    precisions: tuple[str, ...]
+    any_size: bool  # whether one file serves every batch size, and every image size if it prepares
+    packages: tuple[str, ...]  # whose versions stand in the card
+    available: Callable[[], str | None]  # the reason why it cannot be made here, or None
+    write: Callable[[Net, Path], None]
+    stamp: Callable[[Path, DeployedCard], None]  # put the card into a file that was written
+    open: Callable[[Path], Call]
+    describe_int8: Callable[[int], dict[str, str | int]] | None = None  # images -> for the card
+
+    def packages_for(self, precision: str) -> tuple[str, ...]:
+        """With the quantiser, where that is another package."""
+        nncf = self.name == "openvino" and precision == "int8"
+        return (*self.packages, "nncf") if nncf else self.packages
+
+
+def _write_onnx(net: Net, path: Path) -> None:
+    onnx = import_module("onnx")
+    content = to_onnx(net.model, net.shape)
+    if net.card.precision == "int8":
+        content = quantize_onnx(content, net.calibration)
+    model = onnx.load_from_string(content)
+    if net.card.preprocess:
+        model = joined(_preprocess_onnx(net), model)
+    if net.card.batch:
+        model = fix_batch(model, net.card.batch)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+
+
+def _stamp_onnx(path: Path, card: DeployedCard) -> None:
+    onnx = import_module("onnx")
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {CARD_KEY: card.to_json()})
+    path.write_bytes(model.SerializeToString())
+
+
+def _preprocess_onnx(net: Net) -> Any:
+    example = torch.zeros(2, 64, 56, 3, dtype=torch.uint8)  # sizes that no axis shares
+    module = net.preprocess()
+    assert module is not None
+    return module_to_onnx(module, example, ("N", "H", "W"))
+
+
+def _open_onnx(path: Path) -> Call:
+    session, _ = onnxruntime.open_session(path.read_bytes(), torch.get_num_threads())
+    return lambda x: session.run([OUTPUT], {INPUT: x})[0]
+
+
+def _write_openvino(net: Net, path: Path) -> None:
+    network = openvino.to_openvino(to_onnx(net.model, net.shape))
+    if net.card.precision == "int8":
+        network = quantize_openvino(network, net.calibration)
+    if net.card.preprocess:
+        front = openvino.to_openvino(_preprocess_onnx(net).SerializeToString())
+        prepared = front.output(0).get_node().input_value(0)
+        network.input(0).get_node().output(0).replace(prepared)
+        network = import_module("openvino").Model(network.outputs, front.get_parameters())
+    if net.card.batch:
+        shape = network.input(0).get_partial_shape()
+        shape[0] = net.card.batch
+        network.reshape(shape)
+    openvino.save(network, path)
+
+
+def _stamp_openvino(path: Path, card: DeployedCard) -> None:
+    document = ElementTree.parse(path)
+    notes = document.getroot().find("rt_info")
+    assert notes is not None  # every file that OpenVINO writes has some
+    ElementTree.SubElement(notes, CARD_KEY, value=card.to_json())
+    document.write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _open_openvino(path: Path) -> Call:
+    compiled = openvino.compile_network(openvino.read(path), torch.get_num_threads(), "float32")
+    request = compiled.create_infer_request()
+    return lambda x: np.array(next(iter(request.infer([x]).values())))
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target(
+            name="onnx",
+            suffix=".onnx",
+            precisions=("float32", "int8"),
+            any_size=True,
+            packages=("torch", "onnx", "onnxruntime"),
+            available=lambda: missing("onnxruntime", "onnx", "onnxscript"),
+            write=_write_onnx,
+            stamp=_stamp_onnx,
+            open=_open_onnx,
+            describe_int8=describe_onnx,
+        ),
+        Target(
+            name="openvino",
+            suffix=".xml",
+            precisions=("float32", "int8"),
+            any_size=True,
+            packages=("torch", "onnx", "openvino"),
+            available=lambda: missing("openvino", "onnx", "onnxscript"),
+            write=_write_openvino,
+            stamp=_stamp_openvino,
+            open=_open_openvino,
+            describe_int8=describe_openvino,
+        ),
+        Target(
+            name="litert",
+            suffix=".tflite",
+            precisions=("float32",),
+            any_size=False,
+            packages=("torch", "litert-torch"),
+            available=litert.available,
+            write=lambda net, path: litert.write(
+                net.model, (net.card.batch or 1, *net.shape[1:]), path
+            ),
+            stamp=litert.stamp,
+            open=litert.open_file,
+        ),
+    )
+}

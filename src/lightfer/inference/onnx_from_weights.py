@@ -1,0 +1,102 @@
+"""A weight file as an ONNX model in milliseconds, with neither torch nor the package `onnx`.
+
+`lightfer/graphs` has the graph of every shipped architecture without its weights, as
+`lightfer.inference.export.graph` makes it; its initializers are called as in a weight file. An ONNX
+file is one Protocol Buffers message, and such messages that lie one after the other are read as one
+whose repeated fields are joined (protobuf.dev/programming-guides/encoding, "last one wins"): so
+what is missing, weights and card, is appended. Field numbers are those of onnx.proto3.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lightfer._files import graph_file, sha256_of
+from lightfer.inference.card import CARD_KEY, DeployedCard, DeployedError, InputContract
+
+WEIGHTS_CARD_KEY = "lightfer_card"  # as in `lightfer.models.weights`, which needs torch
+TYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}  # integers are counters of training
+FLOAT = 1  # TensorProto.DataType
+
+
+def assembled(weights: Path) -> bytes | None:
+    """The content of an ONNX file with the weights and card of a weight file, float32, any batch.
+
+    None where there is no graph of its architecture. Raises DeployedError for a file that is no
+    weight file.
+    """
+    try:
+        header, content = _safetensors(weights)
+        card = json.loads(header["__metadata__"][WEIGHTS_CARD_KEY])
+        graph = graph_file(card["model"])
+        if not graph.exists():
+            return None
+        tensors = b"".join(_message(5, _tensor(*named)) for named in _tensors(header, content))
+        deployed = _deployed(card, sha256_of(weights)).to_json()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeployedError(f"{weights} is not a lightfer weight file: {error}") from error
+    entry = _message(1, CARD_KEY.encode()) + _message(2, deployed.encode())
+    return gzip.decompress(graph.read_bytes()) + _message(7, tensors) + _message(14, entry)
+
+
+def _safetensors(path: Path) -> tuple[dict[str, Any], memoryview]:
+    """Header and data of a safetensors file: eight bytes of length, JSON, the tensors' bytes."""
+    content = memoryview(path.read_bytes())
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(bytes(content[8 : 8 + length])), content[8 + length :]
+
+
+def _tensors(header: dict[str, Any], content: memoryview) -> Iterator[tuple[str, np.ndarray]]:
+    for name, about in header.items():
+        if about.get("dtype") in TYPES:
+            start, end = about["data_offsets"]
+            values = np.frombuffer(content[start:end], TYPES[about["dtype"]])
+            yield name, values.reshape(about["shape"]).astype("<f4")
+
+
+def _tensor(name: str, values: np.ndarray) -> bytes:
+    """A TensorProto: dims 1, data_type 2, name 8, raw_data 9."""
+    dims = b"".join(_number(1 << 3) + _number(side) for side in values.shape)
+    kind = _number(2 << 3) + _number(FLOAT)
+    return dims + kind + _message(8, name.encode()) + _message(9, values.tobytes())
+
+
+def _message(field: int, content: bytes) -> bytes:
+    """A field whose content has a length: a message, text or bytes (wire type 2)."""
+    return _number(field << 3 | 2) + _number(len(content)) + content
+
+
+def _number(value: int) -> bytes:
+    """Seven bits per byte, the lowest first; the eighth says that more follow."""
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def _deployed(card: dict[str, Any], sha256: str) -> DeployedCard:
+    scores = {split: card.get(split) for split in ("validation", "test")}
+    return DeployedCard(
+        model=card["model"],
+        classes=tuple(card["classes"]),
+        input=InputContract(**card["input"]),
+        preprocess=False,
+        precision="float32",
+        batch=None,
+        temperature=card.get("temperature"),
+        accuracy={split: score and score["top1"] for split, score in scores.items()},
+        accuracy_lost=None,
+        quantisation=None,
+        data_name=card["data_name"],
+        data_sha256=card["data_sha256"],
+        weights_sha256=sha256,
+        licence=card["license"],
+        intended_use=card["intended_use"],
+        not_intended_use=card["not_intended_use"],
+        code=card["code"],
+    )

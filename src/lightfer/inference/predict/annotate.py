@@ -1,0 +1,111 @@
+"""Boxes, labels and probabilities drawn on what was looked at, and where that is written."""
+
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from lightfer._files import atomic_path
+from lightfer.inference.predict.prediction import Prediction
+from lightfer.inference.predict.predictor import Seen
+from lightfer.inference.predict.sources import IMAGE_SUFFIXES, Item
+from lightfer.inference.predict.video import (
+    FALLBACK_RATE,
+    VIDEO_SUFFIXES,
+    VideoWriter,
+    video_writer,
+)
+
+COLOUR, INK = (255, 176, 0), (0, 0, 0)  # amber with black letters, told apart by everybody
+SMALLEST_SIDE = 256  # pixels; smaller pictures are enlarged first, so that letters fit
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".png": "PNG"}  # others become PNG
+VIDEOS = (".mp4", ".avi")  # others become .mp4
+
+
+def annotated(picture: Image.Image, predictions: tuple[Prediction, ...]) -> Image.Image:
+    """A copy in colour, with a frame around each face and its label and probability."""
+    factor = max(1, -(-SMALLEST_SIDE // min(picture.size)))
+    size = (picture.width * factor, picture.height * factor)
+    drawn = picture.convert("RGB").resize(size, Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(drawn)
+    for prediction in predictions:
+        if prediction.label is None or prediction.probabilities is None:
+            continue
+        box = prediction.box or (0, 0, *picture.size)
+        left, top, width, height = (value * factor for value in box)
+        right, bottom = left + width - 1, top + height - 1
+        draw.rectangle((left, top, right, bottom), outline=COLOUR, width=max(2, width // 100))
+        share = round(100 * prediction.probabilities[prediction.label])
+        _caption(draw, f"{prediction.label} {share} %", left, top, width, drawn.size)
+    return drawn
+
+
+def _caption(
+    draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, size: tuple[int, int]
+) -> None:
+    """Above the box, or at the top of it where there is no room, and within the picture."""
+    font = ImageFont.load_default(size=max(12, min(width // 7, size[1] // 12)))
+    _, _, text_width, text_height = draw.textbbox((0, 0), text, font=font)
+    pad = text_height // 4
+    wide, high = text_width + 2 * pad, text_height + 2 * pad
+    x = max(0, min(left, size[0] - wide))
+    y = top - high if top >= high else max(0, top)
+    draw.rectangle((x, y, x + wide, y + high), fill=COLOUR)
+    draw.text((x + pad, y + pad), text, fill=INK, font=font)
+
+
+class Annotator:
+    """Writes annotated items to one file or into a folder; use it as a context manager.
+
+    `target` is a file if it has the suffix of an image or a video, otherwise a folder, in which
+    items keep the path that they had below the folder they came from. In a folder nothing is
+    written over: a name that is taken gets a number.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.video: VideoWriter | None = None
+        self.video_name: str | int | None = None
+        self.stack = ExitStack()
+
+    def __enter__(self) -> "Annotator":
+        self.stack.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.stack.__exit__(*error)
+
+    def add(self, seen: Seen) -> None:
+        """Draw on one picture and write it; an item without a picture is left out."""
+        if seen.picture is None:
+            return
+        drawn = annotated(seen.picture, seen.predictions)
+        if seen.item.frame is None:
+            _save(drawn, self._place(seen.item))
+            return
+        if self.video is None or self.video_name != seen.item.name:
+            self.stack.close()  # of the video before: the frames of one come one after the other
+            writer = video_writer(self._place(seen.item), seen.item.rate or FALLBACK_RATE)
+            self.video, self.video_name = self.stack.enter_context(writer), seen.item.name
+        self.video.write(drawn)
+
+    def _place(self, item: Item) -> Path:
+        if is_file(self.target):
+            return self.target
+        kinds, other = (FORMATS, ".png") if item.frame is None else (VIDEOS, ".mp4")
+        path = self.target / (item.below or "array")
+        path = path.with_suffix(path.suffix.lower() if path.suffix.lower() in kinds else other)
+        names = (path.with_stem(f"{path.stem}-{n}") for n in count(2))
+        return path if not path.exists() else next(name for name in names if not name.exists())
+
+
+def is_file(target: Path) -> bool:
+    """Whether the annotated picture or video is to be this file; otherwise it is a folder."""
+    return target.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format=FORMATS.get(path.suffix.lower(), "PNG"), quality=92)

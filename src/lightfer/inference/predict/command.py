@@ -1,0 +1,157 @@
+"""lightfer predict: from arguments to JSON lines and annotated pictures.
+
+Standard library, NumPy and Pillow, and what opens the model: it runs where neither torch nor typer
+is installed, and starts quickly.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from time import monotonic
+from typing import TextIO
+
+from lightfer._files import atomic_path
+from lightfer.inference.predict.annotate import Annotator, is_file
+from lightfer.inference.predict.faces import NO_OPENCV
+from lightfer.inference.predict.network import DEFAULT_MODEL
+from lightfer.inference.predict.options import parse
+from lightfer.inference.predict.prediction import Prediction
+from lightfer.inference.predict.predictor import Predictor, Seen
+from lightfer.inference.predict.sources import Item, items_of, video_items
+
+NO_FINDER = f"OpenCV is not installed, so every image is taken as a face crop: {NO_OPENCV}"
+COUNTER_S = 0.5  # between two updates of the counter on a terminal
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command with what stands behind `lightfer predict`; returns the exit code."""
+    options = parse(arguments)
+    try:
+        _check(options)
+        predictor = Predictor(
+            options.model or DEFAULT_MODEL,
+            options.runtime,
+            faces="never" if options.crop else options.faces,
+            batch_size=options.batch_size,
+            threads=options.threads,
+            note=_say,
+        )
+        return _run(options, predictor)
+    except BrokenPipeError:  # whoever read the lines has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        known = isinstance(error, ValueError | ModuleNotFoundError | OSError)
+        if type(error).__module__.split(".")[0] != "lightfer" and not known:
+            raise
+        _say(str(error))
+        return WRONG
+
+
+def _run(options: argparse.Namespace, predictor: Predictor) -> int:
+    if not predictor.has_finder and options.faces == "auto" and not options.crop:
+        _say(NO_FINDER)
+    if predictor.network.temperature is None:
+        _say(f"probabilities of {predictor.network.name} are not calibrated: it has no temperature")
+    live = options.camera is not None
+    items = islice(_items(options), None if not live else options.frames)
+    counter = _Counter()
+    code = 0
+    with ExitStack() as stack:
+        out = stack.enter_context(_lines(options.out))
+        annotator = stack.enter_context(Annotator(options.annotate)) if options.annotate else None
+        try:
+            found = predictor.stream(items, keep_pictures=annotator is not None, live=live)
+            for seen in _with_faceless_videos(found, predictor.network.name):
+                for prediction in seen.predictions:
+                    print(prediction.to_json(), file=out, flush=live)
+                if annotator is not None:
+                    annotator.add(seen)
+                counter.count(seen)
+        except KeyboardInterrupt:  # the way to stop a camera; what was found is kept
+            code = 0 if live else INTERRUPTED
+    counter.end()
+    return code or (FAILED if counter.failed else 0)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What would only be found out after the work. Raises ValueError."""
+    target: Path | None = options.annotate
+    if target is None or not is_file(target):
+        return
+    inputs = list(options.paths) + ([] if options.camera is None else ["camera"])
+    if len(inputs) > 1 or Path(inputs[0]).is_dir():
+        raise ValueError(f"--annotate {target} is one file: pass a folder for more than one item")
+    if target.exists() and Path(inputs[0]).exists() and target.samefile(inputs[0]):
+        raise ValueError(f"--annotate {target} is the input itself: pass another file")
+
+
+def _items(options: argparse.Namespace) -> Iterator[Item]:
+    camera = () if options.camera is None else video_items(options.camera, options.every)
+    return chain(items_of(options.paths, options.every), camera)
+
+
+@contextmanager
+def _lines(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that is there in full or not at all."""
+    if path is None:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        yield file
+
+
+def _with_faceless_videos(found: Iterator[Seen], model: str) -> Iterator[Seen]:
+    """The same, and an error behind a video in none of whose frames there was a face."""
+    name, frames, faces = None, 0, 0
+
+    def complaint() -> Iterator[Seen]:
+        if name is not None and frames and not faces:
+            error = f"no face in any of the {frames:,} frames that were looked at"
+            yield Seen(Item(name, None), (Prediction(name, model, error=error),))
+
+    for seen in found:
+        if seen.item.name != name:
+            yield from complaint()
+            name, frames, faces = seen.item.name, 0, 0
+        frames += seen.item.frame is not None
+        faces += sum(prediction.label is not None for prediction in seen.predictions)
+        yield seen
+    yield from complaint()
+
+
+class _Counter:
+    """Says what failed, and on a terminal how far it is."""
+
+    def __init__(self) -> None:
+        self.items = self.faces = self.failed = 0
+        self.last_s = monotonic()
+        self.shown = sys.stderr.isatty()
+
+    def count(self, seen: Seen) -> None:
+        self.items += 1
+        for prediction in seen.predictions:
+            self.faces += prediction.error is None
+            if prediction.error is not None:
+                self.failed += 1
+                _say(f"{prediction.item}: {prediction.error}")
+        if self.shown and monotonic() - self.last_s > COUNTER_S:
+            self.last_s = monotonic()
+            print(f"\r{self}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self.shown and self.items > 1:
+            print(f"\r{self}", file=sys.stderr)
+
+    def __str__(self) -> str:
+        return f"{self.items:,} items, {self.faces:,} faces, {self.failed:,} failed"
+
+
+def _say(text: str) -> None:
+    print(f"lightfer: {text}", file=sys.stderr)

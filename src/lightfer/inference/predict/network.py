@@ -1,0 +1,255 @@
+"""From a name or a file to a function from faces to logits; torch is imported only if needed."""
+
+import io
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from lightfer._files import cache_folder, graph_file, sha256_of, shipped
+from lightfer.inference.card import (
+    CARD_KEY,
+    INPUT,
+    OUTPUT,
+    DeployedCard,
+    DeployedError,
+    parse_card,
+    read_session_card,
+)
+from lightfer.inference.onnx_from_weights import assembled
+
+DEFAULT_MODEL = "mobilenet_v2"  # of the shipped ones the most accurate on validation
+"""The most accurate shipped model on validation; not the fastest."""
+
+FORMAT = 1
+"""Part of the names in the cache: to be changed with what an exported file is."""
+
+EXPORTED = (".onnx", ".xml")
+Run = Callable[[np.ndarray], np.ndarray]
+Note = Callable[[str], None]
+
+
+class PredictError(Exception):
+    """A network cannot be used for predictions; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """uint8 faces (N, height, width) -> float32 logits (N, classes), and what its card says.
+
+    `run` may be called by several threads at once.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    size: tuple[int, int]  # height, width of a face
+    temperature: float | None  # softmax(logits / temperature) is calibrated
+    runtime: str
+    run: Run
+
+    def probabilities(self, faces: np.ndarray) -> np.ndarray:
+        """uint8 (N, height, width) -> float64 (N, classes), each row's sum 1."""
+        logits = self.run(faces).astype(np.float64) / (self.temperature or 1.0)
+        shares = np.exp(logits - logits.max(1, keepdims=True))
+        return shares / shares.sum(1, keepdims=True)
+
+
+def load_network(
+    model: str | Path = DEFAULT_MODEL,
+    runtime: str | None = None,
+    *,
+    batch_size: int,
+    threads: int | None = None,
+    note: Note = lambda text: None,
+) -> Network:
+    """A shipped model by its name, a weight file, or an exported .onnx or .xml file.
+
+    `runtime` is one of `lightfer.inference.backends`; None takes ONNX Runtime where it can, else
+    what can read the file, else PyTorch. ONNX Runtime and OpenVINO get a name or weight file
+    assembled (see `lightfer.inference.onnx_from_weights`); one of an architecture without a graph
+    is exported once and kept in the user's cache, under the hash of its weights; `note` is told.
+
+    Raises PredictError, DeployedError, or what the zoo raises for unknown names and bad files.
+    """
+    path, threads = Path(model), threads or usable_cores()
+    ready = path.suffix in EXPORTED
+    if ready and not path.exists():
+        raise PredictError(f"{path}: no such file; `lightfer export` makes one")
+    runtime = runtime or _best_runtime(str(model), path.suffix)
+    if runtime not in FILE_RUNTIMES:
+        if not ready:
+            return _from_torch(str(model), runtime, batch_size, threads)
+        able = " or ".join(FILE_RUNTIMES)
+        raise PredictError(f"runtime {runtime} cannot read {path}; {able} can")
+    if find_spec(runtime) is None:
+        raise PredictError(f"{runtime} is not installed: pip install {runtime}")
+    source = path if ready else assembled(_weights(str(model))) or exported(str(model), note)
+    card, run = FILE_RUNTIMES[runtime](source, threads)
+    size = (card.input.height, card.input.width)
+    faces = _prepared(card, run)
+    if card.batch:
+        faces = in_batches_of(card.batch, faces)
+    return Network(card.model, card.classes, size, card.temperature, runtime, faces)
+
+
+def usable_cores() -> int:
+    """Those that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def exported(model: str, note: Note = lambda text: None) -> Path:
+    """The cached ONNX file of a shipped model or a weight file; made, with torch, if need be."""
+    path = _cached(model)
+    if not path.exists():
+        if find_spec("torch") is None:
+            raise PredictError(
+                f"{model} has to be exported first, which needs torch: run `lightfer export "
+                f"{model} --to onnx --out {model}.onnx` where lightfer is installed in full, and "
+                f"pass the file as the model"
+            )
+        note(f"exporting {model} to ONNX, once; kept as {path}")
+        from lightfer.inference.predict.exporting import export_for_prediction
+
+        export_for_prediction(model, path)
+    return path
+
+
+def in_batches_of(size: int, run: Run) -> Run:
+    """`run` for any number of faces, where it takes `size` at a time: the last ones are doubled."""
+
+    def batched(faces: np.ndarray) -> np.ndarray:
+        whole = np.concatenate([faces, np.repeat(faces[-1:], -len(faces) % size, axis=0)])
+        logits = [run(whole[i : i + size]) for i in range(0, len(whole), size)]
+        return np.concatenate(logits)[: len(faces)]
+
+    return batched
+
+
+def _prepared(card: DeployedCard, run: Run) -> Run:
+    """From uint8 faces to what the graph takes, see `lightfer.inference.card`."""
+    contract = card.input
+
+    def inside(faces: np.ndarray) -> np.ndarray:
+        return run(np.repeat(faces[..., None], 3, axis=3))
+
+    def outside(faces: np.ndarray) -> np.ndarray:
+        x = (faces.astype(np.float32) / 255 - contract.mean) / contract.std
+        return run(np.repeat(x[:, None], contract.channels, axis=1))
+
+    return inside if card.preprocess else outside
+
+
+def _open_onnxruntime(source: Path | bytes, _threads: int) -> tuple[DeployedCard, Run]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # whole batches are spread over threads
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.log_severity_level = 3  # errors
+    try:
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common base beside Exception
+        where = _named(source)
+        raise DeployedError(f"{where} is not an ONNX model that can be run: {error}") from error
+
+    def run(x: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run([OUTPUT], {INPUT: x})[0])
+
+    return read_session_card(session, _named(source)), run
+
+
+def _open_openvino(source: Path | bytes, threads: int) -> tuple[DeployedCard, Run]:
+    import openvino
+
+    try:
+        readable = io.BytesIO(source) if isinstance(source, bytes) else source
+        network = openvino.Core().read_model(readable)
+    except RuntimeError as error:
+        where = _named(source)
+        raise DeployedError(f"{where} is not a model that OpenVINO can read: {error}") from error
+    card = parse_card(_openvino_card(network), _named(source))
+    config = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": threads,  # one batch on each core
+    }
+    compiled = openvino.Core().compile_model(network, "CPU", config)
+    local = threading.local()  # a request serves one thread at a time
+
+    def run(x: np.ndarray) -> np.ndarray:
+        if not hasattr(local, "request"):
+            local.request = compiled.create_infer_request()
+        (logits,) = local.request.infer([np.ascontiguousarray(x)], share_inputs=True).values()
+        return np.array(logits)
+
+    return card, run
+
+
+def _named(source: Path | bytes) -> str:
+    return "the assembled model" if isinstance(source, bytes) else str(source)
+
+
+FILE_RUNTIMES: dict[str, Callable[[Path | bytes, int], tuple[DeployedCard, Run]]] = {
+    "onnxruntime": _open_onnxruntime,
+    "openvino": _open_openvino,
+}
+
+
+def _openvino_card(network: object) -> str | None:
+    """An OpenVINO model has the card itself, one read from ONNX among the framework's notes."""
+    for place in ([CARD_KEY], ["framework", CARD_KEY]):
+        if network.has_rt_info(place):  # type: ignore[attr-defined]
+            return str(network.get_rt_info(place).value)  # type: ignore[attr-defined]
+    return None
+
+
+def _from_torch(model: str, runtime: str, batch_size: int, threads: int) -> Network:
+    if find_spec("torch") is None:
+        raise PredictError(
+            f"torch is not installed, and {model} needs it in runtime {runtime}: pass an exported "
+            "file (`lightfer export` makes one), or pip install torch"
+        )
+    from lightfer.inference.predict.exporting import load_torch
+
+    card, run = load_torch(model, runtime, batch_size, threads)
+    if runtime == "compile":
+        run = in_batches_of(batch_size, run)
+    size = (card.input.height, card.input.width)
+    return Network(card.model, card.classes, size, card.temperature, runtime, run)
+
+
+def _weights(model: str) -> Path:
+    path = Path(model) if model.endswith(".safetensors") else shipped(model)
+    if path is None or not path.exists():
+        if find_spec("torch") is None:
+            raise PredictError(f"{model} is neither a shipped model nor a file that is there")
+        from lightfer.inference.predict.exporting import not_shipped
+
+        raise not_shipped(model)
+    return path
+
+
+def _cached(model: str) -> Path:
+    path = _weights(model)
+    return cache_folder() / "exported" / f"{path.stem}-{sha256_of(path)[:16]}-{FORMAT}.onnx"
+
+
+def _best_runtime(model: str, suffix: str) -> str:
+    """ONNX Runtime if it is there, and so is what it runs, or can be made."""
+    if suffix == ".xml" or (suffix in EXPORTED and find_spec("onnxruntime") is None):
+        return "openvino"
+    if suffix in EXPORTED:
+        return "onnxruntime"
+    usable = find_spec("onnxruntime") is not None and (
+        graph_file(_weights(model).stem).exists()
+        or _cached(model).exists()
+        or all(find_spec(name) for name in ("torch", "onnx", "onnxscript"))
+        or assembled(_weights(model)) is not None
+    )
+    return "onnxruntime" if usable else "pytorch"

@@ -1,0 +1,100 @@
+"""From what stands on the command line to items: images, frames, or why there is none.
+
+Nothing is opened before its turn, so a folder of any size needs the memory of its list of names.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightfer.inference.predict.pictures import MAX_BYTES
+from lightfer.inference.predict.video import VIDEO_SUFFIXES, frames
+
+IMAGE_SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
+)
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture to look at: `source` is what `open_picture` takes, None if there is an error."""
+
+    name: str | int
+    source: Any
+    frame: int | None = None
+    time_s: float | None = None
+    rate: float | None = None  # of the frames of a video, per second
+    error: str | None = None
+    below: str = ""  # its path below the folder that was given, or its name
+
+
+def items_of(paths: Iterable[str], every: int = 1) -> Iterator[Item]:
+    """The items of files, folders and `-`, in the order given, folders sorted by name.
+
+    A file is a video if its suffix says so, otherwise an image, whatever it is called. Of a folder
+    (and those in it, not hidden ones) files with the suffix of an image or a video are taken. Of a
+    video every `every`-th frame. What cannot be used is an item with an error.
+    """
+    for path in paths:
+        if path == STDIN:
+            yield _standard_input()
+        elif Path(path).is_dir():
+            yield from _folder(Path(path), every)
+        else:
+            yield from _file(path, Path(path).name, every)
+
+
+def is_video(path: str) -> bool:
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _file(path: str, below: str, every: int) -> Iterator[Item]:
+    if not Path(path).exists():
+        reason = "a link to nothing" if Path(path).is_symlink() else "no such file or folder"
+        yield Item(path, None, error=reason, below=below)
+    elif is_video(path):
+        yield from video_items(path, every, below)
+    else:
+        yield Item(path, path, below=below)
+
+
+def video_items(path: str | int, every: int = 1, below: str = "camera") -> Iterator[Item]:
+    """The frames of a video file or of the camera with that number, then perhaps an error."""
+    name = f"camera {path}" if isinstance(path, int) else path
+    for frame in frames(path, every):
+        at = (frame.index, frame.time_s, frame.rate)
+        yield Item(name, frame.picture, *at, error=frame.error, below=below)
+
+
+def _folder(folder: Path, every: int) -> Iterator[Item]:
+    problems: list[OSError] = []
+    found = 0
+    for root, folders, names in os.walk(folder, onerror=problems.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            suffix = Path(name).suffix.lower()
+            if not name.startswith(".") and suffix in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+                found += 1
+                path = Path(root) / name
+                yield from _file(str(path), str(path.relative_to(folder)), every)
+        for problem in problems:
+            reason = f"folder cannot be read ({problem.strerror})"
+            yield Item(str(problem.filename), None, error=reason)
+        found += len(problems)
+        problems.clear()
+    if problems or not found:
+        reason = f"folder cannot be read ({problems[0].strerror})" if problems else "no image in it"
+        yield Item(str(folder), None, error=reason)
+
+
+def _standard_input() -> Item:
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        return Item(STDIN, None, error=f"more than {MAX_BYTES:,} bytes: pass the file by its path")
+    if not data:
+        return Item(STDIN, None, error="nothing on standard input, expected an image")
+    return Item(STDIN, data, below="stdin")

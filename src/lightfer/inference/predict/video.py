@@ -1,0 +1,106 @@
+"""Frames of video files and cameras, and writing them, by OpenCV (the extra `faces`)."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lightfer.inference.predict.faces import NO_OPENCV, import_opencv
+
+VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"))
+MISSING_SHARE = 0.02  # of the frames that a header promises: some containers only estimate them
+FALLBACK_RATE = 15.0  # frames per second of an annotated video whose source does not say
+MOST_FRAMES_PER_S = 1000  # more is a header that says nothing
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a video; or, as the last, why there are no more."""
+
+    index: int | None = None
+    time_s: float | None = None
+    picture: Image.Image | None = None
+    rate: float | None = None  # of the frames that are taken, per second
+    error: str | None = None
+
+
+def frames(source: str | int, every: int = 1) -> Iterator[Frame]:
+    """Every `every`-th frame of a file, or of the camera with that number; errors are frames."""
+    cv2 = import_opencv()
+    if cv2 is None:
+        yield Frame(error=f"videos and cameras need OpenCV: {NO_OPENCV}")
+        return
+    capture = _open(cv2, source)
+    try:
+        if not capture.isOpened():
+            camera = f"camera {source} is not there or in use"
+            video = "not a video that OpenCV can read"
+            yield Frame(error=camera if isinstance(source, int) else video)
+            return
+        yield from _read(cv2, capture, source, every)
+    finally:
+        capture.release()
+
+
+def _open(cv2: Any, source: str | int) -> Any:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what goes wrong is said by us
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2.VideoCapture(source)
+
+
+def _read(cv2: Any, capture: Any, source: str | int, every: int) -> Iterator[Frame]:
+    stated = float(capture.get(cv2.CAP_PROP_FPS))
+    rate = stated if 0 < stated < MOST_FRAMES_PER_S else None
+    promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    index = 0
+    while capture.grab():
+        if index % every == 0:
+            there, pixels = capture.retrieve()
+            if not there:
+                break
+            picture = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+            time_s = round(index / rate, 3) if rate else None
+            yield Frame(index, time_s, picture, rate / every if rate else None)
+        index += 1
+    if isinstance(source, int):
+        yield Frame(error=f"the camera stopped after {index:,} frames")
+    elif index == 0:
+        yield Frame(error="a video without a frame that can be read")
+    elif promised - index > max(1.0, promised * MISSING_SHARE):
+        broken = f"breaks off after {index:,} of {int(promised):,} frames; those were used"
+        yield Frame(error=broken)
+
+
+class VideoWriter:
+    """Pictures, all of the size of the first, to one video file."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self.path, self.rate, self.writer = path, rate, None
+        self.cv2 = import_opencv()
+
+    def write(self, picture: Image.Image) -> None:
+        if self.writer is None:
+            codec = "MJPG" if self.path.suffix.lower() == ".avi" else "mp4v"
+            code = self.cv2.VideoWriter.fourcc(*codec)
+            self.writer = self.cv2.VideoWriter(str(self.path), code, self.rate, picture.size)
+            if not self.writer.isOpened():
+                raise ValueError(f"OpenCV cannot write {self.path.name}; use .mp4 or .avi")
+        self.writer.write(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]))
+
+
+@contextmanager
+def video_writer(path: Path, rate: float) -> Iterator[VideoWriter]:
+    """A writer whose file appears under `path` when the block ends without error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lightfer-") as folder:
+        writer = VideoWriter(Path(folder) / path.name, rate)
+        yield writer
+        if writer.writer is not None:
+            writer.writer.release()
+            writer.path.replace(path)

@@ -1,0 +1,161 @@
+"""Weight files: safetensors, with the model's card in the header.
+
+Matrices and convolution kernels are stored as float16; biases and batch norms, which lose more,
+as float32. Accuracies in a card are those of the rounded file. Nothing is pickled.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from msgspec import Struct
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lightfer._files import atomic_path
+from lightfer.results import Accuracy, Component, GridIntensity, Method
+
+CARD_KEY = "lightfer_card"
+
+INTENDED_USE = (
+    "Research, teaching and benchmarking of small networks: seven posed or spontaneous facial "
+    "expressions as labelled in FER2013, on cropped, roughly frontal, grey faces."
+)
+NOT_INTENDED_USE = (
+    "Deciding about people. A face shows an expression, not a feeling. Inferring emotions at work "
+    "and in education is prohibited in the EU (Regulation 2024/1689, Article 5(1)(f)). The labels "
+    "are noisy and the faces are not a fair sample of people."
+)
+WEIGHTS_LICENSE = (
+    "For research: trained on FER2013, whose images were collected from the web for research and "
+    "whose rights are not cleared. The Apache-2.0 licence of the code does not cover the weights."
+)
+
+
+class InputContract(Struct, frozen=True, kw_only=True):
+    """What the network expects: x = (pixel / 255 - mean) / std, pixels 0 black to 255 white."""
+
+    mean: float
+    std: float
+    channels: int = 1
+    height: int = 48
+    width: int = 48
+    layout: str = "NCHW"
+    crop: str = "tight, roughly frontal face, as in FER2013"
+
+
+class TrainingCost(Struct, frozen=True, kw_only=True):
+    """What a training took; None is unknown. Modelled energy is processor time times a power,
+    measured energy that of the components included, over all epochs.
+    """
+
+    device: str
+    threads: int
+    cpu_s: float  # processor time over all threads
+    energy_j: float | None
+    energy_method: Method
+    energy_includes: tuple[Component, ...] = ()
+    energy_source: str | None = None  # the meters
+    watts_per_thread: float | None
+    g_co2e: float | None
+    intensity: GridIntensity
+
+
+class Card(Struct, frozen=True, kw_only=True):
+    """What a user must know about a weight file; stands as JSON in the file's header."""
+
+    model: str
+    classes: tuple[str, ...]
+    input: InputContract
+    data_name: str
+    data_sha256: dict[str, str]  # split -> hash of its pixels and labels
+    trained_on: str
+    chosen_on: str
+    recipe: str
+    config: dict[str, Any]
+    seed: int
+    epochs: int
+    epoch: int  # the one that was kept
+    training_s: float  # wall time, pauses included
+    code: str
+    training: TrainingCost | None = None
+    history: tuple[dict[str, float], ...] | None = None  # the fields of `train.Epoch`, per epoch
+    fold: str | None = None  # "0/5": trained without this part of the train split
+    distillation: dict[str, Any] | None = None  # the teachers, and how much they counted
+    validation: Accuracy | None = None
+    test: Accuracy | None = None
+    temperature: float | None = None  # softmax(logits / temperature) is calibrated on validation
+    ece_calibrated: float | None = None  # validation's with it; without it: `validation.ece`
+    license: str = WEIGHTS_LICENSE
+    intended_use: str = INTENDED_USE
+    not_intended_use: str = NOT_INTENDED_USE
+
+
+class CheckpointError(Exception):
+    """A weight file cannot be used; the message says which, why, and what to do."""
+
+
+def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as they are stored: float16 where they have more than one dimension."""
+    return {
+        name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+        for name, tensor in weights.items()
+    }
+
+
+def unrounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Floating-point tensors as float32, what a network computes with; values stay as they are."""
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in weights.items()
+    }
+
+
+def save_checkpoint(path: Path, weights: Mapping[str, Tensor], card: Card) -> None:
+    """Round the weights and write them with their card, whole or not at all."""
+    tensors = {name: tensor.contiguous() for name, tensor in rounded(weights).items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={CARD_KEY: msgspec.json.encode(card).decode()})
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], Card]:
+    """Read the weights as float32, and the card.
+
+    Raises CheckpointError if the file is missing, not safetensors, or has no card.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such weight file") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+    if CARD_KEY not in header:
+        raise CheckpointError(
+            f"{path} has no lightfer card in its header: make the file with `lightfer train`"
+        )
+    try:
+        card = msgspec.json.decode(header[CARD_KEY], type=Card)
+    except msgspec.DecodeError as error:
+        raise CheckpointError(f"{path}: its card is not valid: {error}") from error
+    return unrounded(weights), card
+
+
+def sha256_of_tensors(weights: Mapping[str, Tensor]) -> str:
+    """Of names, types, shapes and values, as they are stored: equal whatever the card says."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(rounded(weights).items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def rewrite_card(path: Path, card: Card) -> None:
+    """Replace the card of a weight file; the tensors stay as they are."""
+    weights, _ = load_checkpoint(path)
+    save_checkpoint(path, weights, card)

@@ -1,0 +1,398 @@
+"""What changed between two results files, and whether that can be told from noise.
+
+Entries are matched by model, runtime, precision, device, machine and threads; what was timed by
+batch size and threads; accuracies by split, labels, view and the hash of the images. What does not
+match is refused with the reason, not compared across it. Times, energies, accuracies are families,
+each corrected for its number of tests (Holm). Counts are exact, so they are the same or not.
+
+Two files come from separate runs, and a machine changes between runs by more than the samples
+within one show. Where both files hold the time of the same yardstick beside each round
+(`measure/yardstick.py`), from the same version of torch, times are compared relative to it: the
+ratio is what the model changed by, and `machine` what the machine did. Else the bare times are
+compared, with a larger allowance. The allowances are standard deviations of log time in each run,
+calibrated by `benchmarks/aa_ab.py`, which prints the alarms and finds of other values beside them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from lightfer.report.predecessor import IMAGES, Quoted, read_predecessor
+from lightfer.results import Accuracy, Energy, Entry, Environment, Latency, Results, read_results
+from lightfer.results.stats import Difference, compare_proportions, compare_runs, holm, mcnemar
+
+RUN_TO_RUN = 0.05  # relative to the yardstick
+RUN_TO_RUN_BARE = 0.12
+ALPHA = 0.05
+NOTHING = "no difference told apart"
+REFUSED = "not comparable"
+PTFLOPS = (
+    "ptflops also counts biases, batch norms, activations and pools, so it lies a few percent "
+    "above the multiply-adds of the same net; a smaller or much larger count is another net"
+)
+Kind = Literal["time", "energy", "accuracy", "params", "macs"]
+WORDS: dict[Kind, tuple[str, str]] = {  # of a family of tests: where b is less, where it is more
+    "time": ("faster", "slower"),
+    "energy": ("lower", "higher"),
+    "accuracy": ("worse", "better"),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One quantity of one model in both files.
+
+    For times and energies `ratio` is b / a with its interval; for accuracies `difference` is b - a
+    in fractions. `verdict` is one of WORDS, same, changed, NOTHING and REFUSED.
+    """
+
+    model: str
+    kind: Kind
+    what: str  # "batch 1, 2 threads", "test, single view", ...
+    verdict: str
+    a: float | None = None
+    b: float | None = None
+    ratio: float | None = None
+    difference: float | None = None
+    low: float | None = None  # of the 95 % interval of ratio or difference, one test at a time
+    high: float | None = None
+    p: float | None = None  # before the correction
+    p_holm: float | None = None
+    machine: float | None = None  # times: the yardstick's b / a, taken out of `ratio`
+    note: str = ""  # the method, or the reason of a refusal
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything `lightfer compare` says."""
+
+    changes: tuple[Change, ...]
+    conditions: tuple[str, ...]  # what differs between the environments of matched entries
+    only_in_a: tuple[str, ...]
+    only_in_b: tuple[str, ...]
+
+
+def compare_files(
+    a: Path, b: Path, run_to_run: float | None = None, *, anyway: bool = False
+) -> Comparison:
+    """Compare two results files; either, but not both, may be the predecessor's.
+
+    Raises ResultsError if one cannot be read, ValueError if both are the predecessor's.
+    """
+    quoted_a, quoted_b = read_predecessor(a), read_predecessor(b)
+    if quoted_a is not None and quoted_b is not None:
+        raise ValueError(f"{a} and {b} are both of the predecessor's form: one must be lightfer's")
+    if quoted_a is not None:
+        return compare_with_predecessor(quoted_a, read_results(b))
+    if quoted_b is not None:
+        return compare_with_predecessor(quoted_b, read_results(a), quoted_first=False)
+    return compare_results(read_results(a), read_results(b), run_to_run, anyway=anyway)
+
+
+def compare_results(
+    a: Results, b: Results, run_to_run: float | None = None, *, anyway: bool = False
+) -> Comparison:
+    """Compare two results, `b` relative to `a`.
+
+    `run_to_run` replaces the allowances at the head of this file. Times from a machine whose stored
+    verdict is `unusable` are refused, unless `anyway`.
+    """
+    changes: list[Change] = []
+    conditions: dict[str, None] = {}
+    matched: set[str] = set()
+    only_a = []
+    for entry in a.entries:
+        others = [e for e in b.entries if e.model == entry.model]
+        if not others:
+            only_a.append(entry.id)
+            continue
+        mismatches = {e.id: _mismatches(entry, a, e, b, anyway) for e in others}
+        # The closest one: fewest mismatches, then the same weights.
+        other = min(others, key=lambda e: (len(mismatches[e.id]), e.weights != entry.weights))
+        fitting = [e for e in others if not mismatches[e.id] and (e.weights == other.weights)]
+        reasons = mismatches[other.id]
+        if len(fitting) > 1:
+            reasons = [f"{len(fitting)} entries of the second file fit: {_ids(fitting)}"]
+        matched.add(other.id)
+        beside = False
+        if not reasons:
+            both = a.environments[entry.environment], b.environments[other.environment]
+            conditions |= dict.fromkeys(_conditions(*both))
+            beside = _same_yardstick(*both)
+        changes += _times(entry, other, reasons, beside, run_to_run)
+        changes += _energies(entry, other, reasons, run_to_run)
+        changes.append(_accuracies(entry, a, other, b))
+        changes += _counts(entry, other)
+    only_b = [e.id for e in b.entries if e.model not in {x.model for x in a.entries}]
+    only_b += [e.id for e in b.entries if e.id not in matched and e.id not in only_b]
+    return Comparison(_corrected(changes), tuple(conditions), tuple(only_a), tuple(only_b))
+
+
+def _mismatches(entry: Entry, a: Results, other: Entry, b: Results, anyway: bool) -> list[str]:
+    """Why the times of two entries of one model cannot be compared."""
+    ours, theirs = a.environments.get(entry.environment), b.environments.get(other.environment)
+    if ours is None or theirs is None:
+        return ["the environment of an entry is not in its file"]
+    pairs = {
+        "device": (entry.device, other.device),
+        "runtime": (entry.runtime, other.runtime),
+        "precision": (entry.precision, other.precision),
+        "processor": (ours.cpu, theirs.cpu),
+        "number of cores": (ours.cores, theirs.cores),
+        "GPU": (ours.gpu, theirs.gpu),
+        "number of threads": (ours.threads, theirs.threads),
+    }
+    reasons = [f"{what} {x} against {y}" for what, (x, y) in pairs.items() if x != y]
+    if entry.params == other.params and entry.macs != other.macs:
+        reasons.append(f"input: {entry.macs} against {other.macs} MACs at equal parameters")
+    for file, environment in (("first", ours), ("second", theirs)):
+        if environment.noise and environment.noise.verdict == "unusable" and not anyway:
+            why = ", ".join(environment.noise.reasons)
+            reasons.append(f"the {file} file's machine was unusable: {why}")
+    return reasons
+
+
+def _times(
+    a: Entry, b: Entry, reasons: list[str], beside: bool, run_to_run: float | None
+) -> Iterable[Change]:
+    if not a.latency and not b.latency:
+        return
+    if reasons:
+        yield Change(a.model, "time", "all times", REFUSED, note="; ".join(reasons))
+        return
+    theirs = {_timed(t): t for t in b.latency}
+    for mine in a.latency:
+        what = _timed(mine)
+        other = theirs.pop(what, None)
+        if other is None:
+            found = ", ".join(_timed(t) for t in b.latency) or "no times"
+            yield Change(a.model, "time", what, REFUSED, note=f"the second file has {found}")
+        elif min(mine.rounds, other.rounds) < 2:
+            note = "one round shows no spread between rounds: measure at least 2"
+            yield Change(a.model, "time", what, REFUSED, mine.median_s, other.median_s, note=note)
+        else:
+            yield _time(a.model, what, mine, other, beside, run_to_run)
+    for what in theirs:
+        yield Change(a.model, "time", what, REFUSED, note="only the second file has it")
+
+
+def _time(
+    model: str, what: str, a: Latency, b: Latency, beside: bool, run_to_run: float | None
+) -> Change:
+    """One time in both files, relative to the yardsticks if they are there and comparable."""
+    if not beside or a.yardstick_s is None or b.yardstick_s is None:
+        allowed = RUN_TO_RUN_BARE if run_to_run is None else run_to_run
+        found = compare_runs(a.visits(), b.visits(), allowed)
+        return _tested(model, "time", what, a.median_s, b.median_s, found)
+    yardsticks = (a.yardstick_s, b.yardstick_s)
+    allowed = RUN_TO_RUN if run_to_run is None else run_to_run
+    found = compare_runs(a.visits(), b.visits(), allowed, beside=yardsticks)
+    change = _tested(model, "time", what, a.median_s, b.median_s, found)
+    return replace(change, machine=median(b.yardstick_s) / median(a.yardstick_s))
+
+
+def _energies(a: Entry, b: Entry, reasons: list[str], run_to_run: float | None) -> Iterable[Change]:
+    """Gross energy per image at each batch size of either file, block by block."""
+    ours = {e.batch_size: e for e in (a.energy, *a.energy_other) if e and e.method()}
+    theirs = {e.batch_size: e for e in (b.energy, *b.energy_other) if e and e.method()}
+    for size in dict.fromkeys((*ours, *theirs)):
+        what = "energy per image" if size is None else f"energy per image, batch {size}"
+        x, y = ours.get(size), theirs.get(size)
+        refusal = "; ".join(reasons) or _no_ratio(x, y)
+        if refusal or not (x and y and x.gross and y.gross):
+            yield Change(a.model, "energy", what, REFUSED, _gross(x), _gross(y), note=refusal)
+            continue
+        allowed = RUN_TO_RUN if run_to_run is None else run_to_run
+        before, after = ([[j] for j in energy.gross_of_blocks()] for energy in (x, y))
+        found = compare_runs(before, after, allowed)
+        found = replace(found, method=f"{found.method}; energy by {x.method()}")
+        yield _tested(a.model, "energy", what, _gross(x) or 0.0, _gross(y) or 0.0, found)
+
+
+def _no_ratio(a: Energy | None, b: Energy | None) -> str:
+    """Why two energies are not compared; "" if they can be."""
+    if a is None or b is None:
+        return f"only the {'first' if a else 'second'} file has it"
+    if not a.measured() or not b.measured():
+        said = f"{a.method()} against {b.method()}" if a.method() != b.method() else a.method()
+        return f"energy is {said}, not measured: what is modelled is time by another name"
+    if a.method() != b.method() or a.included().keys() != b.included().keys():
+        told = (f"{', '.join(e.included())} by {e.method()}" for e in (a, b))
+        return f"energy of {' against '.join(told)}"
+    if a.ci95 is None or b.ci95 is None:
+        return "one block shows no spread between blocks: measure at least 2"
+    return ""
+
+
+def _gross(energy: Energy | None) -> float | None:
+    return energy.gross.joules_per_image if energy and energy.gross else None
+
+
+def _same_yardstick(a: Environment, b: Environment) -> bool:
+    """Whether its times can be compared: the same net, computed by the same code."""
+    torch = a.versions.get("torch"), b.versions.get("torch")
+    return a.yardstick is not None and a.yardstick == b.yardstick and torch[0] == torch[1]
+
+
+def _timed(latency: Latency) -> str:
+    clock = "" if latency.clock == "wall" else f", {latency.clock}"
+    return f"batch {latency.batch_size}, {latency.threads} threads{clock}"
+
+
+def _accuracies(entry: Entry, a: Results, other: Entry, b: Results) -> Change:
+    ours, theirs = entry.accuracy, other.accuracy
+    if ours is None or theirs is None:
+        which = "neither file" if ours is theirs else "one file only"
+        return Change(entry.model, "accuracy", "top-1", REFUSED, note=f"{which} has an accuracy")
+    what = f"{ours.split}, {ours.view} view"
+    pairs = {
+        "split": (ours.split, theirs.split),
+        "labels": (ours.labels, theirs.labels),
+        "view": (ours.view, theirs.view),
+        "images": (ours.images, theirs.images),
+        "source": (ours.source, theirs.source),
+        "data": (_data_hash(entry, a), _data_hash(other, b)),
+    }
+    reasons = [f"{name} {x} against {y}" for name, (x, y) in pairs.items() if x != y]
+    if not reasons and ours.source == "measured" and pairs["data"][0] is None:
+        reasons.append("the hash of the images is not in the files")
+    if reasons:
+        return Change(
+            entry.model, "accuracy", what, REFUSED, ours.top1, theirs.top1, note="; ".join(reasons)
+        )
+    found = _accuracy_difference(ours, theirs)
+    return _tested(entry.model, "accuracy", what, ours.top1, theirs.top1, found)
+
+
+def _accuracy_difference(a: Accuracy, b: Accuracy) -> Difference:
+    """Paired where both files say which images were right, else unpaired, which is wider."""
+    if a.correct_hex and b.correct_hex and len(a.correct_hex) == len(b.correct_hex):
+        right_a, right_b = int(a.correct_hex, 16), int(b.correct_hex, 16)
+        only_a, only_b = right_a & ~right_b, right_b & ~right_a
+        return mcnemar(only_a.bit_count(), only_b.bit_count(), a.images)
+    return compare_proportions(a.top1 * a.images, a.images, b.top1 * b.images, b.images)
+
+
+def _data_hash(entry: Entry, results: Results) -> str | None:
+    environment = results.environments.get(entry.environment)
+    data = environment.data if environment else None
+    return data.sha256.get("test") if data else None
+
+
+def _counts(a: Entry, b: Entry) -> Iterable[Change]:
+    counts: tuple[tuple[Kind, int | None, int | None], ...] = (
+        ("params", a.params, b.params),
+        ("macs", a.macs, b.macs),
+    )
+    for kind, x, y in counts:
+        if x is not None and y is not None:
+            ratio = y / x if x else None
+            yield Change(a.model, kind, kind, "same" if x == y else "changed", x, y, ratio)
+
+
+def _conditions(a: Environment, b: Environment) -> Iterable[str]:
+    """What a reader should know of two environments whose times are compared."""
+    pairs = {
+        "system": (a.system, b.system),
+        "Python": (a.python, b.python),
+        "allocator": (a.allocator, b.allocator),
+        "flush_denormal": (a.flush_denormal, b.flush_denormal),
+        "code": (a.code, b.code),
+        "noise": (a.noise and a.noise.verdict, b.noise and b.noise.verdict),
+    }
+    for name in sorted(a.versions.keys() | b.versions.keys()):
+        pairs[name] = (a.versions.get(name), b.versions.get(name))
+    for name, (x, y) in pairs.items():
+        if x != y:
+            yield f"{name}: {x} -> {y}"
+        elif name == "noise" and x not in (None, "quiet"):
+            yield f"noise: {x} both times"
+
+
+def _tested(model: str, kind: Kind, what: str, a: float, b: float, found: Difference) -> Change:
+    interval = found.interval
+    is_ratio = kind in ("time", "energy")
+    return Change(
+        model=model,
+        kind=kind,
+        what=what,
+        verdict="",  # once the whole family is known
+        a=a,
+        b=b,
+        ratio=interval.estimate if is_ratio else None,
+        difference=None if is_ratio else interval.estimate,
+        low=interval.low,
+        high=interval.high,
+        p=found.p,
+        note=found.method,
+    )
+
+
+def _corrected(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """The same changes with the p-values of each family corrected and the verdicts drawn."""
+    done = list(changes)
+    for kind, words in WORDS.items():
+        family = [i for i, c in enumerate(done) if c.kind == kind and c.p is not None]
+        corrected = holm([done[i].p or 0.0 for i in family])
+        for i, p in zip(family, corrected, strict=True):
+            change = done[i]
+            grew = (change.ratio or 1.0) > 1 or (change.difference or 0.0) > 0
+            verdict = words[grew] if p < ALPHA else NOTHING
+            done[i] = replace(change, p_holm=p, verdict=verdict)
+    return tuple(done)
+
+
+def compare_with_predecessor(
+    quoted: Sequence[Quoted], results: Results, *, quoted_first: bool = True
+) -> Comparison:
+    """Compare what can be compared with the predecessor's file: accuracy and sizes.
+
+    Accuracy against ours on validation and test together, the same 7,178 images where the data is
+    verified: unpaired, and the predecessor chose its weights on these images while ours were chosen
+    on the validation half of them. Its times and energies are refused.
+    """
+    changes: list[Change] = []
+    by_model = {q.model: q for q in quoted}
+    for entry in results.entries:
+        found = by_model.get(entry.model)
+        if found is None:
+            continue
+        note = "the predecessor's file names neither machine nor batch size nor repetitions"
+        changes.append(Change(entry.model, "time", "all times and energies", REFUSED, note=note))
+        changes.append(_quoted_accuracy(found, entry, quoted_first))
+        sizes: tuple[tuple[Kind, float, float, int | None], ...] = (
+            ("params", found.params.value, found.params.half_unit, entry.params),
+            ("macs", found.macs.value, found.macs.half_unit, entry.macs),
+        )
+        for kind, theirs, half_unit, ours in sizes:
+            if ours is None:
+                continue
+            x, y = (theirs, ours) if quoted_first else (ours, theirs)
+            same = abs(theirs - ours) <= half_unit * (1 + 1e-9)
+            note = "to its two decimals" if kind == "params" else PTFLOPS
+            verdict = "same" if same else "changed"
+            changes.append(Change(entry.model, kind, kind, verdict, x, y, y / x, note=note))
+    models = {e.model for e in results.entries}
+    without = tuple(q.name for q in quoted if q.model not in models)
+    unquoted = tuple(e.id for e in results.entries if e.model not in by_model)
+    only = (without, unquoted) if quoted_first else (unquoted, without)
+    return Comparison(_corrected(changes), (), *only)
+
+
+def _quoted_accuracy(quoted: Quoted, entry: Entry, quoted_first: bool) -> Change:
+    what = "validation + test, single view"
+    ours = next((x for x in entry.accuracy_other if x.split == "validation + test"), None)
+    if ours is None or ours.images != IMAGES or ours.labels != "fer2013":
+        found = f"{ours.images} images, {ours.labels}" if ours else "none"
+        note = f"needs ours on FER2013's {IMAGES:,} images of validation and test, found {found}"
+        return Change(entry.model, "accuracy", what, REFUSED, note=note)
+    x, y = (quoted.top1, ours.top1) if quoted_first else (ours.top1, quoted.top1)
+    found = compare_proportions(x * IMAGES, IMAGES, y * IMAGES, IMAGES)
+    note = f"{found.method}; the predecessor chose its weights on these images"
+    return _tested(entry.model, "accuracy", what, x, y, replace(found, method=note))
+
+
+def _ids(entries: Iterable[Entry]) -> str:
+    return ", ".join(e.id for e in entries)

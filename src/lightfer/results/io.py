@@ -1,0 +1,44 @@
+"""Reading and writing a results file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lightfer._files import write_text
+from lightfer.results.schema import SCHEMA, Results
+
+
+class ResultsError(Exception):
+    """A results file cannot be read; the message says where and why."""
+
+
+def read_results(path: Path) -> Results:
+    """Read and validate a results file.
+
+    Raises ResultsError naming the file and the path of the first violation inside it.
+    """
+    try:
+        results = msgspec.json.decode(path.read_bytes(), type=Results)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ResultsError(f"{path}: {error}") from error
+    if results.schema != SCHEMA:
+        raise ResultsError(f"{path}: schema is {results.schema!r}, expected {SCHEMA!r}")
+    return results
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write a results file, whole or not at all."""
+    write_text(path, _indented(msgspec.to_builtins(results)) + "\n")
+
+
+def _indented(value: Any, margin: str = "\n") -> str:
+    """JSON with one line per item, but lists of numbers, the samples, on one line each."""
+    inner = margin + " "
+    if isinstance(value, dict) and value:
+        items = (f"{json.dumps(k)}: {_indented(v, inner)}" for k, v in value.items())
+        return "{" + inner + f",{inner}".join(items) + margin + "}"
+    if isinstance(value, list | tuple) and any(isinstance(v, dict | list | tuple) for v in value):
+        return "[" + inner + f",{inner}".join(_indented(v, inner) for v in value) + margin + "]"
+    return json.dumps(value, allow_nan=False)

@@ -1,0 +1,272 @@
+"""What a measurement is, and how it is written down.
+
+The one module that defines the shape of `results.json`, schema `lightfer/1`. A reader of results
+needs neither torch nor the code that measured. Numbers are in the unit that their name ends in
+(`_s` seconds, `joules_`, `kwh_`, `kg_co2e_`); shares and accuracies are fractions; `null` is
+unknown, never 0. Rounding happens where numbers are printed. Keys are added, none is renamed.
+"""
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from lightfer.results.energy import Carbon, Energy, Training
+
+SCHEMA = "lightfer/1"
+VERDICTS = ("quiet", "noisy", "unusable")  # on noise, from best to worst
+
+
+class ClassScore(Struct, frozen=True, kw_only=True):
+    """Precision, recall and F1 of one class; None where a class was never predicted or absent."""
+
+    name: str
+    images: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class Accuracy(Struct, frozen=True, kw_only=True):
+    """How well one set of images was classified, from `images` predictions."""
+
+    split: str  # "test", "validation", "test without copies", "kaggle test", ...
+    labels: str  # "fer2013", "fer+", "synthetic"
+    view: str  # "single", "flip", "ten-crop"
+    images: int
+    top1: float
+    ci95: tuple[float, float]  # Wilson interval of top1
+    macro_f1: float | None = None
+    balanced_accuracy: float | None = None
+    ece: float | None = None  # expected calibration error, 15 equal-width bins
+    per_class: tuple[ClassScore, ...] | None = None
+    confusion: tuple[tuple[int, ...], ...] | None = None  # [true class][predicted class]
+    source: Literal["measured", "reference"] = "measured"  # reference: read from the weights' card
+    # Which images were right, four per hexadecimal digit, image 0 the highest bit of the first, the
+    # last digit filled up with 0: what two files need to be compared image by image (McNemar),
+    # without giving the labels away. Their order is that of the split with the data's sha256.
+    correct_hex: str | None = None
+
+
+class Latency(Struct, frozen=True, kw_only=True):
+    """Time of one forward pass, kept as every sample that was taken, round after round."""
+
+    batch_size: int
+    threads: int
+    samples_s: tuple[float, ...]
+    median_s: float
+    rounds: int  # separate visits to the model that the samples come from, of equal length
+    clock: str = "wall"  # or "cuda events"; see `lightfer.measure.latency`
+    # Seconds per pass of the yardstick, a fixed net, beside each round; see `measure/yardstick.py`.
+    yardstick_s: tuple[float, ...] | None = None
+
+    def visits(self) -> list[tuple[float, ...]]:
+        """The samples of each round."""
+        size = len(self.samples_s) // self.rounds
+        return [self.samples_s[i * size : (i + 1) * size] for i in range(self.rounds)]
+
+    @staticmethod
+    def of(
+        samples_s: Sequence[Sequence[float]],
+        batch_size: int,
+        threads: int,
+        clock: str = "wall",
+        yardstick_s: Sequence[float] | None = None,
+    ) -> "Latency":
+        """From the samples of each round."""
+        flat = tuple(s for samples in samples_s for s in samples)
+        return Latency(
+            batch_size=batch_size,
+            threads=threads,
+            samples_s=flat,
+            median_s=median(flat),
+            rounds=len(samples_s),
+            clock=clock,
+            yardstick_s=None if yardstick_s is None else tuple(yardstick_s),
+        )
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """What a forward pass of one image does, as `lightfer.measure.operations` defines it."""
+
+    elementwise: int
+    moved: int
+    buffers: int
+    weight_bytes: int
+    bytes_fused: int
+    bytes_unfused: int
+    flops_per_byte_fused: float
+    flops_per_byte_unfused: float
+    peak_activation_bytes: int
+    operator_calls: int
+    uncounted: tuple[str, ...] = ()  # operators that the definitions do not cover
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One model measured in one environment; `error` says why figures are missing."""
+
+    id: str
+    environment: str
+    model: str
+    family: str
+    device: str
+    runtime: str
+    precision: str
+    output_stride: int
+    weights: str | None = None  # sha256 of the weight file
+    recipe: str | None = None
+    seed: int | None = None
+    params: int | None = None
+    macs: int | None = None
+    flops: int | None = None
+    work: Work | None = None
+    runtime_version: str | None = None
+    runtime_settings: dict[str, str | int] | None = None  # as the runtime itself states them
+    deployed_bytes: int | None = (
+        None  # size of the file(s) that the runtime loads; PyTorch has none
+    )
+    logit_difference: float | None = None  # largest one from eager float32, over one batch
+    accuracy: Accuracy | None = None
+    accuracy_other: tuple[Accuracy, ...] = ()
+    accuracy_of: str | None = None  # "pytorch-float32" where its accuracy holds here, logits agree
+    latency: tuple[Latency, ...] = ()
+    inference_total_s: float | None = None  # median over the rounds, `inference_images` images
+    inference_per_image_s: float | None = None
+    inference_images: int | None = None
+    inference_batch_size: int | None = None
+    inference_model_s: float | None = None  # the share of the model: without input preparation
+    inference_with_decoding_s: float | None = None  # from PNG files in memory, not from pixels
+    inference_with_decoding_per_image_s: float | None = None
+    energy: Energy | None = None  # at `inference_batch_size`
+    energy_other: tuple[Energy, ...] = ()  # at other batch sizes
+    carbon: Carbon | None = None
+    training: Training | None = None
+    error: str | None = None
+
+
+class Data(Struct, frozen=True, kw_only=True):
+    """The data that the accuracy was measured on; sha256 is of the pixels and labels."""
+
+    name: str  # "fer2013", "synthetic", "custom"
+    label: str  # what to print beside figures: "FER2013", "unverified data", ...
+    verified: bool  # pixels and labels are known official content
+    sha256: dict[str, str]  # split -> hash
+
+
+class Noise(Struct, frozen=True, kw_only=True):
+    """How much else happened on the machine while it measured; shares are fractions."""
+
+    verdict: Literal["quiet", "noisy", "unusable"]
+    reasons: tuple[str, ...]  # why it is not quiet
+    seconds: float  # that were watched
+    load_before: float | None  # 1-minute load average
+    load_after: float | None
+    other_cpu_share: float | None  # of all cores' time, taken by other processes
+    steal_share: float | None  # of all cores' time, taken by other virtual machines
+    governor: str | None  # of CPU frequencies
+    throttle_events: int | None
+    round_spread: float | None  # (slowest - fastest) / fastest round; see measure/noise.py
+    yardstick_spread: float | None = None  # likewise of the yardstick: the machine's own changes
+    gpu: "GpuNoise | None" = None
+
+
+class GpuNoise(Struct, frozen=True, kw_only=True):
+    """What else the GPU did, over the moments at which it was looked at, each under load."""
+
+    other_processes: int | None  # the most at one moment
+    clock_mhz: tuple[int, int] | None  # lowest and highest of the multiprocessors
+    temperature_c: tuple[int, int] | None  # lowest and highest
+    power_limit_w: tuple[float, float] | None  # lowest and highest
+    slowdowns: tuple[str, ...] = ()  # why the driver lowered the clocks
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """The machine, the software and the command of a run."""
+
+    cpu: str
+    cores: int
+    threads: int
+    memory_bytes: int | None
+    gpu: str | None
+    system: str
+    python: str
+    versions: dict[str, str]  # package -> version
+    allocator: str
+    flush_denormal: bool
+    code: str  # commit of the code, "+dirty" if files were changed, or the version
+    command: str
+    data: Data | None
+    started: str  # UTC, ISO 8601
+    noise: Noise | None = None
+    yardstick: str | None = None  # what net stood beside each round, in full
+
+
+class WeightCard(Struct, frozen=True, kw_only=True):
+    """What a reader must know of a weight file, from the card in its header."""
+
+    model: str
+    recipe: str
+    settings: dict[str, Any]  # of the training, as the recipe gave them
+    seed: int
+    epochs: int
+    epoch: int  # the one that was kept
+    training_s: float
+    trained_on: str
+    chosen_on: str
+    data: str
+    code: str
+    license: str
+    intended_use: str
+    not_intended_use: str
+    validation: Accuracy | None = None  # of the kept epoch, without its details
+    history: tuple[dict[str, float | None], ...] | None = None  # figures of each epoch, by name
+    training_energy: dict[str, Any] | None = None  # as the card holds it
+    distillation: "Teaching | None" = None  # None: it learnt from the labels alone
+
+
+class TeacherWeights(Struct, frozen=True, kw_only=True):
+    """A net that taught another one."""
+
+    model: str
+    sha256: str  # of its weight file
+    fold: str | None = None  # the part of the train split that it had not seen, as "0/5"
+
+
+class Teaching(Struct, frozen=True, kw_only=True):
+    """What a net learnt from beside the labels (knowledge distillation), see `train.distill`."""
+
+    temperature: float
+    weight: float  # of the teachers in the loss; the labels have the rest
+    view: str  # what the teachers were shown
+    teachers: tuple[TeacherWeights, ...]
+
+
+class Results(Struct, frozen=True, kw_only=True):
+    """The whole of a results file."""
+
+    schema: str = SCHEMA
+    environments: dict[str, Environment] = {}
+    entries: tuple[Entry, ...] = ()
+    cards: dict[str, WeightCard] = {}  # sha256 of a weight file, as in `Entry.weights` -> its card
+
+    def merged(self, other: "Results") -> "Results":
+        """These results with those of `other` added; entries of the same id are replaced.
+
+        Where both were measured in one environment, the worse of the two verdicts on noise stays.
+        """
+        new = {entry.id for entry in other.entries}
+        kept = tuple(entry for entry in self.entries if entry.id not in new)
+        environments = {**self.environments, **other.environments}
+        for key in self.environments.keys() & other.environments.keys():
+            noises = (self.environments[key].noise, other.environments[key].noise)
+            worse = max(
+                (n for n in noises if n), key=lambda n: VERDICTS.index(n.verdict), default=None
+            )
+            environments[key] = msgspec.structs.replace(environments[key], noise=worse)
+        return Results(
+            environments=environments,
+            entries=kept + other.entries,
+            cards={**self.cards, **other.cards},
+        )

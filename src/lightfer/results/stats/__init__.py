@@ -1,0 +1,29 @@
+"""What measured figures allow to be said: intervals, tests, fronts, rank correlations.
+
+Nothing here knows of models or files. SciPy is imported where it is used, so that importing this
+package is cheap.
+
+difference  an estimate with its bounds, a p-value, the correction for several
+times       blocks of passes: an interval, two interleaved models, two separate runs
+two_stage   how many blocks of energy to take
+accuracies  the same images, or different ones
+front       who is beaten by nobody, as far as that can be told
+ranks       Spearman's rho with its interval
+"""
+
+from lightfer.results.stats.accuracies import compare_proportions as compare_proportions
+from lightfer.results.stats.accuracies import mcnemar as mcnemar
+from lightfer.results.stats.difference import Difference as Difference
+from lightfer.results.stats.difference import Interval as Interval
+from lightfer.results.stats.difference import holm as holm
+from lightfer.results.stats.front import Objective as Objective
+from lightfer.results.stats.front import pareto_front as pareto_front
+from lightfer.results.stats.ranks import rank_correlation as rank_correlation
+from lightfer.results.stats.times import block_values as block_values
+from lightfer.results.stats.times import closest_majority as closest_majority
+from lightfer.results.stats.times import compare_paired as compare_paired
+from lightfer.results.stats.times import compare_runs as compare_runs
+from lightfer.results.stats.times import fastest_majority as fastest_majority
+from lightfer.results.stats.times import median_interval as median_interval
+from lightfer.results.stats.two_stage import two_stage_interval as two_stage_interval
+from lightfer.results.stats.two_stage import two_stage_size as two_stage_size

@@ -1,0 +1,161 @@
+"""From a training run to a weight file with its card."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightfer._files import write_text
+from lightfer.data.augment import MEAN, STD
+from lightfer.data.dataset import CLASSES, Dataset
+from lightfer.data.folds import Fold, without_fold
+from lightfer.measure.accuracy import measure_accuracy, predict_logits
+from lightfer.measure.calibration import calibrate
+from lightfer.measure.carbon import WORLD
+from lightfer.measure.energy import WATTS_PER_THREAD, EpochMeter, Meter
+from lightfer.measure.environment import code_version
+from lightfer.models.weights import (
+    Card,
+    InputContract,
+    TrainingCost,
+    rounded,
+    save_checkpoint,
+    unrounded,
+)
+from lightfer.train.config import TrainConfig
+from lightfer.train.loop import OnBatch, OnEpoch, train
+from lightfer.train.loss import Loss
+from lightfer.train.state import DivergedError, Epoch
+
+
+def train_to_file(
+    name: str,
+    model: nn.Module,
+    data: Dataset,
+    config: TrainConfig,
+    run_dir: Path,
+    *,
+    recipe: str,
+    fold: Fold | None = None,
+    loss: Loss | None = None,
+    about: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    meters: Sequence[Meter] = (),
+    on_batch: OnBatch | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> tuple[Path, Card]:
+    """Train, round, score the rounded weights on validation, and write `run_dir/NAME.safetensors`.
+
+    With a `fold` the network does not see that part of the train split, and may later teach others
+    about it. `about` says what else decides the weights; it is JSON, and what it says under
+    "distillation", of the teachers behind `loss`, stands in the card. `meters` tell the energy;
+    where they do not, that of a CPU is modelled.
+
+    Raises ValueError if `run_dir` holds a run of another model, data, configuration or `about`,
+    DivergedError if it leaves the numbers.
+    """
+    splits = {split: data[split].sha256() for split in ("train", "validation")}
+    known = {"model": name, "recipe": recipe, "data": splits, "fold": str(fold) if fold else None}
+    run = _same_run(run_dir, {**known, **(about or {})})
+    result = train(
+        model,
+        without_fold(data["train"], fold) if fold else data["train"],
+        data["validation"],
+        config,
+        run_dir,
+        loss=loss,
+        device=device,
+        meters=meters,
+        on_batch=on_batch,
+        on_epoch=on_epoch,
+    )
+    weights = unrounded(rounded(result.weights))
+    if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
+        raise DivergedError(
+            f"weights that are not finite in float16: {', '.join(broken)}; the run is kept in "
+            f"{run_dir}; train with a lower learning rate, in another folder"
+        )
+    model.load_state_dict(weights)
+    validation = data["validation"]
+    logits, labels = predict_logits(model, validation.images), validation.labels
+    accuracy = measure_accuracy(logits, labels, split="validation", label_source=data.name)
+    calibration = calibrate(logits, labels)
+    card = Card(
+        model=name,
+        classes=CLASSES,
+        input=InputContract(mean=MEAN, std=STD),
+        data_name=data.name,
+        data_sha256=splits,
+        trained_on="train",
+        chosen_on="validation",
+        recipe=recipe,
+        config=asdict(config),
+        seed=config.seed,
+        epochs=config.epochs,
+        epoch=result.kept.epoch,
+        training_s=sum(epoch.wall_s for epoch in result.history),
+        training=_cost(result.history, device, meters),
+        history=tuple(_figures(epoch) for epoch in result.history),
+        code=run["code"],
+        fold=run.get("fold"),
+        distillation=run.get("distillation"),
+        validation=accuracy,
+        temperature=calibration.temperature if calibration else None,
+        ece_calibrated=calibration.ece if calibration else None,
+    )
+    path = run_dir / f"{name}.safetensors"
+    save_checkpoint(path, result.weights, card)
+    return path, card
+
+
+def _figures(epoch: Epoch) -> dict[str, float]:
+    """A line of the card's history; energy stands in its sum."""
+    return {name: value for name, value in asdict(epoch).items() if name != "energy_j"}
+
+
+def _cost(history: Sequence[Epoch], device: str, meters: Sequence[Meter]) -> TrainingCost:
+    """Energy by the meters that were read in every epoch, if the device is among what they read;
+    else, on a CPU, modelled from time.
+    """
+    cpu_s = sum(epoch.cpu_s for epoch in history)
+    read = EpochMeter(meters).meters
+    known = [m for name, m in read.items() if all(name in epoch.energy_j for epoch in history)]
+    if ("gpu" if device.startswith("cuda") else "cpu") not in [m.component for m in known]:
+        known = []
+    modelled = device == "cpu" and not known
+    energy_j = cpu_s * WATTS_PER_THREAD if modelled else None
+    if known:
+        energy_j = sum(epoch.energy_j[m.component] for m in known for epoch in history)
+    return TrainingCost(
+        device=torch.cuda.get_device_name() if device.startswith("cuda") else device,
+        threads=torch.get_num_threads(),
+        cpu_s=cpu_s,
+        energy_j=energy_j,
+        energy_method=known[0].method if known else "modelled" if modelled else "absent",
+        energy_includes=tuple(m.component for m in known) or (("cpu",) if modelled else ()),
+        energy_source="; ".join(m.source for m in known) or None,
+        watts_per_thread=WATTS_PER_THREAD if modelled else None,
+        g_co2e=None if energy_j is None else energy_j / 3.6e6 * WORLD.g_co2e_per_kwh,
+        intensity=WORLD,
+    )
+
+
+def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """What `run_dir/run.json` says of the run, written now if it is new."""
+    path = run_dir / "run.json"
+    if not path.exists():
+        about = {**about, "code": code_version()}
+        write_text(path, json.dumps(about, indent=1) + "\n")
+        return about
+    known = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in about.items():
+        if known.get(key) != value:
+            raise ValueError(
+                f"{run_dir} holds a run with {key} {known.get(key)}, now it is {value}: "
+                "choose another folder"
+            )
+    return known

@@ -1,0 +1,21 @@
+"""Recipes: one file each, `config_for(model)` says how a network is trained."""
+
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+NAMES = ("first_light", "second_light", "third_light", "equal")
+
+
+class Recipe(Protocol):
+    """A module of this package."""
+
+    @staticmethod
+    def config_for(model: str, seed: int = 0, **changes: Any) -> Any:
+        """The settings for a model of the zoo, with single fields changed."""
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe called `name`. Raises ValueError if there is none."""
+    if name not in NAMES:
+        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(NAMES)}")
+    return cast(Recipe, import_module(f"lightfer.train.recipes.{name}"))

@@ -1,0 +1,125 @@
+"""The list of a queue: a TOML file, one `[[item]]` per training.
+
+[[item]]
+model = "mobilenet_v1"
+folds = 5                          # cross-fitting: one training for each fold, without it
+name = "teacher"
+
+[[item]]
+model = "shufflenet_v2_x1_0"
+value = 2.0                        # higher first; teachers come before their students
+seed = 1
+teachers = ["teacher", "shiftnet_b"]   # items, models with shipped weights, or weight files
+settings = { epochs = 8 }          # what differs from the recipe
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from lightfer.data.folds import Fold
+
+
+class Item(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One training."""
+
+    model: str
+    name: str = ""  # of its folder; default: MODEL-seedN
+    recipe: str = "first_light"
+    seed: int = 0
+    value: float = 1.0
+    settings: dict[str, Any] = {}
+    fold: str | None = None
+    teachers: tuple[str, ...] = ()
+    temperature: float | None = None  # None: the default of `lightfer.train.distill.Distillation`
+    weight: float | None = None
+
+
+class _Line(Item, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may stand under `[[item]]`: an item, or one for every fold."""
+
+    folds: int | None = None
+
+
+class _List(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    item: tuple[_Line, ...]
+
+
+def read_list(path: Path) -> tuple[Item, ...]:
+    """The items of a list, one per fold where a line has `folds`; teachers are names of items.
+
+    Raises ValueError for what is not a list, a name that occurs twice, or teachers in a circle.
+    """
+    try:
+        lines = msgspec.toml.decode(path.read_bytes(), type=_List).item
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no such file; expected a list of [[item]]s in TOML") from error
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{path}: {error}") from error
+    items: list[Item] = []
+    groups: dict[str, tuple[str, ...]] = {}
+    for line in lines:
+        expanded = _expand(line)
+        groups[line.name or expanded[0].name] = tuple(item.name for item in expanded)
+        items += expanded
+    items = [_with_groups(item, groups) for item in items]
+    _check(path, items)
+    return tuple(items)
+
+
+def in_order(items: Sequence[Item]) -> list[Item]:
+    """By value, the highest first, then as listed; a teacher has at least its students' value."""
+    value = {item.name: item.value for item in items}
+    for _ in items:  # a chain of teachers is no longer than the list
+        for item in items:
+            for teacher in set(item.teachers) & value.keys():
+                value[teacher] = max(value[teacher], value[item.name])
+    return sorted(items, key=lambda item: -value[item.name])
+
+
+def next_item(
+    ordered: Sequence[Item], finished: Collection[str], taken: Collection[str]
+) -> Item | None:
+    """The first that is neither finished nor taken and whose teachers are finished."""
+    names = {item.name for item in ordered}
+    for item in ordered:
+        waiting = (set(item.teachers) & names) - set(finished)
+        if item.name not in finished and item.name not in taken and not waiting:
+            return item
+    return None
+
+
+def _expand(line: _Line) -> list[Item]:
+    fields = {name: getattr(line, name) for name in Item.__struct_fields__}
+    name = line.name or f"{line.model}-seed{line.seed}"
+    if line.folds is None:
+        return [Item(**{**fields, "name": name})]
+    folds = [Fold(i, line.folds) for i in range(line.folds)]
+    return [
+        Item(**{**fields, "name": f"{name}-fold{fold.index}", "fold": str(fold)}) for fold in folds
+    ]
+
+
+def _with_groups(item: Item, groups: dict[str, tuple[str, ...]]) -> Item:
+    teachers = [name for teacher in item.teachers for name in groups.get(teacher, (teacher,))]
+    return msgspec.structs.replace(item, teachers=tuple(teachers))
+
+
+def _check(path: Path, items: Sequence[Item]) -> None:
+    names = [item.name for item in items]
+    for item in items:
+        if not re.fullmatch(r"[\w.,=-]+", item.name) or item.name in (".", "..", "teachers"):
+            raise ValueError(f"{path}: {item.name!r} cannot be the name of an item's folder")
+        if names.count(item.name) > 1:
+            raise ValueError(f"{path}: two items are called {item.name}: give one a `name`")
+        if item.fold:
+            Fold.parse(item.fold)
+    finished: set[str] = set()
+    while (item := next_item(items, finished, ())) is not None:
+        finished.add(item.name)
+    if circle := [name for name in names if name not in finished]:
+        raise ValueError(f"{path}: {', '.join(circle)} are each other's teachers: nothing to start")

@@ -1,0 +1,80 @@
+"""A queue's folder in one file, to take home or to continue on another machine: a plain zip.
+
+Finished items go in as weights (their card is in the header), history and run.json; unfinished ones
+with the state they continue from. Nothing is pickled; zip keeps a checksum of every file.
+"""
+
+import re
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightfer._files import atomic_path
+from lightfer.train.sweep.items import Item
+
+_STATES = ("state.safetensors", "kept.safetensors")
+_NAME = re.compile(r"(?!\.)[\w.,=-]+(/(?!\.)[\w.,=-]+)?")
+
+
+class PackError(Exception):
+    """A pack cannot be used; the message says which, why, and what to do."""
+
+
+def packed_files(folder: Path, items: Sequence[Item]) -> list[Path]:
+    """What goes into the pack of `folder`, relative to it."""
+    files = [folder / "queue.toml", folder / "sessions.jsonl", *folder.glob("teachers/*")]
+    for item in items:
+        done = (folder / item.name / f"{item.model}.safetensors").exists()
+        files += [
+            path
+            for path in sorted((folder / item.name).glob("[!.]*"))
+            if path.is_file() and not (done and path.name in _STATES)
+        ]
+    return [path.relative_to(folder) for path in files if path.exists()]
+
+
+def write_pack(path: Path, folder: Path, items: Sequence[Item]) -> None:
+    """Write `folder` to the zip `path`, whole or not at all."""
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name in packed_files(folder, items):
+            archive.write(folder / name, name.as_posix())
+
+
+def unpack(path: Path, folder: Path) -> bool:
+    """Make the queue's folder from a pack; False if `folder` continues the same queue already.
+
+    Raises PackError for a damaged or foreign pack, and where `folder` holds something else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            foreign = [name for name in archive.namelist() if not _NAME.fullmatch(name)]
+            if foreign or "queue.toml" not in archive.namelist():
+                raise PackError(f"{path} is not the pack of a queue: make it with `--pack`")
+            if folder.exists():
+                _check_same(path, archive.read("queue.toml"), folder)
+                return False
+            _extract(archive, folder)
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise PackError(f"{path} cannot be unpacked: {error}. Copy it again") from error
+    return True
+
+
+def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Whole or not at all: beside `folder` first, then renamed."""
+    place = folder.with_name(f".{folder.name}.unpacking")
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        archive.extractall(place)
+        place.rename(folder)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _check_same(path: Path, listed: bytes, folder: Path) -> None:
+    own = folder / "queue.toml"
+    if not own.exists() or own.read_bytes() != listed:
+        raise PackError(
+            f"{folder} is there and is not the queue of {path}: choose another folder with --out, "
+            f"or go on with {own}"
+        )

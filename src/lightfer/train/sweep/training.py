@@ -1,0 +1,113 @@
+"""One item of a queue: its recipe, its teachers, its folder."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from lightfer._files import atomic_path, sha256_of
+from lightfer.data.dataset import Dataset
+from lightfer.data.folds import Fold
+from lightfer.measure.energy import Meter
+from lightfer.models.registry import architecture
+from lightfer.models.weights import Card
+from lightfer.train.config import TrainConfig
+from lightfer.train.distill import distillation, load_teachers, student_options, weight_path
+from lightfer.train.job import train_to_file
+from lightfer.train.loop import OnBatch, OnEpoch
+from lightfer.train.recipes import find_recipe
+from lightfer.train.sweep.items import Item
+
+
+def weights_of(item: Item, folder: Path) -> Path:
+    """The file that exists when the item is finished."""
+    return folder / item.name / f"{item.model}.safetensors"
+
+
+def config_of(item: Item) -> TrainConfig:
+    """The recipe's settings for the item. Raises ValueError if they cannot be used."""
+    try:
+        return find_recipe(item.recipe).config_for(item.model, item.seed, **item.settings)
+    except TypeError as error:
+        raise ValueError(f"{item.name}: settings {item.settings} do not fit: {error}") from error
+
+
+def check_items(items: Sequence[Item], folder: Path) -> None:
+    """That every item can begin, before the first one does; weight files that are named as teachers
+    are copied to `folder`, so that they travel with it.
+
+    Raises ValueError, or CheckpointError for a teacher, that says which item and what to change.
+    """
+    names = {item.name for item in items}
+    for item in items:
+        architecture(item.model)
+        config_of(item)
+        distillation(item.temperature, item.weight)
+        if item.fold and item.teachers:
+            raise ValueError(
+                f"{item.name}: a student of a fold has no teachers; remove one of both"
+            )
+        for teacher in set(item.teachers) - names:
+            _keep(teacher, folder)
+
+
+def train_item(
+    item: Item,
+    items: Sequence[Item],
+    data: Dataset,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    meters: Sequence[Meter] = (),
+    on_batch: OnBatch | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Card:
+    """Train `item` in `folder`/NAME, from where it stopped; its teachers are other `items` that are
+    finished, or stand in `folder`/teachers, or have shipped weights.
+    """
+    config, student = config_of(item), {}
+    if item.teachers:
+        known = {other.name: weights_of(other, folder) for other in items}
+        sources = [known.get(name) or _kept(name, folder) for name in item.teachers]
+        teachers = load_teachers(sources, data["train"], device, config.precision)
+        amount = distillation(item.temperature, item.weight)
+        student = student_options(teachers, amount, data["train"], config, device)
+    torch.manual_seed(item.seed)
+    _, card = train_to_file(
+        item.model,
+        architecture(item.model)(),
+        data,
+        config,
+        folder / item.name,
+        recipe=",".join([item.recipe, *(f"{n}={v}" for n, v in item.settings.items())]),
+        fold=Fold.parse(item.fold) if item.fold else None,
+        device=device,
+        meters=meters,
+        on_batch=on_batch,
+        on_epoch=on_epoch,
+        **student,
+    )
+    return card
+
+
+def _kept(teacher: str, folder: Path) -> str | Path:
+    copy = folder / "teachers" / Path(teacher).name
+    return copy if teacher.endswith(".safetensors") else teacher
+
+
+def _keep(teacher: str, folder: Path) -> None:
+    """Raises ValueError if another file of this name is kept already."""
+    copy = _kept(teacher, folder)
+    if isinstance(copy, str):
+        weight_path(teacher)
+        return
+    source = Path(teacher)
+    if copy.exists():
+        if source.exists() and sha256_of(source) != sha256_of(copy):
+            raise ValueError(f"{source} differs from {copy}: teachers need different file names")
+        return
+    if not source.exists():
+        raise ValueError(f"{source}: no such weight file, nor an item of this name")
+    with atomic_path(copy) as temporary:
+        shutil.copyfile(source, temporary)

@@ -1,0 +1,261 @@
+"""The main flow on synthetic faces: every promise of an entry, failures, interruption."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightfer._files import sha256_of
+from lightfer.bench import run as benchmark
+from lightfer.bench.run import BenchConfig, run_benchmark
+from lightfer.data import Dataset
+from lightfer.inference.backends import RUNTIMES, Loaded
+from lightfer.models.registry import create_model
+from lightfer.results import Results
+from tests.models.test_weights import card
+
+NAMES = ("shufflenet_v2_x0_5", "mobilenet_v3_small")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> BenchConfig:
+    """One model with a weight file, one without weights."""
+    from lightfer.models.weights import save_checkpoint
+
+    torch.manual_seed(0)
+    path = tmp_path / "own.safetensors"
+    reference = benchmark_reference()
+    save_checkpoint(path, create_model(NAMES[0]).state_dict(), card(NAMES[0], test=reference))
+    return BenchConfig(
+        (str(path), "mobilenet_v1_x0_25"), rounds=3, passes=4, warmup=1, batch_size=16
+    )
+
+
+def benchmark_reference():
+    from lightfer.results import Accuracy
+
+    return Accuracy(
+        split="test", labels="fer2013", view="single", images=3589, top1=0.6, ci95=(0.58, 0.62)
+    )
+
+
+def run(config: BenchConfig, data: Dataset | None, folder: Path, **options) -> Results:
+    results, _ = run_benchmark(
+        config,
+        data,
+        allocator="test",
+        journal_path=folder / "journal",
+        test_log=folder / "scorings.jsonl",
+        **options,
+    )
+    return results
+
+
+def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tmp_path: Path):
+    results = run(config, faces, tmp_path)
+    own, plain = results.entries
+    assert (own.model, own.family, own.output_stride) == (NAMES[0], "shufflenet_v2", 32)
+    assert own.weights is not None
+    assert own.weights == sha256_of(Path(config.models[0]))
+    assert results.cards[own.weights].model == NAMES[0]
+    assert list(results.cards) == [own.weights]  # the other has random weights
+    assert (own.params, own.macs, own.flops) == (348_535, 2_050_576, 2 * 2_050_576)
+    assert own.accuracy is not None
+    assert (own.accuracy.source, own.accuracy.labels) == ("measured", "synthetic")
+    assert own.accuracy.images == len(faces["test"])
+    assert [(a.split, a.view) for a in own.accuracy_other] == [
+        ("test", "flip"),
+        ("test without copies", "single"),
+        ("validation + test", "single"),
+    ]
+    single, batch = own.latency
+    assert (single.batch_size, len(single.samples_s), single.rounds) == (1, 3 * 4, 3)
+    assert (batch.batch_size, len(batch.samples_s)) == (16, 3 * (48 // 16))
+    assert own.inference_total_s is not None
+    assert own.inference_total_s >= sum(batch.samples_s) / 3 * 0.5
+    assert own.inference_per_image_s == pytest.approx(own.inference_total_s / 48)
+    assert own.inference_model_s is not None
+    assert sum(batch.samples_s) / 3 * 0.5 <= own.inference_model_s < own.inference_total_s
+    assert own.inference_with_decoding_s is not None
+    assert own.inference_with_decoding_s > own.inference_total_s
+    assert own.work is not None
+    assert (own.work.weight_bytes > 4 * 348_535, own.work.uncounted) == (True, ())
+    assert (own.runtime, own.precision, own.logit_difference) == ("pytorch", "float32", None)
+    assert own.runtime_settings == {"precision": "float32", "threads": 1}
+    assert own.deployed_bytes is None  # PyTorch reads no file
+    assert own.energy is not None
+    assert own.energy.components.cpu.method == "modelled"
+    assert plain.accuracy is None
+    assert plain.weights is None
+    assert plain.error is None
+    environment = results.environments[own.environment]
+    assert environment.data is not None
+    assert environment.data.sha256["test"] == faces["test"].sha256()
+    assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 1
+
+
+def test_without_data_the_accuracy_is_the_cards_and_says_so(config: BenchConfig, tmp_path: Path):
+    own, plain = run(replace(config, rounds=1, passes=1), None, tmp_path).entries
+    assert own.accuracy is not None
+    assert (own.accuracy.source, own.accuracy.top1) == ("reference", 0.6)
+    assert plain.accuracy is None
+    assert own.inference_images == 3589
+    assert not (tmp_path / "scorings.jsonl").exists()
+
+
+@pytest.fixture
+def other_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runtimes: `same` computes what PyTorch does, `wrong` adds a half to each logit."""
+
+    def load(error: float):
+        def loader(model, shape, *, threads, precision, calibration=None):
+            return Loaded(lambda x: model(x) + error, {"threads": threads, "error": str(error)})
+
+        return loader
+
+    for name, error in (("same", 0.0), ("wrong", 0.5)):
+        eager = RUNTIMES["pytorch"]
+        monkeypatch.setitem(RUNTIMES, name, replace(eager, name=name, load=load(error)))
+
+
+@pytest.mark.usefixtures("other_runtimes")
+def test_a_runtime_takes_over_the_accuracy_only_if_its_logits_agree(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    runtimes = ("wrong", "same", "pytorch")
+    results = run(
+        replace(config, models=config.models[:1], runtimes=runtimes, rounds=1), faces, tmp_path
+    )
+    eager, wrong, same = results.entries
+    assert [e.runtime for e in results.entries] == ["pytorch", "wrong", "same"]
+    assert len({e.id for e in results.entries}) == 3
+    assert same.logit_difference == 0.0
+    assert (same.accuracy, same.accuracy_of) == (eager.accuracy, "pytorch-float32")
+    assert wrong.logit_difference == pytest.approx(0.5)
+    assert wrong.accuracy is not None
+    assert wrong.accuracy_of is None
+    assert wrong.runtime_settings == {"threads": 1, "error": "0.5"}
+    assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.usefixtures("other_runtimes")
+def test_random_weights_are_the_same_in_every_runtime(tmp_path: Path):
+    config = BenchConfig(("mobilenet_v1_x0_25",), ("same",), rounds=1, passes=1)
+    (entry,) = run(config, None, tmp_path).entries
+    assert (entry.logit_difference, entry.accuracy) == (0.0, None)
+
+
+def test_a_runtime_that_takes_another_precision_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def load(model, shape, *, threads, precision, calibration=None):
+        return Loaded(model, {"precision": "bfloat16"})
+
+    sly = replace(RUNTIMES["pytorch"], name="sly", load=load)
+    monkeypatch.setitem(RUNTIMES, "sly", sly)
+    (entry,) = run(BenchConfig(("mobilenet_v1_x0_25",), ("sly",), rounds=1), None, tmp_path).entries
+    assert entry.error == "ValueError: sly computes in bfloat16 here, not in float32"
+
+
+@pytest.mark.parametrize("data", [True, False], ids=["data", "no data"])
+def test_int8_is_calibrated_on_train_and_scored_itself_or_says_why_not(
+    config: BenchConfig, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bool
+):
+    def load(model, shape, *, threads, precision, calibration=None):
+        if calibration is None:
+            raise ValueError("no images")
+        assert len(calibration) == len(faces["train"])
+        return Loaded(lambda x: model(x) + 0.5, {"precision": precision}, 1234)
+
+    small = replace(RUNTIMES["pytorch"], name="small", precisions=("int8",), load=load)
+    monkeypatch.setitem(RUNTIMES, "small", small)
+    config = replace(
+        config, models=config.models[:1], runtimes=("small",), precisions=("int8",), rounds=1
+    )
+    (entry,) = run(config, faces if data else None, tmp_path).entries
+    if not data:
+        assert (entry.error, entry.deployed_bytes) == ("ValueError: no images", None)
+        return
+    assert (entry.precision, entry.deployed_bytes) == ("int8", 1234)
+    assert entry.accuracy is not None
+    assert (entry.accuracy.source, entry.accuracy_of) == ("measured", None)
+
+
+def test_bfloat16_is_a_row_of_its_own_and_scored_itself(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    config = replace(config, models=config.models[:1], precisions=("float32", "bfloat16"), rounds=1)
+    full, half = run(config, faces, tmp_path).entries
+    assert (full.precision, half.precision) == ("float32", "bfloat16")
+    assert half.logit_difference is not None
+    assert half.accuracy is not None
+    assert half.accuracy_of is None
+    assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2
+    _, half = run(config, None, tmp_path).entries
+    assert half.accuracy is None  # the card speaks of float32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runtimes": ("tflite",)}, "there is no runtime 'tflite'"),
+        ({"precisions": ("int8",)}, "computes in float32 or bfloat16 here, not int8"),
+        ({"runtimes": ("openvino",), "device": "mps"}, "runs on cpu, not on mps"),
+    ],
+)
+def test_a_runtime_that_cannot_be_used_stops_before_anything_runs(
+    tmp_path: Path, options, message: str, monkeypatch: pytest.MonkeyPatch
+):
+    available = replace(RUNTIMES["openvino"], available=lambda: None)
+    monkeypatch.setitem(RUNTIMES, "openvino", available)
+    with pytest.raises(ValueError, match=message):
+        run(BenchConfig(("mobilenet_v1",), **options), None, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_model_is_an_entry_and_loses_no_other(
+    config: BenchConfig, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    build = benchmark.Subject.build
+
+    def broken(self, device):
+        if self.name == NAMES[0]:
+            raise RuntimeError("out of paper")
+        return build(self, device)
+
+    monkeypatch.setattr(benchmark.Subject, "build", broken)
+    own, plain = run(config, faces, tmp_path).entries
+    assert own.error == "RuntimeError: out of paper"
+    assert (own.params, own.accuracy, own.latency) == (None, None, ())
+    assert plain.error is None
+    assert len(plain.latency) == 2
+
+
+def test_an_interrupted_run_continues_with_what_it_had(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    def stop(text: str, done: int, of: int) -> None:
+        if done == 5:  # two accuracies and three of six visits are done
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(config, faces, tmp_path, on_step=stop)
+    before = (tmp_path / "scorings.jsonl").read_text()
+    results = run(config, faces, tmp_path)
+    assert (tmp_path / "scorings.jsonl").read_text() == before
+    assert all(len(t.samples_s) and t.rounds == 3 for e in results.entries for t in e.latency)
+
+
+def test_the_journal_of_another_run_is_not_continued(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    run(replace(config, rounds=1), faces, tmp_path)
+    results = run(replace(config, rounds=2), faces, tmp_path)
+    assert {t.rounds for e in results.entries for t in e.latency} == {2}
+
+
+def test_a_model_that_does_not_exist_stops_before_anything_runs(tmp_path: Path):
+    with pytest.raises(ValueError, match="there is no model 'resnet50'"):
+        run(BenchConfig(("mobilenet_v1", "resnet50")), None, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,97 @@
+"""int8: what a runtime computes in it, how near it is, and what it is calibrated on."""
+
+from functools import lru_cache
+from importlib import import_module
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightfer.data import Dataset
+from lightfer.data.augment import normalize
+from lightfer.data.dataset import DataError, Split, SplitName
+from lightfer.data.subsets import calibration_images
+from lightfer.inference.backends import RUNTIMES
+from lightfer.inference.backends.int8 import NO_IMAGES, without_lone_batch_norms
+from lightfer.inference.backends.onnx_file import to_onnx
+from tests.inference.export.tiny import tiny
+
+SHAPE = (1, 1, 48, 48)
+MODEL = tiny()
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"  # torch about itself
+)
+
+
+@lru_cache
+def exported() -> bytes:
+    return to_onnx(MODEL, SHAPE)
+
+
+@pytest.fixture(params=["onnxruntime", "openvino"])
+def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if reason := RUNTIMES[request.param].available():
+        pytest.skip(reason)
+    if request.param == "openvino":
+        pytest.importorskip("nncf")
+    module = import_module(f"lightfer.inference.backends.{request.param}")
+    monkeypatch.setattr(module, "to_onnx", lambda model, shape: exported())
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def images(faces: Dataset) -> Tensor:
+    return normalize(calibration_images(faces))
+
+
+def test_int8_is_computed_is_near_and_is_smaller(name: str, images: Tensor):
+    load, options = RUNTIMES[name].load, {"threads": 1, "calibration": images}
+    full = load(MODEL, SHAPE, precision="float32", **options)
+    small = load(MODEL, SHAPE, precision="int8", **options)
+    assert (full.settings["precision"], small.settings["precision"]) == ("float32", "int8")
+    assert "int8_convolutions" not in full.settings
+    with torch.inference_mode():
+        expected = MODEL(images[:3])
+    assert (full(images[:3]) - expected).abs().max() < 1e-4
+    difference = (small(images[:3]) - expected).abs().max().item()
+    assert 1e-5 < difference < 0.3 * expected.abs().max().item()
+    assert full.deployed_bytes is not None
+    assert small.deployed_bytes is not None
+
+
+def test_onnxruntime_computes_every_convolution_in_int8(images: Tensor):
+    """The lone batch norm is one of them."""
+    if reason := RUNTIMES["onnxruntime"].available():
+        pytest.skip(reason)
+    load = RUNTIMES["onnxruntime"].load
+    loaded = load(MODEL, SHAPE, threads=1, precision="int8", calibration=images)
+    assert loaded.settings["int8_convolutions"] == "4 of 4"
+
+
+@pytest.mark.parametrize("calibration", [None, torch.zeros(0, *SHAPE[1:])])
+def test_without_images_it_says_so(name: str, calibration):
+    with pytest.raises(ValueError, match="calibrated on train images") as error:
+        RUNTIMES[name].load(MODEL, SHAPE, threads=1, precision="int8", calibration=calibration)
+    assert str(error.value) == NO_IMAGES
+
+
+def test_a_lone_batch_norm_as_a_convolution_is_the_same(images: Tensor):
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = without_lone_batch_norms(onnx.load_from_string(exported()))
+    assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (logits,) = session.run(None, {"image": images[:4].numpy()})
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.from_numpy(logits), MODEL(images[:4]), rtol=0, atol=1e-5)
+
+
+def test_calibration_images_are_of_train_and_always_the_same(faces: Dataset):
+    chosen = calibration_images(faces, 10)
+    assert torch.equal(chosen, calibration_images(faces, 10))
+    train = faces["train"].images
+    assert all((train == image).flatten(1).all(1).any() for image in chosen)
+    assert len(calibration_images(faces)) == len(train)
+    splits: dict[SplitName, Split] = {"test": faces["test"]}
+    with pytest.raises(DataError, match="no train split"):
+        calibration_images(Dataset(name="custom", source="here", splits=splits))

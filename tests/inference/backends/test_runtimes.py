@@ -1,0 +1,158 @@
+"""Every runtime against eager PyTorch: the same logits from the same weights.
+
+Random weights have batch norms drawn too, so that folding them is tested; shipped weights are those
+of the package, where it has some.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lightfer.inference.backends import RUNTIMES, find_runtime, protocol
+from lightfer.inference.backends.onnx_file import to_onnx
+from lightfer.models.registry import RACE, create_model, list_models
+
+SHAPE = (1, 1, 48, 48)
+TOLERANCE = 1e-4  # of logits of the order of one, in float32
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"  # torch about itself
+)
+
+
+@lru_cache(maxsize=1)
+def network(name: str, kind: str) -> nn.Module:
+    if kind == "shipped":
+        return create_model(name, pretrained=True)
+    torch.manual_seed(0)
+    model = create_model(name)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            nn.init.normal_(module.running_mean, std=0.2)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+        elif isinstance(module, nn.Linear):  # so that logits are of the order of one
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
+    return model
+
+
+@lru_cache(maxsize=2)
+def exported(model: nn.Module) -> bytes:
+    return to_onnx(model, SHAPE)
+
+
+@pytest.fixture
+def _export_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both runtimes that read ONNX get the same export; making it takes seconds."""
+
+    def export(model, shape, path=None):
+        content = exported(model)
+        if path is not None:
+            path.write_bytes(content)
+        return content
+
+    for name in ("onnxruntime", "openvino"):
+        monkeypatch.setattr(import_module(f"lightfer.inference.backends.{name}"), "to_onnx", export)
+
+
+def usable(name: str):
+    reason = RUNTIMES[name].available()
+    if reason:
+        pytest.skip(reason)
+    return RUNTIMES[name]
+
+
+def difference(run: Callable[[Tensor], Tensor], model: nn.Module) -> tuple[float, float]:
+    """The largest one, over a batch of one and one of three; and the largest logit."""
+    x = torch.randn(3, *SHAPE[1:], generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = model(x)
+        found = [(run(x[:1]), expected[:1]), (run(x), expected)]
+    for ours, theirs in found:
+        assert ours.dtype == torch.float32
+        assert ours.shape == theirs.shape
+    largest = max((ours - theirs).abs().max().item() for ours, theirs in found)
+    return largest, expected.abs().max().item()
+
+
+KINDS = [
+    *((name, "random") for name in RACE),
+    *((name, "shipped") for name in list_models(pretrained=True) if name in RACE),
+]
+
+
+@pytest.mark.usefixtures("_export_once")
+@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_float32_agrees_with_eager(name: str, kind: tuple[str, str]):
+    runtime, model = usable(name), network(*kind)
+    loaded = runtime.load(model, SHAPE, threads=1, precision="float32")
+    assert (loaded.settings["precision"], loaded.settings["threads"]) == ("float32", 1)
+    largest, logit = difference(loaded, model)
+    assert logit > 0.01
+    assert largest < TOLERANCE * max(1.0, logit)
+
+
+@pytest.mark.usefixtures("_export_once")
+@pytest.mark.parametrize("name", ["pytorch", "openvino"])
+def test_bfloat16_is_near_and_is_not_float32(name: str):
+    runtime, model = usable(name), network("shufflenet_v2_x1_0", "random")
+    loaded = runtime.load(model, SHAPE, threads=1, precision="bfloat16")
+    if loaded.settings["precision"] != "bfloat16":
+        pytest.skip(f"this processor computes in {loaded.settings['precision']}")
+    largest, logit = difference(loaded, model)
+    assert 1e-6 < largest < 0.2 * max(1.0, logit)
+
+
+def test_bfloat16_leaves_the_model_as_it_is():
+    model = network("shufflenet_v2_x1_0", "random")
+    RUNTIMES["pytorch"].load(model, SHAPE, threads=1, precision="bfloat16")
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("model_name", ["shufflenet_v2_x0_5", "shiftnet_small"])
+def test_compiled_agrees_with_eager(model_name: str):
+    runtime, model = usable("compile"), network(model_name, "random")
+    loaded = runtime.load(model, SHAPE, threads=1, precision="float32")
+    largest, logit = difference(loaded, model)
+    assert largest < TOLERANCE * max(1.0, logit)
+
+
+def test_the_file_has_named_ends_any_batch_and_a_shift_as_one_node():
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    model = network("shiftnet_b", "random")
+    graph = onnx.load_from_string(exported(model)).graph
+    assert [i.name for i in graph.input] == ["image"]
+    assert [o.name for o in graph.output] == ["logits"]
+    batch, *rest = graph.input[0].type.tensor_type.shape.dim
+    assert batch.dim_param
+    assert [d.dim_value for d in rest] == [1, 48, 48]
+    convolutions = sum(node.op_type == "Conv" for node in graph.node)
+    assert convolutions == sum(isinstance(m, nn.Conv2d) for m in model.modules()) + 21  # shifts
+
+
+def test_errors_say_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(ValueError, match="there are pytorch, "):
+        find_runtime("tensorrt")
+    monkeypatch.setattr(protocol, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"openvino, onnx, onnxscript not installed: pip install"):
+        find_runtime("openvino")
+
+
+def test_no_heavy_package_is_imported_by_the_list():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; import lightfer.inference.backends; "
+        "print(sorted({'onnx', 'onnxruntime', 'openvino', 'onnxscript'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

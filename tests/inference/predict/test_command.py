@@ -1,0 +1,175 @@
+"""lightfer predict as a person runs it: lines, exit codes, messages, annotated pictures."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from lightfer.cli.main import app
+from lightfer.data import CLASSES
+from lightfer.inference.predict.command import main
+from lightfer.inference.predict.options import parser
+from lightfer.inference.predict.pictures import open_picture
+from tests.inference.predict.conftest import MODEL
+
+QUICK = ("--model", MODEL, "--runtime", "pytorch", "--threads", "1")
+
+
+@pytest.fixture
+def predict(capsys: pytest.CaptureFixture):
+    """Runs the command; gives its lines and its messages, and checks its exit code."""
+
+    def run(*arguments: object, code: int = 0) -> tuple[list[dict], str]:
+        assert main([*map(str, arguments), *QUICK]) == code
+        out, err = capsys.readouterr()
+        return [json.loads(line) for line in out.splitlines()], err
+
+    return run
+
+
+def test_a_portrait_has_one_happy_face(predict, astronaut, tmp_path: Path):
+    astronaut.save(tmp_path / "a.png")
+    annotated = tmp_path / "out" / "annotated.png"
+    (line,), _ = predict(tmp_path / "a.png", "--annotate", annotated)
+    assert (line["item"], line["label"]) == (str(tmp_path / "a.png"), "happy")
+    assert tuple(line["probabilities"]) == CLASSES
+    assert sum(line["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    x, y, width, height = line["box"]
+    drawn, plain = (np.asarray(image, int) for image in (open_picture(annotated), astronaut))
+    changed = np.abs(drawn - plain).sum(2) > 0
+    assert changed[y, x : x + width].all()
+    assert changed[y : y + height, x].all()
+    assert not changed[y + height // 2, x + width // 2]
+
+
+def test_a_folder_in_order_and_what_failed_in_it(predict, crops: Path, tmp_path: Path):
+    for name in ("a.png", "c.png", "sub/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(crops / "00.png", tmp_path / name)
+    (tmp_path / "b.jpg").write_bytes(b"broken")
+    (tmp_path / "notes.txt").write_text("passed over")
+    (tmp_path / ".hidden.png").write_bytes(b"passed over")
+    lines, messages = predict(tmp_path, tmp_path / "missing.png", code=1)
+    names = [str(Path(line["item"]).relative_to(tmp_path)) for line in lines]
+    assert names == ["a.png", "b.jpg", "c.png", "sub/d.png", "missing.png"]
+    assert [sorted(line) for line in lines if "error" in line] == [["error", "item"]] * 2
+    assert "b.jpg: not an image" in messages
+    assert "missing.png: no such file or folder" in messages
+
+
+def test_lines_into_a_file_and_pictures_into_a_folder(predict, crops: Path, tmp_path: Path):
+    out, pictures = tmp_path / "new" / "lines.jsonl", tmp_path / "pictures"
+    for _ in range(2):
+        lines, _ = predict(crops, "--out", out, "--annotate", pictures)
+        assert lines == []
+        assert len(out.read_text().splitlines()) == 48
+    assert len(list(pictures.iterdir())) == 2 * 48  # nothing is written over
+    assert min(open_picture(pictures / "00.png").size) >= 256
+
+
+def test_standard_input(predict, crops: Path, monkeypatch):
+    class Stdin:
+        buffer = io.BytesIO((crops / "00.png").read_bytes())
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    (line,), _ = predict("-")
+    assert (line["item"], line["box"]) == ("-", None)
+    (line,), _ = predict("-", code=1)
+    assert "nothing on standard input" in line["error"]
+
+
+def test_no_face_is_a_failure_that_names_the_way_out(predict, tmp_path: Path):
+    pytest.importorskip("cv2")
+    Image.new("L", (300, 300), 99).save(tmp_path / "grey.png")
+    (line,), messages = predict(tmp_path / "grey.png", code=1)
+    assert "no face found" in line["error"]
+    assert "--crop" in messages
+    (line,), _ = predict(tmp_path / "grey.png", "--crop")
+    assert line["label"] in CLASSES
+
+
+def test_folders_without_images_or_permission(predict, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    (line,), _ = predict(tmp_path / "empty", code=1)
+    assert line["error"] == "no image in it"
+    if os.geteuid() == 0:
+        pytest.skip("root may read every folder")
+    (tmp_path / "closed").mkdir(mode=0)
+    (line,), _ = predict(tmp_path / "closed", code=1)
+    assert "Permission denied" in line["error"]
+
+
+def test_a_camera_that_is_not_there(predict):
+    pytest.importorskip("cv2")
+    (line,), _ = predict("--camera", "97", code=1)
+    assert (line["item"], line["error"]) == ("camera 97", "camera 97 is not there or in use")
+
+
+def test_a_name_that_is_no_unicode(predict, crops: Path, tmp_path: Path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
+    shutil.copy(crops / "00.png", path)
+    (line,), _ = predict(path)
+    assert line["item"] == path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("{a}", "--annotate", "{a}"), "is the input itself"),
+        (("{a}", "{a}", "--annotate", "{a}.png"), "pass a folder for more than one item"),
+        (("{a}", "--model", "resnet50"), "there is no model 'resnet50'"),
+        (("{a}", "--model", "missing.onnx"), "missing.onnx: no such file"),
+        (("{a}", "--runtime", "tflite"), "there is no runtime 'tflite'"),
+        (("{a}", "--out", "{a}/below/a/file"), "a/file"),
+    ],
+)
+def test_mistakes_are_one_line(crops: Path, tmp_path: Path, arguments, message, capsys):
+    shutil.copy(crops / "00.png", tmp_path / "a.png")
+    found = [argument.format(a=tmp_path / "a.png") for argument in arguments]
+    code = main([*QUICK, *found])
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert message in err or "directory" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("a.png", "--faces", "some"), ("a.png", "--every", "0"), ("--nonsense",)]
+)
+def test_wrong_options_end_with_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    assert stop.value.code == 2
+    assert "lightfer predict" in capsys.readouterr().err
+
+
+def test_the_typer_command_has_the_same_options(crops: Path):
+    result = CliRunner().invoke(app, ["predict", "--help"])
+    assert result.exit_code == 0
+    assert result.output == parser().format_help()
+    result = CliRunner().invoke(app, ["predict", str(crops / "00.png"), "--crop", *QUICK])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["label"] in CLASSES
+    assert "predict" in CliRunner().invoke(app, ["--help"]).output
+
+
+def test_the_reader_of_the_lines_may_go(crops: Path):
+    """As in `lightfer predict ... | head -1`."""
+    command = [sys.executable, "-m", "lightfer", "predict", str(crops), *QUICK, "--batch-size", "1"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()

@@ -1,0 +1,95 @@
+"""Weight files assembled as ONNX without torch, against PyTorch and against the package onnx."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lightfer._files import graph_file, sha256_of, shipped
+from lightfer.data import Dataset
+from lightfer.data.augment import normalize
+from lightfer.inference.card import DeployedError
+from lightfer.inference.onnx_from_weights import assembled
+from lightfer.inference.predict import Predictor
+from lightfer.inference.predict.network import DEFAULT_MODEL, load_network
+from lightfer.models.registry import create_model, list_models
+from lightfer.models.weights import load_checkpoint
+
+SHIPPED = [name for name in list_models(pretrained=True) if graph_file(name).exists()]
+MAKE = "python -m lightfer.inference.export.graph"
+
+
+def weights(name: str) -> Path:
+    path = shipped(name)
+    assert path is not None
+    return path
+
+
+def test_the_default_model_has_a_graph():
+    assert DEFAULT_MODEL in SHIPPED, f"run `{MAKE}`"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_graphs_are_small(name: str):
+    assert graph_file(name).stat().st_size < 50_000
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", SHIPPED)
+def test_logits_are_pytorchs(name: str, runtime: str, faces: Dataset):
+    pytest.importorskip(runtime)
+    images = faces["test"].images
+    network = load_network(name, runtime, batch_size=64, threads=1)
+    with torch.inference_mode():
+        expected = create_model(name, pretrained=True)(normalize(images)).numpy()
+    np.testing.assert_allclose(network.run(images[:, 0].numpy()), expected, atol=1e-4)
+
+
+def test_it_is_valid_onnx_with_the_card():
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from lightfer.inference.card import read_session_card
+
+    path = weights(SHIPPED[0])
+    content = assembled(path)
+    assert content is not None
+    onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
+    session = pytest.importorskip("onnxruntime").InferenceSession(content)
+    found, (_, card) = read_session_card(session), load_checkpoint(path)
+    assert (found.model, found.classes) == (card.model, card.classes)
+    assert (found.input.mean, found.input.std) == (card.input.mean, card.input.std)
+    assert (found.temperature, found.weights_sha256) == (card.temperature, sha256_of(path))
+    assert card.test is not None
+    assert found.accuracy["test"] == card.test.top1
+
+
+def test_nothing_is_exported_or_cached(monkeypatch, tmp_path: Path):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("LIGHTFER_CACHE", str(tmp_path / "cache"))
+    assert Predictor(SHIPPED[0], "onnxruntime", faces="never")(np.zeros((48, 48)))[0].label
+    assert not (tmp_path / "cache").exists()
+
+
+def test_without_a_graph_it_is_not_assembled(monkeypatch):
+    monkeypatch.setattr(
+        "lightfer.inference.onnx_from_weights.graph_file", lambda name: Path("missing")
+    )
+    assert assembled(weights(SHIPPED[0])) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"no", b"\x02\0\0\0\0\0\0\0{}", b"\xff" * 99])
+def test_what_is_no_weight_file_says_so(tmp_path: Path, content: bytes):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(DeployedError, match="is not a lightfer weight file"):
+        assembled(path)
+
+
+def test_the_graphs_hold_no_weights():
+    onnx = pytest.importorskip("onnx")
+    for name in SHIPPED:
+        graph = onnx.load_from_string(gzip.decompress(graph_file(name).read_bytes())).graph
+        tensors = create_model(name).state_dict()
+        assert not {tensor.name for tensor in graph.initializer} & set(tensors)

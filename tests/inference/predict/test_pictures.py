@@ -1,0 +1,155 @@
+"""Pictures of every kind against what they were made from; broken ones against their message."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lightfer.inference.predict.pictures import MAX_PIXELS, PictureError, as_pictures, open_picture
+
+GREY = np.arange(0, 240, dtype=np.uint8).reshape(12, 20)
+RGB = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def assert_is(source, pixels: np.ndarray, tolerance: int = 0) -> None:
+    found = open_picture(source)
+    assert found.mode == ("L" if pixels.ndim == 2 else "RGB")
+    assert found.size == pixels.shape[1::-1]
+    assert np.abs(np.asarray(found).astype(int) - pixels).max() <= tolerance
+
+
+def with_alpha(pixels: np.ndarray) -> np.ndarray:
+    """The left half opaque, the right half transparent."""
+    alpha = np.zeros(pixels.shape[:2], np.uint8)
+    alpha[:, :10] = 255
+    return np.dstack([pixels, alpha])
+
+
+def on_white(pixels: np.ndarray) -> np.ndarray:
+    pixels = pixels.copy() if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1)
+    pixels[:, 10:] = 255
+    return pixels
+
+
+SAME = {
+    "grey": (encoded(Image.fromarray(GREY)), GREY),
+    "colour": (encoded(Image.fromarray(RGB)), RGB),
+    "16 bit": (encoded(Image.fromarray(GREY.astype(np.uint16) * 256 + 99)), GREY),
+    "palette": (encoded(Image.fromarray(RGB).quantize(256)), RGB),
+    "one bit": (encoded(Image.fromarray(GREY > 99)), (GREY > 99).astype(np.uint8) * 255),
+    "grey, alpha": (encoded(Image.fromarray(with_alpha(GREY), "LA")), on_white(GREY)),
+    "colour, alpha": (encoded(Image.fromarray(with_alpha(RGB))), on_white(RGB)),
+    "floats": (encoded(Image.fromarray((GREY / 255).astype(np.float32)), "TIFF"), GREY),
+    "CMYK": (encoded(Image.fromarray(RGB).convert("CMYK"), "TIFF"), RGB),
+    "JPEG": (encoded(Image.fromarray(GREY), "JPEG", quality=100), GREY),
+    "animated": (  # its first frame
+        encoded(
+            Image.fromarray(RGB), "GIF", save_all=True, append_images=[Image.new("RGB", (20, 12))]
+        ),
+        RGB,
+    ),
+    "PIL": (Image.fromarray(RGB), RGB),
+    "array": (GREY, GREY),
+    "array of floats": (RGB / 255, RGB),
+    "array of int64": (GREY.astype(np.int64), GREY),
+    "array, one channel": (GREY[:, :, None], GREY),
+    "array of bool": (GREY > 99, (GREY > 99).astype(np.uint8) * 255),
+    "array, alpha": (with_alpha(RGB), on_white(RGB)),
+    "tensor": (torch.from_numpy(RGB).permute(2, 0, 1), RGB),
+    "tensor of floats": (torch.from_numpy(GREY)[None] / 255, GREY),
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_pixels_are_those_it_was_made_from(kind: str):
+    source, pixels = SAME[kind]
+    assert_is(source, pixels, tolerance=3 if kind in ("JPEG", "palette", "animated") else 0)
+
+
+def test_a_palette_with_a_transparent_colour_lies_on_white():
+    image = Image.fromarray(np.repeat(np.array([[0, 1]], np.uint8), 4, axis=0), "P")
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    found = open_picture(encoded(image, transparency=1))
+    assert found.getpixel((0, 0)) == (10, 20, 30)
+    assert found.getpixel((1, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 3), (3, 2), (8, 1)])
+def test_the_orientation_that_a_camera_writes_is_applied(orientation: int, turns: int):
+    """`turns` quarter turns against the clock make it upright (EXIF 2.32, tag 274)."""
+    exif = Image.Exif()
+    exif[274] = orientation
+    assert_is(encoded(Image.fromarray(RGB), exif=exif), np.rot90(RGB, turns))
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    crc = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that claims this size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+BAD = {
+    "text": (b"not an image", "not an image"),
+    "empty": (b"", "not an image"),
+    "truncated": (encoded(Image.fromarray(NOISE))[:2000], "broken image"),
+    "truncated JPEG": (encoded(Image.fromarray(NOISE), "JPEG")[:900], "broken image"),
+    "50,000 pixels wide": (png_of(50_000, 50_000), "pixels"),
+    "a bit too large": (png_of(MAX_PIXELS // 100, 101), "at most 50,000,000"),
+    "bomb": (png_of(2**31 - 1, 2**31 - 1), "pixels"),
+    "floats beyond 1": (RGB.astype(float), "expected 0 to 1: scale them"),
+    "not a number": (np.full((4, 4), np.nan), "expected 0 to 1"),
+    "negative": (np.full((4, 4), -1), "expected 8 or 16 bits"),
+    "five channels": (np.zeros((4, 4, 5), np.uint8), "expected (H, W) or (H, W, C)"),
+    "no pixel": (np.zeros((0, 4), np.uint8), "expected (H, W)"),
+    "strings": (np.array([["a"]]), "expected numbers"),
+    "missing": (Path("missing.png"), "No such file"),
+    "folder": (Path(), "a folder"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_cannot_be_used_says_why(kind: str):
+    source, message = BAD[kind]
+    with pytest.raises(PictureError) as caught:
+        open_picture(source)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "count"),
+    [
+        ("a.png", 1),
+        (Path("a.png"), 1),
+        (["a.png", "b.png"], 2),
+        (Image.new("L", (4, 4)), 1),
+        (np.zeros((48, 48)), 1),
+        (np.zeros((48, 48, 3)), 1),
+        (np.zeros((5, 48, 48)), 5),
+        (np.zeros((5, 48, 48, 3)), 5),
+        (torch.zeros(48, 48), 1),
+        (torch.zeros(3, 48, 48), 1),
+        (torch.zeros(5, 48, 48), 5),
+        (torch.zeros(5, 1, 48, 48), 5),
+        ((), 0),
+    ],
+)
+def test_one_image_is_told_from_a_batch(images, count: int):
+    assert len(as_pictures(images)) == count

@@ -1,0 +1,84 @@
+"""Videos written by OpenCV itself, whole and broken."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lightfer.inference.predict.command import main
+from lightfer.inference.predict.sources import items_of
+from lightfer.inference.predict.video import frames, video_writer
+from tests.inference.predict.test_command import QUICK
+
+cv2 = pytest.importorskip("cv2")
+RATE, FRAMES = 10.0, 30
+
+
+@pytest.fixture(scope="module")
+def video(astronaut, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds: the portrait from the tenth frame on, grey before."""
+    path = tmp_path_factory.mktemp("video") / "film.avi"
+    portrait = astronaut.crop((100, 0, 356, 256))
+    with video_writer(path, RATE) as writer:
+        for index in range(FRAMES):
+            writer.write(portrait if index >= 10 else Image.new("RGB", (256, 256), "grey"))
+    return path
+
+
+def test_what_was_written_is_read(video: Path, astronaut):
+    found = list(frames(str(video)))
+    assert [frame.index for frame in found] == list(range(FRAMES))
+    assert [frame.time_s for frame in found] == [round(i / RATE, 3) for i in range(FRAMES)]
+    assert found[0].rate == RATE
+    assert found[20].picture is not None
+    difference = np.asarray(found[20].picture, int) - np.asarray(
+        astronaut.crop((100, 0, 356, 256)), int
+    )
+    assert np.abs(difference).mean() < 8  # JPEG, and colours in their order
+
+
+def test_every_nth_frame(video: Path):
+    items = list(items_of([str(video)], every=7))
+    assert [item.frame for item in items] == [0, 7, 14, 21, 28]
+    assert items[0].rate == pytest.approx(RATE / 7)
+
+
+def test_lines_of_frames_with_faces_and_an_annotated_film(video: Path, tmp_path: Path, capsys):
+    target = tmp_path / "annotated.mp4"
+    assert main([str(video), "--every", "5", "--annotate", str(target), *QUICK]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["frame"], line["time_s"]) for line in lines] == [
+        (10, 1.0), (15, 1.5), (20, 2.0), (25, 2.5)
+    ]  # fmt: skip
+    assert {line["label"] for line in lines} == {"happy"}
+    assert sum(frame.picture is not None for frame in frames(str(target))) == FRAMES / 5
+
+
+def test_a_film_that_breaks_off(video: Path, tmp_path: Path, capsys):
+    broken = tmp_path / "broken.avi"
+    content = video.read_bytes()
+    broken.write_bytes(content[: len(content) * 2 // 3])
+    assert main([str(broken), *QUICK, "--every", "4"]) == 1
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert lines[0]["label"] == "happy"
+    assert "error" in lines[-1]
+    assert "breaks off after" in err
+
+
+def test_a_film_without_a_face(tmp_path: Path, capsys):
+    path = tmp_path / "grey.avi"
+    with video_writer(path, RATE) as writer:
+        for _ in range(5):
+            writer.write(Image.new("RGB", (160, 160), "grey"))
+    assert main([str(path), *QUICK]) == 1
+    assert "no face in any of the 5 frames" in capsys.readouterr().err
+
+
+def test_what_is_no_film(tmp_path: Path, capsys):
+    path = tmp_path / "text.mp4"
+    path.write_text("no")
+    assert main([str(path), *QUICK]) == 1
+    assert "not a video that OpenCV can read" in capsys.readouterr().err

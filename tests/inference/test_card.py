@@ -1,0 +1,77 @@
+"""The card inside an exported file: written, read, refused; and read without torch."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from lightfer.inference.card import (
+    DeployedCard,
+    DeployedError,
+    InputContract,
+    parse_card,
+    read_card,
+)
+
+CARD = DeployedCard(
+    model="mobilenet_v2",
+    classes=("angry", "happy"),
+    input=InputContract(0.508, 0.255, 1, 48, 48, "NCHW", "tight"),
+    preprocess=False,
+    precision="int8",
+    batch=None,
+    temperature=1.25,
+    accuracy={"test": 0.6, "validation": None},
+    accuracy_lost={"test": 0.4},
+    quantisation={"calibration_images": 512},
+    data_name="fer2013",
+    data_sha256={"train": "ab"},
+    weights_sha256=None,
+    licence="research",
+    intended_use="research",
+    not_intended_use="deciding about people",
+    code="abc",
+    versions={"onnx": "1"},
+)
+
+
+def test_a_card_comes_back_and_later_keys_are_left_out():
+    later = {**json.loads(CARD.to_json()), "of_a_later_version": 1}
+    later["input"]["colour"] = "grey"
+    assert parse_card(json.dumps(later), "here") == CARD
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"input": {}, "classes": []}'])
+def test_what_is_no_card_is_named(text: str | None):
+    with pytest.raises(DeployedError, match=r"net\.onnx"):
+        parse_card(text, "net.onnx")
+
+
+def test_files_that_are_no_models(tmp_path: Path):
+    for suffix in (".onnx", ".xml"):
+        path = tmp_path / f"net{suffix}"
+        with pytest.raises(DeployedError, match="no such file"):
+            read_card(path)
+        path.write_text("nothing")
+        if suffix == ".onnx":
+            pytest.importorskip("onnxruntime")
+        with pytest.raises(DeployedError, match=f"net{suffix}"):
+            read_card(path)
+    path.write_text("<net/>")
+    with pytest.raises(DeployedError, match="no lightfer card"):
+        read_card(path)
+
+
+def test_nothing_heavy_is_imported():
+    code = (
+        "import sys, lightfer.inference.card; print({'torch', 'msgspec', 'numpy'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_card_is_plain_json():
+    assert json.loads(CARD.to_json())["classes"] == list(asdict(CARD)["classes"])

@@ -1,0 +1,101 @@
+"""Weight files: what comes back is what was rounded, with its card, and nothing is pickled."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lightfer import create_model
+from lightfer.data.dataset import CLASSES
+from lightfer.models.weights import (
+    Card,
+    CheckpointError,
+    InputContract,
+    load_checkpoint,
+    rewrite_card,
+    rounded,
+    save_checkpoint,
+)
+
+
+def card(model: str = "shufflenet_v2_x0_5", **fields) -> Card:
+    return Card(
+        model=model,
+        classes=CLASSES,
+        input=InputContract(mean=0.5, std=0.25),
+        data_name="synthetic",
+        data_sha256={},
+        trained_on="train",
+        chosen_on="validation",
+        recipe="none",
+        config={},
+        seed=0,
+        epochs=1,
+        epoch=1,
+        training_s=0.0,
+        code="test",
+        **fields,
+    )
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, create_model("shufflenet_v2_x0_5").state_dict(), card())
+    return path
+
+
+def test_matrices_are_half_norms_and_biases_are_not_and_counters_stay(saved: Path):
+    header_length = struct.unpack("<Q", saved.read_bytes()[:8])[0]
+    header = json.loads(saved.read_bytes()[8 : 8 + header_length])
+    kinds = {name: info["dtype"] for name, info in header.items() if name != "__metadata__"}
+    assert kinds["conv1.0.weight"] == "F16"
+    assert kinds["conv1.1.weight"] == kinds["conv1.1.running_var"] == kinds["fc.bias"] == "F32"
+    assert kinds["conv1.1.num_batches_tracked"] == "I64"
+
+
+def test_loading_gives_the_rounded_values_as_float32(saved: Path):
+    torch.manual_seed(0)
+    original = create_model("shufflenet_v2_x0_5").state_dict()
+    weights, read = load_checkpoint(saved)
+    assert read == card()
+    for name, tensor in rounded(original).items():
+        assert torch.equal(weights[name], tensor.to(weights[name].dtype)), name
+    model = create_model("shufflenet_v2_x0_5", pretrained=saved)
+    assert torch.equal(model.state_dict()["fc.weight"], weights["fc.weight"])
+    assert not model.training
+
+
+def test_a_new_card_leaves_the_tensors(saved: Path):
+    before, _ = load_checkpoint(saved)
+    rewrite_card(saved, card(license="mine"))
+    after, read = load_checkpoint(saved)
+    assert read.license == "mine"
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_what_cannot_be_loaded_says_why(saved: Path, tmp_path: Path):
+    with pytest.raises(CheckpointError, match="no such weight file"):
+        load_checkpoint(tmp_path / "missing.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_checkpoint(tmp_path / "cut.safetensors")
+    save_file({"x": torch.zeros(1)}, tmp_path / "plain.safetensors")
+    with pytest.raises(CheckpointError, match="no lightfer card"):
+        load_checkpoint(tmp_path / "plain.safetensors")
+    with pytest.raises(CheckpointError, match="holds weights of shufflenet_v2_x0_5"):
+        create_model("shufflenet_v2_x1_0", pretrained=saved)
+    with pytest.raises(ValueError, match="is for 7 classes and 1 channel"):
+        create_model("shufflenet_v2_x0_5", pretrained=saved, num_classes=8)
+
+
+def test_a_wrong_tensor_is_an_error_not_ignored(saved: Path):
+    weights, _ = load_checkpoint(saved)
+    del weights["fc.bias"]
+    save_checkpoint(saved, weights, card())
+    with pytest.raises(RuntimeError, match=r"fc\.bias"):
+        create_model("shufflenet_v2_x0_5", pretrained=saved)

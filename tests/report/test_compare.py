@@ -1,0 +1,331 @@
+"""Comparing files: what is found, what is refused and why, on files whose truth is known."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from lightfer.cli.main import app
+from lightfer.report.compare import (
+    NOTHING,
+    REFUSED,
+    RUN_TO_RUN_BARE,
+    Change,
+    Comparison,
+    compare_files,
+    compare_results,
+)
+from lightfer.results import (
+    Accuracy,
+    Data,
+    Environment,
+    Latency,
+    Noise,
+    Results,
+    ResultsError,
+    write_results,
+)
+from tests.results.test_schema import ENVIRONMENT, entry
+
+DATA = Data(name="fer2013", label="FER2013", verified=True, sha256={"test": "abc"})
+
+
+def timed(
+    median_s: float = 0.005,
+    *,
+    seed: int = 0,
+    rounds: int = 3,
+    batch_size: int = 1,
+    threads: int = 2,
+    machine: float | list[float] = 1.0,
+    yardstick: bool = True,
+    clock: str = "wall",
+) -> Latency:
+    """`machine`: what it slows the model and the yardstick by, in each round."""
+    rng = np.random.default_rng(seed)
+    slow = np.broadcast_to(machine, rounds)
+    samples = median_s * (1 + 0.02 * rng.random((rounds, 50))) * slow[:, None]
+    beside = (0.003 * slow).tolist() if yardstick else None
+    return Latency.of(samples.tolist(), batch_size, threads, clock, beside)
+
+
+def scored(
+    right: int, images: int = 400, *, bits: bool = True, shift: int = 0, **fields
+) -> Accuracy:
+    """The first `right` images are right, from image `shift` on."""
+    text = "0" * shift + "1" * right + "0" * (images - right - shift)
+    digits = f"{int(text, 2):0{images // 4}x}"
+    return Accuracy(
+        **{
+            "split": "test", "labels": "fer2013", "view": "single", "images": images,
+            "top1": right / images, "ci95": (0.0, 1.0), "correct_hex": digits if bits else None,
+            **fields,
+        }
+    )  # fmt: skip
+
+
+def results(*entries, **environment) -> Results:
+    known = {"data": DATA, "yardstick": "a net", "versions": {"torch": "2"}, **environment}
+    changed = msgspec.structs.replace(ENVIRONMENT, **known)
+    return Results(environments={"e": changed}, entries=entries)
+
+
+def changes(found: Comparison, kind: str) -> list[Change]:
+    return [c for c in found.changes if c.kind == kind]
+
+
+def only(found: Comparison, kind: str) -> Change:
+    (change,) = changes(found, kind)
+    return change
+
+
+def test_a_slower_model_is_found_and_the_same_one_is_not():
+    a = results(entry("m", latency=(timed(),)), entry("n", latency=(timed(seed=1),)))
+    b = results(entry("m", latency=(timed(0.0065, seed=2),)), entry("n", latency=(timed(seed=3),)))
+    slower, same = changes(compare_results(a, b), "time")
+    assert (slower.verdict, same.verdict) == ("slower", NOTHING)
+    assert slower.ratio == pytest.approx(1.3, rel=0.02)
+    assert slower.low is not None
+    assert slower.high is not None
+    assert 1.1 < slower.low < 1.3 < slower.high < 1.6
+    assert slower.p_holm == pytest.approx(2 * (slower.p or 0))
+    assert changes(compare_results(b, a), "time")[0].verdict == "faster"
+
+
+def test_a_slower_machine_is_no_slower_model():
+    """Truth: the same model; the machine 40 % slower in the second file, or in a part of it."""
+    a = results(entry("m", latency=(timed(),)))
+    for machine in (1.4, [1.0, 1.4, 1.4]):
+        b = results(entry("m", latency=(timed(seed=1, machine=machine),)))
+        change = only(compare_results(a, b), "time")
+        assert change.verdict == NOTHING
+        assert change.ratio == pytest.approx(1.0, abs=0.02)
+        assert change.machine == pytest.approx(1.4)
+    slow = results(entry("m", latency=(timed(0.0065, seed=1, machine=0.7),)))
+    change = only(compare_results(a, slow), "time")
+    assert (change.verdict, change.ratio) == ("slower", pytest.approx(1.3, rel=0.02))
+
+
+@pytest.mark.parametrize(
+    ("latency", "environment"),
+    [
+        ({"yardstick": False}, {}),
+        ({}, {"yardstick": None}),
+        ({}, {"yardstick": "another net"}),
+        ({}, {"versions": {"torch": "3"}}),
+    ],
+)
+def test_without_a_common_yardstick_the_allowance_is_wide(latency: dict, environment: dict):
+    """A change of torch changes the yardstick, and must not be taken out of the model's time."""
+    a = results(entry("m", latency=(timed(),)))
+    b = results(entry("m", latency=(timed(0.0065, **latency),)), **environment)
+    change = only(compare_results(a, b), "time")
+    assert (change.verdict, change.machine) == (NOTHING, None)
+    assert change.ratio == pytest.approx(1.3, rel=0.02)
+    assert f"{100 * RUN_TO_RUN_BARE:.1f} % allowed" in change.note
+    assert "yardstick" not in change.note
+
+
+def test_each_clock_is_compared_with_itself():
+    both = (timed(0.005), timed(0.001, clock="cuda events"))
+    a, b = results(entry("m", latency=both)), results(entry("m", latency=both[::-1]))
+    found = changes(compare_results(a, b), "time")
+    assert [c.verdict for c in found] == [NOTHING, NOTHING]
+    assert found[1].what == "batch 1, 2 threads, cuda events"
+
+
+def test_three_percent_between_separate_runs_is_not_claimed():
+    a, b = results(entry(latency=(timed(),))), results(entry(latency=(timed(0.00515, seed=1),)))
+    assert only(compare_results(a, b), "time").verdict == NOTHING
+
+
+NOISE = Noise(
+    verdict="unusable", reasons=("steal",), seconds=1, load_before=None, load_after=None,
+    other_cpu_share=None, steal_share=0.5, governor=None, throttle_events=None, round_spread=None,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "environment", "reason"),
+    [
+        ({"device": "cuda"}, {}, "device cpu against cuda"),
+        ({"runtime": "onnx"}, {}, "runtime pytorch against onnx"),
+        ({"precision": "bf16"}, {}, "precision float32 against bf16"),
+        ({}, {"cpu": "other"}, "processor a [1, 2] cpu against other"),
+        ({}, {"threads": 1}, "threads 2 against 1"),
+        ({"macs": 9}, {}, "input: 5 against 9 MACs at equal parameters"),
+        ({}, {"noise": NOISE}, "second file's machine was unusable: steal"),
+        ({"latency": (timed(batch_size=8),)}, {}, "has batch 8, 2 threads"),
+        ({"latency": (timed(threads=1),)}, {}, "has batch 1, 1 threads"),
+        ({"latency": (timed(rounds=1),)}, {}, "one round shows no spread"),
+    ],
+)
+def test_times_that_do_not_match_are_refused_and_the_reason_is_named(
+    fields: dict, environment: dict, reason: str
+):
+    a = results(entry(params=1, macs=5, latency=(timed(),)))
+    same = msgspec.structs.replace(entry(params=1, macs=5, latency=(timed(),)), **fields)
+    b = results(same, **environment)
+    first = changes(compare_results(a, b), "time")[0]
+    assert first.verdict == REFUSED
+    assert first.p is None
+    assert reason in first.note
+    assert (changes(compare_results(a, b, anyway=True), "time")[0].verdict == NOTHING) == (
+        "unusable" in reason
+    )
+
+
+def test_the_fitting_entry_is_chosen_among_several():
+    a = results(entry("m", latency=(timed(),)))
+    other = msgspec.structs.replace(entry("m", latency=(timed(),)), runtime="onnx", id="e/other")
+    found = compare_results(a, results(other, entry("m", latency=(timed(seed=1),))))
+    assert only(found, "time").verdict == NOTHING
+    assert found.only_in_b == ("e/other",)
+    twice = msgspec.structs.replace(entry("m", latency=(timed(),)), id="e/twice")
+    found = compare_results(a, results(entry("m", latency=(timed(),)), twice))
+    assert "2 entries of the second file fit" in only(found, "time").note
+    assert compare_results(a, results(entry("n"))).only_in_a == ("e/m",)
+
+
+def test_accuracy_is_paired_where_the_files_say_which_images_were_right():
+    """Twenty images more right of 400, all of which b has right too: exact p = 2 / 2^20."""
+    a, b = results(entry(accuracy=scored(200))), results(entry(accuracy=scored(220)))
+    found = only(compare_results(a, b), "accuracy")
+    assert (found.verdict, found.difference) == ("better", 0.05)
+    assert found.p == pytest.approx(2 / 2**20)
+    assert "20 discordant of 400" in found.note
+    assert only(compare_results(b, a), "accuracy").verdict == "worse"
+
+
+def test_without_them_it_is_unpaired_and_says_so():
+    a, b = results(entry(accuracy=scored(200))), results(entry(accuracy=scored(220, bits=False)))
+    found = only(compare_results(a, b), "accuracy")
+    assert (found.verdict, found.difference) == (NOTHING, pytest.approx(0.05))
+    assert "unpaired" in found.note
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "environment", "reason"),
+    [
+        (scored(200), {"data": msgspec.structs.replace(DATA, sha256={"test": "x"})}, "data abc"),
+        (scored(200, labels="fer+"), {}, "labels fer2013 against fer+"),
+        (scored(200, view="flip"), {}, "view single against flip"),
+        (scored(200, images=800), {}, "images 400 against 800"),
+        (scored(200, source="reference"), {}, "source measured against reference"),
+        (None, {}, "one file only has an accuracy"),
+    ],
+)
+def test_accuracies_on_other_images_are_refused(accuracy, environment: dict, reason: str):
+    a, b = results(entry(accuracy=scored(200))), results(entry(accuracy=accuracy), **environment)
+    found = only(compare_results(a, b), "accuracy")
+    assert found.verdict == REFUSED
+    assert reason in found.note
+
+
+def test_counts_and_conditions():
+    a = results(entry(params=1, macs=5), versions={"torch": "1"})
+    b = results(entry(params=2, macs=5), versions={"torch": "2"}, code="def")
+    found = compare_results(a, b)
+    assert (only(found, "params").verdict, only(found, "macs").verdict) == ("changed", "same")
+    assert found.conditions == ("code: abc -> def", "torch: 1 -> 2")
+
+
+def predecessor(path: Path, **figures) -> Path:
+    """A file of the predecessor's form."""
+    row = {
+        "accuracy": 60.0, "inference_time_sec": 9.9, "energy_consumed_kwh": 0.0001,
+        "co2_emissions_kg": 0.0001, "flops": "4.21 MMac", "parameters": "1.52 M", **figures,
+    }  # fmt: skip
+    path.write_text(json.dumps({"MobileNetV3": row, "Another": row}))
+    return path
+
+
+def ours() -> Results:
+    both = scored(4500, 7178, bits=False, split="validation + test")
+    return results(
+        entry("mobilenet_v3_small", params=1_524_743, macs=3_984_776, accuracy_other=(both,))
+    )
+
+
+def test_the_predecessors_file_is_compared_only_where_it_can_be(tmp_path: Path):
+    path = tmp_path / "ours.json"
+    write_results(path, ours())
+    found = compare_files(predecessor(tmp_path / "old.json"), path)
+    accuracy = only(found, "accuracy")
+    assert (accuracy.verdict, accuracy.a, accuracy.b) == ("better", 0.6, 4500 / 7178)
+    assert "chose its weights on these images" in accuracy.note
+    assert only(found, "time").verdict == REFUSED
+    assert only(found, "params").verdict == "same"
+    assert (only(found, "macs").verdict, only(found, "macs").a) == ("changed", 4_210_000)
+    assert "ptflops" in only(found, "macs").note
+    assert found.only_in_a == ("Another",)
+    back = compare_files(path, tmp_path / "old.json")
+    assert only(back, "accuracy").verdict == "worse"
+    assert back.only_in_b == ("Another",)
+    with pytest.raises(ValueError, match="both of the predecessor's form"):
+        compare_files(tmp_path / "old.json", tmp_path / "old.json")
+
+
+def test_the_predecessors_accuracy_needs_the_same_images(tmp_path: Path):
+    path = tmp_path / "ours.json"
+    headline_only = msgspec.structs.replace(ours().entries[0], accuracy_other=())
+    write_results(path, results(headline_only))
+    found = only(compare_files(predecessor(tmp_path / "old.json"), path), "accuracy")
+    assert found.verdict == REFUSED
+    assert "7,178 images" in found.note
+
+
+@pytest.mark.parametrize(
+    ("figures", "message"),
+    [
+        ({"flops": "many"}, r"\$\.MobileNetV3\.flops: found 'many'"),
+        ({"parameters": None}, r"\$\.MobileNetV3\.parameters"),
+        ({"accuracy": 0.6e3}, r"\$\.MobileNetV3\.accuracy: found 600.0, expected percent"),
+    ],
+)
+def test_a_broken_predecessors_file_names_the_place(tmp_path: Path, figures: dict, message: str):
+    path = tmp_path / "ours.json"
+    write_results(path, ours())
+    with pytest.raises(ResultsError, match=message):
+        compare_files(predecessor(tmp_path / "old.json", **figures), path)
+
+
+def test_the_command_prints_a_table_or_json(tmp_path: Path):
+    a, b = tmp_path / "a.json", tmp_path / "b.json"
+    write_results(a, results(entry("m", latency=(timed(),), accuracy=scored(200)), entry("gone")))
+    write_results(b, results(entry("m", latency=(timed(0.0065),), accuracy=scored(220))))
+    done = CliRunner().invoke(app, ["compare", str(a), str(b)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "slower" in done.stdout
+    assert "+5.00 points" in done.stdout
+    assert "only in" in done.stdout
+    done = CliRunner().invoke(app, ["compare", str(a), str(b), "--json"], catch_exceptions=False)
+    found = json.loads(done.stdout)
+    assert [c["verdict"] for c in found["changes"]] == ["slower", "better"]
+    assert found["only_in_a"] == ["e/gone"]
+
+
+def test_validate_and_exports_as_commands(tmp_path: Path):
+    path = tmp_path / "r.json"
+    environment: Environment = ENVIRONMENT
+    write_results(path, Results(environments={"e": environment}, entries=(entry(),)))
+
+    def lightfer(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        return done.exit_code, done.stdout
+
+    assert lightfer("validate", str(path)) == (0, f"{path} is valid\n")
+    csv, parquet = tmp_path / "r.csv", tmp_path / "r.parquet"
+    code, text = lightfer("table", str(path), "--csv", str(csv), "--parquet", str(parquet))
+    assert (code, text.count("1 rows written")) == (0, 2)
+    assert csv.read_text().startswith("id,environment,model")
+    assert parquet.exists()
+    path.write_text(path.read_text().replace('"id": "e/m"', '"id": 3'))
+    assert lightfer("validate", str(path)) == (
+        1,
+        "$.entries[0].id: found 3, expected string\n",
+    )
+    assert '"urn:lightfer:1"' in lightfer("validate", "--print-schema")[1]

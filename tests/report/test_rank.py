@@ -1,0 +1,114 @@
+"""Ranking the models of one run, on entries whose order is known."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lightfer.cli.main import app
+from lightfer.measure.energy import model_cpu_energy
+from lightfer.report.rank import correlations, energy_correlations, places
+from lightfer.results import Accuracy, Latency, Results, Work, write_results
+from tests.results.measured_energy import measured_energy
+from tests.results.test_schema import ENVIRONMENT, entry
+
+
+def measured(name: str, seconds: float, top1: float, **fields):
+    """Three rounds that differ by 1 %, an accuracy within 0.02."""
+    rounds = [[seconds * f] * 5 for f in (0.99, 1.0, 1.01)]
+    accuracy = Accuracy(
+        split="test", labels="fer2013", view="single", images=100, top1=top1,
+        ci95=(top1 - 0.02, top1 + 0.02),
+    )  # fmt: skip
+    return entry(name, latency=(Latency.of(rounds, 1, 2),), accuracy=accuracy, **fields)
+
+
+ENTRIES = [
+    measured("slow", 0.009, 0.50, macs=40, params=3),
+    measured("fast", 0.001, 0.60, macs=10, params=9),
+    measured("near", 0.00101, 0.595, macs=20, params=1),
+    measured("good", 0.004, 0.70, macs=30, params=2),
+]
+
+
+def test_the_front_has_ties_and_the_fastest_is_first():
+    assert [(p.model, p.status) for p in places(ENTRIES)] == [
+        ("fast", "front"),
+        ("near", "tied"),
+        ("good", "front"),
+        ("slow", "dominated"),
+    ]
+    assert places([entry(), measured("other", 1, 0.5)], batch_size=8) == []
+
+
+def test_correlations_with_time_need_four_models():
+    """MACs grow with time in all four: rho is 1; with parameters it is -0.2 by hand."""
+    found = correlations(ENTRIES)
+    assert found["macs"].interval.estimate == pytest.approx(1.0)
+    assert found["macs"].interval.low < 0.5
+    assert found["params"].interval.estimate == pytest.approx(-0.2)
+    assert correlations(ENTRIES[:3]) == {}
+
+
+def test_counts_of_the_work_are_found_too():
+    """Bytes grow with time in all four but for the last two, swapped: rho is 0.8."""
+    work = dict.fromkeys(Work.__struct_fields__, 1) | {"uncounted": ()}
+    entries = [
+        measured(f"m{i}", 0.001 * (i + 1), 0.5, work=Work(**{**work, "bytes_fused": size}))
+        for i, size in enumerate((10, 20, 40, 30))
+    ]
+    assert correlations(entries)["bytes_fused"].interval.estimate == pytest.approx(0.8)
+
+
+def test_the_command(tmp_path: Path):
+    path = tmp_path / "r.json"
+    write_results(path, Results(environments={"e": ENVIRONMENT}, entries=tuple(ENTRIES)))
+    text = CliRunner().invoke(app, ["rank", str(path)], catch_exceptions=False).stdout
+    assert "tied" in text
+    assert "macs with time: rho 1.00" in text
+    (group,) = json.loads(
+        CliRunner().invoke(app, ["rank", str(path), "--json"], catch_exceptions=False).stdout
+    )
+    assert [p["model"] for p in group["places"]] == ["fast", "near", "good", "slow"]
+
+
+def with_energy(*joules: float, **options) -> list:
+    return [
+        measured(e.model, e.latency[0].median_s, 0.5, macs=e.macs, params=e.params,
+                 energy=measured_energy(j, batch_size=1, **options))
+        for e, j in zip(ENTRIES, joules, strict=True)
+    ]  # fmt: skip
+
+
+def test_correlations_with_measured_energy():
+    """Energy grows with time (9, 1, 1.01, 4 ms) in all four; with parameters rho is -0.2."""
+    found, refused = energy_correlations(with_energy(4.0, 1.0, 2.0, 3.0), batch_size=1)
+    assert refused is None
+    assert found["latency"].interval.estimate == pytest.approx(1.0)
+    assert found["latency"].interval.low < 0.5
+    assert found["macs"].interval.estimate == pytest.approx(1.0)
+    assert found["params"].interval.estimate == pytest.approx(-0.2)
+
+
+def test_modelled_simulated_and_other_energy_is_refused():
+    modelled = [measured("m", 1.0, 0.5, energy=model_cpu_energy(1.0, threads=1))] * 4
+    found, refused = energy_correlations(modelled, batch_size=1)
+    assert found == {}
+    assert refused == "energy here is modelled: measured at batch 1 for 0 models, needs 4"
+    simulated = with_energy(4.0, 1.0, 2.0, 3.0, simulated=True)
+    assert energy_correlations(simulated, 1)[0] == {}
+    assert energy_correlations(with_energy(4.0, 1.0, 2.0, 3.0), batch_size=64)[0] == {}
+    assert energy_correlations(ENTRIES, 1) == (
+        {}, "no energy is known: measured at batch 1 for 0 models, needs 4"
+    )  # fmt: skip
+
+
+def test_rank_prints_the_correlation_with_energy_or_why_there_is_none(tmp_path: Path):
+    path = tmp_path / "results.json"
+    for entries, text in (
+        (with_energy(4.0, 1.0, 2.0, 3.0), "latency with energy per image: rho 1.00"),
+        (ENTRIES, "no correlation with energy: no energy is known"),
+    ):
+        write_results(path, Results(environments={"e": ENVIRONMENT}, entries=tuple(entries)))
+        assert text in CliRunner().invoke(app, ["rank", str(path)]).output

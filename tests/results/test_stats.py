@@ -1,0 +1,318 @@
+"""Statistics against SciPy's own tests, closed forms, and simulations whose truth is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from lightfer.results.stats import (
+    Interval,
+    Objective,
+    block_values,
+    closest_majority,
+    compare_paired,
+    compare_proportions,
+    compare_runs,
+    fastest_majority,
+    holm,
+    mcnemar,
+    median_interval,
+    pareto_front,
+    rank_correlation,
+)
+
+
+def machine(
+    rng: np.random.Generator,
+    blocks: int,
+    passes: int = 50,
+    *,
+    drift: float = 0.03,
+    correlation: float = 0.7,
+    bursts: float = 0.1,
+) -> np.ndarray:
+    """Factors (blocks, passes) by which a shared machine slows each pass.
+
+    Autocorrelated drift from block to block (standard deviation `drift` of the log), one-sided
+    noise of single passes, and, in a share `bursts` of the blocks, a neighbour that takes 10 to
+    60 % of the speed for a random part of the block.
+    """
+    level = np.empty(blocks)
+    state = rng.standard_normal()
+    for i in range(blocks):
+        state = correlation * state + (1 - correlation**2) ** 0.5 * rng.standard_normal()
+        level[i] = np.exp(drift * state)
+    factors = level[:, None] * (1 + rng.gamma(0.5, 0.05, (blocks, passes)))
+    for i in np.flatnonzero(rng.random(blocks) < bursts):
+        part = int(rng.integers(1, passes + 1))
+        factors[i, :part] *= 1 + rng.uniform(0.1, 0.6)
+    return factors
+
+
+def interleaved(rng: np.random.Generator, pairs: int, ratio: float, **noise):
+    """Blocks of a and of b, `ratio` times slower, neighbours in random order."""
+    factors = machine(rng, 2 * pairs, **noise).reshape(pairs, 2, -1)
+    first = rng.random(pairs) < 0.5
+    a = np.where(first[:, None], factors[:, 0], factors[:, 1])
+    b = np.where(first[:, None], factors[:, 1], factors[:, 0])
+    return (0.005 * a).tolist(), (0.005 * ratio * b).tolist()
+
+
+def test_the_lower_quartile_stands_when_less_than_three_quarters_are_disturbed():
+    assert block_values([[1.0] * 14 + [9.0] * 36])[0] == 1.0
+    with pytest.raises(ValueError, match="no samples"):
+        block_values([[1.0], []])
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(
+    st.lists(
+        st.floats(-1, 1, allow_subnormal=False).filter(lambda d: abs(d) > 1e-3),
+        min_size=3,
+        max_size=14,
+    )
+)
+def test_the_signed_rank_test_is_scipys(differences: list[float]):
+    """Oracle: scipy.stats.wilcoxon, exact, where no two differences tie."""
+    d = np.array(differences) + 1e-6 * np.arange(len(differences))
+    found = compare_paired([[1.0]] * len(d), [[x] for x in np.exp(d)])
+    if len(set(np.abs(d).round(9))) == len(d):
+        expected = scipy_stats.wilcoxon(d, method="exact").pvalue  # pyright: ignore
+        assert found.p == pytest.approx(expected, rel=1e-6)
+    assert found.interval.low <= found.interval.estimate <= found.interval.high
+
+
+def test_the_interval_of_six_pairs_is_that_of_the_tables():
+    """Hollander & Wolfe: at n = 6 the 95 % interval drops nothing, its level being 1 - 2 / 64."""
+    d = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    interval = compare_paired([[1.0]] * 6, [[x] for x in np.exp(d)]).interval
+    assert np.log([interval.low, interval.high]) == pytest.approx([0.1, 0.6])
+    assert np.log(interval.estimate) == pytest.approx(0.35)
+    wide = compare_paired([[1.0]] * 5, [[x] for x in np.exp(d[:5])])
+    assert wide.p == pytest.approx(2 / 32)
+    assert wide.interval.high == np.inf
+    with pytest.raises(ValueError, match="pairs"):
+        compare_paired([[1.0]], [])
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9, 0.99])
+def test_the_paired_test_keeps_its_level_under_autocorrelated_bursts(correlation: float):
+    """Simulated truth: nothing differs. Expected alarms 5 % of 400, bound at 4 sigma."""
+    rng = np.random.default_rng(1)
+    alarms = covered = 0
+    for _ in range(400):
+        found = compare_paired(*interleaved(rng, 20, 1.0, correlation=correlation, drift=0.1))
+        alarms += found.p < 0.05
+        covered += found.interval.low <= 1 <= found.interval.high
+    assert alarms <= 20 + 4 * (400 * 0.05 * 0.95) ** 0.5
+    assert covered + alarms == 400
+
+
+@pytest.mark.parametrize(("ratio", "at_least"), [(1.10, 0.98), (1.03, 0.85)])
+def test_the_paired_test_finds_what_it_must(ratio: float, at_least: float):
+    """Simulated truth, corrected as the smallest of a family of four."""
+    rng = np.random.default_rng(2)
+    found = [compare_paired(*interleaved(rng, 20, ratio, drift=0.02)) for _ in range(200)]
+    assert np.mean([4 * f.p < 0.05 for f in found]) >= at_least
+    assert np.median([f.interval.estimate for f in found]) == pytest.approx(ratio, rel=0.005)
+
+
+def run(rng: np.random.Generator, ratio: float, between: float, rounds: int = 3) -> list:
+    """One `lightfer bench`: rounds far enough apart to be nearly independent, and the run's own."""
+    own = np.exp(between * rng.standard_normal())
+    return (0.005 * ratio * own * machine(rng, rounds, correlation=0.2)).tolist()
+
+
+@pytest.mark.parametrize(("rounds", "between"), [(3, 0.0), (3, 0.04), (5, 0.04), (10, 0.04)])
+def test_separate_runs_raise_few_alarms(rounds: int, between: float):
+    rng = np.random.default_rng(3)
+    pairs = [(run(rng, 1.0, between, rounds), run(rng, 1.0, between, rounds)) for _ in range(400)]
+    alarms = np.mean([compare_runs(a, b, 0.04).p < 0.05 for a, b in pairs])
+    assert alarms <= 0.07
+
+
+def test_without_the_allowance_between_runs_alarms_are_many():
+    rng = np.random.default_rng(3)
+    pairs = [(run(rng, 1.0, 0.04), run(rng, 1.0, 0.04)) for _ in range(400)]
+    naive = [scipy_stats.ttest_ind(np.ravel(a), np.ravel(b))[1] < 0.05 for a, b in pairs]  # pyright: ignore
+    assert np.mean(naive) > 0.5
+
+
+def test_separate_runs_find_thirty_percent():
+    """Simulated truth: 18 of 20 is the promise; Holm over two batch sizes doubles the p-value."""
+    rng = np.random.default_rng(4)
+    pairs = [(run(rng, 1.0, 0.04), run(rng, 1.3, 0.04)) for _ in range(400)]
+    assert np.mean([2 * compare_runs(a, b, 0.04).p < 0.05 for a, b in pairs]) >= 0.9
+
+
+def run_in_states(rng: np.random.Generator, ratio: float) -> tuple[list, list[float]]:
+    """One run on a machine that is 40 % slower for some of its rounds, with a yardstick beside.
+
+    The model and the yardstick feel the state alike, and the drift from second to second nearly;
+    3 % of each run is the model's own.
+    """
+    state = np.where(rng.random(5) < rng.choice([0.0, 0.3, 1.0]), 1.4, 1.0)
+    own = ratio * np.exp(0.03 * rng.standard_normal())
+    pairs = machine(rng, 10, correlation=0.9).reshape(5, 2, -1)
+    blocks = 0.005 * own * state[:, None] * pairs[:, 1]
+    beside = 0.003 * state * np.quantile(pairs[:, 0], 0.25, axis=1)
+    return blocks.tolist(), beside.tolist()
+
+
+@pytest.mark.parametrize(("ratio", "low", "high"), [(1.0, 0.0, 0.07), (1.3, 0.9, 1.0)])
+def test_a_yardstick_takes_the_state_of_the_machine_out(ratio: float, low: float, high: float):
+    """Simulated truth: few alarms between runs alike, 30 % found, both in states by chance."""
+    rng = np.random.default_rng(5)
+    found = []
+    for _ in range(400):
+        (a, beside_a), (b, beside_b) = run_in_states(rng, 1.0), run_in_states(rng, ratio)
+        found.append(2 * compare_runs(a, b, 0.05, beside=(beside_a, beside_b)).p < 0.05)
+    assert low <= np.mean(found) <= high
+
+
+def test_the_closest_majority():
+    rows = np.array([[5.0, 1.0, 1.1], [9.0, 1.0, 8.9], [3.0, 2.0, 1.5]])
+    assert closest_majority(rows).tolist() == [[1.0, 1.1], [8.9, 9.0], [1.5, 2.0]]
+    assert fastest_majority(rows).tolist() == [[1.0, 1.1], [1.0, 8.9], [1.5, 2.0]]
+    assert closest_majority(np.array([1.0, 1.2, 5.0, 5.1, 5.2])).tolist() == [5.0, 5.1, 5.2]
+
+
+def test_a_yardstick_is_needed_beside_each_round():
+    with pytest.raises(ValueError, match="1 yardsticks beside 2 rounds"):
+        compare_runs([[1.0], [1.0]], [[1.0], [1.0]], 0.0, beside=([1.0, 1.0], [1.0]))
+
+
+def test_separate_runs_without_noise():
+    same = compare_runs([[1.0], [1.0]], [[1.0], [1.0]], 0.0)
+    assert (same.p, same.interval.low, same.interval.high) == (1.0, 1.0, 1.0)
+    assert compare_runs([[1.0], [1.0]], [[2.0], [2.0]], 0.0).p == 0.0
+    with pytest.raises(ValueError, match="at least 2 rounds"):
+        compare_runs([[1.0]], [[1.0], [1.0]], 0.04)
+
+
+@pytest.mark.parametrize(("blocks", "at_least"), [(3, 0.92), (12, 0.90), (20, 0.90)])
+def test_the_interval_of_the_median_covers_the_truth(blocks: int, at_least: float):
+    """Simulated truth: log-normal blocks around a median of 5 ms, every pass of a block alike."""
+    rng = np.random.default_rng(5)
+    inside = 0
+    for _ in range(300):
+        values = 0.005 * np.exp(0.05 * rng.standard_normal(blocks))
+        found = median_interval([[v] * 5 for v in values], resamples=500)
+        inside += found.low <= 0.005 <= found.high
+    assert inside / 300 >= at_least
+
+
+def test_single_passes_as_the_unit_would_cover_far_too_little():
+    """Why the block is the unit: resampled pass by pass, the interval is nearly always wrong."""
+    rng = np.random.default_rng(6)
+    inside = 0
+    for _ in range(50):
+        level = 0.005 * np.exp(0.05 * rng.standard_normal((10, 1)))
+        passes = level * np.exp(0.01 * rng.standard_normal((10, 50)))
+        low, high = scipy_stats.bootstrap(
+            (passes.ravel(),), np.median, n_resamples=200, method="percentile", rng=rng
+        ).confidence_interval
+        inside += low <= 0.005 <= high
+    assert inside < 30
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_holm_errs_in_five_percent_of_families():
+    rng = np.random.default_rng(7)
+    families = rng.random((2000, 10))
+    assert np.mean([min(holm(list(f))) < 0.05 for f in families]) == pytest.approx(0.05, abs=0.012)
+
+
+def test_mcnemar_by_hand():
+    """P = 2 x (1 + 5) / 2^5 for 1 against 4; no discordant image is no evidence."""
+    found = mcnemar(1, 4, 100)
+    assert found.p == pytest.approx(2 * 6 / 32)
+    assert found.interval.estimate == pytest.approx(0.03)
+    assert mcnemar(0, 0, 100).p == 1.0
+    with pytest.raises(ValueError, match="discordant"):
+        mcnemar(60, 60, 100)
+
+
+def test_mcnemar_covers_and_is_narrower_than_unpaired():
+    """Simulated truth: two nets that agree on most of 3,589 images, b better by one point."""
+    rng = np.random.default_rng(8)
+    inside = 0
+    for _ in range(400):
+        _, only_a, only_b, _ = rng.multinomial(3589, [0.55, 0.07, 0.08, 0.30])
+        found = mcnemar(int(only_a), int(only_b), 3589).interval
+        inside += found.low <= 0.01 <= found.high
+    assert inside / 400 == pytest.approx(0.95, abs=0.035)
+    paired = mcnemar(251, 287, 3589)
+    unpaired = compare_proportions(2225, 3589, 2261, 3589)
+    assert unpaired.interval.estimate == pytest.approx(paired.interval.estimate)
+    assert unpaired.interval.high - unpaired.interval.low > 1.5 * (
+        paired.interval.high - paired.interval.low
+    )
+
+
+def test_newcombes_published_example():
+    """Newcombe (1998), table II, row a: 56/70 - 48/80 = 0.20, method 10: 0.0524 to 0.3339."""
+    found = compare_proportions(48, 80, 56, 70).interval
+    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert compare_proportions(5, 5, 5, 5).p == 1.0
+
+
+def test_the_front_with_ties():
+    """Times against errors: a and b are told apart from all, c is beaten by a within the noise."""
+    times = Objective.of_intervals(
+        [
+            Interval(1, 0.9, 1.1),
+            Interval(3, 2.9, 3.1),
+            Interval(1.05, 0.95, 1.15),
+            Interval(5, 4, 6),
+        ]
+    )
+    accuracies = [
+        Interval(0.60, 0.59, 0.61), Interval(0.65, 0.64, 0.66),
+        Interval(0.59, 0.58, 0.60), Interval(0.55, 0.54, 0.56),
+    ]  # fmt: skip
+    assert pareto_front([times, Objective.of_intervals(accuracies, -1.0)]) == [
+        "front", "front", "tied", "dominated",
+    ]  # fmt: skip
+    assert pareto_front([Objective.exact([1, 1]), Objective.exact([2, 3])]) == [
+        "front",
+        "dominated",
+    ]
+    assert pareto_front([Objective.exact([1, 1])]) == ["front", "front"]
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=4, max_size=12))
+def test_rho_is_scipys(pairs: list[tuple[int, int]]):
+    x, y = zip(*pairs, strict=True)
+    if len(set(x)) == 1 or len(set(y)) == 1:
+        with pytest.raises(ValueError, match="constant"):
+            rank_correlation(x, y, permutations=9)
+        return
+    found = rank_correlation(x, y, permutations=99).interval
+    assert found.estimate == pytest.approx(scipy_stats.spearmanr(x, y).statistic)  # pyright: ignore
+    assert -1 <= found.low <= found.estimate <= found.high <= 1
+
+
+def test_rank_correlation_of_ten_models_is_wide_and_keeps_its_level():
+    """Simulated truth: normal pairs, whose rho is 6 / pi asin(r / 2)."""
+    rng = np.random.default_rng(9)
+    r, inside, alarms, widths = 0.7, 0, 0, []
+    truth = 6 / np.pi * np.arcsin(r / 2)
+    for _ in range(400):
+        x, noise = rng.standard_normal((2, 10))
+        found = rank_correlation(x, r * x + (1 - r * r) ** 0.5 * noise, permutations=19)
+        inside += found.interval.low <= truth <= found.interval.high
+        widths.append(found.interval.high - found.interval.low)
+        alarms += rank_correlation(x, noise, permutations=199).p <= 0.05
+    assert inside / 400 >= 0.92
+    assert alarms / 400 <= 0.09
+    assert np.median(widths) > 0.7
+    with pytest.raises(ValueError, match="at least 4"):
+        rank_correlation([1, 2, 3], [1, 2, 3])

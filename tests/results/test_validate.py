@@ -1,0 +1,165 @@
+"""The exported schema is the records', and every violation of a broken file is named."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lightfer.results import Accuracy, Latency, Noise, Results, ResultsError, read_results
+from lightfer.results.validate import (
+    FILE_NAME,
+    json_schema_text,
+    violations,
+    violations_of_file,
+)
+from tests.results.measured_energy import measured_energy
+from tests.results.test_schema import ENVIRONMENT, entry
+
+ROOT = Path(__file__).parents[2]
+ACCURACY = Accuracy(
+    split="test", labels="fer2013", view="single", images=6, top1=4 / 6, ci95=(0.3, 0.9),
+    confusion=((3, 1), (1, 1)), correct_hex="d8",
+)  # fmt: skip
+
+
+def document() -> dict:
+    """A sound results file as it is read from JSON."""
+    noise = Noise(
+        verdict="noisy", reasons=("rounds differ",), seconds=1.0, load_before=None,
+        load_after=0.5, other_cpu_share=0.0, steal_share=None, governor=None,
+        throttle_events=None, round_spread=0.2,
+    )  # fmt: skip
+    environment = msgspec.structs.replace(ENVIRONMENT, noise=noise)
+    sound = entry(
+        accuracy=ACCURACY,
+        latency=(Latency.of([[0.1, 0.3], [0.2, 0.2]], batch_size=1, threads=2),),
+        macs=5,
+        flops=10,
+        inference_total_s=6.0,
+        inference_per_image_s=1.0,
+        inference_images=6,
+    )
+    results = Results(environments={"e": environment}, entries=(sound, entry("other")))
+    return msgspec.json.decode(msgspec.json.encode(results))
+
+
+def test_the_copy_in_the_repository_is_up_to_date():
+    kept = (ROOT / "schema" / FILE_NAME).read_text(encoding="utf-8")
+    assert kept == json_schema_text(), (
+        f"run `lightfer validate --print-schema > schema/{FILE_NAME}`"
+    )
+
+
+def test_a_sound_file_has_no_violation_and_later_keys_are_none():
+    sound = document()
+    sound["entries"][0]["of_a_later_version"] = {"a": 1}
+    assert violations(sound) == []
+
+
+def test_the_published_results_are_valid():
+    path = ROOT / "results.json"
+    if not path.exists():
+        pytest.skip("no results.json yet")
+    assert violations_of_file(path) == []
+
+
+def _set(target, *keys_and_value) -> None:
+    *keys, last, value = keys_and_value
+    for key in keys:
+        target = target[key]
+    target[last] = value
+
+
+def test_every_violation_of_form_is_named_with_its_path():
+    broken = document()
+    first = broken["entries"][0]
+    _set(broken, "schema", "other/9")
+    _set(first, "id", 3)
+    _set(first, "latency", 0, "samples_s", 2, "fast")
+    _set(first, "latency", 0, "rounds", 1.5)
+    _set(first, "accuracy", "ci95", [0.1])
+    _set(first, "accuracy", "source", "guessed")
+    _set(first, "params", True)
+    _set(broken, "environments", "e", "versions", "torch", None)
+    del broken["entries"][1]["runtime"]
+    found = {v.path: v.message for v in violations(broken)}
+    assert set(found) == {
+        "$.schema",
+        "$.entries[0].id",
+        "$.entries[0].latency[0].samples_s[2]",
+        "$.entries[0].latency[0].rounds",
+        "$.entries[0].accuracy.ci95",
+        "$.entries[0].accuracy.source",
+        "$.entries[0].params",
+        "$.environments.e.versions.torch",
+        "$.entries[1]",
+    }
+    assert found["$.schema"] == 'found "other/9", expected "lightfer/1"'
+    assert found["$.entries[0].params"] == "found true, expected integer or null"
+    assert found["$.entries[1]"] == "'runtime' is missing"
+
+
+@pytest.mark.parametrize(
+    ("where", "path", "message"),
+    [
+        (("entries", 1, "id", "e/m"), "$.entries[1].id", "twice"),
+        (("entries", 0, "environment", "f"), "$.entries[0].environment", "'f' is not one of: e"),
+        (("entries", 0, "flops", 5), "$.entries[0].flops", "2 x macs = 10"),
+        (("entries", 0, "accuracy", "images", 7), "$.entries[0].accuracy.confusion", "sums to 6"),
+        (("entries", 0, "accuracy", "top1", 0.5), "$.entries[0].accuracy.top1", "4 / 6"),
+        (("entries", 0, "accuracy", "top1", 66.7), "$.entries[0].accuracy.top1", "not percent"),
+        (("entries", 0, "accuracy", "ci95", [0.7, 0.9]), "$.entries[0].accuracy.ci95", "hold"),
+        (("entries", 0, "accuracy", "correct_hex", "ff"), "$.entries[0].accuracy.correct_hex", "8"),
+        (("entries", 0, "accuracy", "correct_hex", "d"), "$.entries[0].accuracy.correct_hex", "2"),
+        (("entries", 0, "latency", 0, "median_s", 0.3), "$.entries[0].latency[0].median_s", "0.2"),
+        (("entries", 0, "latency", 0, "rounds", 3), "$.entries[0].latency[0].rounds", "not 3"),
+        (("entries", 0, "latency", 0, "samples_s", []), "$.entries[0].latency[0].samples_s", "em"),
+        (("entries", 0, "inference_total_s", 9.0), "$.entries[0].inference_per_image_s", "1.5"),
+    ],
+)
+def test_figures_that_contradict_one_another(where: tuple, path: str, message: str):
+    broken = document()
+    _set(broken, *where)
+    assert message in {v.path: v.message for v in violations(broken)}[path]
+
+
+def test_what_is_valid_is_what_can_be_read(tmp_path: Path):
+    """Oracle: msgspec's own decoder accepts the sound file and refuses each broken form."""
+    path = tmp_path / "results.json"
+    path.write_bytes(msgspec.json.encode(document()))
+    assert violations_of_file(path) == []
+    read_results(path)
+    for where in (("id", 3), ("accuracy", {}), ("latency", [{}]), ("seed", "x")):
+        broken = document()
+        _set(broken, "entries", 0, *where)
+        path.write_bytes(msgspec.json.encode(broken))
+        assert violations_of_file(path)
+        with pytest.raises(ResultsError):
+            read_results(path)
+
+
+@pytest.mark.parametrize("text", ["{", '{"schema": NaN}', "\udcff"])
+def test_what_is_not_json_is_named(tmp_path: Path, text: str):
+    path = tmp_path / "results.json"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ResultsError, match=r"results\.json"):
+        violations_of_file(path)
+
+
+def with_energy(**changes) -> dict:
+    energy = msgspec.structs.replace(measured_energy(2.0), **changes)
+    results = Results(environments={"e": ENVIRONMENT}, entries=(entry(energy=energy),))
+    return msgspec.json.decode(msgspec.json.encode(results))
+
+
+def test_energies_that_no_results_file_may_hold():
+    assert violations(with_energy()) == []
+    found = violations(with_energy(simulated=True))
+    assert [v.path for v in found] == ["$.entries[0].energy"]
+    assert "simulated meter" in found[0].message
+    (outside,) = violations(with_energy(ci95=(3.0, 4.0)))
+    assert outside.path == "$.entries[0].energy.ci95"
+    mixed = with_energy()
+    mixed["entries"][0]["energy"]["gross"]["includes"] = ["gpu", "cpu"]
+    mixed["entries"][0]["energy"]["components"]["cpu"]["method"] = "modelled"
+    assert "adds what is measured and what is modelled" in violations(mixed)[0].message

@@ -1,0 +1,184 @@
+"""Sessions of a queue on synthetic faces; there is no test split anywhere."""
+
+import json
+import zipfile
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+import pytest
+from benchmarks.queue_kill import check_equal
+
+from lightfer.models.weights import load_checkpoint
+from lightfer.train.sweep.items import Item
+from lightfer.train.sweep.pack import PackError, unpack, write_pack
+from lightfer.train.sweep.runner import run_queue
+from lightfer.train.sweep.session import Options, Session
+from lightfer.train.sweep.training import check_items
+from lightfer.train.sweep.worker import Report
+from tests.train.sweep.conftest import FOLDS, ITEMS, SMALL, STUDENT, TEACHER
+
+
+def test_side_by_side_each_item_is_trained_as_by_itself(
+    whole: Path, blind_csv: Path, tmp_path: Path
+):
+    reports: list[Report] = []
+    options = Options(tmp_path / "q", str(blind_csv), workers=2)
+    run_queue(ITEMS, options, on_report=reports.append)
+    begun = [r.item for r in reports if r.kind == "first batch"]
+    assert (set(begun[:2]), begun[2]) == ({"teacher-fold0", "teacher-fold1"}, "student")
+    check_equal(whole, tmp_path / "q")
+    _, card = load_checkpoint(tmp_path / "q" / "student" / "shufflenet_v2_x0_5.safetensors")
+    assert card.distillation is not None
+    assert [t["fold"] for t in card.distillation["teachers"]] == ["0/2", "1/2"]
+    assert card.test is None
+
+    (line,) = (tmp_path / "q" / "sessions.jsonl").read_text().splitlines()
+    session = msgspec.json.decode(line, type=Session)
+    assert (session.epochs, session.failed, session.lost_s) == (6, {}, 0)
+    assert (
+        set(session.first_batch_s)
+        == set(session.finished)
+        == {"student", "teacher-fold0", "teacher-fold1"}
+    )
+    assert session.start_s is not None
+    assert session.data_s is not None
+    assert 0 < session.data_s < session.wall_s
+    assert session.wall_s > session.start_s + session.data_s + session.first_batch_s["student"]
+
+    session = run_queue(ITEMS, Options(tmp_path / "q", str(blind_csv)))  # nothing is left to do
+    assert (session.epochs, session.finished, session.start_s) == (0, {}, None)
+    changed = msgspec.structs.replace(STUDENT, seed=4, value=1.0)
+    with pytest.raises(ValueError, match="begun with another seed: give the changed item"):
+        run_queue((changed, *FOLDS), Options(tmp_path / "q", str(blind_csv)))
+
+
+def test_stops_in_time_and_packs(blind_csv: Path, tmp_path: Path):
+    long = {**SMALL, "epochs": 5000}
+    item = Item(model="shufflenet_v2_x0_5", name="long", settings=long)
+    pack, begun = tmp_path / "queue.zip", monotonic()
+    options = Options(tmp_path / "q", str(blind_csv), budget_s=8.0, pack=pack)
+    session = run_queue((item,), options, begun=begun)
+    assert abs(monotonic() - begun - 8) < 10
+    assert session.pack_s is not None
+    assert session.finished == {}
+    assert pack.exists()
+
+
+def test_a_stopped_queue_goes_on_elsewhere_from_its_pack_to_the_same_weights(
+    whole: Path, blind_csv: Path, tmp_path: Path
+):
+    """Stopped by ctrl-c, when the teachers are finished and the student has an epoch to go."""
+    here, there, pack = tmp_path / "here", tmp_path / "there", tmp_path / "queue.zip"
+    (here / "student").mkdir(parents=True)
+    (here / "student" / ".state.safetensors.x.tmp").touch()  # a killed worker was writing it
+    (here / "queue.toml").write_text("# the list")
+
+    def interrupt(report: Report) -> None:
+        if report.kind == "epoch" and report.item == "student":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_queue(ITEMS, Options(here, str(blind_csv), pack=pack), on_report=interrupt)
+    assert not list(here.glob("*/.*.tmp"))
+    assert unpack(pack, there)
+    assert not unpack(pack, there)  # it is there: to be continued
+    assert (there / "student" / "state.safetensors").exists()
+    assert not list(there.glob("teacher-*/state.safetensors"))
+    session = run_queue(ITEMS, Options(there, str(blind_csv)))
+    assert list(session.finished) == ["student"]
+    check_equal(whole, there)
+    (there / "queue.toml").write_text("# another")
+    with pytest.raises(PackError, match="is not the queue of"):
+        unpack(pack, there)
+
+
+def test_a_failed_item_does_not_stop_the_others(blind_csv: Path, tmp_path: Path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "run.json").write_text(json.dumps({"model": "other"}))
+    bad = Item(model="mobilenet_v1_x0_25", name="bad", settings=SMALL, value=2.0)
+    waiting = Item(model="mobilenet_v1_x0_25", name="w", settings=SMALL, teachers=("bad",))
+    one = {**SMALL, "epochs": 1}
+    good = Item(model="mobilenet_v1_x0_25", name="good", settings=one)
+    session = run_queue((bad, waiting, good), Options(tmp_path, str(blind_csv)))
+    assert list(session.finished) == ["good"]
+    assert "holds a run with model other" in session.failed["bad"]
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (Item(model="nonet", name="x"), "there is no model 'nonet'"),
+        (Item(model="mobilenet_v1", name="x", recipe="none"), "there is no recipe 'none'"),
+        (Item(model="mobilenet_v1", name="x", settings={"size": 3}), "x: settings .* do not fit"),
+        (Item(model="mobilenet_v1", name="x", teachers=("a.safetensors",)), "no such weight file"),
+        (Item(model="mobilenet_v1", name="x", teachers=("b",)), "no model 'b'"),
+        (Item(model="mobilenet_v1", name="x", teachers=("mobilenet_v2",), weight=2.0), "weight is"),
+    ],
+)
+def test_nothing_begins_if_an_item_cannot(tmp_path: Path, item: Item, message: str):
+    with pytest.raises(ValueError, match=message):
+        run_queue((TEACHER, item), Options(tmp_path, "nowhere.csv"))
+    assert not (tmp_path / "teacher").exists()
+
+
+def test_data_that_is_not_there_is_the_error_of_the_session(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"nowhere\.csv"):
+        run_queue((TEACHER,), Options(tmp_path, "nowhere.csv"))
+
+
+def test_two_queues_in_one_folder(tmp_path: Path):
+    from lightfer.train.sweep.lock import locked
+
+    with (
+        locked(tmp_path / "queue.lock"),
+        pytest.raises(ValueError, match="a queue is running in"),
+    ):
+        run_queue((TEACHER,), Options(tmp_path, "synthetic"))
+
+
+def test_teachers_that_are_files_travel_with_the_queue(whole: Path, tmp_path: Path):
+    weights = [whole / f"teacher-fold{i}" / "mobilenet_v1_x0_25.safetensors" for i in range(2)]
+    file, kept = tmp_path / "mine.safetensors", tmp_path / "q" / "teachers" / "mine.safetensors"
+    file.write_bytes(weights[0].read_bytes())
+    item = Item(model="mobilenet_v1_x0_25", name="x", settings=SMALL, teachers=(str(file),))
+    check_items((item,), tmp_path / "q")
+    assert kept.read_bytes() == file.read_bytes()
+    file.unlink()
+    check_items((item,), tmp_path / "q")
+    write_pack(tmp_path / "p.zip", tmp_path / "q", (item,))
+    assert "teachers/mine.safetensors" in zipfile.ZipFile(tmp_path / "p.zip").namelist()
+    file.write_bytes(weights[1].read_bytes())
+    with pytest.raises(ValueError, match="need different file names"):
+        check_items((item,), tmp_path / "q")
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "not a zip"])
+def test_a_damaged_pack_is_one_clear_error_and_leaves_nothing(
+    whole: Path, tmp_path: Path, damage: str
+):
+    pack = tmp_path / "p.zip"
+    (whole / "queue.toml").touch()
+    write_pack(pack, whole, ITEMS)
+    data = bytearray(pack.read_bytes())
+    middle = len(data) // 2
+    if damage == "cut":
+        data = data[:middle]
+    elif damage == "changed":
+        data[middle] ^= 1
+    else:
+        data = bytearray(b"hello")
+    pack.write_bytes(data)
+    with pytest.raises(PackError, match=r"p\.zip"):
+        unpack(pack, tmp_path / "there")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.zip"]
+
+
+def test_a_pack_writes_nowhere_else(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.writestr("queue.toml", "")
+        archive.writestr("../outside", "x")
+    with pytest.raises(PackError, match="is not the pack of a queue"):
+        unpack(tmp_path / "p.zip", tmp_path / "there")
+    assert not (tmp_path / "outside").exists()
