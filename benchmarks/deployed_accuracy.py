@@ -24,7 +24,6 @@ import torch
 from torch import Tensor
 
 from lightfer._files import write_text
-from lightfer.bench.case import find_subject
 from lightfer.data import Dataset, load
 from lightfer.data.augment import normalize
 from lightfer.inference.export import TARGETS, ExportConfig, export
@@ -32,7 +31,7 @@ from lightfer.inference.export.opened import as_prepared
 from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
 from lightfer.measure.environment import code_version
 from lightfer.measure.process import tune_process
-from lightfer.models.registry import list_models
+from lightfer.models.registry import find_weights, list_models
 
 FACES = 1000
 LARGEST_DIFFERENCE, LARGEST_CHANGE, LARGEST_LOSS = 1e-4, 0.05, 1.0  # logit, points, points
@@ -41,7 +40,7 @@ FILES = (("onnx", "float32"), ("openvino", "float32"), ("onnx", "int8"), ("openv
 
 def measure(key: str, target: str, precision: str, data: Dataset, out: Path) -> dict[str, Any]:
     """Export one file, whatever it loses, and compare it with PyTorch."""
-    item = find_subject(key)
+    item = find_weights(key)
     path = out / f"{item.name}-{precision}{TARGETS[target].suffix}"
     config = ExportConfig(target, path, precision, allow_loss=100.0)
     log = out / "test_scorings.jsonl"
@@ -129,7 +128,7 @@ def main() -> int:
     kept = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     rows: list[dict[str, Any]] = []
     for key in options.models:
-        item = find_subject(key)
+        item = find_weights(key)
         for target, precision in FILES:
             same = {"model": item.name, "weights": item.sha256}
             same |= {"target": target, "precision": precision}

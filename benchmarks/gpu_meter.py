@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from lightfer._files import write_text
-from lightfer.bench.case import batch_work, find_subject, load_subject
+from lightfer.bench.case import Case, batch_work, load_case
 from lightfer.bench.energy import Meters
 from lightfer.bench.journal import Journal
 from lightfer.bench.run import BenchConfig, run_benchmark
@@ -42,7 +42,7 @@ from lightfer.measure.energy.protocol import Mark
 from lightfer.measure.energy.simulated import simulated_meters
 from lightfer.measure.energy.windows import Window, Work
 from lightfer.measure.process import tune_process
-from lightfer.models.registry import list_models
+from lightfer.models.registry import find_weights, list_models
 from lightfer.results import Results, ResultsError, read_results, write_results
 
 WINDOWS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
@@ -228,7 +228,7 @@ def make_works(device: str, threads: int, batch_size: int) -> dict[str, Work]:
     images: Tensor = torch.randint(0, 256, (batch_size, 1, 48, 48), generator=generator)
     works = {}
     for name, model in zip("AB", PAIR, strict=True):
-        run = load_subject(find_subject(model), device, threads)
+        run = load_case(Case(find_weights(model)), device, threads)
         works[name] = batch_work(run, images.to(torch.uint8), device=device, batch_size=batch_size)
         works[name]()
     return works

@@ -35,7 +35,7 @@ from lightfer.measure.environment import describe_environment
 from lightfer.measure.latency import time_passes
 from lightfer.measure.operations import list_operators
 from lightfer.measure.process import tune_process
-from lightfer.models.registry import RACE, create_model, shipped
+from lightfer.models.registry import DEFAULT_MODELS, create_model, shipped
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 MATRICES = (256, 512, 1024, 2048)
@@ -198,7 +198,7 @@ def report(points: list[Point], peaks: dict[str, Peak]) -> tuple[str, list[str]]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--models", nargs="+", default=list(RACE))
+    parser.add_argument("--models", nargs="+", default=list(DEFAULT_MODELS))
     parser.add_argument("--runtimes", nargs="+", default=["pytorch", "onnxruntime", "openvino"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[1, 64])
     parser.add_argument("--rounds", type=int, default=5)

@@ -30,7 +30,7 @@ from lightfer.data import Split
 from lightfer.data.synthetic import synthetic_faces
 from lightfer.measure.process import tune_process
 from lightfer.models._torchvision import import_torchvision
-from lightfer.models.registry import RACE, ZOO
+from lightfer.models.registry import DEFAULT_MODELS, ZOO
 from lightfer.train.loop import train
 from lightfer.train.recipes import second_light
 
@@ -39,7 +39,7 @@ BATCH, SKIPPED = 64, 5
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", default=list(RACE))
+    parser.add_argument("models", nargs="*", default=list(DEFAULT_MODELS))
     parser.add_argument("--batches", type=int, default=45, help="per process")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path)

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "measure": "results data",
     "models": "_files results measure",
     "train": "_files data measure models",
-    "inference": "_files data measure models bench",
+    "inference": "_files data measure models",
     "bench": "_files results data measure models inference",
     "report": "_files results",
     "cli": "_files results data measure models train inference bench report",

@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from lightfer._files import sha256_of
-from lightfer.bench import run as benchmark
 from lightfer.bench.run import BenchConfig, run_benchmark
 from lightfer.data import Dataset
 from lightfer.inference.backends import RUNTIMES, Loaded
-from lightfer.models.registry import create_model
+from lightfer.models.registry import Weights, create_model
 from lightfer.results import Results
 from tests.models.test_weights import card
 
@@ -217,14 +216,14 @@ def test_a_runtime_that_cannot_be_used_stops_before_anything_runs(
 def test_a_failing_model_is_an_entry_and_loses_no_other(
     config: BenchConfig, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    build = benchmark.Subject.build
+    build = Weights.build
 
     def broken(self, device):
         if self.name == NAMES[0]:
             raise RuntimeError("out of paper")
         return build(self, device)
 
-    monkeypatch.setattr(benchmark.Subject, "build", broken)
+    monkeypatch.setattr(Weights, "build", broken)
     own, plain = run(config, faces, tmp_path).entries
     assert own.error == "RuntimeError: out of paper"
     assert (own.params, own.accuracy, own.latency) == (None, None, ())

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lightfer.cli.table import replace_block
 from lightfer.measure.operations import Operator, list_operators
-from lightfer.models.registry import RACE, ZOO
+from lightfer.models.registry import DEFAULT_MODELS, ZOO
 
 DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
 INPUTS = {"48x48x1, 7 classes": (7, 1, 48), "224x224x3, 1000 classes": (1000, 3, 224)}
@@ -97,7 +97,7 @@ def tables() -> str:
     parts = []
     for title, (classes, channels, side) in INPUTS.items():
         parts += [f"{title}:\n", _line(COLUMNS), _line(("---", *["---:"] * (len(COLUMNS) - 1)))]
-        for name in RACE:
+        for name in DEFAULT_MODELS:
             model, operators, _ = counted(name, classes, channels, side)
             figures = (
                 sum(o.macs for o in operators),

@@ -8,7 +8,7 @@ from lightfer.cli.table import replace_block
 from lightfer.measure.operations import count_operations, list_operators
 from lightfer.models import shift
 from lightfer.models._torchvision import import_torchvision
-from lightfer.models.registry import RACE, ZOO
+from lightfer.models.registry import DEFAULT_MODELS, ZOO
 from lightfer.models.shift import Shift
 from lightfer.models.shufflenet_v2 import channel_shuffle
 from tests.measure import counters
@@ -182,7 +182,9 @@ def test_no_difference_from_flop_counter_mode_is_unexplained(classes_channels_si
     assert differences == {}
 
 
-@pytest.mark.parametrize("name", [*RACE, "shiftresnet20_e3", "resnet18_cifar", "vgg_slim"])
+@pytest.mark.parametrize(
+    "name", [*DEFAULT_MODELS, *("shiftresnet20_e3", "resnet18_cifar", "vgg_slim")]
+)
 def test_no_difference_from_ptflops_is_unexplained(name: str, capsys, monkeypatch):
     monkeypatch.setattr(shift, "_LIBRARY", None)  # a copy is no operator that it knows
     import_torchvision()  # ptflops imports it plainly, which fails beside a CPU build of torch
@@ -201,7 +203,7 @@ def test_no_difference_from_ptflops_is_unexplained(name: str, capsys, monkeypatc
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-@pytest.mark.parametrize("name", [*RACE, "resnet18_cifar", "vgg_slim"])
+@pytest.mark.parametrize("name", [*DEFAULT_MODELS, "resnet18_cifar", "vgg_slim"])
 def test_no_difference_from_fvcore_is_unexplained(name: str):
     fvcore = pytest.importorskip("fvcore.nn")
     model = ZOO[name]().eval()

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 import lightfer
-from lightfer.models.registry import RACE, ZOO
+from lightfer.models.registry import DEFAULT_MODELS, ZOO
 from lightfer.models.weights import CheckpointError
 
 
-@pytest.mark.parametrize("name", RACE)
+@pytest.mark.parametrize("name", DEFAULT_MODELS)
 def test_the_race_takes_any_channels_and_classes(name: str):
     model = lightfer.create_model(name, num_classes=5, in_channels=3)
     with torch.inference_mode():
@@ -19,7 +19,7 @@ def test_lists():
     assert lightfer.list_models() == list(ZOO)
     assert set(lightfer.list_models("squeezenet")) < set(ZOO)
     assert all(name.startswith("squeezenet") for name in lightfer.list_models("squeezenet"))
-    assert {ZOO[name].family for name in RACE} == {
+    assert {ZOO[name].family for name in DEFAULT_MODELS} == {
         "mobilenet_v1",
         "mobilenet_v2",
         "mobilenet_v3",

@@ -9,14 +9,14 @@ from lightfer.data import load
 from lightfer.data.dataset import CLASSES
 from lightfer.inference.predict.network import DEFAULT_MODEL
 from lightfer.measure.accuracy import score_test
-from lightfer.models.registry import RACE, ZOO, create_model, list_models, shipped
+from lightfer.models.registry import DEFAULT_MODELS, ZOO, create_model, list_models, shipped
 from lightfer.models.weights import load_checkpoint
 
 SHIPPED = list_models(pretrained=True)
 
 
 def test_every_family_of_the_race_is_shipped():
-    assert set(RACE) <= set(SHIPPED)
+    assert set(DEFAULT_MODELS) <= set(SHIPPED)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

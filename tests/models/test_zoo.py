@@ -9,7 +9,7 @@ from torch import nn
 
 from lightfer.measure.operations import count_operations
 from lightfer.models import shift
-from lightfer.models.registry import RACE, ZOO
+from lightfer.models.registry import DEFAULT_MODELS, ZOO
 from lightfer.models.shiftresnet import ShiftResNet
 
 FACES, IMAGENET = (1, 48, 48), (3, 224, 224)
@@ -148,9 +148,9 @@ def test_every_entry_ends_at_its_output_stride_and_needs_no_data(name):
 
 
 def test_the_race_is_six_families_at_their_stock_strides():
-    assert len({ZOO[name].family for name in RACE}) == 6
-    assert "reference" not in {ZOO[name].family for name in RACE}
-    assert not any("_os" in name for name in RACE)
+    assert len({ZOO[name].family for name in DEFAULT_MODELS}) == 6
+    assert "reference" not in {ZOO[name].family for name in DEFAULT_MODELS}
+    assert not any("_os" in name for name in DEFAULT_MODELS)
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -204,7 +204,13 @@ def test_docstrings_state_the_right_counts(file):
     assert float(stated[2]) == float(f"{counted.macs / 1e6:.{digits}g}")
 
 
-FORMS = [*RACE, "squeezenet1_1_complex_bypass_bn", "shiftnet_small", "shiftresnet20_e1", "vgg_slim"]
+FORMS = [
+    *DEFAULT_MODELS,
+    "squeezenet1_1_complex_bypass_bn",
+    "shiftnet_small",
+    "shiftresnet20_e1",
+    "vgg_slim",
+]
 
 
 @pytest.mark.parametrize("name", FORMS)

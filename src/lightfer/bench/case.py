@@ -6,15 +6,14 @@ from pathlib import Path
 
 import msgspec
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightfer._files import sha256_of
 from lightfer.bench.journal import Pieces, Round
 from lightfer.data.augment import normalize
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.data.ferplus import votes_beside
 from lightfer.data.subsets import calibration_images
-from lightfer.inference.backends import Loaded, find_runtime
+from lightfer.inference.backends import AGREES, Loaded, find_runtime
 from lightfer.measure.accuracy import View, score_test
 from lightfer.measure.energy import EnergyPlan, Meter, measure_block
 from lightfer.measure.energy.counter import CounterMeter
@@ -28,51 +27,30 @@ from lightfer.measure.latency import (
 )
 from lightfer.measure.operations import Operations, count_operations
 from lightfer.measure.yardstick import NET, time_yardstick
-from lightfer.models.registry import architecture, create_model, shipped
-from lightfer.models.weights import Card, load_checkpoint
+from lightfer.models.registry import Weights
+from lightfer.models.weights import Card
 from lightfer.results import EnergyBlock, Teaching, TrainingEnergy, WeightCard, Work
 
 EAGER, FULL = "pytorch", "float32"
-AGREES = 1e-4  # largest difference of a logit by which a float32 runtime is the same net
 INPUT_SHAPE = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
 
 
 @dataclass(frozen=True)
-class Subject:
+class Case:
     """One model to measure, with its weights if it has any, in one runtime and precision."""
 
-    key: str  # as it was asked for
-    name: str
-    path: Path | None = None
-    sha256: str | None = None
-    card: Card | None = None
+    weights: Weights
     runtime: str = EAGER
     precision: str = FULL
 
     @property
-    def way(self) -> str:
+    def variant(self) -> str:
         """How it is computed, in one word."""
         return f"{self.runtime}-{self.precision}"
 
     @property
     def journal_key(self) -> str:
-        return f"{self.key} {self.way}"
-
-    def build(self, device: str) -> nn.Module:
-        """The network in evaluation mode on `device`, channels last; random weights are equal."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = create_model(self.name, pretrained=self.path or False)
-        return _placed(model, device)
-
-
-def find_subject(key: str) -> Subject:
-    """A name of the zoo, with its shipped weights if any, or the path of a weight file."""
-    path = Path(key) if key.endswith(".safetensors") else shipped(architecture(key).name)
-    if path is None:
-        return Subject(key, key)
-    _, card = load_checkpoint(path)
-    return Subject(key, architecture(card.model).name, path, sha256_of(path), card)
+        return f"{self.weights.key} {self.variant}"
 
 
 def public_card(card: Card) -> WeightCard:
@@ -102,23 +80,23 @@ def public_card(card: Card) -> WeightCard:
     )
 
 
-def load_subject(item: Subject, device: str, threads: int, data: Dataset | None = None) -> Loaded:
+def load_case(case: Case, device: str, threads: int, data: Dataset | None = None) -> Loaded:
     """The model in its runtime, on `device`; int8 is calibrated on the train split of `data`.
 
     Raises ValueError if the runtime says that it computes in another precision than was asked for,
     or if int8 has no train split to be calibrated on.
     """
-    runtime = find_runtime(item.runtime, item.precision, device)
-    model = item.build(device)
+    runtime = find_runtime(case.runtime, case.precision, device)
+    model = case.weights.build(device)
     calibration = None
-    if item.precision == "int8" and data and "train" in data.splits:
+    if case.precision == "int8" and data and "train" in data.splits:
         calibration = normalize(calibration_images(data))
     loaded = runtime.load(
-        model, INPUT_SHAPE, threads=threads, precision=item.precision, calibration=calibration
+        model, INPUT_SHAPE, threads=threads, precision=case.precision, calibration=calibration
     )
-    used = loaded.settings.get("precision", item.precision)
-    if used != item.precision:
-        raise ValueError(f"{item.runtime} computes in {used} here, not in {item.precision}")
+    used = loaded.settings.get("precision", case.precision)
+    if used != case.precision:
+        raise ValueError(f"{case.runtime} computes in {used} here, not in {case.precision}")
     return loaded
 
 
@@ -144,14 +122,14 @@ def spent_on_training(card: Card | None) -> TrainingEnergy | None:
 
 
 @torch.inference_mode()
-def size_subject(
-    item: Subject, run: Loaded, images: Tensor, *, device: str, batch_size: int, decode: bool
+def size_case(
+    case: Case, run: Loaded, images: Tensor, *, device: str, batch_size: int, decode: bool
 ) -> Pieces:
     """Count operations, compare logits with eager PyTorch, if `decode`, time that of images."""
-    model = item.build(device)
+    model = case.weights.build(device)
     counts = count_operations(model, INPUT_SHAPE)
     difference = None
-    if item.way != f"{EAGER}-{FULL}":
+    if case.variant != f"{EAGER}-{FULL}":
         x = _prepare(images[:batch_size].to(device))
         difference = (run(x) - model(x)).abs().max().item()
     return Pieces(
@@ -165,8 +143,8 @@ def size_subject(
     )
 
 
-def score_subject(
-    item: Subject,
+def score_case(
+    case: Case,
     run: Loaded,
     pieces: Pieces,
     data: Dataset | None,
@@ -182,13 +160,14 @@ def score_subject(
     float32.
     """
     pieces = msgspec.structs.replace(pieces, scored=True)
-    agrees = item.precision == FULL and (pieces.logit_difference or 0.0) <= AGREES
-    if item.card is None or (data is None and not agrees):
+    agrees = case.precision == FULL and (pieces.logit_difference or 0.0) <= AGREES
+    if case.weights.card is None or (data is None and not agrees):
         return pieces
     if data is None:
-        reference = item.card.test and msgspec.structs.replace(item.card.test, source="reference")
+        quoted = case.weights.card.test
+        reference = quoted and msgspec.structs.replace(quoted, source="reference")
         return msgspec.structs.replace(pieces, accuracy=reference)
-    if item.runtime != EAGER and agrees and eager and eager.accuracy:
+    if case.runtime != EAGER and agrees and eager and eager.accuracy:
         return msgspec.structs.replace(
             pieces,
             accuracy=eager.accuracy,
@@ -198,25 +177,23 @@ def score_subject(
     accuracy, other = score_test(
         run,
         data,
-        model_name=item.name,
-        weights_sha256=item.sha256,
+        model_name=case.weights.name,
+        weights_sha256=case.weights.sha256,
         log=test_log,
         votes=votes_beside(data),
-        views=views if item.way == f"{EAGER}-{FULL}" else (),
+        views=views if case.variant == f"{EAGER}-{FULL}" else (),
     )
     return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=other)
 
 
 def load_yardstick(device: str, threads: int) -> Loaded:
     """The net that is timed beside every model, see `measure/yardstick.py`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = architecture(NET)()
+    model = Weights(NET, NET).build(device)
     eager = find_runtime(EAGER, FULL, device)
-    return eager.load(_placed(model, device), INPUT_SHAPE, threads=threads, precision=FULL)
+    return eager.load(model, INPUT_SHAPE, threads=threads, precision=FULL)
 
 
-def visit_subject(
+def visit_case(
     run: Loaded,
     yardstick: Loaded,
     images: Tensor,
@@ -279,11 +256,6 @@ def batch_work(run: Loaded, images: Tensor, *, device: str, batch_size: int) -> 
         return batch_size
 
     return work
-
-
-def _placed(model: nn.Module, device: str) -> nn.Module:
-    model = model.to(device)
-    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _prepare(images: Tensor) -> Tensor:

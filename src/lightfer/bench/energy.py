@@ -1,6 +1,6 @@
-"""Energy of every subject: blocks of all of them in random order, round after round.
+"""Energy of every case: blocks of all of them in random order, round after round.
 
-A block is a window of work between two idle ones (`lightfer.measure.energy.windows`). Each subject
+A block is a window of work between two idle ones (`lightfer.measure.energy.windows`). Each case
 gets as many as its first ones ask for, so the rounds thin out. Each block goes to the journal.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 from torch import Tensor
 
-from lightfer.bench.case import Subject, energy_block
+from lightfer.bench.case import Case, energy_block
 from lightfer.bench.journal import Journal, Pieces
 from lightfer.inference.backends import Loaded
 from lightfer.measure.energy import (
@@ -41,12 +41,12 @@ NO_METERS = Meters()
 
 
 def measure_energy(
-    subjects: Sequence[Subject],
+    cases: Sequence[Case],
     batch_sizes: Sequence[int],
     plan: EnergyPlan,
     meters: Sequence[Meter],
     *,
-    load: Callable[[Subject], Loaded],
+    load: Callable[[Case], Loaded],
     images: Tensor,
     device: str,
     seed: int,
@@ -56,15 +56,15 @@ def measure_energy(
 ) -> dict[str, float]:
     """Measure what the journal does not hold yet; returns the tick of each counter, in seconds.
 
-    `on_block()` is called after each block. A subject that fails keeps its error in the journal,
+    `on_block()` is called after each block. A case that fails keeps its error in the journal,
     and the others go on.
     """
     ticks = measure_ticks(meters)
     align_to = slowest(meters, ticks)
 
-    def block_of(subject: Subject, size: int) -> EnergyBlock:
+    def block_of(case: Case, size: int) -> EnergyBlock:
         return energy_block(
-            load(subject),
+            load(case),
             images,
             meters,
             device=device,
@@ -73,34 +73,34 @@ def measure_energy(
             align_to=align_to,
         )
 
-    cases = [(subject, size) for subject in subjects for size in batch_sizes]
+    open_now = [(case, size) for case in cases for size in batch_sizes]
     done = 0
     for number in range(plan.most_blocks):
-        open_cases = [
-            (subject, size)
-            for subject, size in cases
-            if _wants_more(journal.pieces[subject.journal_key], size, number, plan)
+        open_now_cases = [
+            (case, size)
+            for case, size in open_now
+            if _wants_more(journal.pieces[case.journal_key], size, number, plan)
         ]
-        order = random.Random(f"{seed} energy {number}").sample(open_cases, len(open_cases))
-        for i, (subject, size) in enumerate(order):
+        order = random.Random(f"{seed} energy {number}").sample(open_now_cases, len(open_now_cases))
+        for i, (case, size) in enumerate(order):
             text = f"energy at batch {size}, block {number + 1}"
-            left = len(order) - i + len(cases) * max(0, plan.fewest_blocks - number - 1)
-            on_step(f"{subject.name}, {subject.way}: {text}", done, done + left)
+            left = len(order) - i + len(open_now) * max(0, plan.fewest_blocks - number - 1)
+            on_step(f"{case.weights.name}, {case.variant}: {text}", done, done + left)
             done += 1
-            pieces = journal.pieces[subject.journal_key]
+            pieces = journal.pieces[case.journal_key]
             if pieces.error:
                 continue
-            journal.record(subject.journal_key, _with_block(pieces, subject, size, block_of))
+            journal.record(case.journal_key, _with_block(pieces, case, size, block_of))
             on_block()
     return ticks
 
 
 def _with_block(
-    pieces: Pieces, subject: Subject, size: int, block_of: Callable[[Subject, int], EnergyBlock]
+    pieces: Pieces, case: Case, size: int, block_of: Callable[[Case, int], EnergyBlock]
 ) -> Pieces:
     """The pieces with one more block, or with the error that there was instead."""
     try:
-        blocks = (*pieces.energy.get(size, ()), block_of(subject, size))
+        blocks = (*pieces.energy.get(size, ()), block_of(case, size))
     except Exception as error:  # one model's failure must not lose the others
         return msgspec.structs.replace(pieces, error=f"{type(error).__name__}: {error}")
     return msgspec.structs.replace(pieces, energy={**pieces.energy, size: blocks})
@@ -109,7 +109,7 @@ def _with_block(
 def energies_of(
     pieces: Pieces, plan: EnergyPlan, meters: Meters, ticks: Mapping[str, float]
 ) -> dict[int, Energy]:
-    """Batch size -> energy, of one subject; figures that no meter told are None in it."""
+    """Batch size -> energy, of one case; figures that no meter told are None in it."""
     return {
         size: energy_of_blocks(
             [with_deferred(block, meters.meters) for block in blocks],

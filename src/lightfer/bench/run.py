@@ -3,8 +3,8 @@
     data -> accuracy of each model -> round 1, 2, ... over all models -> blocks of energy, if asked
          -> entries -> results.json
 
-A model in another runtime or precision is a subject of its own, with an entry of its own. Rounds
-visit the subjects in random order, each for a block of warmed passes, beside a block of the
+A model in another runtime or precision is a case of its own, with an entry of its own. Rounds
+visit the cases in random order, each for a block of warmed passes, beside a block of the
 yardstick: changing at every pass would halve a runtime's speed. A float32 runtime whose logits
 agree with eager PyTorch's takes over its accuracy, and says so; any other is scored itself.
 
@@ -27,15 +27,14 @@ from torch import Tensor
 from lightfer.bench.case import (
     EAGER,
     FULL,
-    Subject,
-    find_subject,
-    load_subject,
+    Case,
+    load_case,
     load_yardstick,
     public_card,
-    score_subject,
-    size_subject,
+    score_case,
+    size_case,
     spent_on_training,
-    visit_subject,
+    visit_case,
 )
 from lightfer.bench.energy import NO_METERS, Meters, energies_of, measure_energy
 from lightfer.bench.journal import Journal, Pieces
@@ -57,7 +56,7 @@ from lightfer.measure.environment import describe_environment, environment_id
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.noise import snapshot, verdict
 from lightfer.measure.yardstick import DESCRIPTION
-from lightfer.models.registry import architecture
+from lightfer.models.registry import architecture, find_weights
 from lightfer.results import (
     Data,
     Energy,
@@ -119,32 +118,32 @@ def run_benchmark(
     Raises ValueError or CheckpointError for a model that does not exist and a runtime that cannot
     be used, before anything runs.
     """
-    models = [find_subject(key) for key in config.models]
-    subjects = [
-        replace(model, runtime=runtime, precision=precision)
-        for runtime, precision in ways(config)
+    models = [find_weights(key) for key in config.models]
+    cases = [
+        Case(model, runtime, precision)
+        for runtime, precision in variants(config)
         for model in models
     ]
     before, gpu = snapshot(), GpuWatch(config.device)
     environment = describe_environment(
         data=_describe(data), allocator=allocator, device=config.device
     )
-    fingerprint = _fingerprint(config, subjects, environment, meters)
+    fingerprint = _fingerprint(config, cases, environment, meters)
     journal = Journal(journal_path, fingerprint, environment)
     bench = _Bench(config, data, environment.threads, journal, test_log)
 
-    steps = bench.steps(subjects)
-    for done, (item, number) in enumerate(steps):
+    steps = bench.steps(cases)
+    for done, (case, number) in enumerate(steps):
         what = "size and accuracy"
         if number is not None:
             what = f"speed, round {number + 1} of {config.rounds}"
-        on_step(f"{item.name}, {item.way}: {what}", done, len(steps))
-        if bench.measure(item, number):
+        on_step(f"{case.weights.name}, {case.variant}: {what}", done, len(steps))
+        if bench.measure(case, number):
             gpu.look()
     ticks: dict[str, float] = {}
     if config.energy and meters.meters:
         ticks = measure_energy(
-            subjects,
+            cases,
             list(dict.fromkeys((config.batch_size, *config.energy.batch_sizes))),
             config.energy,
             meters.meters,
@@ -159,7 +158,7 @@ def run_benchmark(
 
     key = environment_id(journal.environment)
     entries = tuple(
-        _entry(item, journal, key, config, len(bench.images), meters, ticks) for item in subjects
+        _entry(case, journal, key, config, len(bench.images), meters, ticks) for case in cases
     )
     # An interrupted run is judged by its last part; the spread is that of all its rounds.
     visits = [pieces.rounds for pieces in journal.pieces.values()]
@@ -192,49 +191,49 @@ class _Bench:
         self.yardstick = load_yardstick(config.device, threads)
         self.loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
 
-    def steps(self, subjects: Sequence[Subject]) -> list[tuple[Subject, int | None]]:
-        """Every subject once for size and accuracy, then in each round, by its number."""
-        steps: list[tuple[Subject, int | None]] = [(subject, None) for subject in subjects]
+    def steps(self, cases: Sequence[Case]) -> list[tuple[Case, int | None]]:
+        """Every case once for size and accuracy, then in each round, by its number."""
+        steps: list[tuple[Case, int | None]] = [(case, None) for case in cases]
         for number in range(self.config.rounds):
-            order = random.Random(f"{self.config.seed} {number}").sample(subjects, len(subjects))
-            steps += [(subject, number) for subject in order]
+            order = random.Random(f"{self.config.seed} {number}").sample(cases, len(cases))
+            steps += [(case, number) for case in order]
         return steps
 
-    def load(self, item: Subject) -> Loaded:
-        if item.journal_key not in self.loaded:
-            run = load_subject(item, self.config.device, self.threads, self.data)
-            self.loaded[item.journal_key] = run
-        return self.loaded[item.journal_key]
+    def load(self, case: Case) -> Loaded:
+        if case.journal_key not in self.loaded:
+            run = load_case(case, self.config.device, self.threads, self.data)
+            self.loaded[case.journal_key] = run
+        return self.loaded[case.journal_key]
 
-    def measure(self, item: Subject, number: int | None) -> bool:
+    def measure(self, case: Case, number: int | None) -> bool:
         """Do and record one step; False if the journal holds it already, or an earlier error."""
-        pieces = self.journal.pieces.get(item.journal_key, Pieces())
+        pieces = self.journal.pieces.get(case.journal_key, Pieces())
         if pieces.error or (pieces.scored if number is None else len(pieces.rounds) > number):
             return False
         try:
-            new = self._sized(item) if number is None else self._visited(item, pieces)
+            new = self._sized(case) if number is None else self._visited(case, pieces)
         except Exception as error:  # one model's failure must not lose the others
             new = msgspec.structs.replace(pieces, error=f"{type(error).__name__}: {error}")
-        self.journal.record(item.journal_key, new)
+        self.journal.record(case.journal_key, new)
         return True
 
-    def _sized(self, item: Subject) -> Pieces:
-        run = self.load(item)
-        pieces = size_subject(
-            item,
+    def _sized(self, case: Case) -> Pieces:
+        run = self.load(case)
+        pieces = size_case(
+            case,
             run,
             self.images,
             device=self.config.device,
             batch_size=self.config.batch_size,
             decode=self.data is not None,
         )
-        eager = self.journal.pieces.get(replace(item, runtime=EAGER).journal_key)
+        eager = self.journal.pieces.get(replace(case, runtime=EAGER).journal_key)
         views = self.config.views
-        return score_subject(item, run, pieces, self.data, self.test_log, eager, views)
+        return score_case(case, run, pieces, self.data, self.test_log, eager, views)
 
-    def _visited(self, item: Subject, pieces: Pieces) -> Pieces:
-        visit = visit_subject(
-            self.load(item),
+    def _visited(self, case: Case, pieces: Pieces) -> Pieces:
+        visit = visit_case(
+            self.load(case),
             self.yardstick,
             self.images,
             device=self.config.device,
@@ -245,7 +244,7 @@ class _Bench:
         return msgspec.structs.replace(pieces, rounds=(*pieces.rounds, visit))
 
 
-def ways(config: BenchConfig) -> list[tuple[str, str]]:
+def variants(config: BenchConfig) -> list[tuple[str, str]]:
     """Each pair of runtime and precision to measure, eager float32 first.
 
     Raises ValueError for a runtime that is unknown, cannot be used here, or has none of the
@@ -262,7 +261,7 @@ def ways(config: BenchConfig) -> list[tuple[str, str]]:
 
 
 def _entry(
-    item: Subject,
+    case: Case,
     journal: Journal,
     environment_key: str,
     config: BenchConfig,
@@ -271,8 +270,8 @@ def _entry(
     ticks: Mapping[str, float],
 ) -> Entry:
     """Put the pieces of one model together."""
-    pieces, environment = journal.pieces[item.journal_key], journal.environment
-    arch = architecture(item.name)
+    pieces, environment = journal.pieces[case.journal_key], journal.environment
+    weights, arch = case.weights, architecture(case.weights.name)
     total = median(r.total_s for r in pieces.rounds) if pieces.rounds else None
     per_image = None if total is None else total / images
     model_s = median(r.model_s for r in pieces.rounds) if pieces.rounds else None
@@ -282,7 +281,7 @@ def _entry(
     if energy.gross is None and config.device == "cpu":
         energy = _modelled(energy, config, per_image, environment.threads)
     carbon = carbon_of(energy, config.intensity, config.pue)
-    spent = spent_on_training(item.card)
+    spent = spent_on_training(case.weights.card)
     beside_single = [r.yardstick_single_s for r in pieces.rounds]
     beside_batch = [r.yardstick_batch_s for r in pieces.rounds]
     blocks = (
@@ -291,22 +290,22 @@ def _entry(
         (1, "cuda events", [r.events_s for r in pieces.rounds], beside_single),
     )
     return Entry(
-        id=f"{environment_key}/{item.name}/{(item.sha256 or 'random')[:8]}/{item.way}",
+        id=f"{environment_key}/{weights.name}/{(weights.sha256 or 'random')[:8]}/{case.variant}",
         environment=environment_key,
-        model=item.name,
+        model=case.weights.name,
         family=arch.family,
         device=config.device,
-        runtime=item.runtime,
-        precision=item.precision,
+        runtime=case.runtime,
+        precision=case.precision,
         output_stride=arch.output_stride,
-        weights=item.sha256,
-        recipe=item.card.recipe if item.card else None,
-        seed=item.card.seed if item.card else None,
+        weights=case.weights.sha256,
+        recipe=case.weights.card.recipe if case.weights.card else None,
+        seed=case.weights.card.seed if case.weights.card else None,
         params=pieces.params,
         macs=pieces.macs,
         flops=pieces.macs and 2 * pieces.macs,
         work=pieces.work,
-        runtime_version=version(RUNTIMES[item.runtime].package),
+        runtime_version=version(RUNTIMES[case.runtime].package),
         runtime_settings=pieces.settings,
         deployed_bytes=pieces.deployed_bytes,
         logit_difference=pieces.logit_difference,
@@ -348,12 +347,12 @@ def _modelled(
 
 
 def _fingerprint(
-    config: BenchConfig, subjects: list[Subject], environment: Environment, meters: Meters
+    config: BenchConfig, cases: list[Case], environment: Environment, meters: Meters
 ) -> str:
     """Equal for runs that may be continued by one another."""
     what = {**asdict(config), "intensity": config.intensity.g_co2e_per_kwh}
     what["meters"] = [meter.source for meter in meters.meters]
-    weights = [(s.sha256, s.way, version(RUNTIMES[s.runtime].package)) for s in subjects]
+    weights = [(s.weights.sha256, s.variant, version(RUNTIMES[s.runtime].package)) for s in cases]
     text = f"{what} {weights} {environment_id(environment)}"
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -87,12 +87,12 @@ def bench(
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     """
     from lightfer.bench.energy import NO_METERS
-    from lightfer.bench.run import BenchConfig, run_benchmark, ways
+    from lightfer.bench.run import BenchConfig, run_benchmark, variants
     from lightfer.cli.console import find_data, print_results, progress
     from lightfer.inference.backends import RUNTIMES
     from lightfer.measure.energy import EnergyPlan
     from lightfer.measure.process import tune_process
-    from lightfer.models.registry import RACE, list_models
+    from lightfer.models.registry import DEFAULT_MODELS, list_models
     from lightfer.results import read_results, write_results
 
     kept = read_results(out) if append and out.exists() else None
@@ -103,7 +103,7 @@ def bench(
     every = ("float32", "bfloat16")
     if dataset and "train" in dataset.splits:  # what int8 is calibrated on
         every = (*every, "int8")
-    models = list(dict.fromkeys(models or list_models(pretrained=True) or RACE))
+    models = list(dict.fromkeys(models or list_models(pretrained=True) or DEFAULT_MODELS))
     config = BenchConfig(
         models=tuple(models),
         runtimes=tuple(runtime or (usable(RUNTIMES, device) if thorough else ("pytorch",))),
@@ -118,7 +118,7 @@ def bench(
         energy=EnergyPlan(seconds=energy_seconds or 10.0, batch_sizes=(1,)) if asked else None,
     )
     if config.energy and meters.meters:
-        cases = len(config.models) * len(ways(config)) * (1 + len(config.energy.batch_sizes))
+        cases = len(config.models) * len(variants(config)) * (1 + len(config.energy.batch_sizes))
         minutes = config.energy.least_s(cases) / 60
         typer.echo(f"energy: at least {minutes:.1f} minutes of windows", err=True)
     try:

@@ -28,34 +28,34 @@ def evaluate(
     """Top-1 with its interval, macro-F1, balanced accuracy, per class, confusion, calibration."""
     import msgspec
 
-    from lightfer.bench.case import find_subject
     from lightfer.cli.console import load_data, print_accuracy, progress
     from lightfer.data.ferplus import votes_beside
     from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
     from lightfer.measure.calibration import calibrate
     from lightfer.measure.process import tune_process
+    from lightfer.models.registry import find_weights
     from lightfer.models.weights import rewrite_card
 
     tune_process(device=device)
-    subject = find_subject(model)
-    if subject.card is None:
+    weights = find_weights(model)
+    if weights.card is None:
         raise ValueError(f"no weights are shipped for {model}: give the path of a weight file")
     dataset = load_data(data, needed=(split,))
     if into_card and not dataset.verified:
         raise ValueError("a card holds accuracies on verified FER2013 only")
-    network = subject.build(device)
+    network = weights.build(device)
     calibration: dict[str, float] = {}
     with progress() as bar:
 
         def on_batch(done: int, of: int) -> None:
-            bar(subject.name, done, of)
+            bar(weights.name, done, of)
 
         if split == "test":
             accuracy, others = score_test(
                 network,
                 dataset,
-                model_name=subject.name,
-                weights_sha256=subject.sha256,
+                model_name=weights.name,
+                weights_sha256=weights.sha256,
                 log=log,
                 votes=votes_beside(dataset),
                 on_batch=on_batch,
@@ -72,9 +72,9 @@ def evaluate(
                     f"{found.ece_raw:.4f} -> {found.ece:.4f}",
                     err=True,
                 )
-    if into_card and subject.path:
+    if into_card and weights.path:
         changes = {split: accuracy, **calibration}
-        rewrite_card(subject.path, msgspec.structs.replace(subject.card, **changes))
+        rewrite_card(weights.path, msgspec.structs.replace(weights.card, **changes))
     if as_json:
         scores = {"accuracy": accuracy, "accuracy_other": others}
         typer.echo(msgspec.json.format(msgspec.json.encode(scores)).decode())

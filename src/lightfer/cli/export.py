@@ -37,18 +37,18 @@ def export(
     int8 is calibrated on train images; what it costs is measured on validation and test. A file
     that differs or loses too much is not written.
     """
-    from lightfer.bench.case import find_subject
     from lightfer.cli.console import load_data, progress
     from lightfer.inference.export import ExportConfig
     from lightfer.inference.export import export as export_model
     from lightfer.measure.process import tune_process
+    from lightfer.models.registry import find_weights
 
     config = ExportConfig(to, out, precision, batch, preprocess, allow_loss)
     tune_process()
     needed = ("train", "validation") if precision == "int8" else ()
     dataset = load_data(data, needed=needed) if data or precision == "int8" else None
     with progress() as bar:
-        done = export_model(find_subject(model), config, dataset, test_log=log, on_step=bar)
+        done = export_model(find_weights(model), config, dataset, test_log=log, on_step=bar)
     card = done.card
     typer.echo(
         f"{', '.join(map(str, done.files))}: {done.size_bytes:,} bytes, {card.precision}, "

@@ -8,14 +8,16 @@ weight files, never change.
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from lightfer._files import shipped
+from lightfer._files import sha256_of, shipped
 from lightfer.measure.operations import count_operations
 from lightfer.models.mobilenet_v1 import MobileNetV1
 from lightfer.models.mobilenet_v2 import MobileNetV2
@@ -26,9 +28,10 @@ from lightfer.models.shiftresnet import ShiftResNet
 from lightfer.models.shufflenet_v2 import ShuffleNetV2
 from lightfer.models.squeezenet import SqueezeNet
 from lightfer.models.vgg import SlimVGG
-from lightfer.models.weights import CheckpointError, load_checkpoint
+from lightfer.models.weights import Card, CheckpointError, load_checkpoint
 
 Pretrained = bool | str | Path
+ENTRY_POINTS = "lightfer.models"
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ _ROWS = tuple(_Row(*row) for row in (
 ))
 # fmt: on
 
-RACE = (
+DEFAULT_MODELS = (
     "mobilenet_v1",
     "mobilenet_v2",
     "mobilenet_v3_small",
@@ -163,25 +166,117 @@ ZOO: dict[str, Architecture] = _entries()
 
 
 def list_models(family: str | None = None, *, pretrained: bool = False) -> list[str]:
-    """Names of the zoo, in its order; of one `family`, or only those with shipped weights."""
+    """Names of the zoo, in its order, then those of other packages' entry points; of one `family`,
+    or only those with shipped weights.
+    """
+    names = [*ZOO, *(entry_points(group=ENTRY_POINTS).names - ZOO.keys())]
     return [
         name
-        for name, architecture in ZOO.items()
-        if family in (None, architecture.family) and not (pretrained and not shipped(name))
+        for name in names
+        if not (pretrained and not shipped(name))
+        and (family is None or family == architecture(name).family)
     ]
 
 
 def architecture(name: str) -> Architecture:
-    """The entry of the zoo called `name`. Raises ValueError, naming what is close to it."""
-    if name not in ZOO:
-        from difflib import get_close_matches
+    """The entry of the zoo called `name`, or a network of your own.
 
-        close = get_close_matches(name, ZOO, n=3) or list(RACE)
-        raise ValueError(
-            f"there is no model {name!r}; did you mean {', '.join(close)}? "
-            "`lightfer models` lists all"
-        )
-    return ZOO[name]
+    That is one that an installed package names in its entry points `lightfer.models`, or any
+    `package.module:function` that is called as `function(num_classes, in_channels)`.
+    Raises ValueError, naming what is close, where there is none.
+    """
+    if name in ZOO:
+        return ZOO[name]
+    own = entry_points(group=ENTRY_POINTS)
+    if name in own.names:
+        return _own(name, own[name].load())
+    if ":" in name:
+        module, _, function = name.partition(":")
+        try:
+            return _own(name, getattr(import_module(module), function))
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"{name!r} is not package.module:function of a network: {error}"
+            ) from error
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, [*ZOO, *own.names], n=3) or list(DEFAULT_MODELS)
+    raise ValueError(
+        f"there is no model {name!r}; did you mean {', '.join(close)}? `lightfer models` lists all"
+    )
+
+
+def _own(name: str, made: Any) -> Architecture:
+    """What an entry point or a path gave: an `Architecture`, or a function that builds a net."""
+    if isinstance(made, Architecture):
+        return replace(made, name=name)
+    if not callable(made):
+        raise ValueError(f"it is {type(made).__name__}, expected a function or an Architecture")
+    constructor = cast(Callable[..., nn.Module], made)
+    return Architecture(
+        name=name,
+        family="own",
+        constructor=constructor,
+        options={},
+        width=1.0,
+        output_stride=_measured_stride(constructor),
+        paper="",
+        deviations=(),
+    )
+
+
+def _measured_stride(constructor: Callable[..., nn.Module]) -> int:
+    """Input side over that of the last map with more than one pixel."""
+    sides = [48]
+
+    def look(_: nn.Module, __: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1:
+            sides.append(output.shape[-1])
+
+    with torch.device("meta"):
+        net = constructor(7, 1).eval()
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d):
+                module.register_forward_hook(look)
+        net(torch.empty(1, 1, 48, 48))
+    return round(48 / sides[-1])
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model, and the weight file that goes with it; without one its weights are random."""
+
+    key: str  # as it was asked for
+    name: str  # of the model
+    path: Path | None = None
+    sha256: str | None = None
+    card: Card | None = None
+
+    def build(self, device: str = "cpu") -> nn.Module:
+        """The network in evaluation mode on `device`, channels last; random weights are equal."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = create_model(self.name, pretrained=self.path or False).to(device)
+        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
+    """What `key` names: a weight file, or a model with the weights that are shipped for it, if any.
+
+    Raises ValueError if there is no such model, CheckpointError for a file that cannot be used, and
+    with `needed` where no weights are shipped.
+    """
+    key = str(key)
+    path = Path(key) if key.endswith(".safetensors") else shipped(architecture(key).name)
+    if path is None:
+        if needed:
+            with_weights = ", ".join(list_models(pretrained=True)) or "none"
+            raise CheckpointError(
+                f"no weights are shipped for {key}: give a weight file, or one of {with_weights}"
+            )
+        return Weights(key, key)
+    _, card = load_checkpoint(path)
+    return Weights(key, architecture(card.model).name, path, sha256_of(path), card)
 
 
 def create_model(
@@ -202,15 +297,8 @@ def create_model(
     model = arch(num_classes, in_channels)
     if pretrained is False:
         return model.eval()
-    if pretrained is True:
-        path = shipped(name)
-        if path is None:
-            with_weights = ", ".join(list_models(pretrained=True)) or "none"
-            raise CheckpointError(
-                f"no weights are shipped for {name}; they are for: {with_weights}"
-            )
-    else:
-        path = Path(pretrained)
+    path = find_weights(name, needed=True).path if pretrained is True else Path(pretrained)
+    assert path is not None
     weights, card = load_checkpoint(path)
     if card.model != name:
         raise CheckpointError(f"{path} holds weights of {card.model}, not of {name}")
@@ -219,7 +307,11 @@ def create_model(
             f"{path} is for {len(card.classes)} classes and {card.input.channels} channel(s), "
             f"not {num_classes} and {in_channels}: load it as it is and replace the layer"
         )
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        raise CheckpointError(f"{path} does not fit {name}: {said}") from error
     return model.eval()
 
 

@@ -23,8 +23,8 @@ from torch.nn.functional import kl_div
 
 from lightfer.data.dataset import CLASSES, Split
 from lightfer.data.folds import Fold, in_fold
-from lightfer.models.registry import architecture, create_model, shipped
-from lightfer.models.weights import Card, CheckpointError, load_checkpoint, sha256_of_tensors
+from lightfer.models.registry import create_model, find_weights
+from lightfer.models.weights import Card, load_checkpoint, sha256_of_tensors
 from lightfer.train.config import Precision, TrainConfig
 from lightfer.train.loss import Batch, Loss, label_loss
 
@@ -103,23 +103,14 @@ class Teacher:
         return {"model": self.card.model, "sha256": self.sha256, "fold": self.card.fold}
 
 
-def weight_path(source: str | Path) -> Path:
-    """The weight file that `source` is, or that comes with the model of this name."""
-    if str(source).endswith(".safetensors"):
-        return Path(source)
-    path = shipped(architecture(str(source)).name)
-    if path is None:
-        raise CheckpointError(f"no weights are shipped for {source}: give a weight file")
-    return path
-
-
 def load_teacher(source: str | Path, train_split: Split, device: str = "cpu") -> Teacher:
     """A weight file, or the name of a model with shipped weights.
 
     Raises CheckpointError if it cannot be read, ValueError if it was not trained on the images of
     `train_split` and nothing else: what it has seen would be unknown.
     """
-    path = weight_path(source)
+    path = find_weights(source, needed=True).path
+    assert path is not None
     weights, card = load_checkpoint(path)
     here, there = train_split.sha256(), card.data_sha256.get("train", "unknown")
     if card.trained_on != "train" or here != there:

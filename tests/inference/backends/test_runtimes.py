@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lightfer.inference.backends import RUNTIMES, find_runtime, protocol
 from lightfer.inference.backends.onnx_file import to_onnx
-from lightfer.models.registry import RACE, create_model, list_models
+from lightfer.models.registry import DEFAULT_MODELS, create_model, list_models
 
 SHAPE = (1, 1, 48, 48)
 TOLERANCE = 1e-4  # of logits of the order of one, in float32
@@ -82,8 +82,8 @@ def difference(run: Callable[[Tensor], Tensor], model: nn.Module) -> tuple[float
 
 
 KINDS = [
-    *((name, "random") for name in RACE),
-    *((name, "shipped") for name in list_models(pretrained=True) if name in RACE),
+    *((name, "random") for name in DEFAULT_MODELS),
+    *((name, "shipped") for name in list_models(pretrained=True) if name in DEFAULT_MODELS),
 ]
 
 

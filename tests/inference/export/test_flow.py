@@ -9,14 +9,13 @@ import pytest
 import torch
 
 from lightfer._files import sha256_of
-from lightfer.bench.case import Subject, find_subject
 from lightfer.data import Dataset
 from lightfer.data.augment import normalize
 from lightfer.inference.card import parse_card
 from lightfer.inference.export import TARGETS, ExportConfig, Exported, ExportError, export
 from lightfer.inference.export.opened import Call, as_prepared
 from lightfer.inference.export.targets import Net
-from lightfer.models.registry import create_model
+from lightfer.models.registry import Weights, create_model, find_weights
 from lightfer.models.weights import save_checkpoint
 from tests.bench.test_run import benchmark_reference
 from tests.inference.test_card import CARD
@@ -27,14 +26,14 @@ NAME = "shufflenet_v2_x0_5"
 
 
 @pytest.fixture
-def item(tmp_path: Path) -> Subject:
+def item(tmp_path: Path) -> Weights:
     torch.manual_seed(0)
     path = tmp_path / "own.safetensors"
     score = benchmark_reference()
     save_checkpoint(
         path, create_model(NAME).state_dict(), weight_card(NAME, test=score, temperature=1.5)
     )
-    return find_subject(str(path))
+    return find_weights(str(path))
 
 
 @pytest.fixture
@@ -66,12 +65,12 @@ def break_by(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return install
 
 
-def run(item: Subject, folder: Path, data: Dataset | None = None, **options) -> Exported:
+def run(item: Weights, folder: Path, data: Dataset | None = None, **options) -> Exported:
     config = ExportConfig("onnx", folder / "out" / "net.onnx", **options)
     return export(item, config, data, test_log=folder / "scorings.jsonl")
 
 
-def test_a_right_file_has_its_card_and_every_part(item: Subject, tmp_path: Path, break_by):
+def test_a_right_file_has_its_card_and_every_part(item: Weights, tmp_path: Path, break_by):
     break_by(lambda logits: logits)
     done = run(item, tmp_path)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["net.onnx", "net.weights"]
@@ -92,7 +91,7 @@ def test_a_right_file_has_its_card_and_every_part(item: Subject, tmp_path: Path,
 
 @pytest.mark.parametrize("change", [lambda y: y + 2e-4, lambda y: y * torch.nan])
 def test_a_wrong_file_is_not_left_and_an_older_one_stays(
-    item: Subject, tmp_path: Path, break_by, change
+    item: Weights, tmp_path: Path, break_by, change
 ):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "net.onnx").write_text("older")
@@ -102,7 +101,7 @@ def test_a_wrong_file_is_not_left_and_an_older_one_stays(
     assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["older"]
 
 
-def test_int8_states_what_it_lost(item: Subject, faces: Dataset, tmp_path: Path, break_by):
+def test_int8_states_what_it_lost(item: Weights, faces: Dataset, tmp_path: Path, break_by):
     break_by(lambda logits: logits + 0.01)  # far from PyTorch for float32; the same classes
     card = run(item, tmp_path, faces, precision="int8").card
     assert card.accuracy_lost == {"validation": 0.0, "test": 0.0}
@@ -115,7 +114,7 @@ def test_int8_states_what_it_lost(item: Subject, faces: Dataset, tmp_path: Path,
 
 
 def test_int8_that_loses_too_much_on_validation_is_refused_before_test_is_scored(
-    item: Subject, faces: Dataset, tmp_path: Path, break_by
+    item: Weights, faces: Dataset, tmp_path: Path, break_by
 ):
     """A file that is right about nothing; what it may lose is what the model had."""
     labels = {}
@@ -153,12 +152,12 @@ def test_what_cannot_be_wanted(options, message: str):
         ExportConfig(**{"target": "onnx", "out": Path("net.onnx"), **options})
 
 
-def test_int8_without_data_and_weights_that_are_not_there(item: Subject, tmp_path: Path, break_by):
+def test_int8_without_data_and_weights_that_are_not_there(item: Weights, tmp_path: Path, break_by):
     break_by(lambda logits: logits)
     with pytest.raises(ExportError, match="calibrated on train images, and there are none"):
         run(item, tmp_path, precision="int8")
     with pytest.raises(ExportError, match="no weights are shipped for vgg_slim"):
-        run(find_subject("vgg_slim"), tmp_path)
+        run(find_weights("vgg_slim"), tmp_path)
 
 
 def test_litert_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):

@@ -235,11 +235,11 @@ def test_exported_files_give_what_pytorch_gives(faces: Dataset, expected, runtim
 def test_a_file_with_preprocessing_and_a_fixed_batch(faces: Dataset, expected, tmp_path: Path):
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
-    from lightfer.bench.case import find_subject
     from lightfer.inference.export import ExportConfig, export
+    from lightfer.models.registry import find_weights
 
     path = tmp_path / "model.onnx"
     config = ExportConfig("onnx", path, batch=5, preprocess=True)
-    export(find_subject(MODEL), config, None, test_log=tmp_path / "log")
+    export(find_weights(MODEL), config, None, test_log=tmp_path / "log")
     found = Predictor(path, faces="never")(faces["test"].images)
     np.testing.assert_allclose(shares(found), expected, atol=1e-4)

@@ -1,9 +1,9 @@
 """Ways to compute a network, one file each; packages that they need are imported when used."""
 
 from lightfer.inference.backends import compiled, eager, onnxruntime, openvino
-from lightfer.inference.backends.protocol import Loaded, Runtime
+from lightfer.inference.backends.protocol import AGREES, Loaded, Runtime
 
-__all__ = ["RUNTIMES", "Loaded", "Runtime", "find_runtime"]
+__all__ = ["AGREES", "RUNTIMES", "Loaded", "Runtime", "find_runtime"]
 
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 Settings = dict[str, str | int]
 
+AGREES = 1e-4
+"""Largest difference of a logit by which a float32 runtime computes the same net as PyTorch."""
+
 
 @dataclass(frozen=True)
 class Loaded:

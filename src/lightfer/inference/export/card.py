@@ -5,16 +5,16 @@ from importlib.metadata import version
 import msgspec
 from torch import Tensor
 
-from lightfer.bench.case import Subject
 from lightfer.inference.card import DeployedCard, InputContract
 from lightfer.inference.export.config import ExportConfig
 from lightfer.inference.export.targets import TARGETS
 from lightfer.measure.environment import code_version
+from lightfer.models.registry import Weights
 from lightfer.models.weights import Card
 
 
 def first_card(
-    item: Subject, card: Card, config: ExportConfig, calibration: Tensor | None
+    weights: Weights, card: Card, config: ExportConfig, calibration: Tensor | None
 ) -> DeployedCard:
     """The card before anything was measured.
 
@@ -27,7 +27,7 @@ def first_card(
     if target.describe_int8 and calibration is not None:
         described = target.describe_int8(len(calibration))
     return DeployedCard(
-        model=item.name,
+        model=weights.name,
         classes=card.classes,
         input=InputContract(**msgspec.structs.asdict(card.input)),
         preprocess=config.preprocess,
@@ -42,7 +42,7 @@ def first_card(
         quantisation=described,
         data_name=card.data_name,
         data_sha256=card.data_sha256,
-        weights_sha256=item.sha256,
+        weights_sha256=weights.sha256,
         licence=card.license,
         intended_use=card.intended_use,
         not_intended_use=card.not_intended_use,

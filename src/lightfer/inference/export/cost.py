@@ -11,11 +11,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from lightfer.bench.case import Subject
 from lightfer.data.dataset import Dataset
 from lightfer.inference.card import DeployedCard
 from lightfer.inference.export.config import ExportError
 from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
+from lightfer.models.registry import Weights
 
 Run = Callable[[Tensor], Tensor]
 
@@ -24,7 +24,7 @@ def with_accuracy(
     card: DeployedCard,
     model: nn.Module,
     run: Run,
-    item: Subject,
+    weights: Weights,
     data: Dataset,
     allow_loss: float,
     test_log: Path,
@@ -43,9 +43,9 @@ def with_accuracy(
         ).top1
 
     def on_test(network: Run | nn.Module) -> float:
-        name = item.name if network is model else f"{item.name}, int8"
+        name = weights.name if network is model else f"{weights.name}, int8"
         score, _ = score_test(
-            network, data, model_name=name, weights_sha256=item.sha256, log=test_log, views=()
+            network, data, model_name=name, weights_sha256=weights.sha256, log=test_log, views=()
         )
         return score.top1
 
@@ -58,7 +58,7 @@ def with_accuracy(
         accuracy[split], lost[split] = after, round((before - after) * 100, 2)
         if lost[split] > allow_loss:
             raise ExportError(
-                f"int8 costs {item.name} {lost[split]:.2f} points on {split}, more than "
+                f"int8 costs {weights.name} {lost[split]:.2f} points on {split}, more than "
                 f"{allow_loss:g}: nothing was written. --allow-loss {lost[split]:.2f} accepts it"
             )
     return replace(card, accuracy=accuracy, accuracy_on=data.label, accuracy_lost=lost)

@@ -9,18 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from lightfer._files import write_bytes
-from lightfer.bench.case import AGREES, Subject
 from lightfer.data.augment import normalize
 from lightfer.data.dataset import Dataset
 from lightfer.data.subsets import calibration_images
 from lightfer.data.synthetic import synthetic_faces
 from lightfer.inference.backends.int8 import NO_IMAGES
+from lightfer.inference.backends.protocol import AGREES
 from lightfer.inference.card import DeployedCard
 from lightfer.inference.export.card import first_card
 from lightfer.inference.export.config import ExportConfig, ExportError
 from lightfer.inference.export.cost import with_accuracy
 from lightfer.inference.export.opened import as_prepared
 from lightfer.inference.export.targets import TARGETS, Net
+from lightfer.models.registry import Weights
 
 COMPARED_IMAGES = 64
 OnStep = Callable[[str, int, int], None]
@@ -39,42 +40,44 @@ class Exported:
 
 
 def export(
-    item: Subject,
+    weights: Weights,
     config: ExportConfig,
     data: Dataset | None,
     *,
     test_log: Path,
     on_step: OnStep = lambda text, done, of: None,
 ) -> Exported:
-    """Export the weights of `item`; int8 needs `data` with a train and a validation split.
+    """Export the weights of `weights`; int8 needs `data` with a train and a validation split.
 
     The logits are compared on validation images, on drawn faces without data. Raises ExportError.
     """
-    if item.card is None or item.path is None:
-        raise ExportError(f"no weights are shipped for {item.key}: give the path of a weight file")
+    if weights.card is None or weights.path is None:
+        raise ExportError(
+            f"no weights are shipped for {weights.key}: give the path of a weight file"
+        )
     if config.precision == "int8" and data is None:
         raise ExportError(NO_IMAGES)
     target = TARGETS[config.target]
     calibration = None
     if config.precision == "int8" and data:
         calibration = normalize(calibration_images(data))
-    card = first_card(item, item.card, config, calibration)
-    net = Net(item.build("cpu"), card, calibration)
+    card = first_card(weights, weights.card, config, calibration)
+    net = Net(weights.build("cpu"), card, calibration)
     with TemporaryDirectory() as folder:
         path = Path(folder) / config.out.name
-        on_step(f"{item.name}: writing {config.precision} for {config.target}", 0, 3)
+        on_step(f"{weights.name}: writing {config.precision} for {config.target}", 0, 3)
         target.write(net, path)
         if config.precision == "int8" and data:
-            on_step(f"{item.name}: measuring what int8 costs", 1, 3)
+            on_step(f"{weights.name}: measuring what int8 costs", 1, 3)
             run = as_prepared(target.open(path), card)
-            card = with_accuracy(card, net.model, run, item, data, config.allow_loss, test_log)
+            card = with_accuracy(card, net.model, run, weights, data, config.allow_loss, test_log)
         target.stamp(path, card)
-        on_step(f"{item.name}: comparing with PyTorch", 2, 3)
+        on_step(f"{weights.name}: comparing with PyTorch", 2, 3)
         images = _images(data)
         difference, logit = _compare(as_prepared(target.open(path), card), net.model, images)
         if config.precision == "float32" and not difference <= AGREES:
             raise ExportError(
-                f"the logits of the exported {item.name} differ from PyTorch's by "
+                f"the logits of the exported {weights.name} differ from PyTorch's by "
                 f"{difference:.1e}, more than {AGREES:.0e}: nothing was written. Please report it"
             )
         files = _move(path, config.out)

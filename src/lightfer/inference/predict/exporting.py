@@ -7,19 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lightfer.bench.case import find_subject
 from lightfer.inference.backends import find_runtime
-from lightfer.models.registry import list_models
-from lightfer.models.weights import Card, CheckpointError
+from lightfer.models.registry import find_weights
+from lightfer.models.weights import Card
 
 
 def load_torch(
     model: str, runtime: str, batch_size: int, threads: int
 ) -> tuple[Card, Callable[[np.ndarray], np.ndarray]]:
     """The card, and a function from uint8 faces (N, H, W) to logits (N, classes)."""
-    item = find_subject(model)
-    if item.card is None:
-        raise not_shipped(model)
+    item = find_weights(model, needed=True)
+    assert item.card is not None
     contract = item.card.input
     shape = (batch_size, contract.channels, contract.height, contract.width)
     load = find_runtime(runtime).load
@@ -41,11 +39,4 @@ def export_for_prediction(model: str, path: Path) -> None:
     """Write a shipped model or weight file as ONNX with its card, checked against PyTorch."""
     from lightfer.inference.export import ExportConfig, export
 
-    export(find_subject(model), ExportConfig("onnx", path), None, test_log=path.with_suffix(".log"))
-
-
-def not_shipped(model: str) -> Exception:
-    """The error for a model without weights. Raises one itself if there is no such model."""
-    find_subject(model)
-    with_weights = ", ".join(list_models(pretrained=True)) or "none"
-    return CheckpointError(f"no weights are shipped for {model}; they are for: {with_weights}")
+    export(find_weights(model), ExportConfig("onnx", path), None, test_log=path.with_suffix(".log"))

@@ -229,9 +229,10 @@ def _weights(model: str) -> Path:
     if path is None or not path.exists():
         if find_spec("torch") is None:
             raise PredictError(f"{model} is neither a shipped model nor a file that is there")
-        from lightfer.inference.predict.exporting import not_shipped
+        from lightfer.models.registry import find_weights
 
-        raise not_shipped(model)
+        path = find_weights(model, needed=True).path
+        assert path is not None
     return path
 
 

@@ -10,10 +10,10 @@ from lightfer._files import atomic_path, sha256_of
 from lightfer.data.dataset import Dataset
 from lightfer.data.folds import Fold
 from lightfer.measure.energy import Meter
-from lightfer.models.registry import architecture
+from lightfer.models.registry import architecture, find_weights
 from lightfer.models.weights import Card
 from lightfer.train.config import TrainConfig
-from lightfer.train.distill import distillation, load_teachers, student_options, weight_path
+from lightfer.train.distill import distillation, load_teachers, student_options
 from lightfer.train.job import train_to_file
 from lightfer.train.loop import OnBatch, OnEpoch
 from lightfer.train.recipes import find_recipe
@@ -100,7 +100,7 @@ def _keep(teacher: str, folder: Path) -> None:
     """Raises ValueError if another file of this name is kept already."""
     copy = _kept(teacher, folder)
     if isinstance(copy, str):
-        weight_path(teacher)
+        find_weights(teacher, needed=True)
         return
     source = Path(teacher)
     if copy.exists():
