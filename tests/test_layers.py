@@ -1,6 +1,8 @@
 """Imports point one way. The table below is the architecture; changing it is a design decision."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,3 +48,30 @@ def test_imports_only_what_its_part_may_import(path: Path):
 )
 def test_every_form_of_import_is_seen(source: str):
     assert set(imported_parts(source)) == {"cli"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "cli.main",
+        "inference.card",
+        "inference.onnx_from_weights",
+        "inference.predict.command",
+        "report.compare",
+        "report.rank",
+        "results.stats",
+        "results.validate",
+    ],
+)
+def test_what_reads_results_or_exported_files_needs_no_torch(module: str):
+    """A reader of results, and whoever classifies with an exported file, installs no torch."""
+    code = f"import sys, lightfer.{module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_arrows_point_down():
+    """In the order of the table nothing imports what stands below it, but for the entry points."""
+    order = [part for part in MAY_IMPORT if not part.startswith("__")]
+    for part in order:
+        below = order[order.index(part) :]
+        assert not set(MAY_IMPORT[part].split()) & set(below), part

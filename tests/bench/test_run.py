@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from lightfer._files import sha256_of
+from lightfer.bench import run as benchmark
 from lightfer.bench.run import BenchConfig, run_benchmark
 from lightfer.data import Dataset
 from lightfer.inference.backends import RUNTIMES, Loaded
+from lightfer.measure.energy import CpuModel
 from lightfer.models.registry import Weights, create_model
-from lightfer.results import Results
+from lightfer.results import GridIntensity, Results
 from tests.models.test_weights import card
 
 NAMES = ("shufflenet_v2_x0_5", "mobilenet_v3_small")
@@ -40,7 +42,11 @@ def benchmark_reference():
 
 
 def run(config: BenchConfig, data: Dataset | None, folder: Path, **options) -> Results:
-    results, _ = run_benchmark(
+    return run_with_journal(config, data, folder, **options)[0]
+
+
+def run_with_journal(config: BenchConfig, data: Dataset | None, folder: Path, **options):
+    return run_benchmark(
         config,
         data,
         allocator="test",
@@ -48,7 +54,6 @@ def run(config: BenchConfig, data: Dataset | None, folder: Path, **options) -> R
         test_log=folder / "scorings.jsonl",
         **options,
     )
-    return results
 
 
 def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tmp_path: Path):
@@ -250,8 +255,57 @@ def test_the_journal_of_another_run_is_not_continued(
     config: BenchConfig, faces: Dataset, tmp_path: Path
 ):
     run(replace(config, rounds=1), faces, tmp_path)
-    results = run(replace(config, rounds=2), faces, tmp_path)
+    first = (tmp_path / "journal").read_bytes()
+    results, journal = run_with_journal(replace(config, rounds=2), faces, tmp_path)
     assert {t.rounds for e in results.entries for t in e.latency} == {2}
+    assert journal.other == tmp_path / "journal"
+    assert (tmp_path / "journal").read_bytes() == first  # it can still be finished
+    journal.remove()
+    assert (tmp_path / "journal").exists()
+
+
+def test_a_file_that_is_no_journal_is_left_alone(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    (tmp_path / "journal").write_bytes(b"\xff not ours")
+    run(replace(config, rounds=1), faces, tmp_path)
+    assert (tmp_path / "journal").read_bytes() == b"\xff not ours"
+
+
+def test_what_is_applied_after_measuring_measures_nothing_again(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    first = run(config, faces, tmp_path)
+    grid = GridIntensity(g_co2e_per_kwh=50.0, zone="FR", year=2024, source="given")
+    changes = {"intensity": grid, "pue": 1.5, "cpu_model": CpuModel(9.0, "given")}
+    second = run(replace(config, **changes), faces, tmp_path)
+    assert [e.latency for e in second.entries] == [e.latency for e in first.entries]
+    carbon = second.entries[0].carbon
+    assert carbon is not None
+    assert (carbon.intensity, carbon.pue) == (grid, 1.5)
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_round_that_fails_is_tried_again_and_loses_no_other_round(
+    config: BenchConfig, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures
+):
+    visit, calls = benchmark.visit_case, []
+
+    def sometimes(*args, **options):
+        calls.append(args)
+        if 3 <= len(calls) < 3 + failures:
+            raise RuntimeError("a passing cloud")
+        return visit(*args, **options)
+
+    monkeypatch.setattr(benchmark, "visit_case", sometimes)
+    entries = run(config, faces, tmp_path).entries
+    errors = [entry.error for entry in entries if entry.error]
+    rounds = sorted(t.rounds for e in entries for t in e.latency if t.batch_size == 1)
+    if failures == 1:
+        assert (errors, rounds) == ([], [3, 3])
+    else:
+        assert errors == ["1 of 3 rounds failed twice: RuntimeError: a passing cloud"]
+        assert rounds == [2, 3]
 
 
 def test_a_model_that_does_not_exist_stops_before_anything_runs(tmp_path: Path):

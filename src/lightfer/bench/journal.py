@@ -36,6 +36,7 @@ class Pieces(Struct, frozen=True, kw_only=True):
     accuracy_other: tuple[Accuracy, ...] = ()
     accuracy_of: str | None = None
     rounds: tuple[Round, ...] = ()
+    failed_rounds: dict[int, str] = {}  # by number, with the error: tried twice
     energy: dict[int, tuple[EnergyBlock, ...]] = {}  # batch size -> blocks
     error: str | None = None
 
@@ -47,22 +48,26 @@ class _Stored(Struct, frozen=True, kw_only=True):
 
 
 class Journal:
-    """Pieces per model, runtime and precision, written to `path` at every change.
+    """Pieces per model, runtime and precision, written to a file at every change.
 
-    A file left by a run of the same fingerprint is continued, with its environment; any other,
-    or one that cannot be read, is started anew.
+    The file is `path`, and one left there by a run of the same fingerprint is continued, with its
+    environment. Where another run, or anything else, lies there, it is `other` and stays as it is:
+    this run's file has the beginning of its fingerprint in its name.
     """
 
     def __init__(self, path: Path, fingerprint: str, environment: Environment) -> None:
-        self.path, self.fingerprint = path, fingerprint
+        self.path, self.other, self.fingerprint = path, None, fingerprint
         self.environment = environment
         self.pieces: dict[str, Pieces] = {}
-        try:
-            stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return
-        if stored.fingerprint == fingerprint:
-            self.environment, self.pieces = stored.environment, stored.pieces
+        beside = path.with_name(f"{path.name}-{fingerprint[:8]}")
+        for candidate in (path, beside):
+            stored = _read(candidate)
+            if stored is not None and stored.fingerprint == fingerprint:
+                self.path = candidate
+                self.environment, self.pieces = stored.environment, stored.pieces
+                return
+        if path.exists():
+            self.path, self.other = beside, path
 
     def record(self, key: str, pieces: Pieces) -> None:
         """Keep the pieces of `key`, in memory and on disk."""
@@ -75,3 +80,10 @@ class Journal:
     def remove(self) -> None:
         """Forget the run: its results are written."""
         self.path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> _Stored | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Stored)
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -208,12 +208,17 @@ class _Bench:
     def measure(self, case: Case, number: int | None) -> bool:
         """Do and record one step; False if the journal holds it already, or an earlier error."""
         pieces = self.journal.pieces.get(case.journal_key, Pieces())
-        if pieces.error or (pieces.scored if number is None else len(pieces.rounds) > number):
+        tried = len(pieces.rounds) + len(pieces.failed_rounds)
+        if pieces.error or (pieces.scored if number is None else tried > number):
             return False
+        # One model's failure must not lose the others, nor one round's the other rounds.
         try:
             new = self._sized(case) if number is None else self._visited(case, pieces)
-        except Exception as error:  # one model's failure must not lose the others
-            new = msgspec.structs.replace(pieces, error=f"{type(error).__name__}: {error}")
+        except Exception as error:
+            if number is None:
+                new = msgspec.structs.replace(pieces, error=f"{type(error).__name__}: {error}")
+            else:
+                new = self._visited_again(case, pieces, number)
         self.journal.record(case.journal_key, new)
         return True
 
@@ -230,6 +235,14 @@ class _Bench:
         eager = self.journal.pieces.get(replace(case, runtime=EAGER).journal_key)
         views = self.config.views
         return score_case(case, run, pieces, self.data, self.test_log, eager, views)
+
+    def _visited_again(self, case: Case, pieces: Pieces, number: int) -> Pieces:
+        """A second try of a round that failed; its error is kept if it fails again."""
+        try:
+            return self._visited(case, pieces)
+        except Exception as error:
+            failed = {**pieces.failed_rounds, number: f"{type(error).__name__}: {error}"}
+            return msgspec.structs.replace(pieces, failed_rounds=failed)
 
     def _visited(self, case: Case, pieces: Pieces) -> Pieces:
         visit = visit_case(
@@ -328,8 +341,16 @@ def _entry(
         energy_other=tuple(energies.values()),
         carbon=carbon,
         training=spent and training_cost(spent, energy, carbon),
-        error=pieces.error,
+        error=pieces.error or _failed_rounds(pieces, config.rounds),
     )
+
+
+def _failed_rounds(pieces: Pieces, rounds: int) -> str | None:
+    """What is wrong with the times of a model of which not every round could be measured."""
+    if not pieces.failed_rounds:
+        return None
+    errors = "; ".join(dict.fromkeys(pieces.failed_rounds.values()))
+    return f"{len(pieces.failed_rounds)} of {rounds} rounds failed twice: {errors}"
 
 
 def _modelled(
@@ -350,7 +371,8 @@ def _fingerprint(
     config: BenchConfig, cases: list[Case], environment: Environment, meters: Meters
 ) -> str:
     """Equal for runs that may be continued by one another."""
-    what = {**asdict(config), "intensity": config.intensity.g_co2e_per_kwh}
+    derived = ("intensity", "pue", "cpu_model")  # applied to what was measured, at the end
+    what = {name: value for name, value in asdict(config).items() if name not in derived}
     what["meters"] = [meter.source for meter in meters.meters]
     weights = [(s.weights.sha256, s.variant, version(RUNTIMES[s.runtime].package)) for s in cases]
     text = f"{what} {weights} {environment_id(environment)}"

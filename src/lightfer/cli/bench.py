@@ -138,6 +138,12 @@ def bench(
     everything = kept.merged(results) if kept else results
     write_results(out, everything)
     journal.remove()
+    if journal.other:
+        typer.echo(
+            f"{journal.other} holds another, unfinished run and stays: its command goes on with "
+            "it; delete the file if you do not want that",
+            err=True,
+        )
     print_results(results)
     typer.echo(f"written to {out}")
     if any(entry.error for entry in results.entries):
