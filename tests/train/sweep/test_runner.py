@@ -139,19 +139,36 @@ def test_two_queues_in_one_folder(tmp_path: Path):
 
 
 def test_teachers_that_are_files_travel_with_the_queue(whole: Path, tmp_path: Path):
-    weights = [whole / f"teacher-fold{i}" / "mobilenet_v1_x0_25.safetensors" for i in range(2)]
-    file, kept = tmp_path / "mine.safetensors", tmp_path / "q" / "teachers" / "mine.safetensors"
-    file.write_bytes(weights[0].read_bytes())
-    item = Item(model="mobilenet_v1_x0_25", name="x", settings=SMALL, teachers=(str(file),))
+    """Those of two folds have one name, and a path may hold a space."""
+    name = "mobilenet_v1_x0_25.safetensors"
+    files = [tmp_path / "my nets" / str(i) / name for i in range(2)]
+    for i, file in enumerate(files):
+        file.parent.mkdir(parents=True)
+        file.write_bytes((whole / f"teacher-fold{i}" / name).read_bytes())
+    teachers = tuple(map(str, files))
+    item = Item(model="mobilenet_v1_x0_25", name="x", settings=SMALL, teachers=teachers)
     check_items((item,), tmp_path / "q")
-    assert kept.read_bytes() == file.read_bytes()
-    file.unlink()
+    kept = {path.read_bytes() for path in (tmp_path / "q" / "teachers").iterdir()}
+    assert kept == {file.read_bytes() for file in files}
+    (tmp_path / "q" / "queue.toml").touch()
+    moved = files[0].rename(tmp_path / "elsewhere.safetensors")
     check_items((item,), tmp_path / "q")
     write_pack(tmp_path / "p.zip", tmp_path / "q", (item,))
-    assert "teachers/mine.safetensors" in zipfile.ZipFile(tmp_path / "p.zip").namelist()
-    file.write_bytes(weights[1].read_bytes())
-    with pytest.raises(ValueError, match="need different file names"):
+    assert unpack(tmp_path / "p.zip", tmp_path / "there")
+    assert len([*(tmp_path / "there" / "teachers").iterdir()]) == 2
+    files[1].write_bytes(moved.read_bytes())
+    with pytest.raises(ValueError, match="has changed since"):
         check_items((item,), tmp_path / "q")
+
+
+def test_a_teachers_name_with_a_space_can_be_unpacked(whole: Path, tmp_path: Path):
+    file = tmp_path / "my teacher.safetensors"
+    file.write_bytes((whole / "teacher-fold0" / "mobilenet_v1_x0_25.safetensors").read_bytes())
+    item = Item(model="mobilenet_v1_x0_25", name="x", settings=SMALL, teachers=(str(file),))
+    check_items((item,), tmp_path / "q")
+    (tmp_path / "q" / "queue.toml").touch()
+    write_pack(tmp_path / "p.zip", tmp_path / "q", (item,))
+    assert unpack(tmp_path / "p.zip", tmp_path / "there")
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "not a zip"])
@@ -175,10 +192,14 @@ def test_a_damaged_pack_is_one_clear_error_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["p.zip"]
 
 
-def test_a_pack_writes_nowhere_else(tmp_path: Path):
+@pytest.mark.parametrize(
+    "name",
+    ["../outside", "/outside", "a/../../outside", "C:outside", "a\\b", "a/.b", "a/b/c", "a//b"],
+)
+def test_a_pack_writes_nowhere_else(tmp_path: Path, name: str):
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         archive.writestr("queue.toml", "")
-        archive.writestr("../outside", "x")
+        archive.writestr(name, "x")
     with pytest.raises(PackError, match="is not the pack of a queue"):
         unpack(tmp_path / "p.zip", tmp_path / "there")
-    assert not (tmp_path / "outside").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["p.zip"]

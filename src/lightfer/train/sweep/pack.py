@@ -4,7 +4,6 @@ Finished items go in as weights (their card is in the header), history and run.j
 with the state they continue from. Nothing is pickled; zip keeps a checksum of every file.
 """
 
-import re
 import shutil
 import zipfile
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ from lightfer._files import atomic_path
 from lightfer.train.sweep.items import Item
 
 _STATES = ("state.safetensors", "kept.safetensors")
-_NAME = re.compile(r"(?!\.)[\w.,=-]+(/(?!\.)[\w.,=-]+)?")
 
 
 class PackError(Exception):
@@ -48,7 +46,7 @@ def unpack(path: Path, folder: Path) -> bool:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            foreign = [name for name in archive.namelist() if not _NAME.fullmatch(name)]
+            foreign = [name for name in archive.namelist() if not _is_inside(name)]
             if foreign or "queue.toml" not in archive.namelist():
                 raise PackError(f"{path} is not the pack of a queue: make it with `--pack`")
             if folder.exists():
@@ -58,6 +56,13 @@ def unpack(path: Path, folder: Path) -> bool:
     except (zipfile.BadZipFile, OSError, EOFError) as error:
         raise PackError(f"{path} cannot be unpacked: {error}. Copy it again") from error
     return True
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a member is a file of the folder, or of a folder in it, on every system."""
+    parts = name.split("/")
+    odd = any(character in name for character in '\\:*?"<>|') or not name.isprintable()
+    return len(parts) <= 2 and not odd and all(p and not p.startswith(".") for p in parts)
 
 
 def _extract(archive: zipfile.ZipFile, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """One item of a queue: its recipe, its teachers, its folder."""
 
 import shutil
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,12 +93,17 @@ def train_item(
 
 
 def _kept(teacher: str, folder: Path) -> str | Path:
-    copy = folder / "teachers" / Path(teacher).name
-    return copy if teacher.endswith(".safetensors") else teacher
+    if not teacher.endswith(".safetensors"):
+        return teacher
+    source = Path(teacher)
+    # Files of one name are common: each fold of a network has one. Their paths tell them apart.
+    copy = folder / "teachers" / f"{zlib.crc32(teacher.encode()):08x}-{source.name}"
+    older = folder / "teachers" / source.name  # as lightfer 0.1 named it
+    return older if older.exists() and not copy.exists() else copy
 
 
 def _keep(teacher: str, folder: Path) -> None:
-    """Raises ValueError if another file of this name is kept already."""
+    """Raises ValueError if it is not there, or is another one than was kept."""
     copy = _kept(teacher, folder)
     if isinstance(copy, str):
         find_weights(teacher, needed=True)
@@ -105,7 +111,7 @@ def _keep(teacher: str, folder: Path) -> None:
     source = Path(teacher)
     if copy.exists():
         if source.exists() and sha256_of(source) != sha256_of(copy):
-            raise ValueError(f"{source} differs from {copy}: teachers need different file names")
+            raise ValueError(f"{source} has changed since {copy} was made of it: name another file")
         return
     if not source.exists():
         raise ValueError(f"{source}: no such weight file, nor an item of this name")
