@@ -218,6 +218,11 @@ def test_a_runtime_that_cannot_be_used_stops_before_anything_runs(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_precision_that_does_not_exist_is_refused_not_left_out():
+    with pytest.raises(ValueError, match="no precision 'in8'; there are bfloat16, float32, int8"):
+        BenchConfig(("mobilenet_v1",), precisions=("float32", "in8"))
+
+
 def test_a_failing_model_is_an_entry_and_loses_no_other(
     config: BenchConfig, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -83,3 +83,13 @@ def test_errors_are_one_line(here, blind_csv, arguments, message: str, capsys, m
     line = complain(*arguments, *data, capsys=capsys, monkeypatch=monkeypatch)
     assert message in line
     assert "Traceback" not in line
+
+
+@pytest.mark.parametrize("option", [("--temperature", "3"), ("--teacher-weight", "0.5")])
+def test_options_of_teachers_without_teachers_are_refused(
+    here: Path, blind_csv: Path, option, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    command = ("train", MODEL, "--data", str(blind_csv), *option)
+    said = complain(*command, capsys=capsys, monkeypatch=monkeypatch)
+    assert "there are none: give --teachers or --soft-labels" in said
+    assert not Path("runs").exists()

@@ -95,6 +95,9 @@ class BenchConfig:
                 f"rounds {self.rounds}, passes {self.passes} and batch_size {self.batch_size} "
                 "must each be at least 1"
             )
+        known = sorted({p for runtime in RUNTIMES.values() for p in runtime.precisions})
+        if unknown := [p for p in self.precisions if p not in known]:
+            raise ValueError(f"there is no precision {unknown[0]!r}; there are {', '.join(known)}")
         if self.pue < 1:
             raise ValueError(f"PUE is {self.pue}, expected at least 1: all power over that of IT")
 

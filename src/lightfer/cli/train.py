@@ -73,6 +73,11 @@ def train(
     recipe = ",".join([recipe, *(f"{name}={value}" for name, value in changes.items())])
     if teachers and soft_labels:
         raise ValueError("give --teachers or --soft-labels, not both")
+    if not (teachers or soft_labels) and not (temperature is None and teacher_weight is None):
+        raise ValueError(
+            "--temperature and --teacher-weight are of teachers, and there are none: give "
+            "--teachers or --soft-labels, or leave them out"
+        )
     taught = "-taught" if teachers or soft_labels else ""
     without = f"-without{fold.replace('/', 'of')}" if fold else ""
     new = "" if copies else "-without-copies"
