@@ -50,6 +50,28 @@ def test_what_is_no_card_is_named(text: str | None):
         parse_card(text, "net.onnx")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperature": float("nan")}, "temperature is nan, expected a number"),
+        ({"temperature": -1.0}, "temperature is -1.0, expected more than 0"),
+        ({"input": {"std": 0.0}}, "std is 0.0, expected more than 0"),
+        ({"input": {"mean": "grey"}}, "mean is 'grey', expected a number"),
+        ({"input": {"height": 0}}, "height is 0, expected a whole number"),
+        ({"input": {"channels": 1.5}}, "channels is 1.5"),
+        ({"classes": ["angry"]}, "expected different names"),
+        ({"classes": ["angry", "angry"]}, "expected different names"),
+    ],
+    ids=str,
+)
+def test_a_card_that_cannot_be_right_is_refused(change, message: str):
+    told = json.loads(CARD.to_json())
+    told["input"] |= change.get("input", {})
+    rest = {name: value for name, value in change.items() if name != "input"}
+    with pytest.raises(DeployedError, match=f"net.onnx.*cannot be right: .*{message}"):
+        parse_card(json.dumps({**told, **rest}), "net.onnx")
+
+
 def test_files_that_are_no_models(tmp_path: Path):
     for suffix in (".onnx", ".xml"):
         path = tmp_path / f"net{suffix}"

@@ -4,6 +4,7 @@ import json
 import struct
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -97,5 +98,49 @@ def test_a_wrong_tensor_is_an_error_not_ignored(saved: Path):
     weights, _ = load_checkpoint(saved)
     del weights["fc.bias"]
     save_checkpoint(saved, weights, card())
-    with pytest.raises(RuntimeError, match=r"fc\.bias"):
+    with pytest.raises(CheckpointError, match=r"fc\.bias"):
         create_model("shufflenet_v2_x0_5", pretrained=saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperature": -1.0}, "temperature is -1.0, expected more than 0"),
+        ({"input": InputContract(mean=0.5, std=0.0)}, "std is 0.0, expected more than 0"),
+        ({"input": InputContract(mean=0.5, std=0.2, width=-48)}, "width is -48"),
+        ({"classes": ("angry",) * 7}, "expected different names"),
+    ],
+    ids=str,
+)
+def test_a_card_that_cannot_be_right_is_refused(tmp_path: Path, change, message: str):
+    weights = create_model("shufflenet_v2_x0_5").state_dict()
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, weights, msgspec.structs.replace(card(), **change))
+    with pytest.raises(CheckpointError, match=f"m.safetensors.*cannot be right: .*{message}"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float):
+    weights = create_model("shufflenet_v2_x0_5").state_dict()
+    weights["fc.bias"][0] = value
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, weights, card())
+    with pytest.raises(CheckpointError, match=r"not finite, first in fc\.bias"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("change", ["shape", "missing", "more"])
+def test_weights_of_another_form_are_one_clear_error(tmp_path: Path, change: str):
+    weights = create_model("shufflenet_v2_x0_5").state_dict()
+    if change == "shape":
+        weights["fc.bias"] = torch.zeros(8)
+    elif change == "missing":
+        del weights["fc.bias"]
+    else:
+        weights["more"] = torch.zeros(1)
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, weights, card())
+    with pytest.raises(CheckpointError, match="does not fit shufflenet_v2_x0_5") as error:
+        create_model("shufflenet_v2_x0_5", pretrained=path)
+    assert "\n" not in str(error.value)

@@ -25,6 +25,10 @@ def train(
     soft_labels: Annotated[
         Path | None, typer.Option(help="Instead of teachers: a file of `lightfer teach`.")
     ] = None,
+    view_cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder where the answers of --teachers are kept, for other students."),
+    ] = None,
     temperature: Annotated[
         float | None, typer.Option(help="Of the teachers; see docs/distillation.md.")
     ] = None,
@@ -58,11 +62,12 @@ def train(
     from lightfer.measure.energy import open_meters
     from lightfer.measure.process import tune_process
     from lightfer.models.registry import architecture
-    from lightfer.train.distill import distillation, load_teachers, student_options
+    from lightfer.train.distill import Teachers, distillation, load_teachers, student_options
     from lightfer.train.job import train_to_file
     from lightfer.train.recipes import find_recipe
     from lightfer.train.soft_labels import read_soft_labels
     from lightfer.train.state import Epoch
+    from lightfer.train.views import KeptAnswers
 
     arch = architecture(model)
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
@@ -73,6 +78,8 @@ def train(
     recipe = ",".join([recipe, *(f"{name}={value}" for name, value in changes.items())])
     if teachers and soft_labels:
         raise ValueError("give --teachers or --soft-labels, not both")
+    if view_cache and not teachers:
+        raise ValueError("--view-cache keeps the answers of --teachers: give them, or leave it out")
     if not (teachers or soft_labels) and not (temperature is None and teacher_weight is None):
         raise ValueError(
             "--temperature and --teacher-weight are of teachers, and there are none: give "
@@ -97,6 +104,8 @@ def train(
             if soft_labels
             else load_teachers((teachers or "").split(","), split, device, config.precision)
         )
+        if view_cache and isinstance(targets, Teachers):
+            targets = KeptAnswers(targets, view_cache, split, config)
         amount = distillation(temperature, teacher_weight)
         student = student_options(targets, amount, split, config, device)
     torch.manual_seed(seed)

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightfer.models.contract import fault_of
+
 CARD_KEY = "lightfer"
 INPUT, OUTPUT = "image", "logits"
 
@@ -74,9 +76,12 @@ def parse_card(text: str | None, where: str) -> DeployedCard:
         found: dict[str, Any] = json.loads(text)
         contract = InputContract(**_known(InputContract, found.pop("input")))
         classes = tuple(found.pop("classes"))
-        return DeployedCard(input=contract, classes=classes, **_known(DeployedCard, found))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        card = DeployedCard(input=contract, classes=classes, **_known(DeployedCard, found))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DeployedError(f"{where}: its lightfer card is not valid: {error}") from error
+    if fault := fault_of(contract, classes, card.temperature):
+        raise DeployedError(f"{where}: its lightfer card cannot be right: {fault}")
+    return card
 
 
 def read_session_card(session: Any, where: str = "the ONNX model") -> DeployedCard:

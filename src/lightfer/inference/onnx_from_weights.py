@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lightfer._files import graph_file, sha256_of
-from lightfer.inference.card import CARD_KEY, DeployedCard, DeployedError, InputContract
+from lightfer.inference.card import CARD_KEY, DeployedCard, DeployedError, InputContract, parse_card
 
 WEIGHTS_CARD_KEY = "lightfer_card"  # as in `lightfer.models.weights`, which needs torch
 TYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}  # integers are counters of training
@@ -37,7 +37,8 @@ def assembled(weights: Path) -> bytes | None:
             return None
         tensors = b"".join(_message(5, _tensor(*named)) for named in _tensors(header, content))
         deployed = _deployed(card, sha256_of(weights)).to_json()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        parse_card(deployed, str(weights))  # nothing that a stranger wrote is believed
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DeployedError(f"{weights} is not a lightfer weight file: {error}") from error
     entry = _message(1, CARD_KEY.encode()) + _message(2, deployed.encode())
     return gzip.decompress(graph.read_bytes()) + _message(7, tensors) + _message(14, entry)

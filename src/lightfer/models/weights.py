@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lightfer._files import atomic_path
+from lightfer.models.contract import fault_of
 from lightfer.results import Accuracy, Component, GridIntensity, Method
 
 CARD_KEY = "lightfer_card"
@@ -125,7 +126,8 @@ def save_checkpoint(path: Path, weights: Mapping[str, Tensor], card: Card) -> No
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], Card]:
     """Read the weights as float32, and the card.
 
-    Raises CheckpointError if the file is missing, not safetensors, or has no card.
+    Raises CheckpointError if the file is missing, not safetensors, has no card, or one that cannot
+    be right, or holds numbers that are not finite.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -143,6 +145,13 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], Card]:
         card = msgspec.json.decode(header[CARD_KEY], type=Card)
     except msgspec.DecodeError as error:
         raise CheckpointError(f"{path}: its card is not valid: {error}") from error
+    if fault := fault_of(card.input, card.classes, card.temperature):
+        raise CheckpointError(f"{path}: its card cannot be right: {fault}; get the file again")
+    if broken := [name for name, t in weights.items() if not t.isfinite().all()]:
+        raise CheckpointError(
+            f"{path} holds numbers that are not finite, first in {broken[0]}: the training "
+            "diverged or the file is damaged; get it again"
+        )
     return unrounded(weights), card
 
 

@@ -159,14 +159,18 @@ class Teachers:
         self.teachers, self.precision = teachers, precision
         self.mask = may_score(teachers, train_split).to(device)
 
-    @torch.no_grad()
     def __call__(self, batch: Batch, temperature: float) -> Tensor:
-        """Raises ValueError where images of different folds are mixed."""
-        n, device = len(batch.images), batch.images.device
-        total = torch.zeros(n, len(CLASSES), device=device)
-        for teacher, mask in zip(self.teachers, self.mask, strict=True):
+        """See `Targets`. Raises ValueError where images of different folds are mixed."""
+        return mean_of_softened(self.ask(batch), temperature)
+
+    @torch.no_grad()
+    def ask(self, batch: Batch) -> Tensor:
+        """Logits (teachers, N, classes), float32; NaN where a teacher may not score an image."""
+        shape = (len(self.teachers), len(batch.images), len(CLASSES))
+        logits = torch.full(shape, torch.nan, device=batch.images.device)
+        for i, (teacher, mask) in enumerate(zip(self.teachers, self.mask, strict=True)):
             if teacher.fold is None:
-                total += soften(self._ask(teacher, batch.images), temperature)
+                logits[i] = self._ask(teacher, batch.images).float()
                 continue
             if batch.partners is not None:
                 raise ValueError(
@@ -175,9 +179,8 @@ class Teachers:
                 )
             asked = mask[batch.indices].nonzero()[:, 0]
             if len(asked):
-                answers = self._ask(teacher, batch.images[asked])
-                total.index_add_(0, asked, soften(answers, temperature))
-        return total / self.mask[:, batch.indices].sum(0).unsqueeze(1)
+                logits[i, asked] = self._ask(teacher, batch.images[asked]).float()
+        return logits
 
     def _ask(self, teacher: Teacher, images: Tensor) -> Tensor:
         half = self.precision == "bfloat16"
@@ -191,9 +194,9 @@ class Teachers:
         return about if self.precision == "float32" else {**about, "precision": self.precision}
 
 
-def soften(logits: Tensor, temperature: float) -> Tensor:
-    """Logits (N, classes) -> probabilities (N, classes), float32."""
-    return (logits.float() / temperature).softmax(1)
+def mean_of_softened(logits: Tensor, temperature: float) -> Tensor:
+    """Logits (teachers, N, classes), NaN where not asked -> mean probabilities (N, classes)."""
+    return (logits / temperature).softmax(2).nanmean(0)
 
 
 def load_teachers(

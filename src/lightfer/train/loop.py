@@ -106,7 +106,7 @@ def _train_epoch(
         step = (number - 1) * len(batches) + i
         for group in run.optimizer.param_groups:
             group["lr"] = config.rate_at(step / len(batches))
-        batch = _draw(images, indices, config, generator, shares)
+        batch = _draw(images, indices, number, config, generator, shares)
         total += _step(run, batch, loss) * len(indices)
         run.average(step)
         if on_batch:
@@ -117,6 +117,7 @@ def _train_epoch(
 def _draw(
     images: Tensor,
     indices: Tensor,
+    number: int,
     config: TrainConfig,
     generator: torch.Generator,
     shares: np.random.Generator,
@@ -131,10 +132,10 @@ def _draw(
         (way, alpha) for way, alpha in ((_mix, config.mixup), (cut_mix, config.cutmix)) if alpha
     ]
     if not ways:
-        return Batch(indices, x)
+        return Batch(indices, x, epoch=number)
     way, alpha = ways[shares.integers(len(ways))]
     mixed, partners, share = way(x, shares.beta(alpha, alpha), generator)
-    return Batch(indices, mixed, indices[partners], share)
+    return Batch(indices, mixed, indices[partners], share, number)
 
 
 def _mix(images: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:

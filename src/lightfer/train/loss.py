@@ -20,6 +20,7 @@ class Batch:
     images: Tensor
     partners: Tensor | None = None
     share: float = 1.0
+    epoch: int = 0  # from 1 on in a training
 
     def of(self, values: Tensor) -> Tensor:
         """Values of the train images (M, ...) -> those of the batch (N, ...), mixed as these are.

@@ -243,3 +243,17 @@ def test_a_file_with_preprocessing_and_a_fixed_batch(faces: Dataset, expected, t
     export(find_weights(MODEL), config, None, test_log=tmp_path / "log")
     found = Predictor(path, faces="never")(faces["test"].images)
     np.testing.assert_allclose(shares(found), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("logits", "message"),
+    [
+        (np.full((1, 7), np.nan), "not finite numbers"),
+        (np.full((1, 7), np.inf), "not finite numbers"),
+        (np.zeros((1, 6)), r"shape \(1, 6\), expected \(1, 7\)"),
+    ],
+)
+def test_what_is_no_prediction_is_an_error(logits: np.ndarray, message: str):
+    network = Network("broken", CLASSES, (48, 48), None, "none", lambda faces: logits)
+    with pytest.raises(PredictError, match=f"broken gives .*{message}"):
+        network.probabilities(np.zeros((1, 48, 48), np.uint8))

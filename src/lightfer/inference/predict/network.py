@@ -52,8 +52,21 @@ class Network:
     run: Run
 
     def probabilities(self, faces: np.ndarray) -> np.ndarray:
-        """uint8 (N, height, width) -> float64 (N, classes), each row's sum 1."""
+        """uint8 (N, height, width) -> float64 (N, classes), each row's sum 1.
+
+        Raises PredictError where the network gives something else than a finite number a class.
+        """
         logits = self.run(faces).astype(np.float64) / (self.temperature or 1.0)
+        if logits.shape != (len(faces), len(self.classes)):
+            raise PredictError(
+                f"{self.name} gives logits of shape {logits.shape}, expected "
+                f"{(len(faces), len(self.classes))}: its file is damaged, or its card is another's"
+            )
+        if not np.isfinite(logits).all():
+            raise PredictError(
+                f"{self.name} gives logits that are not finite numbers: its file is damaged, or "
+                "its training diverged; get it again"
+            )
         shares = np.exp(logits - logits.max(1, keepdims=True))
         return shares / shares.sum(1, keepdims=True)
 
