@@ -119,16 +119,37 @@ def _folder(folder: Path) -> list[Member]:
     return sorted(members, key=lambda member: member.name)
 
 
-def _walk(folder: str, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, os.stat_result]]:
-    """Visible files below `folder` by their path in it; a broken link is passed over."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not _visible(entry.name):
-                continue
-            if entry.is_file():
-                yield prefix + entry.name, entry.stat()
-            elif entry.is_dir() and depth < MAX_DEPTH:
-                yield from _walk(entry.path, f"{prefix}{entry.name}/", depth + 1)
+def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Visible files below `root` by their path in it, each once.
+
+    Folders are visited before links to folders, so that a link that leads to a folder in the tree,
+    or around in a circle, adds nothing; so it is with files. A broken link is passed over, and so
+    is what is no file, as a pipe, which would be waited for.
+    """
+    seen: set[str] = set()
+    folders, links = [(root, "", 0)], []
+    linked: list[tuple[str, str, os.stat_result]] = []
+    while folders or links:
+        folder, prefix, depth = folders.pop() if folders else links.pop(0)
+        real = os.path.realpath(folder)
+        if real in seen or depth > MAX_DEPTH:
+            continue
+        seen.add(real)
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if not _visible(entry.name):
+                    continue
+                below = (entry.path, f"{prefix}{entry.name}/", depth + 1)
+                if entry.is_dir():
+                    (links if entry.is_symlink() else folders).append(below)
+                elif entry.is_file() and entry.is_symlink():
+                    linked.append((prefix + entry.name, entry.path, entry.stat()))
+                elif entry.is_file():
+                    seen.add(os.path.join(real, entry.name))  # noqa: PTH118 (a hundred thousand)
+                    yield prefix + entry.name, entry.stat()
+    for name, path, status in linked:  # two may lead to one file elsewhere, as equal images do
+        if os.path.realpath(path) not in seen:
+            yield name, status
 
 
 def _open(file: str) -> BinaryIO:

@@ -1,6 +1,7 @@
 """Pictures of every kind against what they were made from; broken ones against their message."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from lightfer.inference.predict.pictures import MAX_PIXELS, PictureError, as_pictures, open_picture
+from lightfer.inference.predict.sources import items_of
 
 GREY = np.arange(0, 240, dtype=np.uint8).reshape(12, 20)
 RGB = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)
@@ -153,3 +155,9 @@ def test_what_cannot_be_used_says_why(kind: str):
 )
 def test_one_image_is_told_from_a_batch(images, count: int):
     assert len(as_pictures(images)) == count
+
+
+def test_a_pipe_in_a_folder_is_an_error_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (item,) = items_of([str(tmp_path)])
+    assert item.error == "is no file but a pipe or device"

@@ -80,7 +80,12 @@ def _folder(folder: Path, every: int) -> Iterator[Item]:
             if not name.startswith(".") and suffix in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
                 found += 1
                 path = Path(root) / name
-                yield from _file(str(path), str(path.relative_to(folder)), every)
+                below = str(path.relative_to(folder))
+                if path.exists() and not path.is_file():  # a pipe would be waited for
+                    reason = "is no file but a pipe or device"
+                    yield Item(str(path), None, error=reason, below=below)
+                    continue
+                yield from _file(str(path), below, every)
         for problem in problems:
             reason = f"folder cannot be read ({problem.strerror})"
             yield Item(str(problem.filename), None, error=reason)
