@@ -148,13 +148,29 @@ def test_what_cannot_be_used_says_why(kind: str):
         (np.zeros((5, 48, 48, 3)), 5),
         (torch.zeros(48, 48), 1),
         (torch.zeros(3, 48, 48), 1),
-        (torch.zeros(5, 48, 48), 5),
+        (torch.zeros(1, 48, 48), 1),
+        (io.BytesIO(b"a\nb\nc"), 1),
+        ([io.BytesIO(b"a"), "b.png"], 2),
         (torch.zeros(5, 1, 48, 48), 5),
         ((), 0),
     ],
 )
 def test_one_image_is_told_from_a_batch(images, count: int):
     assert len(as_pictures(images)) == count
+
+
+@pytest.mark.parametrize("count", [5, 48])
+def test_a_tensor_that_could_be_several_faces_is_refused(count: int):
+    with pytest.raises(PictureError, match=rf"pass \({count}, 1, 48, 48\), by tensor.unsqueeze"):
+        as_pictures(torch.zeros(count, 48, 48))
+
+
+def test_an_open_file_is_a_picture(tmp_path: Path):
+    Image.new("L", (4, 4), 7).save(tmp_path / "a.png")
+    with (tmp_path / "a.png").open("rb") as file:
+        assert open_picture(file).getpixel((0, 0)) == 7
+    held = io.BytesIO((tmp_path / "a.png").read_bytes())
+    assert open_picture(held).size == (4, 4)
 
 
 def test_a_pipe_in_a_folder_is_an_error_not_waited_for(tmp_path: Path):

@@ -22,7 +22,7 @@ class PictureError(ValueError):
 
 
 def open_picture(source: Any) -> Image.Image:
-    """A path, bytes, PIL image, array or tensor of one picture -> mode L or RGB, upright.
+    """A path, bytes, open file, PIL image, array or tensor of a picture -> mode L or RGB, upright.
 
     Arrays are (H, W), (H, W, C), tensors (H, W) or (C, H, W), of 1 to 4 channels: grey, grey and
     alpha, RGB, RGBA. Raises PictureError.
@@ -32,6 +32,8 @@ def open_picture(source: Any) -> Image.Image:
             return _upright(source)
         if isinstance(source, str | Path | bytes):
             return _decoded(source)
+        if hasattr(source, "read"):
+            return _decoded(source.read(MAX_BYTES + 1))
         return _upright(_from_array(source))
     except PictureError:
         raise
@@ -45,16 +47,24 @@ def open_picture(source: Any) -> Image.Image:
 def as_pictures(images: Any) -> list[Any]:
     """One image, a sequence of them or a batch in one array -> a list with one image each.
 
-    A batch is (N, H, W) or (N, H, W, C) as an array, (N, C, H, W) or (N, H, W) as a tensor. An
-    array (A, B, C) with C of 1 to 4, and a tensor (C, A, B) with such C, is one image.
+    A batch is (N, H, W) or (N, H, W, C) as an array, (N, C, H, W) as a tensor. An array (A, B, C)
+    with C of 1 to 4, and a tensor (C, A, B), is one image. Raises PictureError for a tensor of
+    three axes with more channels: whether a few grey faces are meant or one in colour could not be
+    told by its shape, so it is refused whatever their number.
     """
-    if isinstance(images, str | Path | bytes | Image.Image):
+    if isinstance(images, str | Path | bytes | Image.Image) or hasattr(images, "read"):
         return [images]
     if not hasattr(images, "shape"):
         return list(images)
     shape = tuple(images.shape)
-    channels = shape[0 if _is_tensor(images) else -1] if shape else 0
-    single = len(shape) == 2 or (len(shape) == 3 and 1 <= channels <= 4)
+    if _is_tensor(images):
+        if len(shape) == 3 and not 1 <= shape[0] <= 4:
+            raise PictureError(
+                f"a tensor of shape {shape}, expected (C, H, W) with C from 1 to 4, or a batch "
+                f"(N, C, H, W): pass {(shape[0], 1, *shape[1:])}, by tensor.unsqueeze(1)"
+            )
+        return [images] if len(shape) <= 3 else list(images)
+    single = len(shape) == 2 or (len(shape) == 3 and 1 <= shape[-1] <= 4)
     return [images] if single else list(images)
 
 
@@ -66,6 +76,8 @@ def _decoded(source: str | Path | bytes) -> Image.Image:
         if (size := path.stat().st_size) > MAX_BYTES:
             raise PictureError(f"{size:,} bytes, at most {MAX_BYTES:,} are read. Make it smaller")
         source = path.read_bytes()
+    if len(source) > MAX_BYTES:
+        raise PictureError(f"more than {MAX_BYTES:,} bytes. Make it smaller")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about files that it then reads
         with Image.open(io.BytesIO(source), formats=FORMATS) as image:

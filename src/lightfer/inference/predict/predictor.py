@@ -109,8 +109,8 @@ class Predictor:
     def __call__(self, images: Any) -> list[Prediction]:
         """Predictions for images, in their order: one per face, the largest face first.
 
-        `images` is one image or a sequence of paths, bytes, PIL images, arrays (H, W) or
-        (H, W, C) and tensors (C, H, W), or a batch of the latter in one array or tensor. Of an
+        `images` is one image or a sequence of paths, bytes, open files, PIL images, arrays (H, W)
+        or (H, W, C) and tensors (C, H, W), or a batch of the latter in one array or tensor. Of an
         image without a face, or that cannot be used, the prediction has an `error` and no label.
         """
         pictures = as_pictures(images)
