@@ -5,7 +5,6 @@ Names follow torchvision: `_x0_25` is a width where it is not the family's defau
 weight files, never change.
 """
 
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -114,7 +113,7 @@ def _entries() -> dict[str, Architecture]:
     zoo = {}
     for row in _ROWS:
         stock = row.output_strides[0]
-        docstring = sys.modules[row.constructor.__module__].__doc__ or ""
+        file = sys.modules[row.constructor.__module__]
         for output_stride in row.output_strides:
             name = row.name if output_stride == stock else f"{row.name}_os{output_stride}"
             zoo[name] = Architecture(
@@ -124,32 +123,13 @@ def _entries() -> dict[str, Architecture]:
                 options={**row.options, "output_stride": output_stride},
                 width=row.options.get("width", 1.0),
                 output_stride=output_stride,
-                paper=_paper(docstring),
-                deviations=(*_deviations(docstring, name), *_resolution(output_stride, stock)),
+                paper=file.PAPER,
+                deviations=(
+                    *(sentence for part, sentence in file.DEVIATIONS if part in name),
+                    *_resolution(output_stride, stock),
+                ),
             )
     return zoo
-
-
-def _paper(docstring: str) -> str:
-    """The first address in the docstring of a model file."""
-    return re.findall(r"https://[^\s,;]+", docstring)[0].rstrip(".")
-
-
-def _deviations(docstring: str, name: str) -> tuple[str, ...]:
-    """The list under "Differs from the paper" in the docstring of a model file, as far as it holds.
-
-    An item that begins with parts of names in backquotes holds for names that contain one of them.
-    """
-    _, _, text = docstring.partition("Differs from the paper:\n")
-    items, _, _ = text.partition("\n\n")
-    held = []
-    for item in re.split(r"^  - ", items, flags=re.M)[1:]:
-        sentence = " ".join(item.split())
-        condition = re.match(r"((?:`\w+`(?:, )?)+): ", sentence)
-        parts = re.findall(r"`(\w+)`", condition[1]) if condition else [""]
-        if any(part in name for part in parts):
-            held.append(sentence[condition.end() :] if condition else sentence)
-    return tuple(held)
 
 
 def _resolution(output_stride: int, stock: int) -> tuple[str, ...]:
