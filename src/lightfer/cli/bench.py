@@ -18,7 +18,10 @@ MAPS_KEY = "ELECTRICITY_MAPS_KEY"
 def bench(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Names or weight files; default: every model with shipped weights."),
+        typer.Argument(
+            help="Names, weight files or package.module:function of your own; default: every "
+            "model with shipped weights."
+        ),
     ] = None,
     data: Annotated[
         str | None,
