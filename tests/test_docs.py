@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -111,29 +112,52 @@ def run_blocks(blocks: list[str], page: str) -> dict[str, object]:
     return namespace
 
 
+def write_files(page: str, folder: Path) -> None:
+    """Write the blocks that have the name of a file; one that has it again goes on in that file."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for name, code in re.findall(r'^```\w+ title="([\w.]+)"\n(.*?)```', text, re.S | re.M):
+        with (folder / name).open("a", encoding="utf-8") as file:
+            file.write(code)
+
+
+def install(folder: Path) -> None:
+    """What pip writes of the entry points of `folder`/pyproject.toml, beside it."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    installed = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    groups = project["entry-points"].items()
+    (installed / "entry_points.txt").write_text(
+        "".join(
+            f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
+            for group, points in groups
+        )
+    )
+
+
 @pytest.fixture
-def _registries():
-    """The tables of models and runtimes are afterwards as they were."""
-    from lightfer.inference.backends import RUNTIMES
-    from lightfer.models.registry import ZOO
-
-    models, runtimes = set(ZOO), set(RUNTIMES)
+def _forgotten():
+    """The modules of the page are afterwards not imported."""
     yield
-    for name in set(ZOO) - models:
-        del ZOO[name]
-    for name in set(RUNTIMES) - runtimes:
-        del RUNTIMES[name]
+    for name in ("own_nets", "own_runtimes"):
+        sys.modules.pop(name, None)
 
 
-@pytest.mark.usefixtures("_registries")
+@pytest.mark.usefixtures("_forgotten")
 def test_the_model_data_set_and_runtime_of_the_page_are_measured(tmp_path, monkeypatch):
     from lightfer.results import read_results
 
     monkeypatch.chdir(tmp_path)
     page = "extending.md"
+    write_files(page, tmp_path)
+    install(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     run_blocks([code for heading, code in python_blocks(page) if heading != "A meter"], page)
     entries = read_results(tmp_path / "results.json").entries
     assert [e.runtime for e in entries] == ["pytorch", "exported"]
+    assert {(e.model, e.family) for e in entries} == {("tiny_net", "tiny_net")}
     for entry in entries:
         assert entry.error is None
         # Closed form: kernels, two numbers per channel of a batch norm, the classifier.
@@ -160,8 +184,6 @@ def test_the_code_of_the_first_page_runs():
 
 def test_the_citation_file_is_complete():
     """The required keys of the Citation File Format 1.2.0, and what the package says of itself."""
-    import tomllib
-
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert citation["cff-version"] == "1.2.0"

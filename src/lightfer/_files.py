@@ -59,6 +59,11 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "lightfer"
 
 
+def file_name(model: str) -> str:
+    """The name of a model as a part of a file's: `package.module:Net` has no colon there."""
+    return model.replace(":", ".")
+
+
 def shipped(name: str) -> Path | None:
     """The weight file of a model that comes with the package, or None."""
     path = Path(str(files("lightfer"))) / "weights" / f"{name}.safetensors"

@@ -39,7 +39,7 @@ from lightfer.bench.case import (
 from lightfer.bench.energy import NO_METERS, Meters, energies_of, measure_energy
 from lightfer.bench.journal import Journal, Pieces
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
-from lightfer.inference.backends import RUNTIMES, Loaded, find_runtime
+from lightfer.inference.backends import Loaded, find_runtime, runtime_of
 from lightfer.measure.accuracy import View
 from lightfer.measure.carbon import WORLD, carbon_of
 from lightfer.measure.energy import (
@@ -268,7 +268,7 @@ def variants(config: BenchConfig) -> list[tuple[str, str]]:
     """
     pairs = []
     for name in config.runtimes:
-        known = RUNTIMES[name].precisions if name in RUNTIMES else ()
+        known = runtime_of(name).precisions
         chosen = [p for p in config.precisions if p in known] or config.precisions[:1]
         for precision in chosen:
             find_runtime(name, precision, config.device)
@@ -321,7 +321,7 @@ def _entry(
         macs=pieces.macs,
         flops=pieces.macs and 2 * pieces.macs,
         work=pieces.work,
-        runtime_version=version(RUNTIMES[case.runtime].package),
+        runtime_version=version(runtime_of(case.runtime).package),
         runtime_settings=pieces.settings,
         deployed_bytes=pieces.deployed_bytes,
         logit_difference=pieces.logit_difference,
@@ -377,7 +377,7 @@ def _fingerprint(
     derived = ("intensity", "pue", "cpu_model")  # applied to what was measured, at the end
     what = {name: value for name, value in asdict(config).items() if name not in derived}
     what["meters"] = [meter.source for meter in meters.meters]
-    weights = [(s.weights.sha256, s.variant, version(RUNTIMES[s.runtime].package)) for s in cases]
+    weights = [(s.weights.sha256, s.variant, version(runtime_of(s.runtime).package)) for s in cases]
     text = f"{what} {weights} {environment_id(environment)}"
     return hashlib.sha256(text.encode()).hexdigest()
 

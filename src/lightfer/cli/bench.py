@@ -1,6 +1,7 @@
 """lightfer bench: measure models on this machine and write results.json."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,6 @@ import typer
 
 if TYPE_CHECKING:
     from lightfer.bench.energy import Meters
-    from lightfer.inference.backends import Runtime
     from lightfer.measure.energy import CpuModel
     from lightfer.results import GridIntensity
 
@@ -18,7 +18,10 @@ MAPS_KEY = "ELECTRICITY_MAPS_KEY"
 def bench(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Names or weight files; default: every model with shipped weights."),
+        typer.Argument(
+            help="Names, weight files or package.module:function of your own; default: every "
+            "model with shipped weights."
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -30,7 +33,9 @@ def bench(
     ] = False,
     runtime: Annotated[
         list[str] | None,
-        typer.Option(help="pytorch, compile, onnxruntime or openvino; repeatable."),
+        typer.Option(
+            help="pytorch, compile, onnxruntime, openvino or another package's; repeatable."
+        ),
     ] = None,
     precision: Annotated[
         list[str] | None, typer.Option(help="float32, bfloat16 or int8; repeatable.")
@@ -89,7 +94,7 @@ def bench(
     from lightfer.bench.energy import NO_METERS
     from lightfer.bench.run import BenchConfig, run_benchmark, variants
     from lightfer.cli.console import find_data, print_results, progress
-    from lightfer.inference.backends import RUNTIMES
+    from lightfer.inference.backends import list_runtimes
     from lightfer.measure.energy import EnergyPlan
     from lightfer.measure.process import tune_process
     from lightfer.models.registry import DEFAULT_MODELS, list_models
@@ -106,7 +111,7 @@ def bench(
     models = list(dict.fromkeys(models or list_models(pretrained=True) or DEFAULT_MODELS))
     config = BenchConfig(
         models=tuple(models),
-        runtimes=tuple(runtime or (usable(RUNTIMES, device) if thorough else ("pytorch",))),
+        runtimes=tuple(runtime or (usable(list_runtimes(), device) if thorough else ("pytorch",))),
         precisions=tuple(precision or (every if thorough else ("float32",))),
         device=device,
         rounds=rounds or default_rounds(len(models), thorough),
@@ -192,10 +197,13 @@ def grid(zone: str | None, g_co2e_per_kwh: float | None) -> "GridIntensity":
     return WORLD if zone is None else find_intensity(zone, os.environ.get(MAPS_KEY))
 
 
-def usable(runtimes: "dict[str, Runtime]", device: str) -> list[str]:
+def usable(runtimes: Sequence[str], device: str) -> list[str]:
     """The names of those that run here; the others are named on standard error, with the reason."""
+    from lightfer.inference.backends import runtime_of
+
     names = []
-    for name, candidate in runtimes.items():
+    for name in runtimes:
+        candidate = runtime_of(name)
         reason = candidate.available()
         if device.partition(":")[0] not in candidate.devices:
             reason = f"not on {device}"

@@ -58,7 +58,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     console.print(table)
     for family in dict.fromkeys(row["family"] for row in rows):
         members = [row for row in rows if row["family"] == family]
-        papers = dict.fromkeys(row["paper"] for row in members)
+        papers = dict.fromkeys(row["paper"] or "no paper" for row in members)
         console.print(f"{family}: {', '.join(papers)}", markup=False, highlight=False)
         for text in dict.fromkeys(text for row in members for text in row["deviations"]):
             holds = sum(text in row["deviations"] for row in members)
@@ -68,6 +68,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 def _cell(value: object) -> str:
     """Three digits, with k, M or G; the exact numbers are in the JSON."""
+    if value is None:
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else ""
     if not isinstance(value, int) or value < 1000:
@@ -77,6 +79,6 @@ def _cell(value: object) -> str:
 
 
 def _families() -> list[str]:
-    from lightfer.models.registry import ZOO
+    from lightfer.models.registry import architecture, list_models
 
-    return list(dict.fromkeys(architecture.family for architecture in ZOO.values()))
+    return list(dict.fromkeys(architecture(name).family for name in list_models()))

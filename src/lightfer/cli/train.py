@@ -9,7 +9,10 @@ from lightfer.train.recipes import NAMES
 
 
 def train(
-    model: Annotated[str, typer.Argument(help="A name of the zoo; `lightfer models` lists them.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A name of `lightfer models`, or package.module:function of your own."),
+    ],
     data: Annotated[str | None, typer.Option(help="FER2013, or 'synthetic'.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run; default: runs/MODEL-RECIPE-seedN.")
@@ -56,6 +59,7 @@ def train(
     """
     import torch
 
+    from lightfer._files import file_name
     from lightfer.cli.console import load_data, progress
     from lightfer.data.folds import Fold
     from lightfer.data.subsets import trained_without_copies
@@ -88,7 +92,7 @@ def train(
     taught = "-taught" if teachers or soft_labels else ""
     without = f"-without{fold.replace('/', 'of')}" if fold else ""
     new = "" if copies else "-without-copies"
-    folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}{without}{new}{taught}"
+    folder = out or Path("runs") / f"{file_name(model)}-{recipe}-seed{seed}{without}{new}{taught}"
     tune_process(threads, device)
     needed = ("train", "validation") if copies else ("train", "validation", "test")
     dataset = load_data(data, needed=needed, only_needed=True)

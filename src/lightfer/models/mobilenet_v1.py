@@ -1,15 +1,9 @@
 """MobileNetV1: depthwise separable convolutions.
 
-Howard et al., 2017, https://arxiv.org/abs/1704.04861, Table 1.
+Howard et al., 2017 (`PAPER`), Table 1; where the net differs stands in `DEVIATIONS`.
 With the defaults: 3 213 575 parameters, 28.5 M multiply-adds at 48x48.
 Tensors are named as in timm's `mobilenetv1_100`, which has ReLU6 where the paper has ReLU.
 `mobilenet_v1_relu6` is that net.
-
-Differs from the paper:
-  - the first convolution takes one channel, the classifier has seven outputs
-  - the last depthwise layer has stride 1: the paper's Table 1 prints 2, all published code has
-    1
-  - `_relu6`: ReLU6 for ReLU, as in the authors' TensorFlow code and timm
 """
 
 from typing import NamedTuple
@@ -17,6 +11,17 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from lightfer.models.blocks import Activation, global_average, init_weights, strides_for
+
+PAPER = "https://arxiv.org/abs/1704.04861"
+DEVIATIONS = (  # part of the names that it holds for, sentence
+    ("", "the first convolution takes one channel, the classifier has seven outputs"),
+    (
+        "",
+        "the last depthwise layer has stride 1: the paper's Table 1 prints 2, all "
+        "published code has 1",
+    ),
+    ("_relu6", "ReLU6 for ReLU, as in the authors' TensorFlow code and timm"),
+)
 
 
 class Stage(NamedTuple):

@@ -1,11 +1,8 @@
 """MobileNetV2: inverted residuals with linear bottlenecks.
 
-Sandler et al., 2018, https://arxiv.org/abs/1801.04381, Table 2.
+Sandler et al., 2018 (`PAPER`), Table 2; where the net differs stands in `DEVIATIONS`.
 With the defaults: 2 232 263 parameters, 16.2 M multiply-adds at 48x48.
 Tensors are named as in torchvision's `mobilenet_v2`.
-
-Differs from the paper:
-  - the first convolution takes one channel, the classifier has seven outputs
 """
 
 from collections.abc import Iterator
@@ -19,6 +16,11 @@ from lightfer.models.blocks import (
     init_weights,
     scale_channels,
     strides_for,
+)
+
+PAPER = "https://arxiv.org/abs/1801.04381"
+DEVIATIONS = (  # part of the names that it holds for, sentence
+    ("", "the first convolution takes one channel, the classifier has seven outputs"),
 )
 
 

@@ -1,19 +1,21 @@
 """MobileNetV3-Small: torchvision's model, patched for one grey channel and seven classes.
 
-Howard et al., 2019, https://arxiv.org/abs/1905.02244, Table 2.
+Howard et al., 2019 (`PAPER`), Table 2; where the net differs stands in `DEVIATIONS`.
 With the defaults: 1 524 743 parameters, 3.98 M multiply-adds at 48x48.
 The one net here that is not written from scratch; its table stands in torchvision's
 `mobilenetv3.py`. Tensors are named as in torchvision's `mobilenet_v3_small`.
-
-Differs from the paper:
-  - the first convolution takes one channel, the classifier has seven outputs
-  - `_x0_75`: the last hidden layer is scaled too, as in torchvision (timm keeps 1024)
 """
 
 from torch import nn
 
 from lightfer.models._torchvision import import_torchvision
 from lightfer.models.blocks import strides_for
+
+PAPER = "https://arxiv.org/abs/1905.02244"
+DEVIATIONS = (  # part of the names that it holds for, sentence
+    ("", "the first convolution takes one channel, the classifier has seven outputs"),
+    ("_x0_75", "the last hidden layer is scaled too, as in torchvision (timm keeps 1024)"),
+)
 
 STEM_STRIDE = 2
 

@@ -5,9 +5,9 @@ Names follow torchvision: `_x0_25` is a width where it is not the family's defau
 weight files, never change.
 """
 
-import re
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -114,7 +114,7 @@ def _entries() -> dict[str, Architecture]:
     zoo = {}
     for row in _ROWS:
         stock = row.output_strides[0]
-        docstring = sys.modules[row.constructor.__module__].__doc__ or ""
+        file = sys.modules[row.constructor.__module__]
         for output_stride in row.output_strides:
             name = row.name if output_stride == stock else f"{row.name}_os{output_stride}"
             zoo[name] = Architecture(
@@ -124,32 +124,13 @@ def _entries() -> dict[str, Architecture]:
                 options={**row.options, "output_stride": output_stride},
                 width=row.options.get("width", 1.0),
                 output_stride=output_stride,
-                paper=_paper(docstring),
-                deviations=(*_deviations(docstring, name), *_resolution(output_stride, stock)),
+                paper=file.PAPER,
+                deviations=(
+                    *(sentence for part, sentence in file.DEVIATIONS if part in name),
+                    *_resolution(output_stride, stock),
+                ),
             )
     return zoo
-
-
-def _paper(docstring: str) -> str:
-    """The first address in the docstring of a model file."""
-    return re.findall(r"https://[^\s,;]+", docstring)[0].rstrip(".")
-
-
-def _deviations(docstring: str, name: str) -> tuple[str, ...]:
-    """The list under "Differs from the paper" in the docstring of a model file, as far as it holds.
-
-    An item that begins with parts of names in backquotes holds for names that contain one of them.
-    """
-    _, _, text = docstring.partition("Differs from the paper:\n")
-    items, _, _ = text.partition("\n\n")
-    held = []
-    for item in re.split(r"^  - ", items, flags=re.M)[1:]:
-        sentence = " ".join(item.split())
-        condition = re.match(r"((?:`\w+`(?:, )?)+): ", sentence)
-        parts = re.findall(r"`(\w+)`", condition[1]) if condition else [""]
-        if any(part in name for part in parts):
-            held.append(sentence[condition.end() :] if condition else sentence)
-    return tuple(held)
 
 
 def _resolution(output_stride: int, stock: int) -> tuple[str, ...]:
@@ -169,7 +150,7 @@ def list_models(family: str | None = None, *, pretrained: bool = False) -> list[
     """Names of the zoo, in its order, then those of other packages' entry points; of one `family`,
     or only those with shipped weights.
     """
-    names = [*ZOO, *(entry_points(group=ENTRY_POINTS).names - ZOO.keys())]
+    names = [*ZOO, *sorted(entry_points(group=ENTRY_POINTS).names - ZOO.keys())]
     return [
         name
         for name in names
@@ -183,21 +164,16 @@ def architecture(name: str) -> Architecture:
 
     That is one that an installed package names in its entry points `lightfer.models`, or any
     `package.module:function` that is called as `function(num_classes, in_channels)`.
-    Raises ValueError, naming what is close, where there is none.
+    Raises ValueError where there is none, naming what is close, or where it is not a network.
     """
     if name in ZOO:
         return ZOO[name]
     own = entry_points(group=ENTRY_POINTS)
     if name in own.names:
-        return _own(name, own[name].load())
+        return _own(name, own[name].load)
     if ":" in name:
         module, _, function = name.partition(":")
-        try:
-            return _own(name, getattr(import_module(module), function))
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ValueError(
-                f"{name!r} is not package.module:function of a network: {error}"
-            ) from error
+        return _own(name, lambda: getattr(import_module(module), function))
     from difflib import get_close_matches
 
     close = get_close_matches(name, [*ZOO, *own.names], n=3) or list(DEFAULT_MODELS)
@@ -206,12 +182,22 @@ def architecture(name: str) -> Architecture:
     )
 
 
-def _own(name: str, made: Any) -> Architecture:
-    """What an entry point or a path gave: an `Architecture`, or a function that builds a net."""
+def _own(name: str, load: Callable[[], Any]) -> Architecture:
+    """What `load` imports: an `Architecture`, or a function that builds a net."""
+    try:
+        made = load()
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"model {name!r} cannot be imported: {error}; expected package.module:function, in a "
+            "folder on PYTHONPATH"
+        ) from error
     if isinstance(made, Architecture):
         return replace(made, name=name)
     if not callable(made):
-        raise ValueError(f"it is {type(made).__name__}, expected a function or an Architecture")
+        raise ValueError(
+            f"model {name!r} is of type {type(made).__name__}, expected a function that builds a "
+            "network, or an Architecture"
+        )
     constructor = cast(Callable[..., nn.Module], made)
     return Architecture(
         name=name,
@@ -219,26 +205,37 @@ def _own(name: str, made: Any) -> Architecture:
         constructor=constructor,
         options={},
         width=1.0,
-        output_stride=_measured_stride(constructor),
+        output_stride=_measured_stride(name, constructor),
         paper="",
         deviations=(),
     )
 
 
-def _measured_stride(constructor: Callable[..., nn.Module]) -> int:
-    """Input side over that of the last map with more than one pixel."""
+def _measured_stride(name: str, constructor: Callable[..., nn.Module]) -> int:
+    """Input side over that of the last map with more than one pixel.
+
+    Raises ValueError if `constructor` does not build a network as `Architecture` calls it.
+    """
     sides = [48]
 
     def look(_: nn.Module, __: object, output: object) -> None:
         if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1:
             sides.append(output.shape[-1])
 
-    with torch.device("meta"):
-        net = constructor(7, 1).eval()
-        for module in net.modules():
-            if isinstance(module, nn.Conv2d):
-                module.register_forward_hook(look)
-        net(torch.empty(1, 1, 48, 48))
+    try:
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():
+            net = constructor(7, 1).eval()
+            for module in net.modules():
+                if isinstance(module, nn.Conv2d):
+                    module.register_forward_hook(look)
+            found = str(tuple(net(torch.zeros(2, 1, 48, 48)).shape))
+    except Exception as error:  # of any code
+        found = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if found != "(2, 7)":
+        raise ValueError(
+            f"model {name!r} called as (num_classes=7, in_channels=1), on images (2, 1, 48, 48), "
+            f"gives {found}, expected logits (2, 7): have it build a network of that form"
+        )
     return round(48 / sides[-1])
 
 
@@ -318,13 +315,15 @@ def create_model(
 def describe_model(name: str) -> dict[str, object]:
     """Name, family, width, stride, paper, and counts at 48x48x1/7 and 224x224x3/1000.
 
+    The latter are None for a network of your own that is made for one size of image.
     `weight_bytes` is the size of all tensors of the 48x48x1/7 net as float32; a weight file, which
     holds kernels as float16, has about half of it.
     """
     arch = architecture(name)
-    with torch.device("meta"):  # shapes are enough
-        small = count_operations(arch(), (1, 1, 48, 48))
-        large = count_operations(arch(1000, 3), (1, 3, 224, 224))
+    with torch.device("meta" if name in ZOO else "cpu"):  # shapes are enough
+        small, large = count_operations(arch(), (1, 1, 48, 48)), None
+        with nullcontext() if name in ZOO else suppress(Exception):
+            large = count_operations(arch(1000, 3), (1, 3, 224, 224))
     return {
         "name": name,
         "family": arch.family,
@@ -332,8 +331,8 @@ def describe_model(name: str) -> dict[str, object]:
         "output_stride": arch.output_stride,
         "params": small.params,
         "macs": small.macs,
-        "params_imagenet": large.params,
-        "macs_imagenet": large.macs,
+        "params_imagenet": large and large.params,
+        "macs_imagenet": large and large.macs,
         "weight_bytes": small.weight_bytes,
         "pretrained": shipped(name) is not None,
         "paper": arch.paper,

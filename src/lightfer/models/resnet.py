@@ -1,18 +1,23 @@
 """ResNet-18 for small images: a yardstick and a teacher, not in the race.
 
-He et al., 2015, https://arxiv.org/abs/1512.03385, Table 1, with the stem of the CIFAR nets.
+He et al., 2015 (`PAPER`), Table 1, with the stem of the CIFAR nets; see `DEVIATIONS`.
 With the defaults: 11 171 271 parameters, 1247 M multiply-adds at 48x48.
 Tensors are named as in torchvision's `resnet18`.
-
-Differs from the paper:
-  - the first convolution takes one channel, the classifier has seven outputs
-  - the stem is a 3x3 convolution of stride 1 without max-pool, as is common for 32x32 images
 """
 
 import torch
 from torch import Tensor, nn
 
 from lightfer.models.blocks import global_average, init_weights, strides_for
+
+PAPER = "https://arxiv.org/abs/1512.03385"
+DEVIATIONS = (  # part of the names that it holds for, sentence
+    ("", "the first convolution takes one channel, the classifier has seven outputs"),
+    (
+        "",
+        "the stem is a 3x3 convolution of stride 1 without max-pool, as is common for 32x32 images",
+    ),
+)
 
 CHANNELS = (64, 128, 256, 512)
 STRIDES = (1, 1, 2, 2, 2)  # stem, four layers of two blocks

@@ -1,8 +1,9 @@
 """ShiftNet: spatial convolutions replaced by shifts, which cost no multiply-adds.
 
-Wu et al., 2017, https://arxiv.org/abs/1711.08141. No official code or weights exist; the tables
-are reconstructed and confirmed by the published sizes: A 4.1 M parameters and 1.4 G multiply-adds,
-B 1.1 M and 371 M at 224x224 (here 4 188 680 and 1424.3 M, 1 183 480 and 370.96 M).
+Wu et al., 2017 (`PAPER`); where the net differs stands in `DEVIATIONS`. No official code or
+weights exist; the tables are reconstructed and confirmed by the published sizes: A 4.1 M parameters
+and 1.4 G multiply-adds, B 1.1 M and 371 M at 224x224 (here 4 188 680 and 1424.3 M, 1 183 480 and
+370.96 M).
 With the defaults (B): 926 711 parameters, 16.6 M multiply-adds at 48x48.
 
 `shiftnet_small` is ours, for 48x48; it is not ShiftNet-C, whose table is not confirmed. It spends
@@ -10,14 +11,6 @@ the multiply-adds of B at the resolutions that a small face still has: the stem 
 every pixel, three groups end at 6x6 where B ends at 2x2, and since channels double where the side
 halves, every block at constant width costs the same 2.36 M. Shifts are 3x3: eight of them, on maps
 of 48 to 6 pixels, see the whole face.
-
-Differs from the paper:
-  - the first convolution takes one channel, the classifier has seven outputs
-  - the stride stands on the shift, not on the 1x1 convolution behind it: equal values, less
-    work
-  - shift directions are contiguous channel groups: equal up to a permutation of channels
-  - down-sampling shortcut: average pool 3x3, stride 2; the paper's kernel is not confirmed
-  - `_small`: not a net of the paper; its blocks, with a table of our own
 """
 
 from typing import NamedTuple
@@ -27,6 +20,19 @@ from torch import Tensor, nn
 
 from lightfer.models.blocks import global_average, init_weights, strides_for
 from lightfer.models.shift import Shift
+
+PAPER = "https://arxiv.org/abs/1711.08141"
+DEVIATIONS = (  # part of the names that it holds for, sentence
+    ("", "the first convolution takes one channel, the classifier has seven outputs"),
+    (
+        "",
+        "the stride stands on the shift, not on the 1x1 convolution behind it: equal "
+        "values, less work",
+    ),
+    ("", "shift directions are contiguous channel groups: equal up to a permutation of channels"),
+    ("", "down-sampling shortcut: average pool 3x3, stride 2; the paper's kernel is not confirmed"),
+    ("_small", "not a net of the paper; its blocks, with a table of our own"),
+)
 
 
 class Group(NamedTuple):

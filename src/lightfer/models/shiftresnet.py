@@ -1,20 +1,26 @@
 """ShiftResNet: a CIFAR residual network whose spatial convolutions are shifts.
 
-Wu et al., 2017, https://arxiv.org/abs/1711.08141; tables as in the authors' code,
+Wu et al., 2017 (`PAPER`); tables as in the authors' code,
 https://github.com/alvinwan/shiftresnet-cifar, which differs from the paper's ShiftNet: the block
-is post-activation and its shortcut is never concatenated.
+is post-activation and its shortcut is never concatenated. Where the net differs from that stands
+in `DEVIATIONS`.
 With the defaults (20 layers, expansion 3): 95 159 parameters, 36.3 M multiply-adds at 48x48.
-
-Differs from the paper:
-  - the first convolution takes one channel, the classifier has seven outputs
-  - the stride stands on the shift, not on the 1x1 convolution behind it: equal values, less
-    work
 """
 
 from torch import Tensor, nn
 
 from lightfer.models.blocks import ConvBNAct, global_average, init_weights, strides_for
 from lightfer.models.shift import Shift
+
+PAPER = "https://arxiv.org/abs/1711.08141"
+DEVIATIONS = (  # part of the names that it holds for, sentence
+    ("", "the first convolution takes one channel, the classifier has seven outputs"),
+    (
+        "",
+        "the stride stands on the shift, not on the 1x1 convolution behind it: equal "
+        "values, less work",
+    ),
+)
 
 # fmt: off
 REPEATS = {

@@ -1,18 +1,20 @@
 """ShuffleNetV2: split the channels, transform one half, shuffle.
 
-Ma et al., 2018, https://arxiv.org/abs/1807.11164, Table 5.
+Ma et al., 2018 (`PAPER`), Table 5; where the net differs stands in `DEVIATIONS`.
 With the defaults (1.0x): 1 260 347 parameters, 7.97 M multiply-adds at 48x48.
 Tensors are named as in torchvision's `shufflenet_v2_x1_0`.
-
-Differs from the paper:
-  - the first convolution takes one channel, the classifier has seven outputs
-  - `_os8`: the max-pool, whose stride would be 1, is left out
 """
 
 import torch
 from torch import Tensor, nn
 
 from lightfer.models.blocks import ConvBNAct, global_average, init_weights, strides_for
+
+PAPER = "https://arxiv.org/abs/1807.11164"
+DEVIATIONS = (  # part of the names that it holds for, sentence
+    ("", "the first convolution takes one channel, the classifier has seven outputs"),
+    ("_os8", "the max-pool, whose stride would be 1, is left out"),
+)
 
 # fmt: off
 CHANNELS = {

@@ -1,15 +1,9 @@
 """SqueezeNet: fire modules.
 
-Iandola et al., 2016, https://arxiv.org/abs/1602.07360, Table 1; version 1.1 and the bypass nets as
-in the authors' repository, https://github.com/forresti/SqueezeNet.
+Iandola et al., 2016 (`PAPER`), Table 1; version 1.1 and the bypass nets as in the authors'
+repository, https://github.com/forresti/SqueezeNet. Where the nets differ stands in `DEVIATIONS`.
 With the defaults (1.0): 729 607 parameters, 21.1 M multiply-adds at 48x48.
 Tensors are named as in torchvision's `squeezenet1_0`.
-
-Differs from the paper:
-  - the first convolution takes one channel, conv10 has seven outputs
-  - `_bn`: a batch norm after every convolution but conv10, to train from scratch
-  - `1_1_simple`, `1_1_complex`: the authors published bypasses for 1.0 only; the same
-    fire modules have them here
 """
 
 from typing import NamedTuple
@@ -18,6 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from lightfer.models.blocks import global_average, strides_for
+
+PAPER = "https://arxiv.org/abs/1602.07360"
+DEVIATIONS = (  # part of the names that it holds for, sentence
+    ("", "the first convolution takes one channel, conv10 has seven outputs"),
+    ("_bn", "a batch norm after every convolution but conv10, to train from scratch"),
+    *(
+        (part, "the authors published bypasses for 1.0 only; the same fire modules have them here")
+        for part in ("1_1_simple", "1_1_complex")
+    ),
+)
 
 
 class Fire(NamedTuple):

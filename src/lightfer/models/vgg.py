@@ -1,14 +1,9 @@
 """A slim VGG for 48x48 faces: a yardstick and a teacher, not in the race.
 
-After Simonyan and Zisserman, 2014, https://arxiv.org/abs/1409.1556: stacks of 3x3 convolutions
-between max-pools. The table is ours: a quarter to a half of VGG-11's channels, which gives the
+After Simonyan and Zisserman, 2014 (`PAPER`): stacks of 3x3 convolutions between max-pools; see
+`DEVIATIONS`. The table is ours: a quarter to a half of VGG-11's channels, which gives the
 parameters of a lightweight net with plain convolutions.
 With the defaults: 1 764 775 parameters, 139 M multiply-adds at 48x48.
-
-Differs from the paper:
-  - the first convolution takes one channel, the classifier has seven outputs
-  - nine narrow convolutions, each with a batch norm in place of its bias
-  - three max-pools for five, then a global average and one linear layer for three
 """
 
 from torch import Tensor, nn
@@ -19,6 +14,13 @@ from lightfer.models.blocks import (
     init_weights,
     scale_channels,
     strides_for,
+)
+
+PAPER = "https://arxiv.org/abs/1409.1556"
+DEVIATIONS = (  # part of the names that it holds for, sentence
+    ("", "the first convolution takes one channel, the classifier has seven outputs"),
+    ("", "nine narrow convolutions, each with a batch norm in place of its bias"),
+    ("", "three max-pools for five, then a global average and one linear layer for three"),
 )
 
 # fmt: off

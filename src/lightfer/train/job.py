@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightfer._files import write_text
+from lightfer._files import file_name, write_text
 from lightfer.data.augment import MEAN, STD
 from lightfer.data.dataset import CLASSES, Dataset
 from lightfer.data.folds import Fold, without_fold
@@ -107,7 +107,7 @@ def train_to_file(
         temperature=calibration.temperature if calibration else None,
         ece_calibrated=calibration.ece if calibration else None,
     )
-    path = run_dir / f"{name}.safetensors"
+    path = run_dir / f"{file_name(name)}.safetensors"
     save_checkpoint(path, result.weights, card)
     return path, card
 

@@ -4,15 +4,24 @@ Random weights have batch norms drawn too, so that folding them is tested; shipp
 of the package, where it has some.
 """
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from lightfer.inference.backends import RUNTIMES, find_runtime, protocol
+from lightfer.inference.backends import (
+    RUNTIMES,
+    find_runtime,
+    list_runtimes,
+    protocol,
+    runtime_of,
+)
 from lightfer.inference.backends.onnx_file import to_onnx
 from lightfer.models.registry import DEFAULT_MODELS, create_model, list_models
 
@@ -146,10 +155,58 @@ def test_errors_say_what_to_do(monkeypatch: pytest.MonkeyPatch):
         find_runtime("openvino")
 
 
-def test_no_heavy_package_is_imported_by_the_list():
-    import subprocess
-    import sys
+@pytest.fixture
+def others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed package with runtimes, of which only one is right."""
+    (tmp_path / "own_runtimes.py").write_text(
+        "from dataclasses import replace\n"
+        "from lightfer.inference.backends import RUNTIMES\n"
+        "RUNTIME = replace(RUNTIMES['pytorch'], name='any', precisions=('float32',))\n"
+    )
+    installed = tmp_path / "own_runtimes-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: own-runtimes\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(
+        "[lightfer.backends]\nmine = own_runtimes:RUNTIME\nabsent = own_runtimes:ABSENT\n"
+        "gone = no_such_module:RUNTIME\nwrong = own_runtimes:replace\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("own_runtimes", None)
 
+
+@pytest.mark.usefixtures("others")
+def test_a_runtime_of_another_package():
+    assert list_runtimes() == [*RUNTIMES, "absent", "gone", "mine", "wrong"]
+    assert runtime_of("pytorch") is RUNTIMES["pytorch"]
+    assert "own_runtimes" not in sys.modules
+    mine = find_runtime("mine")
+    assert (mine.name, mine.precisions, mine.load) == (
+        "mine",
+        ("float32",),
+        RUNTIMES["pytorch"].load,
+    )
+    with pytest.raises(ValueError, match="runtime mine computes in float32 here, not bfloat16"):
+        find_runtime("mine", "bfloat16")
+
+
+@pytest.mark.usefixtures("others")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tensorrt", "there is no runtime 'tensorrt'; there are pytorch, .*, mine, wrong"),
+        ("absent", "'absent' cannot be imported from 'own_runtimes:ABSENT': .*; reinstall"),
+        ("gone", "No module named 'no_such_module'; reinstall its package"),
+        ("wrong", "'own_runtimes:replace' is of type function, expected a Runtime"),
+    ],
+)
+def test_what_is_no_runtime_is_refused_in_one_line(name: str, message: str):
+    with pytest.raises(ValueError, match=message) as error:
+        find_runtime(name)
+    assert "\n" not in str(error.value)
+
+
+def test_no_heavy_package_is_imported_by_the_list():
     code = (
         "import sys; import lightfer.inference.backends; "
         "print(sorted({'onnx', 'onnxruntime', 'openvino', 'onnxscript'} & set(sys.modules)))"

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+from lightfer._files import file_name
 from lightfer.results import Carbon, Energy, Entry, Environment, Results
 
 VERSION = "1.1.0"
@@ -27,7 +28,7 @@ def reports(results: Results) -> Iterator[tuple[str, dict[str, Any]]]:
             known = energy and energy.gross and energy.gross.joules_per_image is not None
             if energy is not None and known and environment and not energy.simulated:
                 size = f"-b{energy.batch_size}" if energy.batch_size else ""
-                name = f"{entry.id.replace('/', '_')}{size}.json"
+                name = f"{file_name(entry.id).replace('/', '_')}{size}.json"
                 yield name, _report(entry, energy, environment)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from lightfer._files import file_name
 from lightfer.data.folds import Fold
 
 
@@ -95,7 +96,7 @@ def next_item(
 
 def _expand(line: _Line) -> list[Item]:
     fields = {name: getattr(line, name) for name in Item.__struct_fields__}
-    name = line.name or f"{line.model}-seed{line.seed}"
+    name = line.name or f"{file_name(line.model)}-seed{line.seed}"
     if line.folds is None:
         return [Item(**{**fields, "name": name})]
     folds = [Fold(i, line.folds) for i in range(line.folds)]

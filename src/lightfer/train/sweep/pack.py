@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightfer._files import atomic_path
+from lightfer._files import atomic_path, file_name
 from lightfer.train.sweep.items import Item
 
 _STATES = ("state.safetensors", "kept.safetensors")
@@ -23,7 +23,7 @@ def packed_files(folder: Path, items: Sequence[Item]) -> list[Path]:
     """What goes into the pack of `folder`, relative to it."""
     files = [folder / "queue.toml", folder / "sessions.jsonl", *folder.glob("teachers/*")]
     for item in items:
-        done = (folder / item.name / f"{item.model}.safetensors").exists()
+        done = (folder / item.name / f"{file_name(item.model)}.safetensors").exists()
         files += [
             path
             for path in sorted((folder / item.name).glob("[!.]*"))

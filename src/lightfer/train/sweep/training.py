@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lightfer._files import atomic_path, sha256_of
+from lightfer._files import atomic_path, file_name, sha256_of
 from lightfer.data.dataset import Dataset
 from lightfer.data.folds import Fold
 from lightfer.measure.energy import Meter
@@ -23,7 +23,7 @@ from lightfer.train.sweep.items import Item
 
 def weights_of(item: Item, folder: Path) -> Path:
     """The file that exists when the item is finished."""
-    return folder / item.name / f"{item.model}.safetensors"
+    return folder / item.name / f"{file_name(item.model)}.safetensors"
 
 
 def config_of(item: Item) -> TrainConfig:

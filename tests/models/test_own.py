@@ -1,0 +1,203 @@
+"""Networks of one's own: by entry point and by path, in every command, and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import lightfer
+from lightfer.cli.main import app
+from lightfer.models.registry import architecture, describe_model, find_weights
+from lightfer.results import read_results
+
+TINY = """
+from torch import nn
+
+from lightfer.models.registry import Architecture
+
+
+class TinyNet(nn.Sequential):
+    def __init__(self, num_classes=7, in_channels=1):
+        super().__init__(
+            nn.Conv2d(in_channels, 4, 3, 4, padding=1), nn.BatchNorm2d(4), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes),
+        )
+
+
+def fixed_size(num_classes, in_channels):
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 48 * 48, num_classes))
+
+
+def swapped(in_channels, num_classes):
+    return TinyNet(num_classes, in_channels)
+
+
+def no_network(num_classes, in_channels):
+    return num_classes + in_channels
+
+
+described = Architecture(
+    name="any", family="tiny", constructor=TinyNet, options={}, width=0.5, output_stride=4,
+    paper="https://example.org", deviations=("all of it",),
+)
+answer = 42
+"""
+PARAMS = 4 * 9 + 4 + 2 * 4 + 4 * 7 + 7
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package with networks, and the files by which pip says that it is installed."""
+    package, installed = tmp_path / "own_nets", tmp_path / "own_nets-1.0.dist-info"
+    package.mkdir()
+    installed.mkdir()
+    (package / "__init__.py").touch()
+    (package / "tiny.py").write_text(TINY)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: own-nets\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(
+        "[lightfer.models]\ntiny_net = own_nets.tiny:TinyNet\ndescribed = own_nets.tiny:described\n"
+        "gone = own_nets.gone:TinyNet\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in ("own_nets.tiny", "own_nets"):
+        sys.modules.pop(name, None)
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, with `folder` on PYTHONPATH."""
+    path = os.pathsep.join([str(folder), *filter(None, sys.path)])
+    return subprocess.run(
+        [sys.executable, "-m", "lightfer", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("name", ["tiny_net", "own_nets.tiny:TinyNet"])
+def test_a_network_by_entry_point_or_path(folder: Path, name: str):
+    entry = architecture(name)
+    assert (entry.name, entry.family, entry.output_stride, entry.paper) == (name, "own", 4, "")
+    assert lightfer.create_model(name, num_classes=5, in_channels=3)(
+        torch.zeros(2, 3, 48, 48)
+    ).shape == (2, 5)
+    assert find_weights(name).name == name
+    row = describe_model(name)
+    assert (row["params"], row["macs"]) == (PARAMS, 4 * 9 * 12 * 12 + 4 * 7)
+    assert row["params_imagenet"] == PARAMS + 2 * 4 * 9 + (1000 - 7) * 5
+
+
+def test_an_architecture_keeps_what_it_says_but_its_name(folder: Path):
+    entry = architecture("described")
+    assert (entry.name, entry.family, entry.width) == ("described", "tiny", 0.5)
+    assert entry.deviations == ("all of it",)
+
+
+def test_names_of_entry_points_are_listed_and_suggested(folder: Path):
+    assert lightfer.list_models()[-3:] == ["described", "gone", "tiny_net"]
+    with pytest.raises(ValueError, match="did you mean tiny_net"):
+        architecture("tiny_nett")
+
+
+def test_asking_for_a_network_leaves_the_random_numbers_as_they_were(folder: Path):
+    torch.manual_seed(0)
+    architecture("tiny_net")
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    assert after == torch.rand(1)
+
+
+def test_a_network_for_one_size_has_no_counts_at_another(folder: Path):
+    row = describe_model("own_nets.tiny:fixed_size")
+    assert (row["macs"], row["macs_imagenet"], row["output_stride"]) == (48 * 48 * 7, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_package.tiny:TinyNet", "No module named 'no_such_package'; expected package"),
+        ("own_nets.tiny:NoNet", "has no attribute 'NoNet'; expected package.module:function"),
+        ("own_nets.tiny:", "cannot be imported"),
+        (":TinyNet", "cannot be imported"),
+        ("gone", "model 'gone' cannot be imported: No module named 'own_nets.gone'"),
+        ("own_nets.tiny:answer", "is of type int, expected a function that builds a network"),
+        ("own_nets.tiny:no_network", "gives AttributeError: .* expected logits"),
+        ("own_nets.tiny:swapped", "gives RuntimeError: .* expected logits"),
+        ("os:getcwd", "gives TypeError: .* expected logits"),
+    ],
+)
+def test_what_is_no_network_is_refused_in_one_line(folder: Path, name: str, message: str):
+    with pytest.raises(ValueError, match=message) as error:
+        architecture(name)
+    assert "\n" not in str(error.value)
+
+
+def test_the_commands_take_a_network_of_ones_own(folder: Path):
+    name, data = "own_nets.tiny:TinyNet", ("--data", "synthetic", "--threads", "1")
+    trained = run(folder, "train", name, *data, "--epochs", "1", "--recipe", "equal")
+    assert trained.returncode == 0, trained.stderr
+    (weights,) = folder.glob("runs/*/own_nets*.safetensors")
+    weights = weights.relative_to(folder)
+    assert str(weights) == (
+        "runs/own_nets.tiny.TinyNet-equal,epochs=1,warmup_epochs=0.5-seed0/"
+        "own_nets.tiny.TinyNet.safetensors"
+    )
+    short = ("--rounds", "1", "--append")
+    for benched in (
+        run(folder, "bench", str(weights), *data, *short),
+        run(folder, "bench", name, "--data", "none", "--threads", "1", *short),
+    ):
+        assert benched.returncode == 0, benched.stderr
+    scored, random = read_results(folder / "out/results.json").entries
+    for entry in (scored, random):
+        assert (entry.model, entry.family, entry.params) == (name, "own", PARAMS)
+        assert entry.error is None
+    assert scored.accuracy
+    assert scored.accuracy.source == "measured"
+    assert random.accuracy is None
+
+
+def test_what_reads_results_takes_a_network_of_ones_own(folder: Path, monkeypatch):
+    monkeypatch.chdir(folder)
+    name, out = "own_nets.tiny:TinyNet", "out/results.json"
+    for arguments in (
+        ("bench", name, "--data", "none", "--rounds", "1", "--threads", "1"),
+        ("table", out, "--csv", "results.csv", "--latex", "results.tex", "--boamps", "boamps"),
+        ("rank", out),
+        ("validate", out),
+        ("report", out, "--html", "report.html"),
+    ):
+        assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0, arguments
+    assert name in Path("report.html").read_text(encoding="utf-8")
+    assert name in Path("results.csv").read_text(encoding="utf-8")
+    (energy,) = Path("boamps").iterdir()
+    assert "own_nets.tiny.TinyNet" in energy.name
+    assert ":" not in energy.name
+
+
+def test_models_describes_a_network_of_ones_own(folder: Path, monkeypatch):
+    names = ("own_nets.tiny:TinyNet", "own_nets.tiny:fixed_size")
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = CliRunner().invoke(app, ["models", *names]).stdout
+    assert "own_nets.tiny:TinyNet " in shown
+    assert "own: no paper" in shown
+    rows = json.loads(CliRunner().invoke(app, ["models", *names, "--json"]).stdout)
+    assert [row["macs_imagenet"] is None for row in rows] == [False, True]
+
+
+def test_a_queue_names_folders_and_files_without_colons(tmp_path: Path):
+    from lightfer.train.sweep.items import read_list
+    from lightfer.train.sweep.training import weights_of
+
+    (tmp_path / "list.toml").write_text('[[item]]\nmodel = "own_nets.tiny:TinyNet"\n')
+    (item,) = read_list(tmp_path / "list.toml")
+    path = "own_nets.tiny.TinyNet-seed0/own_nets.tiny.TinyNet.safetensors"
+    assert weights_of(item, tmp_path) == tmp_path / path
