@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from lightfer.data import Dataset
 from lightfer.inference.backends import RUNTIMES, Loaded
 from lightfer.models.registry import Weights, create_model
 from lightfer.results import Results
+from lightfer.results.validate import violations
 from tests.models.test_weights import card
 
 NAMES = ("shufflenet_v2_x0_5", "mobilenet_v3_small")
@@ -252,6 +254,20 @@ def test_the_journal_of_another_run_is_not_continued(
     run(replace(config, rounds=1), faces, tmp_path)
     results = run(replace(config, rounds=2), faces, tmp_path)
     assert {t.rounds for e in results.entries for t in e.latency} == {2}
+
+
+def test_the_same_weights_by_name_and_by_path_are_one_entry(
+    config: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    own, plain = config.models
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(Path(own).read_bytes())
+    shipped = {NAMES[0]: copy}
+    monkeypatch.setattr("lightfer.models.registry.shipped", shipped.get)
+    twice = replace(config, models=(own, NAMES[0], plain, plain, str(copy)), rounds=1)
+    results = run(twice, None, tmp_path)
+    assert [entry.model for entry in results.entries] == [NAMES[0], plain]
+    assert violations(msgspec.json.decode(msgspec.json.encode(results))) == []
 
 
 def test_a_model_that_does_not_exist_stops_before_anything_runs(tmp_path: Path):
