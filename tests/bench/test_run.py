@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from lightfer.inference.backends import RUNTIMES, Loaded
 from lightfer.measure.energy import CpuModel
 from lightfer.models.registry import Weights, create_model
 from lightfer.results import GridIntensity, Results
+from lightfer.results.validate import violations
 from tests.models.test_weights import card
 
 NAMES = ("shufflenet_v2_x0_5", "mobilenet_v3_small")
@@ -219,7 +221,7 @@ def test_a_runtime_that_cannot_be_used_stops_before_anything_runs(
 
 
 def test_a_precision_that_does_not_exist_is_refused_not_left_out():
-    with pytest.raises(ValueError, match="no precision 'in8'; there are bfloat16, float32, int8"):
+    with pytest.raises(ValueError, match="no precision 'in8'; there are float32, bfloat16, int8"):
         BenchConfig(("mobilenet_v1",), precisions=("float32", "in8"))
 
 
@@ -311,6 +313,20 @@ def test_a_round_that_fails_is_tried_again_and_loses_no_other_round(
     else:
         assert errors == ["1 of 3 rounds failed twice: RuntimeError: a passing cloud"]
         assert rounds == [2, 3]
+
+
+def test_the_same_weights_by_name_and_by_path_are_one_entry(
+    config: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    own, plain = config.models
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(Path(own).read_bytes())
+    shipped = {NAMES[0]: copy}
+    monkeypatch.setattr("lightfer.models.registry.shipped", shipped.get)
+    twice = replace(config, models=(own, NAMES[0], plain, plain, str(copy)), rounds=1)
+    results = run(twice, None, tmp_path)
+    assert [entry.model for entry in results.entries] == [NAMES[0], plain]
+    assert violations(msgspec.json.decode(msgspec.json.encode(results))) == []
 
 
 def test_a_model_that_does_not_exist_stops_before_anything_runs(tmp_path: Path):

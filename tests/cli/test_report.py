@@ -37,8 +37,9 @@ def test_a_broken_file_is_one_line_and_keeps_the_old_page(tmp_path: Path):
     for name, text, said in (
         ("half.json", '{"schema": "lightfer/1", "entries": [', "half.json"),
         ("other.json", '{"schema": "other/9"}', "expected 'lightfer/1'"),
-        ("empty.json", "{}", "holds no entries"),
-        ("wrong.json", '{"entries": [{"id": 7}]}', "$.entries[0].id"),
+        ("foreign.json", '{"entries": []}', "expected 'lightfer/1'"),
+        ("empty.json", '{"schema": "lightfer/1"}', "holds no entries"),
+        ("wrong.json", '{"schema": "lightfer/1", "entries": [{"id": 7}]}', "$.entries[0].id"),
     ):
         path = tmp_path / name
         path.write_text(text)
@@ -47,6 +48,25 @@ def test_a_broken_file_is_one_line_and_keeps_the_old_page(tmp_path: Path):
         assert done.stderr.count("\n") == 1, done.stderr
         assert said in done.stderr
         assert out.read_text() == "old"
+
+
+def test_a_foreign_json_file_is_refused_and_nothing_is_overwritten(tmp_path: Path):
+    foreign, readme = tmp_path / "package.json", tmp_path / "README.md"
+    foreign.write_text('{"name": "something else"}')
+    readme.write_text("<!-- results:begin -->\nold\n<!-- results:end -->\n")
+    kept = {path: path.read_bytes() for path in (foreign, readme)}
+    net = ("mobilenet_v1_x0_25", "--data", "none", "--rounds", "1")
+    for arguments in (
+        ("bench", *net, "--append", "--out", foreign),
+        ("table", foreign, "--into", readme),
+        ("rank", foreign),
+        ("compare", ROOT / "results.json", foreign),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert "package.json: no key 'schema', expected 'lightfer/1'" in done.stderr
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept
 
 
 def test_latex_is_written_to_a_file(tmp_path: Path):

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from scipy.stats import binomtest
 from torch import nn
 
 from lightfer.data import Split
@@ -15,7 +14,6 @@ from lightfer.measure.accuracy import (
     measure_accuracy,
     predict_logits,
     score_test,
-    wilson_interval,
 )
 
 
@@ -43,12 +41,6 @@ def test_figures_of_a_case_counted_by_hand():
     assert (fear.f1, happy.precision, happy.recall, happy.f1) == (1.0, None, None, None)
     assert accuracy.macro_f1 == pytest.approx((0.75 + 0.5 + 1) / 3)
     assert accuracy.balanced_accuracy == pytest.approx((0.75 + 0.5 + 1) / 3)
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 7), (7, 7), (1, 3), (2400, 3589)])
-def test_interval_is_scipys_wilson(successes: int, trials: int):
-    theirs = binomtest(successes, trials).proportion_ci(method="wilson")
-    assert wilson_interval(successes, trials) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
 
 
 def test_calibration_error_of_a_known_confidence():

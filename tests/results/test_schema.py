@@ -87,6 +87,10 @@ def test_merging_replaces_entries_of_the_same_id_and_keeps_the_others():
     [
         ("{", "truncated"),
         ('{"schema": "other/9"}', "expected 'lightfer/1'"),
+        ('{"schema": 1}', "schema is 1, expected 'lightfer/1'"),
+        ("{}", "no key 'schema', expected 'lightfer/1'"),
+        ('{"name": "a package", "entries": []}', "no key 'schema', expected 'lightfer/1'"),
+        ("[]", "Expected `object`"),
         ('{"schema": "lightfer/1", "entries": [{"id": 3}]}', r"\$\.entries\[0\]"),
     ],
 )
@@ -96,6 +100,19 @@ def test_a_broken_file_is_named_with_the_place(tmp_path: Path, text: str, messag
     with pytest.raises(ResultsError, match=message) as error:
         read_results(path)
     assert str(path) in str(error.value)
+
+
+def test_what_is_not_utf8_is_named(tmp_path: Path):
+    path = tmp_path / "broken.json"
+    path.write_bytes(b'{"schema": "\xff"}')
+    with pytest.raises(ResultsError, match=r"broken\.json"):
+        read_results(path)
+
+
+def test_a_path_may_be_a_string(tmp_path: Path):
+    path = tmp_path / "results.json"
+    write_results(path, Results(environments={"e": ENVIRONMENT}, entries=(entry(),)))
+    assert read_results(str(path)) == read_results(path)
 
 
 def test_a_key_of_a_later_version_is_no_error(tmp_path: Path):

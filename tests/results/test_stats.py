@@ -20,6 +20,7 @@ from lightfer.results.stats import (
     median_interval,
     pareto_front,
     rank_correlation,
+    wilson_interval,
 )
 
 
@@ -263,6 +264,22 @@ def test_newcombes_published_example():
     assert compare_proportions(5, 5, 5, 5).p == 1.0
 
 
+@pytest.mark.parametrize(("hits", "images"), [(0, 7), (7, 7), (1, 3), (2400, 3589), (48, 48)])
+def test_wilsons_interval_is_that_of_the_formula_and_ends_at_0_and_1(hits: int, images: int):
+    p, z = hits / images, 1.959963984540054
+    center, spread = p + z * z / (2 * images), p * (1 - p) / images + (z / (2 * images)) ** 2
+    bounds = [(center + sign * z * spread**0.5) / (1 + z * z / images) for sign in (-1, 1)]
+    low, high = wilson_interval(hits, images)
+    assert (low, high) == pytest.approx(bounds, abs=1e-12)
+    assert low <= p <= high
+
+
+def test_hits_of_a_rounded_share_are_whole():
+    assert compare_proportions(0.6386 * 7178, 7178, 0.7 * 10, 10) == compare_proportions(
+        4584, 7178, 7, 10
+    )
+
+
 def test_the_front_with_ties():
     """Times against errors: a and b are told apart from all, c is beaten by a within the noise."""
     times = Objective.of_intervals(
@@ -298,6 +315,12 @@ def test_rho_is_scipys(pairs: list[tuple[int, int]]):
     found = rank_correlation(x, y, permutations=99).interval
     assert found.estimate == pytest.approx(scipy_stats.spearmanr(x, y).statistic)  # pyright: ignore
     assert -1 <= found.low <= found.estimate <= found.high <= 1
+
+
+def test_few_models_are_permuted_in_every_order():
+    """Of four in perfect order 2 of 24 permutations are as extreme."""
+    assert rank_correlation([1, 2, 3, 4], [5, 6, 7, 8]).p == pytest.approx(2 / 24)
+    assert rank_correlation([1, 2, 3, 4], [8, 7, 6, 5]).p == pytest.approx(2 / 24)
 
 
 def test_rank_correlation_of_ten_models_is_wide_and_keeps_its_level():

@@ -99,9 +99,44 @@ def test_every_violation_of_form_is_named_with_its_path():
     assert found["$.entries[1]"] == "'runtime' is missing"
 
 
+def test_a_violation_inside_an_optional_record_is_named_where_it_is():
+    broken = document()
+    environment = broken["environments"].pop("e")
+    broken["environments"] = {"amd-2t": environment}
+    del broken["entries"][0]["accuracy"]["top1"]
+    _set(broken, "entries", 0, "accuracy", "ci95", [0.1, 0.2, "much", 4])
+    _set(broken, "entries", 0, "accuracy", "confusion", 1, 1, "one")
+    _set(environment, "noise", "load_after", "high")
+    _set(environment, "data", 7)
+    assert sorted(map(str, violations(broken))) == [
+        "$.entries[0].accuracy.ci95: found 4 items, expected 2",
+        '$.entries[0].accuracy.confusion[1][1]: found "one", expected integer',
+        "$.entries[0].accuracy: 'top1' is missing",
+        "$.environments.amd-2t.data: found 7, expected Data or null",
+        '$.environments.amd-2t.noise.load_after: found "high", expected number or null',
+    ]
+
+
+def test_what_lies_on_the_end_of_its_interval_but_for_rounding_is_valid():
+    """A file written with 0.9999999999999999 as the end of a perfect score's interval."""
+    sound = document()
+    perfect = {
+        "images": 48, "top1": 1.0, "ci95": [0.93, 0.9999999999999999],
+        "confusion": None, "correct_hex": "f" * 12,
+    }  # fmt: skip
+    sound["entries"][0]["accuracy"].update(perfect)
+    assert violations(sound) == []
+    none = {"top1": 0.0, "ci95": [1e-17, 0.08], "correct_hex": "0" * 12}
+    sound["entries"][0]["accuracy"].update(none)
+    assert violations(sound) == []
+    assert violations(with_energy(ci95=(2.0000000000000004, 4.0))) == []
+
+
 @pytest.mark.parametrize(
     ("where", "path", "message"),
     [
+        (("entries", 0, "accuracy", "images", 0), "$.entries[0].accuracy.images", "at least 1"),
+        (("entries", 0, "accuracy", "images", -6), "$.entries[0].accuracy.images", "at least 1"),
         (("entries", 1, "id", "e/m"), "$.entries[1].id", "twice"),
         (("entries", 0, "environment", "f"), "$.entries[0].environment", "'f' is not one of: e"),
         (("entries", 0, "flops", 5), "$.entries[0].flops", "2 x macs = 10"),

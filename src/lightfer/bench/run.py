@@ -14,7 +14,7 @@ was; a model that fails becomes an entry with its error, and the others go on.
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -39,7 +39,7 @@ from lightfer.bench.case import (
 from lightfer.bench.energy import NO_METERS, Meters, energies_of, measure_energy
 from lightfer.bench.journal import Journal, Pieces
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
-from lightfer.inference.backends import Loaded, find_runtime, runtime_of
+from lightfer.inference.backends import PRECISIONS, Loaded, find_runtime, runtime_of
 from lightfer.measure.accuracy import View
 from lightfer.measure.carbon import WORLD, carbon_of
 from lightfer.measure.energy import (
@@ -56,7 +56,7 @@ from lightfer.measure.environment import describe_environment, environment_id
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.noise import snapshot, verdict
 from lightfer.measure.yardstick import DESCRIPTION
-from lightfer.models.registry import architecture, find_weights
+from lightfer.models.registry import Weights, architecture, find_weights
 from lightfer.results import (
     Data,
     Energy,
@@ -95,9 +95,9 @@ class BenchConfig:
                 f"rounds {self.rounds}, passes {self.passes} and batch_size {self.batch_size} "
                 "must each be at least 1"
             )
-        known = sorted({p for runtime in RUNTIMES.values() for p in runtime.precisions})
-        if unknown := [p for p in self.precisions if p not in known]:
-            raise ValueError(f"there is no precision {unknown[0]!r}; there are {', '.join(known)}")
+        if unknown := [p for p in self.precisions if p not in PRECISIONS]:
+            known = ", ".join(PRECISIONS)
+            raise ValueError(f"there is no precision {unknown[0]!r}; there are {known}")
         if self.pue < 1:
             raise ValueError(f"PUE is {self.pue}, expected at least 1: all power over that of IT")
 
@@ -121,7 +121,7 @@ def run_benchmark(
     Raises ValueError or CheckpointError for a model that does not exist and a runtime that cannot
     be used, before anything runs.
     """
-    models = [find_weights(key) for key in config.models]
+    models = each_once(config.models)
     cases = [
         Case(model, runtime, precision)
         for runtime, precision in variants(config)
@@ -258,6 +258,17 @@ class _Bench:
             warmup=self.config.warmup,
         )
         return msgspec.structs.replace(pieces, rounds=(*pieces.rounds, visit))
+
+
+def each_once(keys: Iterable[str]) -> list[Weights]:
+    """The weights that are asked for; those given twice, by name and by path, as they come first.
+
+    Raises ValueError or CheckpointError as `find_weights` does.
+    """
+    found: dict[tuple[str, str | None], Weights] = {}
+    for weights in map(find_weights, keys):
+        found.setdefault((weights.name, weights.sha256), weights)
+    return list(found.values())
 
 
 def variants(config: BenchConfig) -> list[tuple[str, str]]:

@@ -92,7 +92,7 @@ def bench(
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     """
     from lightfer.bench.energy import NO_METERS
-    from lightfer.bench.run import BenchConfig, run_benchmark, variants
+    from lightfer.bench.run import BenchConfig, each_once, run_benchmark, variants
     from lightfer.cli.console import find_data, print_results, progress
     from lightfer.inference.backends import list_runtimes
     from lightfer.measure.energy import EnergyPlan
@@ -108,7 +108,8 @@ def bench(
     every = ("float32", "bfloat16")
     if dataset and "train" in dataset.splits:  # what int8 is calibrated on
         every = (*every, "int8")
-    models = list(dict.fromkeys(models or list_models(pretrained=True) or DEFAULT_MODELS))
+    asked_for = models or list_models(pretrained=True) or DEFAULT_MODELS
+    models = [weights.key for weights in each_once(asked_for)]
     config = BenchConfig(
         models=tuple(models),
         runtimes=tuple(runtime or (usable(list_runtimes(), device) if thorough else ("pytorch",))),

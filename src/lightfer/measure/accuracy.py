@@ -21,6 +21,7 @@ from lightfer.data.dataset import CLASSES, Dataset
 from lightfer.data.ferplus import Votes, majority_labels
 from lightfer.data.subsets import kaggle_test, without_copies
 from lightfer.results import Accuracy, ClassScore
+from lightfer.results.stats import wilson_interval
 
 View = Literal["single", "flip", "ten-crop"]
 """single: the image. flip: it and its mirror image. ten-crop: five windows of its own size, in the
@@ -179,14 +180,6 @@ def correct_hex(logits: Tensor, labels: Tensor) -> str:
     bits = "".join("1" if hit else "0" for hit in (logits.argmax(1) == labels).tolist())
     bits += "0" * (-len(bits) % 4)
     return "".join(f"{int(bits[i : i + 4], 2):x}" for i in range(0, len(bits), 4))
-
-
-def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % score interval of a proportion (Wilson, 1927)."""
-    p, z2 = successes / trials, z * z
-    center = (p + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = z * (p * (1 - p) / trials + z2 / (4 * trials**2)) ** 0.5 / (1 + z2 / trials)
-    return max(0.0, center - half), min(1.0, center + half)
 
 
 def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:

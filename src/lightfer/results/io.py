@@ -14,18 +14,27 @@ class ResultsError(Exception):
     """A results file cannot be read; the message says where and why."""
 
 
-def read_results(path: Path) -> Results:
+class _Head(msgspec.Struct):
+    """What says whose file it is. `Results` has a default for it, any other file may lack it."""
+
+    schema: Any = None
+
+
+def read_results(path: Path | str) -> Results:
     """Read and validate a results file.
 
     Raises ResultsError naming the file and the path of the first violation inside it.
     """
     try:
-        results = msgspec.json.decode(path.read_bytes(), type=Results)
-    except (OSError, msgspec.DecodeError) as error:
+        text = Path(path).read_bytes()
+        schema = msgspec.json.decode(text, type=_Head).schema
+        if schema is None:
+            raise ResultsError(f"{path}: no key 'schema', expected {SCHEMA!r}: no results file")
+        if schema != SCHEMA:
+            raise ResultsError(f"{path}: schema is {schema!r}, expected {SCHEMA!r}")
+        return msgspec.json.decode(text, type=Results)
+    except (OSError, ValueError, msgspec.DecodeError) as error:  # ValueError: it is not UTF-8
         raise ResultsError(f"{path}: {error}") from error
-    if results.schema != SCHEMA:
-        raise ResultsError(f"{path}: schema is {results.schema!r}, expected {SCHEMA!r}")
-    return results
 
 
 def write_results(path: Path, results: Results) -> None:

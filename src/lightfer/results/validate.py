@@ -2,8 +2,8 @@
 
 The schema is generated from the records of `lightfer.results`, which stay its one definition; the
 copy in the repository is for readers in other languages. A file is checked against that very
-schema by a walk that collects every violation, where a decoder stops at the first, and then for
-what no schema can say: that its figures agree with one another. Keys that are not known are no
+schema by jsonschema, which collects every violation, where a decoder stops at the first, and then
+for what no schema can say: that its figures agree with one another. Keys that are not known are no
 violation, as later versions add some.
 """
 
@@ -12,22 +12,16 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from lightfer.results import SCHEMA, Results, ResultsError
 
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
 FILE_NAME = f"{SCHEMA.replace('/', '-')}.schema.json"
-KINDS = {
-    "object": dict,
-    "array": list,
-    "string": str,
-    "boolean": bool,
-    "integer": int,
-    "number": (int, float),
-    "null": type(None),
-}
 
 
 class Violation(NamedTuple):
@@ -76,66 +70,53 @@ def violations_of_file(path: Path) -> list[Violation]:
 
 def violations(document: Any) -> list[Violation]:
     """Everything that is wrong with a document; what it means is only looked at if its form is."""
-    schema = json_schema()
-    return list(_misshapen(document, schema, schema["$defs"], "$")) or list(_senseless(document))
+    from jsonschema import Draft202012Validator
+
+    errors = Draft202012Validator(json_schema()).iter_errors(document)
+    found = [_named(inner) for error in errors for inner in _innermost(error)]
+    return list(dict.fromkeys(found)) or list(_senseless(document))
 
 
-def _misshapen(value: Any, schema: dict, definitions: dict, path: str) -> Iterator[Violation]:
-    """Violations of the keywords that the generated schema uses."""
-    if "$ref" in schema:
-        schema = definitions[schema["$ref"].rsplit("/", 1)[1]]
+def _innermost(error: "ValidationError") -> "Iterator[ValidationError]":
+    """The error itself, or those inside the alternative that the value comes closest to."""
+    from jsonschema.exceptions import relevance
+
+    if not error.context:
+        yield error
+        return
+    best = min(error.context, key=relevance)
+    if best.validator in ("type", "const", "enum") and not best.relative_path:
+        yield error  # it is of no alternative's kind
+        return
+    for inner in error.context:
+        if inner.relative_schema_path[0] == best.relative_schema_path[0]:
+            yield from _innermost(inner)
+
+
+def _named(error: "ValidationError") -> Violation:
+    """In the words of this program where it has some."""
+    value: Any = error.instance
+    schema: Any = error.schema
+    message = error.message
+    if error.validator in ("anyOf", "const", "enum", "type"):
+        shown = json.dumps(value)
+        shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
+        message = f"found {shown}, expected {_kind(schema)}"
+    elif error.validator in ("minItems", "maxItems", "items"):  # "items": none beyond the named
+        message = f"found {len(value)} items, expected {schema['minItems']}"
+    elif error.validator == "required":
+        message = message.replace("is a required property", "is missing")
+    keys = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in error.absolute_path)
+    return Violation("$" + "".join(keys), message)
+
+
+def _kind(schema: Any) -> str:
+    """What a part of the schema asks for, in a few words."""
     if "anyOf" in schema:
-        found = [list(_misshapen(value, s, definitions, path)) for s in schema["anyOf"]]
-        if all(found):
-            # The violations inside the alternative that is of the value's kind say most.
-            inner = [v for v in found if any(violation.path != path for violation in v)]
-            yield from inner[0] if inner else [_expected(value, schema, path)]
-        return
-    if "const" in schema or "enum" in schema:
-        if value not in schema.get("enum", [schema.get("const")]):
-            yield _expected(value, schema, path)
-        return
-    if "type" in schema and not _is(value, schema["type"]):
-        yield _expected(value, schema, path)
-    elif isinstance(value, dict):
-        known, others = schema.get("properties", {}), schema.get("additionalProperties")
-        for key in schema.get("required", ()):
-            if key not in value:
-                yield Violation(path, f"{key!r} is missing")
-        for key, item in value.items():
-            inner = known.get(key, others)
-            if isinstance(inner, dict):
-                yield from _misshapen(item, inner, definitions, f"{path}.{key}")
-    elif isinstance(value, list):
-        first = schema.get("prefixItems", [])
-        low, high = schema.get("minItems", 0), schema.get("maxItems", math.inf)
-        if not low <= len(value) <= high:
-            yield Violation(path, f"found {len(value)} items, expected {low}")
-        for i, item in enumerate(value):
-            inner = first[i] if i < len(first) else schema.get("items")
-            if isinstance(inner, dict):
-                yield from _misshapen(item, inner, definitions, f"{path}[{i}]")
-
-
-def _is(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    if kind == "integer" and isinstance(value, float):
-        return value.is_integer()
-    return isinstance(value, KINDS[kind])
-
-
-def _expected(value: Any, schema: dict, path: str) -> Violation:
-    def name(part: dict) -> str:
-        if "anyOf" in part:
-            return " or ".join(name(p) for p in part["anyOf"])
-        if "enum" in part or "const" in part:
-            return " or ".join(json.dumps(v) for v in part.get("enum", [part.get("const")]))
-        return part.get("type") or part["$ref"].rsplit("/", 1)[1]
-
-    shown = json.dumps(value)
-    shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
-    return Violation(path, f"found {shown}, expected {name(schema)}")
+        return " or ".join(map(_kind, schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        return " or ".join(map(json.dumps, schema.get("enum", [schema.get("const")])))
+    return schema.get("type") or schema["$ref"].rsplit("/", 1)[1]
 
 
 def _senseless(document: dict) -> Iterator[Violation]:
@@ -178,7 +159,10 @@ def _accuracy(accuracy: dict, path: str) -> Iterator[Violation]:
     if not 0 <= top1 <= 1:
         yield Violation(f"{path}.top1", f"found {top1}, expected a fraction, not percent")
         return
-    if not low <= top1 <= high:
+    if images < 1:
+        yield Violation(f"{path}.images", f"found {images}, expected at least 1")
+        return
+    if not _within(top1, low, high):
         yield Violation(f"{path}.ci95", f"[{low}, {high}] does not hold top1 {top1}")
     confusion = accuracy.get("confusion")
     if confusion is not None:
@@ -218,7 +202,7 @@ def _energy(energy: dict, path: str) -> Iterator[Violation]:
     gross, interval = (energy.get("gross") or {}).get("joules_per_image"), energy.get("ci95")
     if gross is not None and gross < 0:
         yield Violation(f"{path}.gross", f"found {gross}, expected joules of at least 0")
-    if gross is not None and interval and not interval[0] <= gross <= interval[1]:
+    if gross is not None and interval and not _within(gross, *interval):
         yield Violation(f"{path}.ci95", f"{interval} does not hold the gross energy {gross}")
     parts = energy["components"]
     included = (energy.get("gross") or {}).get("includes") or ()
@@ -229,3 +213,8 @@ def _energy(energy: dict, path: str) -> Iterator[Violation]:
 
 def _near(a: float, b: float) -> bool:
     return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
+
+
+def _within(value: float, low: float, high: float) -> bool:
+    """Whether an interval holds a value, which rounding may put a little beyond its end."""
+    return low <= value <= high or _near(value, low) or _near(value, high)

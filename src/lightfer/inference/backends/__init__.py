@@ -7,9 +7,18 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 
 from lightfer.inference.backends import compiled, eager, onnxruntime, openvino
-from lightfer.inference.backends.protocol import AGREES, Loaded, Runtime
+from lightfer.inference.backends.protocol import AGREES, PRECISIONS, Loaded, Runtime
 
-__all__ = ["AGREES", "RUNTIMES", "Loaded", "Runtime", "find_runtime", "list_runtimes", "runtime_of"]
+__all__ = [
+    "AGREES",
+    "PRECISIONS",
+    "RUNTIMES",
+    "Loaded",
+    "Runtime",
+    "find_runtime",
+    "list_runtimes",
+    "runtime_of",
+]
 
 ENTRY_POINTS = "lightfer.backends"
 RUNTIMES: dict[str, Runtime] = {

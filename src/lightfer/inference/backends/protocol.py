@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 Settings = dict[str, str | int]
 
+PRECISIONS = ("float32", "bfloat16", "int8")
 AGREES = 1e-4
 """Largest difference of a logit by which a float32 runtime computes the same net as PyTorch."""
 

@@ -13,6 +13,7 @@ ranks       Spearman's rho with its interval
 
 from lightfer.results.stats.accuracies import compare_proportions as compare_proportions
 from lightfer.results.stats.accuracies import mcnemar as mcnemar
+from lightfer.results.stats.accuracies import wilson_interval as wilson_interval
 from lightfer.results.stats.difference import Difference as Difference
 from lightfer.results.stats.difference import Interval as Interval
 from lightfer.results.stats.difference import holm as holm

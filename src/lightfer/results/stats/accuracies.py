@@ -30,13 +30,15 @@ def compare_proportions(
 ) -> Difference:
     """Accuracy of b minus that of a, as if on different images: wider than the paired `mcnemar`.
 
-    Interval of Newcombe (1998, method 10) from two Wilson intervals; score test of two proportions.
+    Hits from a share that was rounded are rounded to the nearest whole number. Interval of Newcombe
+    (1998, method 10) from two Wilson intervals; score test of two proportions.
     """
     from scipy import stats
 
-    z = float(stats.norm.ppf((1 + level) / 2))
-    pa, la, ua = _wilson(hits_a, images_a, z)
-    pb, lb, ub = _wilson(hits_b, images_b, z)
+    hits_a, hits_b = round(hits_a), round(hits_b)
+    pa, pb = hits_a / images_a, hits_b / images_b
+    la, ua = wilson_interval(hits_a, images_a, level)
+    lb, ub = wilson_interval(hits_b, images_b, level)
     d = pb - pa
     low = d - ((pb - lb) ** 2 + (ua - pa) ** 2) ** 0.5
     high = d + ((ub - pb) ** 2 + (pa - la) ** 2) ** 0.5
@@ -46,9 +48,9 @@ def compare_proportions(
     return Difference(Interval(d, low, high, level), p, "unpaired: predictions are not in both")
 
 
-def _wilson(hits: float, images: int, z: float) -> tuple[float, float, float]:
-    """Proportion and its score interval (Wilson, 1927)."""
-    p, z2 = hits / images, z * z
-    center = (p + z2 / (2 * images)) / (1 + z2 / images)
-    half = z * (p * (1 - p) / images + z2 / (4 * images**2)) ** 0.5 / (1 + z2 / images)
-    return p, center - half, center + half
+def wilson_interval(hits: int, images: int, level: float = 0.95) -> tuple[float, float]:
+    """The score interval of a proportion (Wilson, 1927)."""
+    from scipy import stats
+
+    found = stats.binomtest(hits, images).proportion_ci(level, method="wilson")
+    return float(found.low), float(found.high)
