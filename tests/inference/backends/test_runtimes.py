@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lightfer.cli.bench import usable as usable_here
 from lightfer.inference.backends import (
     RUNTIMES,
     find_runtime,
@@ -188,6 +189,7 @@ def test_a_runtime_of_another_package():
     )
     with pytest.raises(ValueError, match="runtime mine computes in float32 here, not bfloat16"):
         find_runtime("mine", "bfloat16")
+    assert usable_here(["pytorch", "mine"], "cpu") == ["pytorch", "mine"]  # what --thorough takes
 
 
 @pytest.mark.usefixtures("others")
