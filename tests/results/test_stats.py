@@ -280,6 +280,11 @@ def test_hits_of_a_rounded_share_are_whole():
     )
 
 
+def exact(values: list[float]) -> Objective:
+    """Values without noise."""
+    return Objective.of_intervals([Interval(value, value, value) for value in values])
+
+
 def test_the_front_with_ties():
     """Times against errors: a and b are told apart from all, c is beaten by a within the noise."""
     times = Objective.of_intervals(
@@ -297,11 +302,11 @@ def test_the_front_with_ties():
     assert pareto_front([times, Objective.of_intervals(accuracies, -1.0)]) == [
         "front", "front", "tied", "dominated",
     ]  # fmt: skip
-    assert pareto_front([Objective.exact([1, 1]), Objective.exact([2, 3])]) == [
+    assert pareto_front([exact([1, 1]), exact([2, 3])]) == [
         "front",
         "dominated",
     ]
-    assert pareto_front([Objective.exact([1, 1])]) == ["front", "front"]
+    assert pareto_front([exact([1, 1])]) == ["front", "front"]
 
 
 @settings(deadline=None)  # a busy machine is no failure

@@ -21,13 +21,6 @@ class Objective:
         )
         return Objective(tuple(sign * i.estimate for i in intervals), differ)
 
-    @staticmethod
-    def exact(values: Sequence[float], sign: float = 1.0) -> "Objective":
-        """Values without noise, as parameters are; sign -1 for what should be large."""
-        return Objective(
-            tuple(sign * v for v in values), tuple(tuple(a != b for b in values) for a in values)
-        )
-
 
 def pareto_front(objectives: Sequence[Objective]) -> list[str]:
     """For each item `front`, `tied` or `dominated`.
