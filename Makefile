@@ -2,7 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench test setup readme notebooks docs clean
+.PHONY: help bench test setup readme notebooks docs clean
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1 /p' Makefile | while read -r target text; do \
+		printf 'make %-10s %s\n' "$$target" "$$text"; done
 
 bench: .venv/lightfer ## measure every shipped model on this machine, write out/results.json
 	$(BIN)/lightfer bench --out out/results.json
@@ -13,7 +17,7 @@ test: setup ## lint, types, tests
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/pytest -n 2
 
-setup: .venv/installed
+setup: .venv/installed ## install this package and all that developing it needs into .venv
 
 .venv/lightfer: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -34,5 +38,5 @@ notebooks: setup ## run the notebooks on the data that LIGHTFER_DATA names, keep
 docs: setup ## build the documentation into out/site, warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-clean:
+clean: ## remove .venv and all that was built
 	rm -rf .venv out build src/*.egg-info

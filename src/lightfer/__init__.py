@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from lightfer.models.registry import create_model, list_models
     from lightfer.results import Results, read_results
 
+    __version__: str
+
 __all__ = ["Prediction", "Predictor", "Results", "create_model", "list_models", "read_results"]
 
 _HOMES = {
@@ -22,6 +24,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `lightfer --help` does not load torch."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lightfer")
     if name not in _HOMES:
         raise AttributeError(f"module 'lightfer' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -1,7 +1,7 @@
 """`python -m lightfer`, and the command `lightfer`.
 
-`predict` goes by without typer and what else the other commands import: it starts quickly, and
-runs where lightfer is installed without its dependencies.
+`predict` and `--version` go by without typer and what else the other commands import: they start
+quickly, and run where lightfer is installed without its dependencies.
 """
 
 import sys
@@ -15,6 +15,11 @@ def main() -> None:
         from lightfer.inference.predict.command import main as predict
 
         sys.exit(predict(sys.argv[2:]))
+    if sys.argv[1:] == ["--version"]:
+        import lightfer
+
+        print(f"lightfer {lightfer.__version__}")
+        return
     try:
         from lightfer.cli.main import main as commands
     except ModuleNotFoundError as error:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,27 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "bench" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_that_of_the_package():
+    assert lightfer("--version") == f"lightfer {version('lightfer')}\n"
+
+
+def test_the_version_needs_none_of_the_dependencies():
+    """As where only `lightfer predict` works."""
+    code = (
+        "import sys; from lightfer.__main__ import main, NEEDED\n"
+        "sys.modules.update(dict.fromkeys(NEEDED))\n"
+        "sys.argv = ['lightfer', '--version']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"lightfer {version('lightfer')}\n", "")
+
+
+def test_python_knows_the_version_without_torch():
+    code = "import sys, lightfer; print(lightfer.__version__, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{version('lightfer')} False\n"
 
 
 def test_train_evaluate_bench_table_end_to_end(here: Path, small_csv: Path):

@@ -1,9 +1,11 @@
 """The command `lightfer`: its commands by name, and errors of the user's making."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+import lightfer
 from lightfer.cli import (
     bench,
     compare,
@@ -23,11 +25,30 @@ from lightfer.cli import (
 
 app = typer.Typer(
     name="lightfer",
-    help="Benchmark lightweight CNNs for facial emotion recognition on your own machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"lightfer {lightfer.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Benchmark lightweight CNNs for facial emotion recognition on your own machine."""
+
+
 app.command("bench")(bench.bench)
 app.command("models")(models.models)
 app.command("train")(train.train)
