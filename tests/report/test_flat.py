@@ -28,6 +28,16 @@ def test_a_row_per_entry_with_equal_columns():
     assert (a["cpu"], a["noise_verdict"]) == ("a [1, 2] cpu", None)
 
 
+def test_times_of_both_clocks_have_columns_of_their_own():
+    wall, events = Latency.of([[0.2]], 1, 2), Latency.of([[0.1]], 1, 2, clock="cuda events")
+    results = Results(
+        environments={"e": ENVIRONMENT}, entries=(entry("a", latency=(wall, events)),)
+    )
+    (row,) = flat_rows(results)
+    assert row["latency_b1_t2_median_s"] == 0.2
+    assert row["latency_b1_t2_cuda_events_median_s"] == 0.1
+
+
 def test_csv_and_parquet_hold_the_rows(tmp_path: Path):
     expected = flat_rows(RESULTS)
     write_parquet(tmp_path / "new" / "r.parquet", RESULTS)

@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,10 +32,15 @@ def describe_environment(*, data: Data | None, allocator: str, device: str) -> E
         allocator=allocator,
         flush_denormal=_flushes_denormals(),
         code=code_version(),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=command_text(sys.argv),
         data=data,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def command_text(arguments: Sequence[str]) -> str:
+    """The command line with files and folders by name: where they lie concerns no reader."""
+    return " ".join(re.sub(r"[^=,]*[/\\](?=[^=,])", "", a.rstrip("/\\")) for a in arguments)
 
 
 def environment_id(environment: Environment) -> str:

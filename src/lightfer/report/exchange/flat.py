@@ -1,7 +1,8 @@
 """Records to one flat row per entry, for spreadsheets and data frames: CSV and Parquet.
 
 Columns end in their unit, counts and fractions in none. The raw samples stay in the results file;
-what was timed has columns per batch size and number of threads, `latency_b64_t2_median_s`.
+what was timed has columns per batch size and number of threads, `latency_b64_t2_median_s`;
+those of another clock than the wall name it, `latency_b64_t2_cuda_events_median_s`.
 """
 
 import csv
@@ -128,7 +129,9 @@ def _accuracy(name: str, accuracy: Accuracy | None) -> Row:
 
 
 def _latency(latency: Latency) -> Row:
-    name, samples = f"latency_b{latency.batch_size}_t{latency.threads}", latency.samples_s
+    clock = "" if latency.clock == "wall" else "_" + latency.clock.replace(" ", "_")
+    name = f"latency_b{latency.batch_size}_t{latency.threads}{clock}"
+    samples = latency.samples_s
     low, _, high = quantiles(samples, n=4) if len(samples) > 1 else (None, None, None)
     return {
         f"{name}_median_s": latency.median_s,

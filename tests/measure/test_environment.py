@@ -1,0 +1,22 @@
+"""The environment: what people share holds none of their folders."""
+
+import pytest
+
+from lightfer.measure.environment import command_text
+
+
+@pytest.mark.parametrize(
+    ("argument", "written"),
+    [
+        ("/home/me/data", "data"),
+        ("/home/me/data/", "data"),
+        ("../me/a.safetensors", "a.safetensors"),
+        ("--out=/home/me/my results/r.json", "--out=r.json"),
+        ("net=/home/a.pt,other=/home/b.pt", "net=a.pt,other=b.pt"),
+        (r"C:\Users\me\data", "data"),
+        ("--ten-crop", "--ten-crop"),
+        ("results.json", "results.json"),
+    ],
+)
+def test_a_command_names_files_without_their_folders(argument: str, written: str):
+    assert command_text(["/usr/bin/lightfer", "bench", argument]) == f"lightfer bench {written}"
