@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lightfer.cli.main import app
+from lightfer.measure.energy.log import PowerLog
 from lightfer.results import read_results
 
 MODEL = "mobilenet_v1_x0_25"
@@ -29,7 +30,23 @@ def power_log(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("_small_synthetic")
-def test_a_power_log_is_read_over_the_windows_of_the_run(tmp_path: Path, power_log: Path):
+def test_a_power_log_of_a_gpu_is_refused_for_a_run_on_the_processor(
+    tmp_path: Path, power_log: Path
+):
+    out = tmp_path / "results.json"
+    done = bench("--power-log", str(power_log), "--energy-seconds", "0.1", out=out)
+    assert done.exit_code != 0
+    assert "power log of a GPU, but the run is on cpu" in f"{done.output} {done.exception}"
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("_small_synthetic")
+def test_a_power_log_is_read_over_the_windows_of_the_run(
+    tmp_path: Path, power_log: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As on a GPU: the log is taken for the one of the device that does the work."""
+    meters = [PowerLog(power_log, 7200)]
+    monkeypatch.setattr("lightfer.measure.energy.open_meters", lambda *_: (meters, {}))
     out = tmp_path / "results.json"
     done = bench(
         "--power-log", str(power_log), "--clock-offset", "7200", "--energy-seconds", "0.1",

@@ -329,3 +329,16 @@ def test_validate_and_exports_as_commands(tmp_path: Path):
         "$.entries[0].id: found 3, expected string\n",
     )
     assert '"urn:lightfer:1"' in lightfer("validate", "--print-schema")[1]
+
+
+def test_another_memory_is_another_machine_and_another_kernel_a_condition():
+    def of(gib: float, system: str):
+        noted = {"memory_bytes": int(gib * 2**30), "system": system}
+        return results(entry("m", latency=(timed(),)), **noted)
+
+    other = compare_results(of(4, "Linux 1"), of(25, "Linux 1"))
+    change = only(other, "time")
+    assert (change.verdict, change.note) == (REFUSED, "memory 4.0 GiB against 25.0 GiB")
+    same = compare_results(of(4, "Linux 1"), of(3.98, "Linux 2"))
+    assert only(same, "time").verdict == NOTHING
+    assert "system: Linux 1 -> Linux 2" in same.conditions

@@ -27,6 +27,13 @@ def test_a_model_that_takes_more_is_found_and_the_same_one_is_not():
     assert cells[1:4] == ("energy, energy per image, batch 64", "2000.000 mJ", "3000.000 mJ")
 
 
+def test_energies_have_the_allowance_of_what_has_no_yardstick_beside_it():
+    a, b = (results(entry("m", energy=measured_energy(j))) for j in (2.0, 2.5))
+    assert only(compare_results(a, b), "energy").verdict == NOTHING
+    relative = compare_results(a, b, run_to_run=0.05)
+    assert only(relative, "energy").verdict == "higher"
+
+
 def test_each_batch_size_is_compared_with_its_own():
     ours = entry("m", energy=measured_energy(2), energy_other=(measured_energy(9, batch_size=1),))
     theirs = entry("m", energy=measured_energy(2.0))

@@ -171,9 +171,6 @@ def find_meters(device: str, power_log: Path | None, clock_offset_s: float) -> "
         typer.echo(f"energy of {meter.component}: {meter.source} ({meter.method})", err=True)
     for component, reason in reasons.items():
         typer.echo(f"energy of {component} not measured: {reason}", err=True)
-    if power_log is not None and not device.startswith("cuda"):
-        text = f"the log is of a GPU, but the run is on {device}: what it says is not the run's"
-        typer.echo(text, err=True)
     return Meters(meters, reasons, None if power_log is None else clock_offset_s)
 
 

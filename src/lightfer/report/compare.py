@@ -25,6 +25,7 @@ from lightfer.results.stats import Difference, compare_proportions, compare_runs
 
 RUN_TO_RUN = 0.05  # relative to the yardstick
 RUN_TO_RUN_BARE = 0.12
+SAME_MEMORY = 0.97  # another kernel of one machine keeps a little more or less to itself
 ALPHA = 0.05
 NOTHING = "no difference told apart"
 REFUSED = "not comparable"
@@ -145,6 +146,10 @@ def _mismatches(entry: Entry, a: Results, other: Entry, b: Results, anyway: bool
         "number of threads": (ours.threads, theirs.threads),
     }
     reasons = [f"{what} {x} against {y}" for what, (x, y) in pairs.items() if x != y]
+    memories = ours.memory_bytes, theirs.memory_bytes
+    if memories[0] and memories[1] and min(memories) < SAME_MEMORY * max(memories):
+        x, y = (f"{m / 2**30:.1f} GiB" for m in memories if m)
+        reasons.append(f"memory {x} against {y}")
     if entry.params == other.params and entry.macs != other.macs:
         reasons.append(f"input: {entry.macs} against {other.macs} MACs at equal parameters")
     for file, environment in (("first", ours), ("second", theirs)):
@@ -204,7 +209,7 @@ def _energies(a: Entry, b: Entry, reasons: list[str], run_to_run: float | None) 
         if refusal or not (x and y and x.gross and y.gross):
             yield Change(a.model, "energy", what, REFUSED, _gross(x), _gross(y), note=refusal)
             continue
-        allowed = RUN_TO_RUN if run_to_run is None else run_to_run
+        allowed = RUN_TO_RUN_BARE if run_to_run is None else run_to_run  # beside no yardstick
         before, after = ([[j] for j in energy.gross_of_blocks()] for energy in (x, y))
         found = compare_runs(before, after, allowed)
         found = replace(found, method=f"{found.method}; energy by {x.method()}")

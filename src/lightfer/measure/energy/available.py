@@ -18,7 +18,7 @@ def open_meters(
 
     A power log that was asked for comes first; then the GPU's own meters if the run is on it, then
     the processor's, and Zeus for what is still without. Raises MeterError for a power log that is
-    none; every other meter may be absent.
+    none, or of a device that does not do the work; every other meter may be absent.
     """
     on_gpu = device.startswith("cuda")
     meters: list[Meter] = []
@@ -27,6 +27,11 @@ def open_meters(
         reasons["gpu"] = f"not looked for: the run is on {device}"
     if power_log is not None:
         meters.append(PowerLog(power_log, clock_offset_s))
+        if not on_gpu:
+            raise MeterError(
+                f"{power_log} is a power log of a GPU, but the run is on {device}: "
+                "expected a run on cuda; leave out the log or choose the GPU"
+            )
     if on_gpu:
         uuid = torch_uuid(device)
         _add(meters, reasons, ("gpu",), lambda: nvml_meters(uuid))
