@@ -146,9 +146,9 @@ def _mismatches(entry: Entry, a: Results, other: Entry, b: Results, anyway: bool
         "number of threads": (ours.threads, theirs.threads),
     }
     reasons = [f"{what} {x} against {y}" for what, (x, y) in pairs.items() if x != y]
-    memories = ours.memory_bytes, theirs.memory_bytes
-    if memories[0] and memories[1] and min(memories) < SAME_MEMORY * max(memories):
-        x, y = (f"{m / 2**30:.1f} GiB" for m in memories if m)
+    memories = [m for m in (ours.memory_bytes, theirs.memory_bytes) if m]
+    if len(memories) == 2 and min(memories) < SAME_MEMORY * max(memories):
+        x, y = (f"{m / 2**30:.1f} GiB" for m in memories)
         reasons.append(f"memory {x} against {y}")
     if entry.params == other.params and entry.macs != other.macs:
         reasons.append(f"input: {entry.macs} against {other.macs} MACs at equal parameters")
