@@ -56,6 +56,7 @@ def train(
     """
     import torch
 
+    from lightfer._files import check_writable
     from lightfer.cli.console import load_data, progress
     from lightfer.data.folds import Fold
     from lightfer.data.subsets import trained_without_copies
@@ -89,6 +90,10 @@ def train(
     without = f"-without{fold.replace('/', 'of')}" if fold else ""
     new = "" if copies else "-without-copies"
     folder = out or Path("runs") / f"{model}-{recipe}-seed{seed}{without}{new}{taught}"
+    check_writable(folder, folder=True)
+    check_writable(folder / f"{model}.safetensors")
+    if view_cache is not None:
+        check_writable(view_cache, folder=True)
     tune_process(threads, device)
     needed = ("train", "validation") if copies else ("train", "validation", "test")
     dataset = load_data(data, needed=needed, only_needed=True)
