@@ -1,11 +1,16 @@
 """Atomic writing: the reader's view is the oracle."""
 
+import errno
 import hashlib
+import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from lightfer._files import atomic_path, sha256_of, write_text
+from lightfer._files import OutputError, atomic_path, check_writable, sha256_of, write_text
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path):
@@ -35,3 +40,107 @@ def test_makes_folders_and_a_file_others_can_read(tmp_path: Path):
 def test_sha256_is_that_of_the_content(tmp_path: Path):
     (tmp_path / "x").write_bytes(b"lightfer")
     assert sha256_of(tmp_path / "x") == hashlib.sha256(b"lightfer").hexdigest()
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path):
+    target, link = tmp_path / "there" / "results.json", tmp_path / "link.json"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for text in ("a link to nothing yet", "a link to a file"):
+        write_text(link, text)
+        assert link.is_symlink()
+        assert target.read_text() == text
+    assert sorted(tmp_path.rglob("*")) == [link, target.parent, target]
+
+
+def test_a_pipe_is_written_into(tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "käse")
+    assert os.read(reader, 100) == "käse".encode()
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_device_is_written_into(tmp_path: Path):
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        device.write_bytes(b"")
+    except OSError:
+        pytest.skip("making a device needs root, and a file system that has them")
+    write_text(device, "gone")
+    assert device.is_char_device()
+    assert list(tmp_path.iterdir()) == [device]
+
+
+def test_an_output_of_the_process_is_written_into(tmp_path: Path):
+    place = tmp_path / "stdout"
+    code = "import sys; from pathlib import Path; from lightfer._files import write_text\n"
+    code += "write_text(Path(sys.argv[1]), 'first\\n'); print('second')"
+    with place.open("wb") as file:
+        subprocess.run([sys.executable, "-c", code, place], stdout=file, check=True)
+    assert place.read_text() == "first\nsecond\n"
+
+
+def test_a_read_only_file_is_refused_and_permissions_stay(tmp_path: Path):
+    path = tmp_path / "results.json"
+    write_text(path, "old")
+    path.chmod(0o600)
+    write_text(path, "private")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o444)
+    for write in (check_writable, lambda path: write_text(path, "new")):
+        with pytest.raises(OutputError, match=r"results\.json is read-only: choose another"):
+            write(path)
+    assert path.read_text() == "private"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path: Path):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(OutputError, match="is a folder, expected a file"):
+        check_writable(tmp_path)
+    with pytest.raises(OutputError, match="file is a file, expected a folder"):
+        check_writable(tmp_path / "file" / "new" / "results.json")
+    with pytest.raises(OutputError, match="file is a file, expected a folder"):
+        check_writable(tmp_path / "file", folder=True)
+    with pytest.raises(OutputError, match=r"loop cannot be written: .*symbolic links"):
+        check_writable(tmp_path / "loop")
+    check_writable(tmp_path / "new" / "results.json")
+    check_writable(tmp_path / "new", folder=True)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_no_space_is_said_in_one_line(tmp_path: Path):
+    path = tmp_path / "results.json"
+    write_text(path, "old")
+
+    def fill() -> None:
+        with atomic_path(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OutputError, match=r"results\.json was not written: No space left.*; free"):
+        fill()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_sigterm_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    path = tmp_path / "results.json"
+    write_text(path, "old")
+    code = "import sys, time; from pathlib import Path; from lightfer import _files\n"
+    code += "_files.end_on_sigterm()\n"
+    code += "with _files.atomic_path(Path(sys.argv[1])): print('begun', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code, path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        assert process.communicate()[1] == b""
+    assert process.returncode == 143
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]

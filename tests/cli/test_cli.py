@@ -180,6 +180,57 @@ def test_a_broken_results_file_is_not_overwritten_by_append(here: Path, capsys, 
     assert Path("r.json").read_text() == "{broken"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("bench", "--out"),
+        ("evaluate", "mobilenet_v2", "--log"),
+        ("export", "mobilenet_v2", "--to", "onnx", "--precision", "int8", "--log", "x", "--out"),
+        ("teach", "mobilenet_v2", "--out"),
+        ("queue", "list.toml", "--pack"),
+        ("report", "missing.json", "--html"),
+        ("table", "missing.json", "--into"),
+        ("table", "missing.json", "--csv"),
+    ],
+)
+def test_a_read_only_output_is_refused_before_the_work(here: Path, arguments, capsys, monkeypatch):
+    """Before the inputs are read: they are missing here."""
+    output = Path("output.onnx")
+    output.write_text("old")
+    output.chmod(0o444)
+    line = complain(*arguments, str(output), capsys=capsys, monkeypatch=monkeypatch)
+    assert line == (
+        "lightfer: output.onnx is read-only: choose another file, or make it writable (chmod u+w)\n"
+    )
+    assert output.read_text() == "old"
+    assert list(here.iterdir()) == [here / output]
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused_before_the_work(
+    here: Path, capsys, monkeypatch
+):
+    Path("taken").touch()
+    for arguments in (
+        ("train", "mobilenet_v2", "--out"),
+        ("queue", "list.toml", "--out"),
+        ("report", "missing.json", "--figures"),
+        ("table", "missing.json", "--boamps"),
+    ):
+        line = complain(*arguments, "taken", capsys=capsys, monkeypatch=monkeypatch)
+        assert line.startswith("lightfer: taken cannot be written: ")
+        assert line.endswith("taken is a file, expected a folder\n")
+        assert line.count("\n") == 1
+
+
+def test_errors_of_the_system_are_one_line(here: Path, capsys, monkeypatch):
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lightfer.cli.main.app", full)
+    line = complain("bench", capsys=capsys, monkeypatch=monkeypatch)
+    assert line == "lightfer: [Errno 28] No space left on device\n"
+
+
 def test_a_block_is_replaced_between_its_marks_only():
     text = f"before\n{BEGIN}\nold\n{END}\nafter"
     assert replace_block(text, "new\n") == f"before\n{BEGIN}\nnew\n{END}\nafter"

@@ -1,6 +1,8 @@
 """The results file: round trips, and what a reader is told of a broken one."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -14,6 +16,7 @@ from lightfer.results import (
     Latency,
     Results,
     ResultsError,
+    add_results,
     read_results,
     write_results,
 )
@@ -133,3 +136,47 @@ def test_the_published_names_of_the_schema():
         "accuracy_other", "latency", "inference_total_s", "inference_per_image_s", "energy",
         "carbon",
     }  # fmt: skip
+
+
+ADDER = """
+import sys
+from pathlib import Path
+from lightfer.results import Results, add_results
+from tests.results.test_schema import entry
+path, name = Path(sys.argv[1]), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(20):
+    add_results(path, Results(entries=(entry(f"{name}{i}"),)))
+"""
+
+
+def test_two_processes_add_to_one_file_and_nothing_vanishes(tmp_path: Path):
+    path = tmp_path / "results.json"
+    write_results(path, Results(entries=(entry("before"),)))
+    (tmp_path / "link.json").symlink_to(path)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ADDER, tmp_path / file, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for file, name in (("results.json", "a"), ("link.json", "b"))
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0
+    names = {e.model for e in read_results(path).entries}
+    assert names == {"before", *(f"{name}{i}" for name in "ab" for i in range(20))}
+
+
+def test_adding_makes_the_file_where_there_is_none(tmp_path: Path):
+    add_results(tmp_path / "new" / "results.json", Results(entries=(entry(),)))
+    assert len(read_results(tmp_path / "new" / "results.json").entries) == 1

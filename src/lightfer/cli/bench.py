@@ -91,6 +91,7 @@ def bench(
     none is asked for, energy is modelled from time. An interrupted run is continued by the same
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     """
+    from lightfer._files import check_writable, is_stream
     from lightfer.bench.energy import NO_METERS
     from lightfer.bench.run import BenchConfig, each_once, run_benchmark, variants
     from lightfer.cli.console import find_data, print_results, progress
@@ -98,9 +99,16 @@ def bench(
     from lightfer.measure.energy import EnergyPlan
     from lightfer.measure.process import tune_process
     from lightfer.models.registry import DEFAULT_MODELS, list_models
-    from lightfer.results import read_results, write_results
+    from lightfer.results import add_results, read_results, write_results
 
-    kept = read_results(out) if append and out.exists() else None
+    beside = Path("out/results.json") if is_stream(out) else out  # of the journal and the log
+    test_log = beside.with_name("test_scorings.jsonl")
+    for path in (out, test_log):
+        check_writable(path)
+    if append and is_stream(out):
+        raise ValueError(f"--append keeps what a file holds, and {out} is not a file: leave it out")
+    if append and out.exists():
+        read_results(out)  # that it can be read is known before the work
     allocator = tune_process(threads, device)
     asked = thorough or energy_seconds is not None or power_log is not None
     meters = find_meters(device, power_log, clock_offset) if asked else NO_METERS
@@ -133,16 +141,15 @@ def bench(
                 config,
                 dataset,
                 allocator=allocator,
-                journal_path=out.with_name(f".{out.name}.journal"),
-                test_log=out.with_name("test_scorings.jsonl"),
+                journal_path=beside.with_name(f".{beside.name}.journal"),
+                test_log=test_log,
                 meters=meters,
                 on_step=bar,
             )
     finally:
         for meter in meters.meters:
             meter.close()
-    everything = kept.merged(results) if kept else results
-    write_results(out, everything)
+    (add_results if append else write_results)(out, results)
     journal.remove()
     if journal.other:
         typer.echo(

@@ -28,6 +28,7 @@ def evaluate(
     """Top-1 with its interval, macro-F1, balanced accuracy, per class, confusion, calibration."""
     import msgspec
 
+    from lightfer._files import check_writable
     from lightfer.cli.console import load_data, print_accuracy, progress
     from lightfer.data.ferplus import votes_beside
     from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
@@ -36,10 +37,14 @@ def evaluate(
     from lightfer.models.registry import find_weights
     from lightfer.models.weights import rewrite_card
 
+    if split == "test":
+        check_writable(log)
     tune_process(device=device)
     weights = find_weights(model)
     if weights.card is None:
         raise ValueError(f"no weights are shipped for {model}: give the path of a weight file")
+    if into_card and weights.path:
+        check_writable(weights.path)
     dataset = load_data(data, needed=(split,))
     if into_card and not dataset.verified:
         raise ValueError("a card holds accuracies on verified FER2013 only")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import lightfer
+from lightfer._files import end_on_sigterm
 from lightfer.cli import (
     bench,
     compare,
@@ -66,14 +67,19 @@ app.add_typer(data.app, name="data")
 
 
 def main() -> None:
-    """Run the command line; errors of the user's making are one line, without a traceback."""
+    """Run the command line; errors of the user's making are one line, without a traceback.
+
+    So are those of the system: no space, no permission, a file that went away.
+    """
+    end_on_sigterm()
     try:
         app()
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if type(error).__module__.split(".")[0] != "lightfer" and not isinstance(error, ValueError):
+        known = isinstance(error, ValueError | OSError)
+        if type(error).__module__.split(".")[0] != "lightfer" and not known:
             raise
         print(f"lightfer: {error}", file=sys.stderr)
         sys.exit(2)

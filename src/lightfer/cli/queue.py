@@ -42,7 +42,7 @@ def queue(
 
     import os
 
-    from lightfer._files import write_bytes
+    from lightfer._files import check_writable, write_bytes
     from lightfer.cli.console import find_source, progress
     from lightfer.train.sweep.items import read_list
     from lightfer.train.sweep.pack import unpack
@@ -50,6 +50,9 @@ def queue(
     from lightfer.train.sweep.session import Options
 
     folder = out or Path("runs") / items.stem
+    check_writable(folder, folder=True)
+    if pack is not None:
+        check_writable(pack)
     packed = items.suffix == ".zip"
     if packed and not unpack(items, folder):
         typer.echo(f"{folder} is there: it is continued, {items} is not unpacked again", err=True)

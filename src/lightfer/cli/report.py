@@ -19,18 +19,22 @@ def report(
 
     Without options the page goes to report.html. Needs: pip install "lightfer[report]".
     """
-    from lightfer._files import write_text
+    from lightfer._files import check_writable, write_text
     from lightfer.cli.console import progress
     from lightfer.results import Results, read_results
 
+    if html is None and figures is None:
+        html = Path("report.html")
+    if html is not None:
+        check_writable(html)
+    if figures is not None:
+        check_writable(figures, folder=True)
     merged = Results()
     for path in results:
         read = read_results(path)
         if not read.entries:
             raise ValueError(f"{path}: holds no entries, expected a file of `lightfer bench`")
         merged = merged.merged(read)
-    if html is None and figures is None:
-        html = Path("report.html")
     if html is not None:
         from lightfer.report.page.build import page
 

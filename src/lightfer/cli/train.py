@@ -59,7 +59,7 @@ def train(
     """
     import torch
 
-    from lightfer._files import file_name
+    from lightfer._files import check_writable, file_name
     from lightfer.cli.console import load_data, progress
     from lightfer.data.folds import Fold
     from lightfer.data.subsets import trained_without_copies
@@ -93,6 +93,10 @@ def train(
     without = f"-without{fold.replace('/', 'of')}" if fold else ""
     new = "" if copies else "-without-copies"
     folder = out or Path("runs") / f"{file_name(model)}-{recipe}-seed{seed}{without}{new}{taught}"
+    check_writable(folder, folder=True)
+    check_writable(folder / f"{file_name(model)}.safetensors")
+    if view_cache is not None:
+        check_writable(view_cache, folder=True)
     tune_process(threads, device)
     needed = ("train", "validation") if copies else ("train", "validation", "test")
     dataset = load_data(data, needed=needed, only_needed=True)

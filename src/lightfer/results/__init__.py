@@ -21,6 +21,7 @@ from lightfer.results.energy import SoftwareCarbonIntensity as SoftwareCarbonInt
 from lightfer.results.energy import Training as Training
 from lightfer.results.energy import TrainingEnergy as TrainingEnergy
 from lightfer.results.io import ResultsError as ResultsError
+from lightfer.results.io import add_results as add_results
 from lightfer.results.io import read_results as read_results
 from lightfer.results.io import write_results as write_results
 from lightfer.results.schema import SCHEMA as SCHEMA

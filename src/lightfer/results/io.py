@@ -1,6 +1,7 @@
 """Reading and writing a results file."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,20 @@ def read_results(path: Path | str) -> Results:
 def write_results(path: Path, results: Results) -> None:
     """Write a results file, whole or not at all."""
     write_text(path, _indented(msgspec.to_builtins(results)) + "\n")
+
+
+def add_results(path: Path, results: Results) -> None:
+    """Add `results` to what the file holds at this moment, whole or not at all.
+
+    Processes that add to one file wait for each other, by a lock beside it, so none loses entries.
+    """
+    from filelock import FileLock
+
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        kept = read_results(target) if target.exists() else Results()
+        write_results(target, kept.merged(results))
 
 
 def _indented(value: Any, margin: str = "\n") -> str:

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -173,3 +175,52 @@ def test_the_reader_of_the_lines_may_go(crops: Path):
         assert json.loads(process.stdout.readline())
         process.stdout.close()
         assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("old", [None, "complete"])
+def test_stopped_half_way_it_leaves_outputs_as_they_were(
+    crops: Path, tmp_path: Path, number: int, code: int, old: str | None
+):
+    """It has a minute's work, and is stopped when the first pictures are there."""
+    out, pictures = tmp_path / "out" / "lines.jsonl", tmp_path / "out" / "pictures"
+    out.parent.mkdir()
+    if old is not None:
+        out.write_text(old)
+    command = [sys.executable, "-m", "lightfer", "predict", *[crops / "00.png"] * 20_000]
+    command += [*QUICK, "--crop", "--batch-size", "1", "--out", out, "--annotate", pictures]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        end = time.monotonic() + 60
+        while not list(pictures.glob("[!.]*")) and time.monotonic() < end:
+            time.sleep(0.02)
+        process.send_signal(number)
+        try:
+            _, messages = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == code, messages
+    assert "Traceback" not in messages
+    assert (out.read_text() if out.exists() else None) == old
+    assert not [path for path in tmp_path.rglob(".*")]
+
+
+def test_outputs_are_checked_before_the_work(crops: Path, tmp_path: Path, capsys):
+    taken = tmp_path / "taken"
+    taken.touch()
+    taken.chmod(0o444)
+    for option, message in (("--out", "is read-only"), ("--annotate", "expected a folder")):
+        assert main([str(crops), option, str(taken), "--model", "missing"]) == 2
+        messages = capsys.readouterr().err
+        assert message in messages
+        assert len(messages.splitlines()) == 1
+
+
+def test_a_dash_and_a_pipe_get_the_lines(predict, crops: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (line,), _ = predict(crops / "00.png", "--out", "-")
+    os.mkfifo("pipe")
+    reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+    predict(crops / "00.png", "--out", "pipe")
+    assert json.loads(os.read(reader, 10_000)) == line
+    os.close(reader)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

@@ -9,12 +9,20 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
 from time import monotonic
 from typing import TextIO
 
-from lightfer._files import atomic_path
+from lightfer._files import (
+    Terminated,
+    atomic_path,
+    check_writable,
+    end_on_sigterm,
+    is_stream,
+    open_stream,
+)
 from lightfer.inference.predict.annotate import Annotator, is_file
 from lightfer.inference.predict.faces import NO_OPENCV
 from lightfer.inference.predict.network import DEFAULT_MODEL
@@ -26,11 +34,13 @@ from lightfer.inference.predict.sources import Item, items_of, video_items
 NO_FINDER = f"OpenCV is not installed, so every image is taken as a face crop: {NO_OPENCV}"
 COUNTER_S = 0.5  # between two updates of the counter on a terminal
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
+STDOUT = Path("-")
 
 
 def main(arguments: list[str]) -> int:
     """Run the command with what stands behind `lightfer predict`; returns the exit code."""
     options = parse(arguments)
+    end_on_sigterm()
     try:
         _check(options)
         predictor = Predictor(
@@ -42,6 +52,9 @@ def main(arguments: list[str]) -> int:
             note=_say,
         )
         return _run(options, predictor)
+    except KeyboardInterrupt:
+        _say("interrupted: --out and an annotated video are as they were")
+        return INTERRUPTED
     except BrokenPipeError:  # whoever read the lines has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -73,16 +86,25 @@ def _run(options: argparse.Namespace, predictor: Predictor) -> int:
                 if annotator is not None:
                     annotator.add(seen)
                 counter.count(seen)
-        except KeyboardInterrupt:  # the way to stop a camera; what was found is kept
-            code = 0 if live else INTERRUPTED
+        except (KeyboardInterrupt, Terminated) as stop:
+            if not live:  # the outputs stay as they were: a part would pass for the whole
+                raise
+            code = int(stop.code or 0) if isinstance(stop, Terminated) else 0  # of a camera: kept
     counter.end()
     return code or (FAILED if counter.failed else 0)
 
 
 def _check(options: argparse.Namespace) -> None:
-    """What would only be found out after the work. Raises ValueError."""
+    """What would only be found out after the work. Raises ValueError or OutputError."""
+    if options.out == STDOUT:
+        options.out = None
+    if options.out is not None:
+        check_writable(options.out)
     target: Path | None = options.annotate
-    if target is None or not is_file(target):
+    if target is None:
+        return
+    check_writable(target, folder=not is_file(target))
+    if not is_file(target):
         return
     inputs = list(options.paths) + ([] if options.camera is None else ["camera"])
     if len(inputs) > 1 or Path(inputs[0]).is_dir():
@@ -102,6 +124,10 @@ def _lines(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         sys.stdout.flush()
+        return
+    if is_stream(path):
+        with TextIOWrapper(open_stream(path), encoding="utf-8") as file:
+            yield file
         return
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         yield file

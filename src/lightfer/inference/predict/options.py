@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--crop", action="store_true", help="every image is the crop of one face: --faces never")
     add("--camera", type=int, nargs="?", const=0, metavar="N", help="camera number N, or 0")
-    add("--out", type=Path, metavar="FILE", help="the JSON lines; default: standard output")
+    add("--out", type=Path, metavar="FILE", help="the JSON lines; default, and -: standard output")
     add(
         "--annotate",
         type=Path,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lightfer._files import atomic_path
 from lightfer.inference.predict.faces import NO_OPENCV, import_opencv
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"))
@@ -97,10 +98,12 @@ class VideoWriter:
 @contextmanager
 def video_writer(path: Path, rate: float) -> Iterator[VideoWriter]:
     """A writer whose file appears under `path` when the block ends without error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".lightfer-") as folder:
+    with (
+        atomic_path(path) as temporary,
+        tempfile.TemporaryDirectory(dir=temporary.parent, prefix=".lightfer-") as folder,
+    ):
         writer = VideoWriter(Path(folder) / path.name, rate)
         yield writer
         if writer.writer is not None:
             writer.writer.release()
-            writer.path.replace(path)
+            writer.path.replace(temporary)

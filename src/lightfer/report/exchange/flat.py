@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+from lightfer._files import atomic_path
 from lightfer.results import Accuracy, Entry, Environment, Latency, Results
 
 Row = dict[str, Any]
@@ -35,12 +36,12 @@ def csv_text(results: Results) -> str:
 
 
 def write_parquet(path: Path, results: Results) -> None:
-    """Write the rows as a Parquet file."""
+    """Write the rows as a Parquet file, whole or not at all."""
     import pyarrow
     import pyarrow.parquet
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat_rows(results)), path)
+    with atomic_path(path) as temporary:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat_rows(results)), temporary)
 
 
 def _row(entry: Entry, environment: Environment | None) -> Row:
