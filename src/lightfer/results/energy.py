@@ -118,13 +118,16 @@ class Energy(Struct, frozen=True, kw_only=True):
 
     def gross_of_blocks(self) -> list[float]:
         """Joules per image of each block, summed over what the total includes."""
-        sources = {part.source for part in self.included().values()}
+        wanted = {(name, part.source) for name, part in self.included().items()}
         found = []
         for block in self.blocks:
-            joules = [r.joules for r in block.readings if r.source in sources]
-            known = [j for j in joules if j is not None]
-            if known and len(known) == len(joules):
-                found.append(sum(known) / block.images)
+            told = [
+                r.joules
+                for r in block.readings
+                if (r.component, r.source) in wanted and r.joules is not None
+            ]
+            if told and len(told) == len(wanted):
+                found.append(sum(told) / block.images)
         return found
 
 

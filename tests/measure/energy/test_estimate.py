@@ -73,7 +73,7 @@ def test_components_are_added_block_by_block_and_named():
 
 
 def test_a_meter_that_died_half_way_is_null_with_the_reason_and_another_stands_in():
-    died = [block(), block(), block(None), block(), block()]
+    died = [block(), block(), block(None), block(), block(None)]
     energy = estimate(died)
     assert energy.gross is None
     assert energy.ci95 is None
@@ -85,6 +85,38 @@ def test_a_meter_that_died_half_way_is_null_with_the_reason_and_another_stands_i
     energy = estimate(told)
     assert energy.components.gpu.method == "polled"
     assert energy.components.gpu.joules_per_image == pytest.approx(900 / 500)
+
+
+def test_one_failed_reading_costs_its_block_and_no_more():
+    values = [1000.0 + i for i in range(-9, 10)]
+    energy = estimate([*map(block, values[:7]), block(None), *map(block, values[7:])])
+    without = estimate([block(j) for j in values])
+    assert energy.gross == without.gross
+    assert energy.net == without.net
+    assert (energy.ci95, energy.net_ci95) == (without.ci95, without.net_ci95)
+    assert len(energy.blocks) == 20
+    assert energy.gross_of_blocks() == without.gross_of_blocks()
+    assert "meters told 19 of 20 blocks" in energy.warnings
+    assert energy.measured()
+
+
+def test_a_block_counts_where_every_component_was_told():
+    cpu = [reading("cpu", None if i == 3 else 300.0, "RAPL") for i in range(10)]
+    blocks = [block(None if i == 5 else 1000.0, others=(cpu[i],)) for i in range(10)]
+    energy = estimate(blocks)
+    assert energy.gross is not None
+    assert energy.gross.includes == ("gpu", "cpu")
+    assert energy.gross.joules_per_image == pytest.approx(1300 / 500)
+    assert len(energy.gross_of_blocks()) == 8
+    assert "meters told 8 of 10 blocks" in energy.warnings
+
+
+def test_a_failed_reading_asks_for_one_block_more():
+    calm = [block(j) for j in (999, 1000, 1001, 1000, 1000)]
+    assert enough_blocks([block(None), *calm[:4]], PLAN) is None
+    assert enough_blocks([block(None), *calm], PLAN) is not None
+    most = [block(None) if i % 6 == 0 else block() for i in range(PLAN.most_blocks)]
+    assert enough_blocks(most, PLAN) is not None  # it ends
 
 
 def test_two_meters_of_one_component_are_checked_and_never_added():

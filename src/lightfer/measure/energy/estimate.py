@@ -25,6 +25,7 @@ from lightfer.results.stats import Interval, two_stage_interval, two_stage_size
 
 BAND = (0.9, 1.1)  # of the ratio of two meters; outside it there is an alarm
 SHORT_S = 10.0
+ENOUGH = 0.8  # of the blocks that a meter has to tell to be quoted
 IDLE_DRIFT = 0.2  # relative, of idle power between before and after
 NAMES: tuple[Component, ...] = ("gpu", "cpu", "dram")
 
@@ -35,11 +36,17 @@ def enough_blocks(blocks: Blocks, plan: EnergyPlan) -> str | None:
     """Why no more blocks are needed, or None if some are."""
     if len(blocks) < plan.fewest_blocks:
         return None
-    first = _gross_of_first(blocks[: plan.fewest_blocks])
-    if first is None:
-        return f"{len(blocks)} blocks: no meter has told all of them"
+    kept, complete, _ = _told(blocks)
+    if not complete:
+        return f"{len(blocks)} blocks: no meter has told enough of them"
+    if len(kept) < plan.fewest_blocks and len(blocks) < plan.most_blocks:
+        return None
+    parts = [_gross(kept, readings)[: plan.fewest_blocks] for readings in complete.values()]
+    first = [sum(values) for values in zip(*parts, strict=True)]
+    if len(first) < 2:
+        return f"{len(blocks)} blocks, the most; meters told {len(first)} of them"
     needed = two_stage_size(first, plan.half_width, plan.most_blocks)
-    if len(blocks) < needed:
+    if len(kept) < needed and len(blocks) < plan.most_blocks:
         return None
     aim = f"{100 * plan.half_width:g} % half-width asked for {needed} from the first {len(first)}"
     return f"{len(blocks)} blocks: {aim}" + (", the most" if needed == plan.most_blocks else "")
@@ -57,24 +64,26 @@ def energy_of_blocks(
 ) -> Energy:
     """Joules per image from the blocks of one model at one batch size.
 
-    Of a component with several meters the first that has told every block is quoted. `reasons` say
-    why a component has none.
+    Of a component with several meters the first that has told every block is quoted, else the one
+    that told most of them. A reading that failed costs its block, for all components, so that they
+    can be added; a meter that told less than ENOUGH of the blocks has no figure. `reasons` say why
+    a component has none.
     """
-    complete, parts = {}, {}
+    kept, complete, failed = _told(blocks)
+    parts = {}
     for name in NAMES:
-        readings, why = _first_complete(blocks, name)
-        if readings is None:
-            method = "absent" if why is None else why.method
-            reason = (why.reason if why else None) or (reasons or {}).get(name, NO_METER)
-            parts[name] = absent(reason, method, why.source if why else None)
-        else:
-            complete[name] = readings
-            parts[name] = _component(blocks, readings, plan, ticks or {})
-    gross = _interval([_gross(blocks, r) for r in complete.values()], plan)
-    idle = [_net(blocks, r) for r in complete.values()]
+        if name in complete:
+            parts[name] = _component(kept, complete[name], plan, ticks or {})
+            continue
+        why = failed.get(name)
+        method = "absent" if why is None else why.method
+        reason = (why.reason if why else None) or (reasons or {}).get(name, NO_METER)
+        parts[name] = absent(reason, method, why.source if why else None)
+    gross = _interval([_gross(kept, r) for r in complete.values()], plan)
+    idle = [_net(kept, r) for r in complete.values()]
     net = _interval([values for values in idle if values], plan) if all(idle) else None
     includes = tuple(complete)
-    check = _cross_check(blocks)
+    check, lost = _cross_check(blocks), bool(complete) and len(kept) < len(blocks)
     return Energy(
         components=EnergyComponents(**parts),
         gross=EnergyTotal(joules_per_image=gross.estimate, includes=includes) if gross else None,
@@ -87,33 +96,43 @@ def energy_of_blocks(
         stopped=enough_blocks(blocks, plan) or f"{len(blocks)} blocks",
         cross_check=check,
         clock_offset_s=clock_offset_s,
-        warnings=tuple(_warnings(blocks, list(complete.values()), net, check)),
+        warnings=tuple(
+            [
+                *_warnings(blocks, list(complete.values()), net, check),
+                *([f"meters told {len(kept)} of {len(blocks)} blocks"] if lost else []),
+            ]
+        ),
         simulated=simulated,
     )
 
 
-def _first_complete(
-    blocks: Blocks, name: Component
-) -> tuple[list[EnergyReading] | None, EnergyReading | None]:
-    """The readings of the first meter that told every block; else a reading that failed."""
-    failed = None
-    for source in _sources(blocks, name):
-        readings = [r for b in blocks for r in b.readings if r.source == source]
-        bad = next((r for r in readings if r.joules is None), None)
-        if bad is None and len(readings) == len(blocks):
-            return readings, None
-        failed = failed or bad or readings[0]
-    return None, failed
+def _told(
+    blocks: Blocks,
+) -> tuple[Blocks, dict[Component, list[EnergyReading]], dict[Component, EnergyReading]]:
+    """The blocks that count; per component the readings of its quoted meter, one for each of them;
+    and for a component without a figure a reading that failed.
+    """
+    quoted: dict[Component, dict[int, EnergyReading]] = {}
+    failed: dict[Component, EnergyReading] = {}
+    for name in NAMES:
+        best: dict[int, EnergyReading] = {}
+        for source in _sources(blocks, name):
+            found = [(i, r) for i, b in enumerate(blocks) for r in b.readings if r.source == source]
+            told = {i: reading for i, reading in found if reading.joules is not None}
+            bad = next((r for _, r in found if r.joules is None), found[0][1])
+            failed.setdefault(name, bad)
+            best = told if len(told) > len(best) else best
+        if best and len(best) >= ENOUGH * len(blocks):
+            quoted[name] = best
+    common = [i for i in range(len(blocks)) if all(i in told for told in quoted.values())]
+    if not quoted or not common:
+        return [], {}, failed
+    complete = {name: [told[i] for i in common] for name, told in quoted.items()}
+    return [blocks[i] for i in common], complete, failed
 
 
 def _sources(blocks: Blocks, name: Component) -> list[str]:
     return list(dict.fromkeys(r.source for b in blocks for r in b.readings if r.component == name))
-
-
-def _gross_of_first(blocks: Blocks) -> list[float] | None:
-    found = [_first_complete(blocks, name)[0] for name in NAMES]
-    sums = [_gross(blocks, readings) for readings in found if readings]
-    return [sum(values) for values in zip(*sums, strict=True)] or None
 
 
 def _gross(blocks: Blocks, readings: Sequence[EnergyReading]) -> list[float]:
@@ -174,16 +193,17 @@ def _bounds(interval: Interval | None) -> tuple[float, float] | None:
 
 
 def _cross_check(blocks: Blocks) -> CrossCheck | None:
-    """The first component that two meters have told all blocks of."""
+    """The first component of which two meters told the same blocks, and enough of them."""
     for name in NAMES:
         told = []
         for source in _sources(blocks, name):
-            readings = [r for b in blocks for r in b.readings if r.source == source]
-            if len(readings) == len(blocks) and all(r.joules is not None for r in readings):
-                told.append(readings)
-        if len(told) < 2:
+            found = [(i, r) for i, b in enumerate(blocks) for r in b.readings if r.source == source]
+            known = {i: reading for i, reading in found if reading.joules is not None}
+            if known and len(known) >= ENOUGH * len(blocks):
+                told.append(known)
+        if len(told) < 2 or not (common := told[0].keys() & told[1].keys()):
             continue
-        first, second = told[:2]
+        first, second = ([one[i] for i in sorted(common)] for one in told[:2])
         loaded = _ratio([r.joules for r in first], [r.joules for r in second])
         idle = _ratio([_idle_w(r) for r in first], [_idle_w(r) for r in second])
         alarm = any(r is not None and not BAND[0] <= r <= BAND[1] for r in (loaded, idle))
