@@ -127,7 +127,9 @@ def _told(
     common = [i for i in range(len(blocks)) if all(i in told for told in quoted.values())]
     if not quoted or not common:
         return [], {}, failed
-    complete = {name: [told[i] for i in common] for name, told in quoted.items()}
+    complete: dict[Component, list[EnergyReading]] = {}
+    for name, told in quoted.items():
+        complete[name] = [told[i] for i in common]
     return [blocks[i] for i in common], complete, failed
 
 
