@@ -91,5 +91,40 @@ def test_options_of_teachers_without_teachers_are_refused(
 ):
     command = ("train", MODEL, "--data", str(blind_csv), *option)
     said = complain(*command, capsys=capsys, monkeypatch=monkeypatch)
-    assert "there are none: give --teachers or --soft-labels" in said
+    assert "are of teachers, and there are none: give teachers or soft labels" in said
     assert not Path("runs").exists()
+
+
+def test_a_queue_repeats_what_train_does_with_soft_labels_and_without_copies(
+    here: Path, small_csv: Path
+):
+    """One list can so hold every kind of training that `lightfer train` knows."""
+    train(small_csv, "teacher")
+    teacher, data = f"teacher/{MODEL}.safetensors", ("--data", str(small_csv))
+    lightfer("teach", teacher, *data, "--out", "soft.safetensors")
+    train(small_csv, "taught", "--soft-labels", "soft.safetensors", "--temperature", "3")
+    train(small_csv, "new", "--without-copies")
+    Path("list.toml").write_text(
+        f"""
+        [[item]]
+        model = "{MODEL}"
+        name = "taught"
+        soft_labels = "soft.safetensors"
+        temperature = 3.0
+        settings = {{ epochs = 2 }}
+
+        [[item]]
+        model = "{MODEL}"
+        name = "new"
+        copies = false
+        settings = {{ epochs = 2 }}
+        """
+    )
+    lightfer("queue", "list.toml", *data, "--out", "q", "--workers", "1", "--threads", "1")
+    for name in ("taught", "new"):
+        own, queued = (load_checkpoint(Path(f) / name / f"{MODEL}.safetensors") for f in (".", "q"))
+        assert all(value.equal(queued[0][key]) for key, value in own[0].items())
+        assert queued[1].recipe == own[1].recipe
+        assert queued[1].distillation == own[1].distillation
+    (kept,) = Path("q/teachers").iterdir()
+    assert kept.read_bytes() == Path("soft.safetensors").read_bytes()

@@ -57,66 +57,43 @@ def train(
     The test split is not read, but by --without-copies, which compares its pixels. The folder
     holds the state after every epoch, so the same command continues an interrupted run.
     """
-    import torch
-
     from lightfer._files import check_writable, file_name
     from lightfer.cli.console import load_data, progress
-    from lightfer.data.folds import Fold
-    from lightfer.data.subsets import trained_without_copies
     from lightfer.measure.energy import open_meters
     from lightfer.measure.process import tune_process
-    from lightfer.models.registry import architecture
-    from lightfer.train.distill import Teachers, distillation, load_teachers, student_options
-    from lightfer.train.job import train_to_file
-    from lightfer.train.recipes import find_recipe
-    from lightfer.train.soft_labels import read_soft_labels
+    from lightfer.train.job import Job, run_job
     from lightfer.train.state import Epoch
-    from lightfer.train.views import KeptAnswers
 
-    arch = architecture(model)
     changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     changes = {name: value for name, value in changes.items() if value is not None}
     if epochs == 1:  # no room for a whole epoch of warm-up
         changes["warmup_epochs"] = 0.5
-    config = find_recipe(recipe).config_for(model, seed, **changes)
-    recipe = ",".join([recipe, *(f"{name}={value}" for name, value in changes.items())])
-    if teachers and soft_labels:
-        raise ValueError("give --teachers or --soft-labels, not both")
+    job = Job(
+        model=model,
+        recipe=recipe,
+        seed=seed,
+        settings=changes,
+        fold=fold,
+        copies=copies,
+        teachers=tuple(teachers.split(",")) if teachers else (),
+        soft_labels=str(soft_labels) if soft_labels else None,
+        temperature=temperature,
+        weight=teacher_weight,
+    )
+    config = job.config()
     if view_cache and not teachers:
         raise ValueError("--view-cache keeps the answers of --teachers: give them, or leave it out")
-    if not (teachers or soft_labels) and not (temperature is None and teacher_weight is None):
-        raise ValueError(
-            "--temperature and --teacher-weight are of teachers, and there are none: give "
-            "--teachers or --soft-labels, or leave them out"
-        )
-    taught = "-taught" if teachers or soft_labels else ""
-    without = f"-without{fold.replace('/', 'of')}" if fold else ""
-    new = "" if copies else "-without-copies"
-    folder = out or Path("runs") / f"{file_name(model)}-{recipe}-seed{seed}{without}{new}{taught}"
+    kind = ",".join([recipe, *(f"{name}={value}" for name, value in changes.items())])
+    parts = [f"-without{fold.replace('/', 'of')}"] if fold else []
+    parts += [] if copies else ["-without-copies"]
+    parts += ["-taught"] if job.taught else []
+    folder = out or Path("runs") / f"{file_name(model)}-{kind}-seed{seed}{''.join(parts)}"
     check_writable(folder, folder=True)
     check_writable(folder / f"{file_name(model)}.safetensors")
     if view_cache is not None:
         check_writable(view_cache, folder=True)
     tune_process(threads, device)
-    needed = ("train", "validation") if copies else ("train", "validation", "test")
-    dataset = load_data(data, needed=needed, only_needed=True)
-    if not copies:
-        dataset, recipe = trained_without_copies(dataset), f"{recipe},without-copies"
-    student = {}
-    if teachers or soft_labels:
-        if fold:
-            raise ValueError("a network of a fold cannot be a student: its teachers saw the fold")
-        split = dataset["train"]
-        targets = (
-            read_soft_labels(soft_labels, split, device)
-            if soft_labels
-            else load_teachers((teachers or "").split(","), split, device, config.precision)
-        )
-        if view_cache and isinstance(targets, Teachers):
-            targets = KeptAnswers(targets, view_cache, split, config)
-        amount = distillation(temperature, teacher_weight)
-        student = student_options(targets, amount, split, config, device)
-    torch.manual_seed(seed)
+    dataset = load_data(data, needed=job.splits, only_needed=True)
 
     with progress() as bar:
 
@@ -130,19 +107,15 @@ def train(
                 f"{epoch.wall_s:.0f} s"
             )
 
-        path, card = train_to_file(
-            model,
-            arch(),
+        path, card = run_job(
+            job,
             dataset,
-            config,
             folder,
-            recipe=recipe,
-            fold=Fold.parse(fold) if fold else None,
+            view_cache=view_cache,
             device=device,
             meters=open_meters(device)[0],
             on_batch=on_batch,
             on_epoch=on_epoch,
-            **student,
         )
     assert card.validation is not None
     typer.echo(

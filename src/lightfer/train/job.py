@@ -1,4 +1,7 @@
-"""From a training run to a weight file with its card."""
+"""One training, from what is wanted of it to a weight file with its card.
+
+`lightfer train` runs one `Job`, a queue many.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from msgspec import Struct
 from torch import nn
 
 from lightfer._files import file_name, write_text
 from lightfer.data.augment import MEAN, STD
-from lightfer.data.dataset import CLASSES, Dataset
+from lightfer.data.dataset import CLASSES, Dataset, SplitName
 from lightfer.data.folds import Fold, without_fold
+from lightfer.data.subsets import trained_without_copies
 from lightfer.measure.accuracy import measure_accuracy, predict_logits
 from lightfer.measure.calibration import calibrate
 from lightfer.measure.carbon import WORLD
 from lightfer.measure.energy import WATTS_PER_THREAD, EpochMeter, Meter
 from lightfer.measure.environment import code_version
+from lightfer.models.registry import architecture
 from lightfer.models.weights import (
     Card,
     InputContract,
@@ -27,9 +33,110 @@ from lightfer.models.weights import (
     unrounded,
 )
 from lightfer.train.config import TrainConfig
+from lightfer.train.distill import Targets, distillation, load_teachers, student_options
 from lightfer.train.loop import OnBatch, OnEpoch, train
 from lightfer.train.loss import Loss
+from lightfer.train.recipes import find_recipe
+from lightfer.train.soft_labels import read_soft_labels
 from lightfer.train.state import DivergedError, Epoch
+from lightfer.train.views import KeptAnswers
+
+
+class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Everything that decides the weights of one training."""
+
+    model: str
+    recipe: str = "first_light"
+    seed: int = 0
+    settings: dict[str, Any] = {}  # what differs from the recipe
+    fold: str | None = None  # part of the train split to leave out, as "0/5"
+    copies: bool = True  # False: without train images that occur in validation or test
+    teachers: tuple[str, ...] = ()  # models with shipped weights, or weight files
+    soft_labels: str | None = None  # instead of teachers: a file of `lightfer teach`
+    temperature: float | None = None  # None: the default of `lightfer.train.distill.Distillation`
+    weight: float | None = None
+
+    @property
+    def taught(self) -> bool:
+        return bool(self.teachers or self.soft_labels)
+
+    @property
+    def splits(self) -> tuple[SplitName, ...]:
+        """What has to be read: of test only the pixels are looked at, for copies."""
+        return ("train", "validation") if self.copies else ("train", "validation", "test")
+
+    @property
+    def recipe_text(self) -> str:
+        """The recipe as the card has it, with what differs from it."""
+        changes = [f"{name}={value}" for name, value in self.settings.items()]
+        return ",".join([self.recipe, *changes, *([] if self.copies else ["without-copies"])])
+
+    def config(self) -> TrainConfig:
+        """The recipe's settings. Raises ValueError for a job that cannot be run."""
+        architecture(self.model)
+        if self.teachers and self.soft_labels:
+            raise ValueError("give teachers or soft labels, not both")
+        if self.fold and self.taught:
+            raise ValueError("a network of a fold cannot be a student: its teachers saw the fold")
+        if not self.taught and not (self.temperature is None and self.weight is None):
+            raise ValueError(
+                "temperature and weight are of teachers, and there are none: give teachers or "
+                "soft labels, or leave them out"
+            )
+        distillation(self.temperature, self.weight)
+        if self.fold:
+            Fold.parse(self.fold)
+        try:
+            return find_recipe(self.recipe).config_for(self.model, self.seed, **self.settings)
+        except TypeError as error:
+            raise ValueError(f"settings {self.settings} do not fit: {error}") from error
+
+
+def run_job(
+    job: Job,
+    data: Dataset,
+    run_dir: Path,
+    *,
+    view_cache: Path | None = None,
+    device: str = "cpu",
+    meters: Sequence[Meter] = (),
+    on_batch: OnBatch | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> tuple[Path, Card]:
+    """Train in `run_dir`, from where it stopped, on `data` with the splits that the job names.
+
+    With `view_cache` the answers of live teachers are kept there, see `train.views`. Raises as
+    `train_to_file` does, and what reading the teachers raises.
+    """
+    config, student = job.config(), {}
+    if not job.copies:
+        data = trained_without_copies(data)
+    split = data["train"]
+    if job.taught:
+        targets: Targets
+        if job.soft_labels:
+            targets = read_soft_labels(Path(job.soft_labels), split, device)
+        else:
+            targets = load_teachers(job.teachers, split, device, config.precision)
+            if view_cache:
+                targets = KeptAnswers(targets, view_cache, split, config)
+        amount = distillation(job.temperature, job.weight)
+        student = student_options(targets, amount, split, config, device)
+    torch.manual_seed(job.seed)
+    return train_to_file(
+        job.model,
+        architecture(job.model)(),
+        data,
+        config,
+        run_dir,
+        recipe=job.recipe_text,
+        fold=Fold.parse(job.fold) if job.fold else None,
+        device=device,
+        meters=meters,
+        on_batch=on_batch,
+        on_epoch=on_epoch,
+        **student,
+    )
 
 
 def train_to_file(

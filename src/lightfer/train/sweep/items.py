@@ -16,28 +16,20 @@ settings = { epochs = 8 }          # what differs from the recipe
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from lightfer._files import file_name
 from lightfer.data.folds import Fold
+from lightfer.train.job import Job
 
 
-class Item(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One training."""
+class Item(Job, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One training of the list; its teachers may be other items, by name."""
 
-    model: str
     name: str = ""  # of its folder; default: MODEL-seedN
-    recipe: str = "first_light"
-    seed: int = 0
     value: float = 1.0
-    settings: dict[str, Any] = {}
-    fold: str | None = None
-    teachers: tuple[str, ...] = ()
-    temperature: float | None = None  # None: the default of `lightfer.train.distill.Distillation`
-    weight: float | None = None
 
 
 class _Line(Item, frozen=True, kw_only=True, forbid_unknown_fields=True):

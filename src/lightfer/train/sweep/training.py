@@ -5,33 +5,21 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
+import msgspec
 
 from lightfer._files import atomic_path, file_name, sha256_of
 from lightfer.data.dataset import Dataset
-from lightfer.data.folds import Fold
 from lightfer.measure.energy import Meter
-from lightfer.models.registry import architecture, find_weights
+from lightfer.models.registry import find_weights
 from lightfer.models.weights import Card
-from lightfer.train.config import TrainConfig
-from lightfer.train.distill import distillation, load_teachers, student_options
-from lightfer.train.job import train_to_file
+from lightfer.train.job import run_job
 from lightfer.train.loop import OnBatch, OnEpoch
-from lightfer.train.recipes import find_recipe
 from lightfer.train.sweep.items import Item
 
 
 def weights_of(item: Item, folder: Path) -> Path:
     """The file that exists when the item is finished."""
     return folder / item.name / f"{file_name(item.model)}.safetensors"
-
-
-def config_of(item: Item) -> TrainConfig:
-    """The recipe's settings for the item. Raises ValueError if they cannot be used."""
-    try:
-        return find_recipe(item.recipe).config_for(item.model, item.seed, **item.settings)
-    except TypeError as error:
-        raise ValueError(f"{item.name}: settings {item.settings} do not fit: {error}") from error
 
 
 def check_items(items: Sequence[Item], folder: Path) -> None:
@@ -42,15 +30,14 @@ def check_items(items: Sequence[Item], folder: Path) -> None:
     """
     names = {item.name for item in items}
     for item in items:
-        architecture(item.model)
-        config_of(item)
-        distillation(item.temperature, item.weight)
-        if item.fold and item.teachers:
-            raise ValueError(
-                f"{item.name}: a student of a fold has no teachers; remove one of both"
-            )
+        try:
+            item.config()
+        except ValueError as error:
+            raise ValueError(f"{item.name}: {error}") from error
         for teacher in set(item.teachers) - names:
             _keep(teacher, folder)
+        if item.soft_labels:
+            _keep(item.soft_labels, folder)
 
 
 def train_item(
@@ -67,27 +54,18 @@ def train_item(
     """Train `item` in `folder`/NAME, from where it stopped; its teachers are other `items` that are
     finished, or stand in `folder`/teachers, or have shipped weights.
     """
-    config, student = config_of(item), {}
-    if item.teachers:
-        known = {other.name: weights_of(other, folder) for other in items}
-        sources = [known.get(name) or _kept(name, folder) for name in item.teachers]
-        teachers = load_teachers(sources, data["train"], device, config.precision)
-        amount = distillation(item.temperature, item.weight)
-        student = student_options(teachers, amount, data["train"], config, device)
-    torch.manual_seed(item.seed)
-    _, card = train_to_file(
-        item.model,
-        architecture(item.model)(),
+    known = {other.name: weights_of(other, folder) for other in items}
+    sources = tuple(str(known.get(name) or _kept(name, folder)) for name in item.teachers)
+    labels = str(_kept(item.soft_labels, folder)) if item.soft_labels else None
+    job = msgspec.structs.replace(item, teachers=sources, soft_labels=labels)
+    _, card = run_job(
+        job,
         data,
-        config,
         folder / item.name,
-        recipe=",".join([item.recipe, *(f"{n}={v}" for n, v in item.settings.items())]),
-        fold=Fold.parse(item.fold) if item.fold else None,
         device=device,
         meters=meters,
         on_batch=on_batch,
         on_epoch=on_epoch,
-        **student,
     )
     return card
 

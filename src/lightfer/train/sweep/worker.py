@@ -68,7 +68,7 @@ def work(connection: Connection, stop: Event, items: Sequence[Item], place: Plac
     with locked(place.folder / "workers.lock", shared=True, wait_s=30):
         leave()
         try:
-            dataset = _begin(connection, place)
+            dataset = _begin(connection, items, place)
         except Exception as error:
             connection.send(Report(kind="unfit", error=str(error)))
             return
@@ -78,7 +78,7 @@ def work(connection: Connection, stop: Event, items: Sequence[Item], place: Plac
                 _train(item, items, dataset, place, _Reporter(connection, stop, item.name, leave))
 
 
-def _begin(connection: Connection, place: Place) -> "Dataset":
+def _begin(connection: Connection, items: Sequence[Item], place: Place) -> "Dataset":
     """Import what is heavy, read the data, say how long it took."""
     from lightfer.data import load
     from lightfer.measure.process import tune_process
@@ -87,7 +87,10 @@ def _begin(connection: Connection, place: Place) -> "Dataset":
     assert training  # imported for its time
     tune_process(place.threads, place.device)
     begun = monotonic()
-    dataset = load(place.data, ("train", "validation"))
+    needed = ("train", "validation", "test")
+    if all(item.copies for item in items):
+        needed = ("train", "validation")
+    dataset = load(place.data, needed)
     data_s = monotonic() - begun
     connection.send(Report(kind="ready", start_s=begun - place.started_s, data_s=data_s))
     return dataset
