@@ -214,7 +214,10 @@ def card_page(name: str) -> str:
         "Input": f"({contract.channels}, {contract.height}, {contract.width}), {contract.crop}; "
         f"x = (pixel / 255 - {contract.mean}) / {contract.std}",
         "Trained on": f"{card.trained_on} split of {card.data_name}",
-        "Chosen on": f"{card.chosen_on} split: epoch {card.epoch} of {card.epochs}",
+        "Kept": f"the last of {card.epochs} epochs, as the recipe has it"
+        if card.config.get("keep") == "final"
+        else f"epoch {card.epoch} of {card.epochs}, the best on {card.chosen_on}",
+        "Chosen on": f"{card.chosen_on} split (recipe, and which weights are shipped)",
         "Recipe": f"{card.recipe}, seed {card.seed}, code {card.code}",
         "Taught by": _teachers(card),
         "Training": f"{card.training_s / 3600:.1f} hours",

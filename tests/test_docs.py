@@ -73,7 +73,11 @@ def test_every_shipped_weight_file_has_its_card(site: Path):
         assert path
         _, card = load_checkpoint(path)
         text = (site / f"weights/{name}.html").read_text(encoding="utf-8")
-        assert f"epoch {card.epoch} of {card.epochs}" in text
+        final = card.config.get("keep") == "final"
+        kept = (
+            f"last of {card.epochs}" if final else f"epoch {card.epoch} of {card.epochs}, the best"
+        )
+        assert kept in text
         assert card.data_sha256["train"] in text
         assert card.not_intended_use[:40] in text
 

@@ -60,6 +60,7 @@ def test_zones_are_those_of_codecarbons_table_and_the_sensitivity_is_too():
     assert "CodeCarbon" in france.source
     assert "life cycle" in (france.kind or "")
     assert find_intensity("World") == WORLD
+    assert find_intensity("FR") == find_intensity("france") == france
     with pytest.raises(CarbonError, match=r"no zone 'FRX'.*near it are FRA"):
         find_intensity("FRX")
 
@@ -92,8 +93,10 @@ def server() -> Iterator[str]:
         thread.join()
 
 
-def test_electricity_maps_is_asked_with_a_key(server: str):
-    found = find_intensity("FR", "good", server)
+@pytest.mark.parametrize("zone", ["FR", "FRA", "fra", "France"])
+def test_electricity_maps_is_asked_with_a_key(server: str, zone: str):
+    """It knows countries by two letters, our tables by three: either code will do for both."""
+    found = find_intensity(zone, "good", server)
     assert (found.g_co2e_per_kwh, found.zone, found.year) == (62, "FR", 2026)
     assert found.source == "Electricity Maps, 2026-05-01T12:00:00.000Z"
     assert "by consumption" in (found.kind or "")
@@ -105,6 +108,15 @@ def test_electricity_maps_is_asked_with_a_key(server: str):
 def test_an_answer_that_is_none_is_one_error(server: str, key: str, message: str):
     with pytest.raises(CarbonError, match=message):
         find_intensity("FR", key, server)
+
+
+def test_the_world_is_no_zone_of_the_service():
+    assert find_intensity("world", "good", "http://127.0.0.1:9") == WORLD
+
+
+def test_a_zone_within_a_country_is_passed_on(server: str):
+    with pytest.raises(CarbonError, match="zone 'US-CAL-CISO'"):
+        find_intensity("US-CAL-CISO", "good", server)
 
 
 def test_no_service_is_one_error():

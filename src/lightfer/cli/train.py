@@ -52,7 +52,7 @@ def train(
     recipe: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")] = "first_light",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
-    """Train on the train split and keep the best epoch on validation.
+    """Train on the train split; the recipe says whether the best epoch on validation is kept.
 
     The test split is not read, but by --without-copies, which compares its pixels. The folder
     holds the state after every epoch, so the same command continues an interrupted run.

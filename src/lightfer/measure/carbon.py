@@ -74,23 +74,42 @@ def carbon_of(energy: Energy, intensity: GridIntensity = WORLD, pue: float = 1.0
 def find_intensity(zone: str, key: str | None = None, url: str = ELECTRICITY_MAPS) -> GridIntensity:
     """The grid of a zone: from Electricity Maps with a `key`, else from CodeCarbon's tables.
 
-    The tables know countries by three letters or name. Raises CarbonError if the zone is not known,
-    the service does not answer, or CodeCarbon is not installed.
+    A country is known by two or three letters or by its name; the service has zones within
+    countries too, such as DE or US-CAL-CISO. The world is this package's own figure. Raises
+    CarbonError if the zone is not known, the service does not answer, or CodeCarbon is not
+    installed.
     """
+    if zone.lower() == WORLD.zone:
+        return WORLD
     return _ask_electricity_maps(zone, key, url) if key else _look_up(zone)
 
 
+def _codes(zone: str) -> tuple[str, str] | None:
+    """Two and three letters of a country (ISO 3166-1); None where it is none, or not known here."""
+    try:
+        from pycountry import countries
+    except ModuleNotFoundError:  # it comes with CodeCarbon
+        return None
+    try:
+        found = countries.lookup(zone)
+    except LookupError:
+        return None
+    return found.alpha_2, found.alpha_3
+
+
 def _look_up(zone: str) -> GridIntensity:
-    if zone.lower() == WORLD.zone:
-        return WORLD
     table = grids()
     if not table:
         raise CarbonError(
             f'no table of grids for zone {zone!r}: pip install "lightfer[energy]", or give the '
             "figure with --intensity"
         )
+    country = _codes(zone)
     for code, row in table.items():
-        if zone.upper() == code or zone.lower() == row["country_name"].lower():
+        if (
+            code in (zone.upper(), country and country[1])
+            or zone.lower() == row["country_name"].lower()
+        ):
             return GridIntensity(
                 g_co2e_per_kwh=row["carbon_intensity"],
                 zone=code,
@@ -101,13 +120,15 @@ def _look_up(zone: str) -> GridIntensity:
     near = sorted(code for code in table if code.startswith(zone[:2].upper()))
     hint = f"; near it are {', '.join(near)}" if near else ""
     raise CarbonError(
-        f"there is no zone {zone!r}: expected one of {len(table)} three-letter country codes such "
-        f"as FRA, a country's name, or world{hint}"
+        f"there is no zone {zone!r}: expected one of {len(table)} countries by their code, such as "
+        f"FRA or FR, a country's name, or world{hint}"
     )
 
 
 def _ask_electricity_maps(zone: str, key: str, url: str) -> GridIntensity:
-    query = urllib.parse.urlencode({"zone": zone, "emissionFactorType": "lifecycle"})
+    country = _codes(zone)
+    asked = country[0] if country else zone.upper()
+    query = urllib.parse.urlencode({"zone": asked, "emissionFactorType": "lifecycle"})
     request = urllib.request.Request(
         f"{url}/v3/carbon-intensity/latest?{query}", headers={"auth-token": key}
     )

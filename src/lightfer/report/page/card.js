@@ -65,11 +65,13 @@ function weightCard(row) {
   const lines = [
     ["Weights", row.weights],
     ["Recipe", `${card.recipe}, seed ${card.seed}`],
-    ["Epochs", `${card.epochs}, kept ${card.epoch}`],
+    ["Epochs", card.settings?.keep === "final"
+      ? `${card.epochs}, the last one kept`
+      : `${card.epochs}, kept ${card.epoch}, the best on ${card.chosen_on}`],
     ["Training took", minutes],
     ["Energy of training", trainingEnergy(card.training_energy)],
     ["Taught by", taughtBy(card.distillation)],
-    ["Data", `${card.data}: trained on ${card.trained_on}, chosen on ${card.chosen_on}`],
+    ["Data", `${card.data}: trained on ${card.trained_on}, settings chosen on ${card.chosen_on}`],
     ["Top-1 on validation", card.validation ? `${percent(card.validation.top1, 2)} %` : DASH],
     ["Intended for", card.intended_use],
     ["Not for", card.not_intended_use],
