@@ -32,9 +32,9 @@ from torch import Tensor
 
 from lightfer._files import write_text
 from lightfer.bench.case import Case, batch_work, load_case
-from lightfer.bench.energy import Meters
 from lightfer.bench.journal import Journal
-from lightfer.bench.run import BenchConfig, run_benchmark
+from lightfer.bench.plan import BenchConfig, Meters
+from lightfer.bench.run import run_benchmark
 from lightfer.cli.console import print_results, progress
 from lightfer.measure.energy import EnergyPlan, Meter, MeterError, open_meters
 from lightfer.measure.energy.counter import CounterMeter, measure_tick_s

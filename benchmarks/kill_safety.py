@@ -11,7 +11,6 @@ finished run is compared, and the next one starts from nothing.
 """
 
 import argparse
-import json
 import random
 import shutil
 import signal
@@ -75,7 +74,7 @@ def kill_bench(folder: Path, data: str, kills: int, draw: random.Random) -> str:
     command = [*LIGHTFER, "bench", weights, "mobilenet_v1_x0_25", "--data", data]
     command += ["--threads", "1", "--rounds", "5"]
     seconds = _run([*command, "--out", str(folder / "whole.json")])
-    out, journal, kept = folder / "killed.json", folder / ".killed.json.journal", {}
+    out, journal, kept = folder / "killed.json", folder / ".killed.json.journal", []
 
     def check_journal(finished: bool) -> None:
         """What the journal held after the last kill, it still holds, unless the run ended since.
@@ -88,11 +87,10 @@ def kill_bench(folder: Path, data: str, kills: int, draw: random.Random) -> str:
         elif not journal.exists():
             assert not kept, "what was recorded is gone"
         else:
-            now = json.loads(journal.read_bytes())["pieces"]
-            for key, pieces in kept.items():
-                assert now[key]["accuracy"] == pieces["accuracy"]
-                assert now[key]["rounds"][: len(pieces["rounds"])] == pieces["rounds"]
-            kept.update(now)
+            lines = journal.read_bytes().splitlines(keepends=True)
+            now = [line for line in lines if line.endswith(b"\n")]
+            assert now[: len(kept)] == kept, "what was recorded has changed"
+            kept[:] = now
 
     late = _kill([*command, "--out", str(out)], seconds, kills, draw, check_journal)
     whole, again = (read_results(folder / name) for name in ("whole.json", "killed.json"))

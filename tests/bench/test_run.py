@@ -9,7 +9,8 @@ import torch
 
 from lightfer._files import sha256_of
 from lightfer.bench import run as benchmark
-from lightfer.bench.run import BenchConfig, run_benchmark
+from lightfer.bench.plan import BenchConfig
+from lightfer.bench.run import run_benchmark
 from lightfer.data import Dataset
 from lightfer.inference.backends import RUNTIMES, Loaded
 from lightfer.measure.energy import CpuModel
@@ -333,3 +334,19 @@ def test_a_model_that_does_not_exist_stops_before_anything_runs(tmp_path: Path):
     with pytest.raises(ValueError, match="there is no model 'resnet50'"):
         run(BenchConfig(("mobilenet_v1", "resnet50")), None, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_torn_last_line_of_the_journal_costs_its_step_alone(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    whole = run(config, faces, tmp_path)
+    path = tmp_path / "journal"
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 1 + 2 + 2 * 3  # its head, two models, three rounds of both
+    path.write_bytes(b"".join(lines[:-2]) + lines[-2][: len(lines[-2]) // 2])
+    steps: list[str] = []
+    again = run(config, faces, tmp_path, on_step=lambda text, done, of: steps.append(text))
+    assert len(steps) == 2
+    assert path.read_bytes().splitlines(keepends=True)[:-2] == lines[:-2]
+    assert [t.rounds for e in again.entries for t in e.latency] == [3] * 4
+    assert [e.accuracy for e in again.entries] == [e.accuracy for e in whole.entries]

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lightfer.bench.case import public_card
+from lightfer.bench.entry import public_card
 from lightfer.cli.table import replace_block
 from lightfer.data import Dataset, Split
 from lightfer.data.augment import normalize

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from lightfer.bench.case import spent_on_training
+from lightfer.bench.entry import spent_on_training
 from lightfer.data import Dataset
 from lightfer.data.augment import (
     MEAN,

@@ -8,7 +8,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from lightfer.bench.journal import Pieces, Round
+from lightfer.bench.journal import Round, Static
 from lightfer.data.augment import normalize
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.data.ferplus import votes_beside
@@ -28,10 +28,10 @@ from lightfer.measure.latency import (
 from lightfer.measure.operations import Operations, count_operations
 from lightfer.measure.yardstick import NET, time_yardstick
 from lightfer.models.registry import Weights
-from lightfer.models.weights import Card
-from lightfer.results import EnergyBlock, Teaching, TrainingEnergy, WeightCard, Work
+from lightfer.results import Accuracy, EnergyBlock, Work
 
 EAGER, FULL = "pytorch", "float32"
+REFERENCE = f"{EAGER}-{FULL}"  # the variant that others are compared with
 INPUT_SHAPE = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
 
 
@@ -51,33 +51,6 @@ class Case:
     @property
     def journal_key(self) -> str:
         return f"{self.weights.key} {self.variant}"
-
-
-def public_card(card: Card) -> WeightCard:
-    """The card of a weight file as it stands in a results file."""
-    validation = card.validation and msgspec.structs.replace(
-        card.validation, per_class=None, confusion=None, correct_hex=None
-    )
-    return WeightCard(
-        model=card.model,
-        recipe=card.recipe,
-        settings=card.config,
-        seed=card.seed,
-        epochs=card.epochs,
-        epoch=card.epoch,
-        training_s=card.training_s,
-        trained_on=card.trained_on,
-        chosen_on=card.chosen_on,
-        data=card.data_name,
-        code=card.code,
-        license=card.license,
-        intended_use=card.intended_use,
-        not_intended_use=card.not_intended_use,
-        validation=validation,
-        history=msgspec.to_builtins(card.history),
-        training_energy=card.training and msgspec.to_builtins(card.training),
-        distillation=msgspec.convert(card.distillation, Teaching | None),
-    )
 
 
 def load_case(case: Case, device: str, threads: int, data: Dataset | None = None) -> Loaded:
@@ -100,80 +73,74 @@ def load_case(case: Case, device: str, threads: int, data: Dataset | None = None
     return loaded
 
 
-def spent_on_training(card: Card | None) -> TrainingEnergy | None:
-    """What a card says that its training cost; None without a card."""
-    if card is None:
-        return None
-    cost = card.training
-    if cost is None or cost.energy_j is None:
-        reason = "the weights' card does not tell it"
-        return TrainingEnergy(seconds=card.training_s, joules=None, method="absent", reason=reason)
-    modelled = cost.watts_per_thread is not None
-    return TrainingEnergy(
-        seconds=card.training_s,
-        joules=cost.energy_j,
-        method=cost.energy_method,
-        includes=("cpu",) if modelled else cost.energy_includes,
-        source="processor time x power of a busy thread" if modelled else cost.energy_source,
-        model={"watts_per_thread": cost.watts_per_thread, "cpu_s": cost.cpu_s}
-        if cost.watts_per_thread is not None
-        else None,
+def measure_once(
+    case: Case,
+    run: Loaded,
+    images: Tensor,
+    data: Dataset | None,
+    eager: Static | None,
+    *,
+    device: str,
+    batch_size: int,
+    views: Sequence[View],
+    test_log: Path,
+) -> Static:
+    """Size, operations, the logits compared with eager PyTorch's, and accuracy.
+
+    `eager` is what was measured of the same model and precision in eager PyTorch. With `data` the
+    decoding of `images` is timed.
+    """
+    counts, difference = _compare(case, run, images[:batch_size], device)
+    accuracy, other, of = _accuracy(case, run, data, eager, difference, views, test_log)
+    return Static(
+        params=counts.params,
+        macs=counts.macs,
+        work=Work(**{name: getattr(counts, name) for name in Work.__struct_fields__}),
+        settings=run.settings,
+        deployed_bytes=run.deployed_bytes,
+        logit_difference=difference,
+        decoding_s=None if data is None else time_decoding(images),
+        accuracy=accuracy,
+        accuracy_other=other,
+        accuracy_of=of,
     )
 
 
 @torch.inference_mode()
-def size_case(
-    case: Case, run: Loaded, images: Tensor, *, device: str, batch_size: int, decode: bool
-) -> Pieces:
-    """Count operations, compare logits with eager PyTorch, if `decode`, time that of images."""
+def _compare(
+    case: Case, run: Loaded, images: Tensor, device: str
+) -> tuple[Operations, float | None]:
+    """Operations, and the largest difference of a logit from eager float32; None of that itself."""
     model = case.weights.build(device)
     counts = count_operations(model, INPUT_SHAPE)
-    difference = None
-    if case.variant != f"{EAGER}-{FULL}":
-        x = _prepare(images[:batch_size].to(device))
-        difference = (run(x) - model(x)).abs().max().item()
-    return Pieces(
-        params=counts.params,
-        macs=counts.macs,
-        work=_work(counts),
-        settings=run.settings,
-        deployed_bytes=run.deployed_bytes,
-        logit_difference=difference,
-        decoding_s=time_decoding(images) if decode else None,
-    )
+    if case.variant == REFERENCE:
+        return counts, None
+    x = _prepare(images.to(device))
+    return counts, (run(x) - model(x)).abs().max().item()
 
 
-def score_case(
+def _accuracy(
     case: Case,
     run: Loaded,
-    pieces: Pieces,
     data: Dataset | None,
-    test_log: Path,
-    eager: Pieces | None,
+    eager: Static | None,
+    difference: float | None,
     views: Sequence[View],
-) -> Pieces:
-    """Score the test split if there is one and weights, else quote the card.
+    test_log: Path,
+) -> tuple[Accuracy | None, tuple[Accuracy, ...], str | None]:
+    """Score the test split if there is one and weights, else quote the card, which speaks of
+    float32; whose accuracy it is, if another variant's.
 
-    `views` are those of eager PyTorch in float32; what other ways change shows in the single view.
-
-    `eager` is what was measured of the same model and precision in eager PyTorch. A card speaks of
-    float32.
+    `views` are those of eager PyTorch in float32; what others change shows in the single view.
     """
-    pieces = msgspec.structs.replace(pieces, scored=True)
-    agrees = case.precision == FULL and (pieces.logit_difference or 0.0) <= AGREES
+    agrees = case.precision == FULL and (difference or 0.0) <= AGREES
     if case.weights.card is None or (data is None and not agrees):
-        return pieces
+        return None, (), None
     if data is None:
         quoted = case.weights.card.test
-        reference = quoted and msgspec.structs.replace(quoted, source="reference")
-        return msgspec.structs.replace(pieces, accuracy=reference)
+        return quoted and msgspec.structs.replace(quoted, source="reference"), (), None
     if case.runtime != EAGER and agrees and eager and eager.accuracy:
-        return msgspec.structs.replace(
-            pieces,
-            accuracy=eager.accuracy,
-            accuracy_other=eager.accuracy_other,
-            accuracy_of=f"{EAGER}-{FULL}",
-        )
+        return eager.accuracy, eager.accuracy_other, REFERENCE
     accuracy, other = score_test(
         run,
         data,
@@ -181,9 +148,9 @@ def score_case(
         weights_sha256=case.weights.sha256,
         log=test_log,
         votes=votes_beside(data),
-        views=views if case.variant == f"{EAGER}-{FULL}" else (),
+        views=views if case.variant == REFERENCE else (),
     )
-    return msgspec.structs.replace(pieces, accuracy=accuracy, accuracy_other=other)
+    return accuracy, other, None
 
 
 def load_yardstick(device: str, threads: int) -> Loaded:
@@ -260,7 +227,3 @@ def batch_work(run: Loaded, images: Tensor, *, device: str, batch_size: int) -> 
 
 def _prepare(images: Tensor) -> Tensor:
     return normalize(images).contiguous(memory_format=torch.channels_last)
-
-
-def _work(counts: Operations) -> Work:
-    return Work(**{name: getattr(counts, name) for name in Work.__struct_fields__})

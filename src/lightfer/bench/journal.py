@@ -1,15 +1,39 @@
-"""The unfinished benchmark run, on disk piece by piece, so that it can be continued."""
+"""The unfinished benchmark run on disk, a line a step, so that it can be continued.
 
+JSON lines: the run's fingerprint and environment first, then what each step measured, as it was
+measured. A line is only ever added, so a stop costs at most the step that it fell into.
+"""
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from lightfer._files import write_bytes
 from lightfer.results import Accuracy, EnergyBlock, Environment, Work
 
+Kind = Literal["static", "round", "energy"]
 
-class Round(Struct, frozen=True, kw_only=True):
+
+class Static(Struct, frozen=True, kw_only=True, tag="static"):
+    """What is measured once of a model in one runtime and precision: size and accuracy."""
+
+    params: int
+    macs: int
+    work: Work
+    settings: dict[str, str | int]
+    deployed_bytes: int | None = None
+    logit_difference: float | None = None
+    decoding_s: float | None = None
+    accuracy: Accuracy | None = None
+    accuracy_other: tuple[Accuracy, ...] = ()
+    accuracy_of: str | None = None
+
+
+class Round(Struct, frozen=True, kw_only=True, tag="round"):
     """One visit to a model, in seconds; see `lightfer.measure.latency`."""
 
     single_s: tuple[float, ...]  # each pass of one image
@@ -21,34 +45,60 @@ class Round(Struct, frozen=True, kw_only=True):
     yardstick_batch_s: float
 
 
-class Pieces(Struct, frozen=True, kw_only=True):
-    """What has been measured so far of one model in one runtime and precision."""
+class Block(Struct, frozen=True, kw_only=True, tag="energy"):
+    """One block of energy at one batch size."""
 
-    params: int | None = None
-    macs: int | None = None
-    work: Work | None = None
-    settings: dict[str, str | int] | None = None
-    deployed_bytes: int | None = None
-    logit_difference: float | None = None
-    decoding_s: float | None = None
-    scored: bool = False
-    accuracy: Accuracy | None = None
-    accuracy_other: tuple[Accuracy, ...] = ()
-    accuracy_of: str | None = None
-    rounds: tuple[Round, ...] = ()
-    failed_rounds: dict[int, str] = {}  # by number, with the error: tried twice
-    energy: dict[int, tuple[EnergyBlock, ...]] = {}  # batch size -> blocks
-    error: str | None = None
+    batch_size: int
+    block: EnergyBlock
 
 
-class _Stored(Struct, frozen=True, kw_only=True):
+class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
+    """A step that gave an error instead; a round was tried twice."""
+
+    kind: Kind
+    error: str
+
+
+Record = Static | Round | Block | Failed
+
+
+@dataclass
+class Pieces:
+    """The records of one model in one runtime and precision."""
+
+    static: Static | None = None
+    rounds: list[Round] = field(default_factory=list)
+    failed_rounds: list[str] = field(default_factory=list)
+    energy: dict[int, list[EnergyBlock]] = field(default_factory=lambda: defaultdict(list))
+    error: str | None = None  # that ended its measurement
+
+    def add(self, record: Record) -> None:
+        """Take in the next record."""
+        match record:
+            case Static():
+                self.static = record
+            case Round():
+                self.rounds.append(record)
+            case Block():
+                self.energy[record.batch_size].append(record.block)
+            case Failed(kind="round"):
+                self.failed_rounds.append(record.error)
+            case Failed():
+                self.error = record.error
+
+
+class _Head(Struct, frozen=True, kw_only=True):
     fingerprint: str
     environment: Environment
-    pieces: dict[str, Pieces]
+
+
+class _Line(Struct, frozen=True, kw_only=True):
+    case: str
+    record: Record
 
 
 class Journal:
-    """Pieces per model, runtime and precision, written to a file at every change.
+    """Records per model, runtime and precision, written to a file one by one.
 
     The file is `path`, and one left there by a run of the same fingerprint is continued, with its
     environment. Where another run, or anything else, lies there, it is `other` and stays as it is:
@@ -56,34 +106,56 @@ class Journal:
     """
 
     def __init__(self, path: Path, fingerprint: str, environment: Environment) -> None:
-        self.path, self.other, self.fingerprint = path, None, fingerprint
-        self.environment = environment
-        self.pieces: dict[str, Pieces] = {}
+        self.path, self.other = path, None
+        self.head = _Head(fingerprint=fingerprint, environment=environment)
+        self.pieces: dict[str, Pieces] = defaultdict(Pieces)
         beside = path.with_name(f"{path.name}-{fingerprint[:8]}")
         for candidate in (path, beside):
-            stored = _read(candidate)
-            if stored is not None and stored.fingerprint == fingerprint:
-                self.path = candidate
-                self.environment, self.pieces = stored.environment, stored.pieces
+            if self._continue(candidate):
                 return
         if path.exists():
             self.path, self.other = beside, path
+            beside.unlink(missing_ok=True)  # of this name, yet not this run: damaged
 
-    def record(self, key: str, pieces: Pieces) -> None:
-        """Keep the pieces of `key`, in memory and on disk."""
-        self.pieces[key] = pieces
-        stored = _Stored(
-            fingerprint=self.fingerprint, environment=self.environment, pieces=self.pieces
-        )
-        write_bytes(self.path, msgspec.json.encode(stored))
+    @property
+    def environment(self) -> Environment:
+        return self.head.environment
+
+    def append(self, case: str, record: Record) -> None:
+        """Keep a record of `case`, in memory and on disk."""
+        self.pieces[case].add(record)
+        new = not self.path.exists()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            if new:
+                file.write(msgspec.json.encode(self.head) + b"\n")
+            file.write(msgspec.json.encode(_Line(case=case, record=record)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def remove(self) -> None:
         """Forget the run: its results are written."""
         self.path.unlink(missing_ok=True)
 
-
-def _read(path: Path) -> _Stored | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Stored)
-    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    def _continue(self, path: Path) -> bool:
+        """Take in what `path` holds, if it is this run's; a last line that is torn is cut off."""
+        try:
+            lines = path.read_bytes().splitlines(keepends=True)
+            head = msgspec.json.decode(lines[0], type=_Head) if lines else None
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        if head is None or head.fingerprint != self.head.fingerprint:
+            return False
+        self.path, self.head = path, head
+        whole = len(lines[0])
+        for line in lines[1:]:
+            try:
+                known = msgspec.json.decode(line, type=_Line)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                break
+            if not line.endswith(b"\n"):
+                break
+            self.pieces[known.case].add(known.record)
+            whole += len(line)
+        os.truncate(path, whole)
+        return True

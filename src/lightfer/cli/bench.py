@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lightfer.bench.energy import Meters
+    from lightfer.bench.plan import Meters
     from lightfer.measure.energy import CpuModel
     from lightfer.results import GridIntensity
 
@@ -92,8 +92,8 @@ def bench(
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     """
     from lightfer._files import check_writable, is_stream
-    from lightfer.bench.energy import NO_METERS
-    from lightfer.bench.run import BenchConfig, each_once, run_benchmark, variants
+    from lightfer.bench.plan import NO_METERS, BenchConfig, each_once, variants
+    from lightfer.bench.run import run_benchmark
     from lightfer.cli.console import find_data, print_results, progress
     from lightfer.inference.backends import list_runtimes
     from lightfer.measure.energy import EnergyPlan
@@ -170,7 +170,7 @@ def default_rounds(models: int, thorough: bool) -> int:
 
 def find_meters(device: str, power_log: Path | None, clock_offset_s: float) -> "Meters":
     """What can be read here; said on standard error, with the reasons of what cannot."""
-    from lightfer.bench.energy import Meters
+    from lightfer.bench.plan import Meters
     from lightfer.measure.energy import open_meters
 
     meters, reasons = open_meters(device, power_log, clock_offset_s)

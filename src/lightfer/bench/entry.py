@@ -1,0 +1,187 @@
+"""From the records of one model to its entry in a results file."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from statistics import median
+
+import msgspec
+
+from lightfer.bench.case import Case
+from lightfer.bench.journal import Journal, Pieces
+from lightfer.bench.plan import BenchConfig, Meters
+from lightfer.inference.backends import runtime_of
+from lightfer.measure.carbon import carbon_of
+from lightfer.measure.energy import (
+    EnergyPlan,
+    energy_of_blocks,
+    model_cpu_energy,
+    modelled_instead,
+    training_cost,
+    unmeasured_energy,
+    with_deferred,
+)
+from lightfer.models.registry import architecture
+from lightfer.models.weights import Card
+from lightfer.results import Energy, Entry, Latency, Teaching, TrainingEnergy, WeightCard
+
+
+def entry_of(
+    case: Case,
+    journal: Journal,
+    environment_key: str,
+    config: BenchConfig,
+    images: int,
+    meters: Meters,
+    ticks: Mapping[str, float],
+) -> Entry:
+    """Put the pieces of one model together."""
+    pieces, environment = journal.pieces[case.journal_key], journal.environment
+    static, card = pieces.static, case.weights.card
+    weights, arch = case.weights, architecture(case.weights.name)
+    total = median(r.total_s for r in pieces.rounds) if pieces.rounds else None
+    per_image = None if total is None else total / images
+    model_s = median(r.model_s for r in pieces.rounds) if pieces.rounds else None
+    decoding_s = static.decoding_s if static else None
+    decoded = None if total is None or decoding_s is None else total + decoding_s
+    energies = energies_of(pieces, config.energy or EnergyPlan(), meters, ticks)
+    energy = energies.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
+    if energy.gross is None and config.device == "cpu":
+        energy = _modelled(energy, config, per_image, environment.threads)
+    carbon = carbon_of(energy, config.intensity, config.pue)
+    spent = spent_on_training(card)
+    beside_single = [r.yardstick_single_s for r in pieces.rounds]
+    beside_batch = [r.yardstick_batch_s for r in pieces.rounds]
+    blocks = (
+        (1, "wall", [r.single_s for r in pieces.rounds], beside_single),
+        (config.batch_size, "wall", [r.batch_s for r in pieces.rounds], beside_batch),
+        (1, "cuda events", [r.events_s for r in pieces.rounds], beside_single),
+    )
+    return Entry(
+        id=f"{environment_key}/{weights.name}/{(weights.sha256 or 'random')[:8]}/{case.variant}",
+        environment=environment_key,
+        model=case.weights.name,
+        family=arch.family,
+        device=config.device,
+        runtime=case.runtime,
+        precision=case.precision,
+        output_stride=arch.output_stride,
+        weights=case.weights.sha256,
+        recipe=card.recipe if card else None,
+        seed=card.seed if card else None,
+        params=static.params if static else None,
+        macs=static.macs if static else None,
+        flops=2 * static.macs if static else None,
+        work=static.work if static else None,
+        runtime_version=version(runtime_of(case.runtime).package),
+        runtime_settings=static.settings if static else None,
+        deployed_bytes=static.deployed_bytes if static else None,
+        logit_difference=static.logit_difference if static else None,
+        accuracy=static.accuracy if static else None,
+        accuracy_other=static.accuracy_other if static else (),
+        accuracy_of=static.accuracy_of if static else None,
+        latency=tuple(
+            Latency.of(samples, batch_size, environment.threads, clock, beside)
+            for batch_size, clock, samples, beside in blocks
+            if any(samples)
+        ),
+        inference_total_s=total,
+        inference_per_image_s=per_image,
+        inference_images=images,
+        inference_batch_size=config.batch_size,
+        inference_model_s=model_s,
+        inference_with_decoding_s=decoded,
+        inference_with_decoding_per_image_s=None if decoded is None else decoded / images,
+        energy=energy,
+        energy_other=tuple(energies.values()),
+        carbon=carbon,
+        training=spent and training_cost(spent, energy, carbon),
+        error=pieces.error or _failed_rounds(pieces, config.rounds),
+    )
+
+
+def _failed_rounds(pieces: Pieces, rounds: int) -> str | None:
+    """What is wrong with the times of a model of which not every round could be measured."""
+    if not pieces.failed_rounds:
+        return None
+    errors = "; ".join(dict.fromkeys(pieces.failed_rounds))
+    return f"{len(pieces.failed_rounds)} of {rounds} rounds failed twice: {errors}"
+
+
+def _modelled(
+    unmeasured: Energy, config: BenchConfig, per_image_s: float | None, threads: int
+) -> Energy:
+    """The estimate of last resort, from time; what the meters said stays in it."""
+    modelled = model_cpu_energy(
+        per_image_s,
+        threads,
+        config.cpu_model.watts_per_thread,
+        source=config.cpu_model.source,
+        batch_size=config.batch_size,
+    )
+    return modelled_instead(unmeasured, modelled)
+
+
+def energies_of(
+    pieces: Pieces, plan: EnergyPlan, meters: Meters, ticks: Mapping[str, float]
+) -> dict[int, Energy]:
+    """Batch size -> energy, of one case; figures that no meter told are None in it."""
+    return {
+        size: energy_of_blocks(
+            [with_deferred(block, meters.meters) for block in blocks],
+            plan,
+            batch_size=size,
+            ticks=ticks,
+            reasons=meters.reasons,
+            clock_offset_s=meters.clock_offset_s,
+            simulated=any(meter.simulated for meter in meters.meters),
+        )
+        for size, blocks in pieces.energy.items()
+    }
+
+
+def public_card(card: Card) -> WeightCard:
+    """The card of a weight file as it stands in a results file."""
+    validation = card.validation and msgspec.structs.replace(
+        card.validation, per_class=None, confusion=None, correct_hex=None
+    )
+    return WeightCard(
+        model=card.model,
+        recipe=card.recipe,
+        settings=card.config,
+        seed=card.seed,
+        epochs=card.epochs,
+        epoch=card.epoch,
+        training_s=card.training_s,
+        trained_on=card.trained_on,
+        chosen_on=card.chosen_on,
+        data=card.data_name,
+        code=card.code,
+        license=card.license,
+        intended_use=card.intended_use,
+        not_intended_use=card.not_intended_use,
+        validation=validation,
+        history=msgspec.to_builtins(card.history),
+        training_energy=card.training and msgspec.to_builtins(card.training),
+        distillation=msgspec.convert(card.distillation, Teaching | None),
+    )
+
+
+def spent_on_training(card: Card | None) -> TrainingEnergy | None:
+    """What a card says that its training cost; None without a card."""
+    if card is None:
+        return None
+    cost = card.training
+    if cost is None or cost.energy_j is None:
+        reason = "the weights' card does not tell it"
+        return TrainingEnergy(seconds=card.training_s, joules=None, method="absent", reason=reason)
+    modelled = cost.watts_per_thread is not None
+    return TrainingEnergy(
+        seconds=card.training_s,
+        joules=cost.energy_j,
+        method=cost.energy_method,
+        includes=("cpu",) if modelled else cost.energy_includes,
+        source="processor time x power of a busy thread" if modelled else cost.energy_source,
+        model={"watts_per_thread": cost.watts_per_thread, "cpu_s": cost.cpu_s}
+        if cost.watts_per_thread is not None
+        else None,
+    )
