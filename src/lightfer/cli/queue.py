@@ -8,8 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from lightfer.train.sweep.items import Item
-    from lightfer.train.sweep.session import Options, Session
-    from lightfer.train.sweep.worker import Report
+    from lightfer.train.sweep.run import Options, Report, Session
 
 
 def queue(
@@ -26,15 +25,20 @@ def queue(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Items side by side; default: CPU cores, or what fills a GPU."),
+        typer.Option(min=1, help="Items side by side; default: one a CPU core, one on a GPU."),
     ] = None,
+    executor: Annotated[
+        str,
+        typer.Option(help="pool (processes of this machine), or package.module:factory of one."),
+    ] = "pool",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each worker.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Train the items in order of value, stop in time, pack; the same command continues.
 
     A list has one [[item]] per training: model, and if wanted name, recipe, seed, value, settings,
-    folds, teachers. The state is kept after every epoch. Never reads the test split.
+    folds, teachers. The state is kept after every epoch. Of the test split
+    only items without copies look, at its pixels.
     """
     from time import monotonic
 
@@ -46,8 +50,7 @@ def queue(
     from lightfer.cli.console import find_source, progress
     from lightfer.train.sweep.items import read_list
     from lightfer.train.sweep.pack import unpack
-    from lightfer.train.sweep.runner import run_queue
-    from lightfer.train.sweep.session import Options
+    from lightfer.train.sweep.run import Options, run_queue
 
     folder = out or Path("runs") / items.stem
     check_writable(folder, folder=True)
@@ -63,10 +66,11 @@ def queue(
         folder=folder,
         data=find_source(data),
         device=device,
-        workers=workers or (os.cpu_count() if device == "cpu" else None),
+        workers=workers or (os.cpu_count() or 1 if device == "cpu" else 1),
         threads=threads,
         budget_s=None if minutes is None else 60 * minutes,
         pack=pack,
+        executor=executor,
     )
     with progress() as bar:
         show = _Show(bar, len(listed))
@@ -85,10 +89,9 @@ class _Show:
         self.ended = 0
 
     def __call__(self, report: "Report") -> None:
-        if report.kind == "batch":
-            epoch, done, of = report.batch
-            self.running[report.item] = f"{report.item}: epoch {epoch}, {done}/{of}"
-        elif report.kind in ("finished", "failed"):
+        if report.kind in ("begun", "epoch"):
+            self.running[report.item] = f"{report.item}: {report.epochs} epochs done"
+        else:
             self.running.pop(report.item, None)
             self.ended += 1
             top1 = "" if report.top1 is None else f", validation top-1 {100 * report.top1:.2f} %"

@@ -1,21 +1,23 @@
 """Sessions of a queue on synthetic faces; there is no test split anywhere."""
 
 import json
+import multiprocessing
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import msgspec
 import pytest
 from benchmarks.queue_kill import check_equal
+from filelock import FileLock
 
 from lightfer.models.weights import load_checkpoint
 from lightfer.train.sweep.items import Item
 from lightfer.train.sweep.pack import PackError, unpack, write_pack
-from lightfer.train.sweep.runner import run_queue
-from lightfer.train.sweep.session import Options, Session
+from lightfer.train.sweep.run import Options, Report, Session, run_queue
 from lightfer.train.sweep.training import check_items
-from lightfer.train.sweep.worker import Report
+from lightfer.train.sweep.work import lease_of
 from tests.train.sweep.conftest import FOLDS, ITEMS, SMALL, STUDENT, TEACHER
 
 
@@ -25,7 +27,7 @@ def test_side_by_side_each_item_is_trained_as_by_itself(
     reports: list[Report] = []
     options = Options(tmp_path / "q", str(blind_csv), workers=2)
     run_queue(ITEMS, options, on_report=reports.append)
-    begun = [r.item for r in reports if r.kind == "first batch"]
+    begun = [r.item for r in reports if r.kind == "begun"]
     assert (set(begun[:2]), begun[2]) == ({"teacher-fold0", "teacher-fold1"}, "student")
     check_equal(whole, tmp_path / "q")
     _, card = load_checkpoint(tmp_path / "q" / "student" / "shufflenet_v2_x0_5.safetensors")
@@ -65,8 +67,13 @@ def test_stops_in_time_and_packs(blind_csv: Path, tmp_path: Path):
     assert pack.exists()
 
 
+def threads(workers: int) -> ThreadPoolExecutor:
+    """An executor of one's own, in this very process."""
+    return ThreadPoolExecutor(workers)
+
+
 def test_a_stopped_queue_goes_on_elsewhere_from_its_pack_to_the_same_weights(
-    whole: Path, blind_csv: Path, tmp_path: Path
+    whole: Path, blind_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Stopped by ctrl-c, when the teachers are finished and the student has an epoch to go."""
     here, there, pack = tmp_path / "here", tmp_path / "there", tmp_path / "queue.zip"
@@ -78,8 +85,18 @@ def test_a_stopped_queue_goes_on_elsewhere_from_its_pack_to_the_same_weights(
         if report.kind == "epoch" and report.item == "student":
             raise KeyboardInterrupt
 
+    lease, until = lease_of(here, "student"), monotonic() + 60
+
+    def wait_for_the_stop(self, _) -> None:
+        while self.lease == lease and lease.exists() and monotonic() < until:
+            sleep(0.01)
+        self.looked = 0.0
+
+    monkeypatch.setattr("lightfer.train.sweep.work._Watch.epoch", wait_for_the_stop)
+    options = Options(here, str(blind_csv), pack=pack, executor=f"{__name__}:threads")
     with pytest.raises(KeyboardInterrupt):
-        run_queue(ITEMS, Options(here, str(blind_csv), pack=pack), on_report=interrupt)
+        run_queue(ITEMS, options, on_report=interrupt)
+    monkeypatch.undo()
     assert not list(here.glob("*/.*.tmp"))
     assert unpack(pack, there)
     assert not unpack(pack, there)  # it is there: to be continued
@@ -91,6 +108,51 @@ def test_a_stopped_queue_goes_on_elsewhere_from_its_pack_to_the_same_weights(
     (there / "queue.toml").write_text("# another")
     with pytest.raises(PackError, match="is not the queue of"):
         unpack(pack, there)
+
+
+def test_a_worker_that_lost_its_lease_stops(blind_csv: Path, tmp_path: Path):
+    """As one that was given up for dead and lives on, when another has its item."""
+    long = Item(model="shufflenet_v2_x0_5", name="long", settings={**SMALL, "epochs": 5000})
+
+    def steal(report: Report) -> None:
+        if report.kind == "epoch":
+            lease_of(tmp_path, "long").write_text("another session")
+
+    session = run_queue((long,), Options(tmp_path, str(blind_csv)), on_report=steal)
+    assert session.interrupted == ["long"]
+    assert "its lease was taken" in session.failed["long"]
+    assert session.lost_s > 0
+
+
+def test_a_worker_that_dies_is_followed_by_another_while_epochs_advance(
+    blind_csv: Path, tmp_path: Path
+):
+    """Killed once after an epoch, it goes on; killed before any epoch ends, it has failed."""
+    item = Item(model="mobilenet_v1_x0_25", name="x", settings={**SMALL, "epochs": 40})
+    killed: list[int] = []
+
+    def kill(report: Report) -> None:
+        if report.kind == "epoch" and not killed:
+            (child,) = multiprocessing.active_children()
+            killed.append(child.pid or 0)
+            child.kill()
+
+    session = run_queue((item,), Options(tmp_path / "a", str(blind_csv)), on_report=kill)
+    assert list(session.finished) == ["x"]
+    assert killed
+
+    def kill_at_once(report: Report) -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+
+    session = run_queue((item,), Options(tmp_path / "b", str(blind_csv)), on_report=kill_at_once)
+    assert "the process that trained it died" in session.failed["x"]
+
+
+@pytest.mark.parametrize("name", ["nowhere", "tests.train:nothing", "no.such.module:factory"])
+def test_an_executor_that_is_not_there_is_named(blind_csv: Path, tmp_path: Path, name: str):
+    with pytest.raises(ValueError, match=f"no executor '{name}'"):
+        run_queue((TEACHER,), Options(tmp_path, str(blind_csv), executor=name))
 
 
 def test_a_failed_item_does_not_stop_the_others(blind_csv: Path, tmp_path: Path):
@@ -129,10 +191,8 @@ def test_data_that_is_not_there_is_the_error_of_the_session(tmp_path: Path):
 
 
 def test_two_queues_in_one_folder(tmp_path: Path):
-    from lightfer.train.sweep.lock import locked
-
     with (
-        locked(tmp_path / "queue.lock"),
+        FileLock(tmp_path / "queue.lock"),
         pytest.raises(ValueError, match="a queue is running in"),
     ):
         run_queue((TEACHER,), Options(tmp_path, "synthetic"))
