@@ -15,7 +15,8 @@ def table(
     results: Annotated[Path, typer.Argument(help="A results file.")] = Path("results.json"),
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown on the output.")] = False,
     into: Annotated[
-        Path | None, typer.Option(help=f"Replace what stands between {BEGIN} and {END}.")
+        Path | None,
+        typer.Option(help=f"Put the finding and a short table between {BEGIN} and {END}."),
     ] = None,
     figure: Annotated[
         Path | None, typer.Option(help="With --into: draw the trade-off here and show it there.")
@@ -40,8 +41,8 @@ def table(
     from lightfer._files import check_writable, write_text
     from lightfer.report.exchange.boamps import reports
     from lightfer.report.exchange.flat import csv_text, write_parquet
+    from lightfer.report.readme import block, shown
     from lightfer.report.tables import markdown as as_markdown
-    from lightfer.report.tables import summary
     from lightfer.results import read_results
 
     for path in (into, figure, csv, latex, parquet):
@@ -69,10 +70,12 @@ def table(
     if any(path is not None for path in (csv, parquet, latex, boamps)):
         return
     if into is not None:
-        block = summary(found)
-        if figure is not None:
-            block += "\n" + show_figure(found, figure, into)
-        write_text(into, replace_block(into.read_text(encoding="utf-8"), block))
+        chosen = shown(found)
+        if chosen is None:
+            raise ValueError(f"{results} holds no net with a time in float32: there is no table")
+        line = show_figure(chosen.results, figure, into) if figure is not None else ""
+        content = replace_block(into.read_text(encoding="utf-8"), block(chosen, line))
+        write_text(into, content)
         typer.echo(f"table written into {into}")
     elif markdown:
         typer.echo(as_markdown(found), nl=False)

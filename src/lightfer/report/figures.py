@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightfer._files import atomic_path
 from lightfer.report.significance import front, latency_interval, same_images
-from lightfer.report.tables import conditions, energy_method, plain, subject
+from lightfer.report.tables import conditions, energy_method, plain
 from lightfer.results import Accuracy, Entry, Results
 from lightfer.results.stats import Interval
 
@@ -96,7 +96,7 @@ def accuracy_bars(results: Results) -> "altair.LayerChart | None":
     if not scored:
         return None
     rows = [
-        {"model": subject(e), "top1": 100 * a.top1, "low": 100 * a.ci95[0], "high": 100 * a.ci95[1]}
+        {"model": e.model, "top1": 100 * a.top1, "low": 100 * a.ci95[0], "high": 100 * a.ci95[1]}
         for e, a in scored
     ]
     base = alt.Chart(_values(rows)).encode(y=alt.Y("model:N", sort="-x", title=None))
@@ -120,7 +120,7 @@ def trade_off(results: Results, batch_size: int = 1) -> "altair.LayerChart | Non
     statuses = front([time for _, _, time in found], [a for _, a, _ in found])
     rows = [
         {
-            "model": subject(e), "status": status,
+            "model": e.model, "status": status,
             "ms": 1e3 * time.estimate, "fast": 1e3 * time.low, "slow": 1e3 * time.high,
             "top1": 100 * a.top1, "low": 100 * a.ci95[0], "high": 100 * a.ci95[1],
         }
@@ -165,7 +165,7 @@ def shown_trade_off(results: Results, address: str) -> str:
     found = _timed(group(results), 1)
     statuses = front([time for _, _, time in found], [a for _, a, _ in found])
     named = ", ".join(
-        f"{subject(e)} {100 * a.top1:.1f} % at {1e3 * time.estimate:.2f} ms ({status})"
+        f"{e.model} {100 * a.top1:.1f} % at {1e3 * time.estimate:.2f} ms ({status})"
         for (e, a, time), status in zip(found, statuses, strict=True)
     )
     words = f"Top-1 accuracy against the time of one image, fastest first: {named}"
@@ -182,10 +182,10 @@ def costs(results: Results) -> "altair.VConcatChart | altair.HConcatChart | None
         ("Parameters, M", lambda e: e.params and e.params / 1e6, ".2f"),
         (["mg CO2e per 1,000 faces", *(["(modelled)"] if modelled else [])], _milligrams, ".2f"),
     )
-    order = [subject(e) for e in sorted(entries, key=lambda e: e.macs or 0)]
+    order = [e.model for e in sorted(entries, key=lambda e: e.macs or 0)]
     charts = []
     for title, value, form in panels:
-        rows = [{"model": subject(e), "value": v} for e in entries if (v := value(e)) is not None]
+        rows = [{"model": e.model, "value": v} for e in entries if (v := value(e)) is not None]
         if not rows:
             continue
         y = alt.Y("model:N", sort=order, title=None, axis=None if charts else alt.Axis())

@@ -1,0 +1,32 @@
+"""The block of a README on results that are made up: what is said, and what is left out."""
+
+from lightfer.report.readme import block, finding, shown, table
+from lightfer.results import Results
+from tests.report.made_up import made_up
+
+
+def test_nothing_to_show_is_none():
+    assert shown(Results()) is None
+
+
+def test_one_machine_and_way_with_a_row_for_every_net():
+    results = made_up(6, 2)
+    found = shown(results)
+    assert found is not None
+    assert len({(e.environment, e.runtime, e.precision) for e in found.entries}) == 1
+    lines = table(found)
+    assert len(lines) == 2 + len(found.entries)
+    tops = [float(line.split("|")[2].split()[0]) for line in lines[2:]]
+    assert tops == sorted(tops, reverse=True)
+    text = block(found, "![figure](x.png)")
+    assert text.startswith("![figure](x.png)\n- Most accurate is ")
+    assert "FLOPs against time: rank correlation" in text
+
+
+def test_fewer_than_four_nets_have_no_rank_correlation_and_one_no_comparison():
+    found = shown(made_up(3, 1))
+    assert found is not None
+    assert len(finding(found)) == 2
+    alone = shown(made_up(1, 1))
+    assert alone is not None
+    assert finding(alone) == []
