@@ -57,6 +57,7 @@ def test_every_form_of_import_is_seen(source: str):
         "inference.card",
         "inference.onnx_from_weights",
         "inference.predict.command",
+        "inference.session",
         "report.compare",
         "report.rank",
         "results.stats",

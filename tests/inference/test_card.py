@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from lightfer.inference.card import (
-    DeployedCard,
-    DeployedError,
+    ExportCard,
+    ExportedFileError,
     InputContract,
     parse_card,
     read_card,
 )
 
-CARD = DeployedCard(
+CARD = ExportCard(
     model="mobilenet_v2",
     classes=("angry", "happy"),
-    input=InputContract(0.508, 0.255, 1, 48, 48, "NCHW", "tight"),
+    input=InputContract(mean=0.508, std=0.255, crop="tight"),
     preprocess=False,
     precision="int8",
     batch=None,
@@ -46,7 +46,7 @@ def test_a_card_comes_back_and_later_keys_are_left_out():
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"input": {}, "classes": []}'])
 def test_what_is_no_card_is_named(text: str | None):
-    with pytest.raises(DeployedError, match=r"net\.onnx"):
+    with pytest.raises(ExportedFileError, match=r"net\.onnx"):
         parse_card(text, "net.onnx")
 
 
@@ -68,22 +68,22 @@ def test_a_card_that_cannot_be_right_is_refused(change, message: str):
     told = json.loads(CARD.to_json())
     told["input"] |= change.get("input", {})
     rest = {name: value for name, value in change.items() if name != "input"}
-    with pytest.raises(DeployedError, match=f"net.onnx.*cannot be right: .*{message}"):
+    with pytest.raises(ExportedFileError, match=f"net.onnx.*cannot be right: .*{message}"):
         parse_card(json.dumps({**told, **rest}), "net.onnx")
 
 
 def test_files_that_are_no_models(tmp_path: Path):
     for suffix in (".onnx", ".xml"):
         path = tmp_path / f"net{suffix}"
-        with pytest.raises(DeployedError, match="no such file"):
+        with pytest.raises(ExportedFileError, match="no such file"):
             read_card(path)
         path.write_text("nothing")
         if suffix == ".onnx":
             pytest.importorskip("onnxruntime")
-        with pytest.raises(DeployedError, match=f"net{suffix}"):
+        with pytest.raises(ExportedFileError, match=f"net{suffix}"):
             read_card(path)
     path.write_text("<net/>")
-    with pytest.raises(DeployedError, match="no lightfer card"):
+    with pytest.raises(ExportedFileError, match="no lightfer card"):
         read_card(path)
 
 

@@ -17,32 +17,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightfer.models.contract import fault_of
+from lightfer.models.contract import InputContract, fault_of
 
 CARD_KEY = "lightfer"
 INPUT, OUTPUT = "image", "logits"
 
 
 @dataclass(frozen=True)
-class InputContract:
-    """What the network expects behind the preprocessing; the same as in a weight file's card."""
-
-    mean: float
-    std: float
-    channels: int
-    height: int
-    width: int
-    layout: str
-    crop: str
-
-
-@dataclass(frozen=True)
-class DeployedCard:
+class ExportCard:
     """What a user must know about an exported file. None is unknown."""
 
     model: str
     classes: tuple[str, ...]  # in the order of the logits
-    input: InputContract
+    input: InputContract  # behind the preprocessing, as in the weight file's card
     preprocess: bool  # whether the graph takes uint8 RGB and does the rest itself
     precision: str  # "float32", "int8"
     batch: int | None  # the fixed one, None for any
@@ -64,48 +51,71 @@ class DeployedCard:
         return json.dumps(asdict(self))
 
 
-class DeployedError(Exception):
+def export_card(
+    card: dict[str, Any], *, weights_sha256: str | None, code: str, **form: Any
+) -> ExportCard:
+    """Of a file made of a weight file, from the JSON of that one's card; `form` says what the file
+    is: preprocess, precision, batch, quantisation, versions.
+
+    A float32 file, which computes what the weights do, has their accuracy. That of an int8 file is
+    unknown until it is measured. Raises KeyError or TypeError for what is no card.
+    """
+    same = form["precision"] == "float32"
+    scores = {split: card.get(split) for split in ("validation", "test")}
+    return ExportCard(
+        model=card["model"],
+        classes=tuple(card["classes"]),
+        input=InputContract(**card["input"]),
+        temperature=card.get("temperature"),
+        accuracy={
+            split: score["top1"] if same and score else None for split, score in scores.items()
+        },
+        accuracy_on=card["data_name"] if same else None,
+        accuracy_lost=None,
+        data_name=card["data_name"],
+        data_sha256=card["data_sha256"],
+        weights_sha256=weights_sha256,
+        licence=card["license"],
+        intended_use=card["intended_use"],
+        not_intended_use=card["not_intended_use"],
+        code=code,
+        **form,
+    )
+
+
+class ExportedFileError(Exception):
     """An exported file cannot be used; the message says which, why, and what to do."""
 
 
-def parse_card(text: str | None, where: str) -> DeployedCard:
-    """The card from its JSON; keys of later versions are left out. Raises DeployedError."""
+def parse_card(text: str | None, where: str) -> ExportCard:
+    """The card from its JSON; keys of later versions are left out. Raises ExportedFileError."""
     if not text:
-        raise DeployedError(f"{where} has no lightfer card: make it with `lightfer export`")
+        raise ExportedFileError(f"{where} has no lightfer card: make it with `lightfer export`")
     try:
         found: dict[str, Any] = json.loads(text)
         contract = InputContract(**_known(InputContract, found.pop("input")))
         classes = tuple(found.pop("classes"))
-        card = DeployedCard(input=contract, classes=classes, **_known(DeployedCard, found))
+        card = ExportCard(input=contract, classes=classes, **_known(ExportCard, found))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise DeployedError(f"{where}: its lightfer card is not valid: {error}") from error
+        raise ExportedFileError(f"{where}: its lightfer card is not valid: {error}") from error
     if fault := fault_of(contract, classes, card.temperature):
-        raise DeployedError(f"{where}: its lightfer card cannot be right: {fault}")
+        raise ExportedFileError(f"{where}: its lightfer card cannot be right: {fault}")
     return card
 
 
-def read_session_card(session: Any, where: str = "the ONNX model") -> DeployedCard:
-    """The card of an open `onnxruntime.InferenceSession`. Raises DeployedError."""
-    return parse_card(session.get_modelmeta().custom_metadata_map.get(CARD_KEY), where)
-
-
-def read_card(path: Path) -> DeployedCard:
+def read_card(path: Path) -> ExportCard:
     """The card of an exported .onnx file, by ONNX Runtime, or of an OpenVINO .xml file.
 
-    Raises DeployedError for a file that is not there, cannot be read or has no card.
+    Raises ExportedFileError for a file that is not there, cannot be read or has no card.
     """
     path = Path(path)
     if not path.exists():
-        raise DeployedError(f"{path}: no such file")
+        raise ExportedFileError(f"{path}: no such file")
     if path.suffix == ".xml":
         return parse_card(_rt_info(path), str(path))
-    import onnxruntime
+    from lightfer.inference.session import open_session
 
-    try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no common base beside Exception
-        raise DeployedError(f"{path} is not an ONNX model that can be run: {error}") from error
-    return read_session_card(session, str(path))
+    return open_session(path, "onnxruntime").card()
 
 
 def _rt_info(path: Path) -> str | None:
@@ -115,7 +125,7 @@ def _rt_info(path: Path) -> str | None:
     try:
         found = ElementTree.parse(path).getroot().find(f"./rt_info/{CARD_KEY}")
     except ElementTree.ParseError as error:
-        raise DeployedError(f"{path} is not an OpenVINO model: {error}") from error
+        raise ExportedFileError(f"{path} is not an OpenVINO model: {error}") from error
     return None if found is None else found.get("value")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lightfer._files import graph_file, sha256_of
-from lightfer.inference.card import CARD_KEY, DeployedCard, DeployedError, InputContract, parse_card
+from lightfer.inference.card import CARD_KEY, ExportedFileError, export_card, parse_card
 
 WEIGHTS_CARD_KEY = "lightfer_card"  # as in `lightfer.models.weights`, which needs torch
 TYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}  # integers are counters of training
@@ -26,7 +26,7 @@ FLOAT = 1  # TensorProto.DataType
 def assembled(weights: Path) -> bytes | None:
     """The content of an ONNX file with the weights and card of a weight file, float32, any batch.
 
-    None where there is no graph of its architecture. Raises DeployedError for a file that is no
+    None where there is no graph of its architecture. Raises ExportedFileError for a file that is no
     weight file.
     """
     try:
@@ -36,11 +36,19 @@ def assembled(weights: Path) -> bytes | None:
         if not graph.exists():
             return None
         tensors = b"".join(_message(5, _tensor(*named)) for named in _tensors(header, content))
-        deployed = _deployed(card, sha256_of(weights)).to_json()
-        parse_card(deployed, str(weights))  # nothing that a stranger wrote is believed
+        written = export_card(
+            card,
+            weights_sha256=sha256_of(weights),
+            code=card["code"],
+            preprocess=False,
+            precision="float32",
+            batch=None,
+            quantisation=None,
+        ).to_json()
+        parse_card(written, str(weights))  # nothing that a stranger wrote is believed
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DeployedError(f"{weights} is not a lightfer weight file: {error}") from error
-    entry = _message(1, CARD_KEY.encode()) + _message(2, deployed.encode())
+        raise ExportedFileError(f"{weights} is not a lightfer weight file: {error}") from error
+    entry = _message(1, CARD_KEY.encode()) + _message(2, written.encode())
     return gzip.decompress(graph.read_bytes()) + _message(7, tensors) + _message(14, entry)
 
 
@@ -78,26 +86,3 @@ def _number(value: int) -> bytes:
         found.append(value & 127 | 128)
         value >>= 7
     return bytes([*found, value])
-
-
-def _deployed(card: dict[str, Any], sha256: str) -> DeployedCard:
-    scores = {split: card.get(split) for split in ("validation", "test")}
-    return DeployedCard(
-        model=card["model"],
-        classes=tuple(card["classes"]),
-        input=InputContract(**card["input"]),
-        preprocess=False,
-        precision="float32",
-        batch=None,
-        temperature=card.get("temperature"),
-        accuracy={split: score and score["top1"] for split, score in scores.items()},
-        accuracy_lost=None,
-        quantisation=None,
-        data_name=card["data_name"],
-        data_sha256=card["data_sha256"],
-        weights_sha256=sha256,
-        licence=card["license"],
-        intended_use=card["intended_use"],
-        not_intended_use=card["not_intended_use"],
-        code=card["code"],
-    )

@@ -4,26 +4,26 @@ Standard library only: weight files and exported files are read with and without
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isfinite
-from typing import Protocol
 
 
-class Contract(Protocol):
-    """Of an input: x = (pixel / 255 - mean) / std, (N, channels, height, width)."""
+@dataclass(frozen=True, kw_only=True)
+class InputContract:
+    """What the network expects: x = (pixel / 255 - mean) / std, pixels 0 black to 255 white."""
 
-    @property
-    def mean(self) -> float: ...
-    @property
-    def std(self) -> float: ...
-    @property
-    def channels(self) -> int: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def width(self) -> int: ...
+    mean: float
+    std: float
+    channels: int = 1
+    height: int = 48
+    width: int = 48
+    layout: str = "NCHW"
+    crop: str = "tight, roughly frontal face, as in FER2013"
 
 
-def fault_of(contract: Contract, classes: Sequence[str], temperature: float | None) -> str | None:
+def fault_of(
+    contract: InputContract, classes: Sequence[str], temperature: float | None
+) -> str | None:
     """What no network can have, in a sentence; None if all of it can be used."""
     numbers = {"mean": contract.mean, "std": contract.std}
     if temperature is not None:

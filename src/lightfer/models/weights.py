@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lightfer._files import atomic_path
-from lightfer.models.contract import fault_of
+from lightfer.models.contract import InputContract, fault_of
 from lightfer.results import Accuracy, Component, GridIntensity, Method
 
 CARD_KEY = "lightfer_card"
@@ -35,18 +35,6 @@ WEIGHTS_LICENSE = (
     "For research: trained on FER2013, whose images were collected from the web for research and "
     "whose rights are not cleared. The Apache-2.0 licence of the code does not cover the weights."
 )
-
-
-class InputContract(Struct, frozen=True, kw_only=True):
-    """What the network expects: x = (pixel / 255 - mean) / std, pixels 0 black to 255 white."""
-
-    mean: float
-    std: float
-    channels: int = 1
-    height: int = 48
-    width: int = 48
-    layout: str = "NCHW"
-    crop: str = "tight, roughly frontal face, as in FER2013"
 
 
 class TrainingCost(Struct, frozen=True, kw_only=True):

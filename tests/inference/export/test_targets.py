@@ -12,7 +12,7 @@ from torch import nn
 from lightfer.data import Dataset
 from lightfer.data.augment import normalize
 from lightfer.inference.backends.onnx_file import to_onnx
-from lightfer.inference.card import DeployedCard, read_card
+from lightfer.inference.card import ExportCard, read_card
 from lightfer.inference.export import TARGETS, litert, targets
 from lightfer.inference.export.opened import as_prepared
 from lightfer.inference.export.preprocess import Preprocess
@@ -40,7 +40,7 @@ def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     return request.param
 
 
-def written(name: str, folder: Path, calibration=None, **form) -> tuple[Path, DeployedCard]:
+def written(name: str, folder: Path, calibration=None, **form) -> tuple[Path, ExportCard]:
     card = replace(CARD, **{"precision": "float32", **form})
     path = folder / f"net{TARGETS[name].suffix}"
     TARGETS[name].write(Net(MODEL, card, calibration), path)

@@ -10,7 +10,7 @@ import torch
 from lightfer._files import graph_file, sha256_of, shipped
 from lightfer.data import Dataset
 from lightfer.data.augment import normalize
-from lightfer.inference.card import DeployedError
+from lightfer.inference.card import ExportedFileError
 from lightfer.inference.onnx_from_weights import assembled
 from lightfer.inference.predict import Predictor
 from lightfer.inference.predict.network import DEFAULT_MODEL, load_network
@@ -50,14 +50,13 @@ def test_logits_are_pytorchs(name: str, runtime: str, faces: Dataset):
 def test_it_is_valid_onnx_with_the_card():
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from lightfer.inference.card import read_session_card
+    from lightfer.inference.session import open_session
 
     path = weights(SHIPPED[0])
     content = assembled(path)
     assert content is not None
     onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
-    session = pytest.importorskip("onnxruntime").InferenceSession(content)
-    found, (_, card) = read_session_card(session), load_checkpoint(path)
+    found, (_, card) = open_session(content, "onnxruntime").card(), load_checkpoint(path)
     assert (found.model, found.classes) == (card.model, card.classes)
     assert (found.input.mean, found.input.std) == (card.input.mean, card.input.std)
     assert (found.temperature, found.weights_sha256) == (card.temperature, sha256_of(path))
@@ -83,7 +82,7 @@ def test_without_a_graph_it_is_not_assembled(monkeypatch):
 def test_what_is_no_weight_file_says_so(tmp_path: Path, content: bytes):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    with pytest.raises(DeployedError, match="is not a lightfer weight file"):
+    with pytest.raises(ExportedFileError, match="is not a lightfer weight file"):
         assembled(path)
 
 

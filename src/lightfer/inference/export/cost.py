@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from lightfer.data.dataset import Dataset
-from lightfer.inference.card import DeployedCard
+from lightfer.inference.card import ExportCard
 from lightfer.inference.export.config import ExportError
 from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
 from lightfer.models.registry import Weights
@@ -21,14 +21,14 @@ Run = Callable[[Tensor], Tensor]
 
 
 def with_accuracy(
-    card: DeployedCard,
+    card: ExportCard,
     model: nn.Module,
     run: Run,
     weights: Weights,
     data: Dataset,
     allow_loss: float,
     test_log: Path,
-) -> DeployedCard:
+) -> ExportCard:
     """The card with the accuracy of the file `run` and what it lost to `model`, split by split.
 
     `allow_loss` is in points of top-1. Without a test split its accuracy stays None. Raises

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -15,12 +17,12 @@ from lightfer.data.subsets import calibration_images
 from lightfer.data.synthetic import synthetic_faces
 from lightfer.inference.backends.int8 import NO_IMAGES
 from lightfer.inference.backends.protocol import AGREES
-from lightfer.inference.card import DeployedCard
-from lightfer.inference.export.card import first_card
+from lightfer.inference.card import ExportCard, export_card
 from lightfer.inference.export.config import ExportConfig, ExportError
 from lightfer.inference.export.cost import with_accuracy
 from lightfer.inference.export.opened import as_prepared
 from lightfer.inference.export.targets import TARGETS, Net
+from lightfer.measure.environment import code_version
 from lightfer.models.registry import Weights
 
 COMPARED_IMAGES = 64
@@ -31,7 +33,7 @@ OnStep = Callable[[str, int, int], None]
 class Exported:
     """What was written, and how it was checked."""
 
-    card: DeployedCard
+    card: ExportCard
     files: tuple[Path, ...]
     size_bytes: int
     images: int  # that the logits were compared on
@@ -61,7 +63,19 @@ def export(
     calibration = None
     if config.precision == "int8" and data:
         calibration = normalize(calibration_images(data))
-    card = first_card(weights, weights.card, config, calibration)
+    described = None
+    if target.describe_int8 and calibration is not None:
+        described = target.describe_int8(len(calibration))
+    card = export_card(
+        msgspec.to_builtins(weights.card),
+        weights_sha256=weights.sha256,
+        code=code_version(),
+        preprocess=config.preprocess,
+        precision=config.precision,
+        batch=config.batch if target.any_size else config.batch or 1,
+        quantisation=described,
+        versions={name: version(name) for name in target.packages_for(config.precision)},
+    )
     net = Net(weights.build("cpu"), card, calibration)
     with TemporaryDirectory() as folder:
         path = Path(folder) / config.out.name

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightfer.inference.card import CARD_KEY, INPUT, OUTPUT, DeployedCard
+from lightfer.inference.card import CARD_KEY, INPUT, OUTPUT, ExportCard
 
 SIGNATURE = "serving_default"
 HOW = (
@@ -65,7 +65,7 @@ def read_card_text(path: Path) -> str | None:
     return None
 
 
-def stamp(path: Path, card: DeployedCard) -> None:
+def stamp(path: Path, card: ExportCard) -> None:
     """Add the card to a file: as one more buffer, named in the metadata."""
     schema = import_module("ai_edge_litert.schema_py_generated")
     content = path.read_bytes()

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightfer.inference.card import DeployedCard
+from lightfer.inference.card import ExportCard
 
 Call = Callable[[np.ndarray], np.ndarray]
 
 
-def as_prepared(call: Call, card: DeployedCard) -> Callable[[Tensor], Tensor]:
+def as_prepared(call: Call, card: ExportCard) -> Callable[[Tensor], Tensor]:
     """From the call of an opened file to float32 (N, C, H, W), any N -> logits (N, classes).
 
     A file that prepares its input gets the pixels that it was prepared from, which are whole
@@ -28,7 +28,7 @@ def as_prepared(call: Call, card: DeployedCard) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def _pixels(x: Tensor, card: DeployedCard) -> Tensor:
+def _pixels(x: Tensor, card: ExportCard) -> Tensor:
     """float32 (N, 1, H, W) -> uint8 RGB (N, H, W, 3)."""
     grey = ((x * card.input.std + card.input.mean) * 255).round().to(torch.uint8)
     return grey.squeeze(1).unsqueeze(3).expand(-1, -1, -1, 3).contiguous()

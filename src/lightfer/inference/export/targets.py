@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightfer.inference.backends import onnxruntime, openvino
+from lightfer.inference.backends import openvino
 from lightfer.inference.backends.int8 import (
     describe_onnx,
     describe_openvino,
@@ -25,9 +25,10 @@ from lightfer.inference.backends.int8 import (
 )
 from lightfer.inference.backends.onnx_file import fix_batch, joined, module_to_onnx, to_onnx
 from lightfer.inference.backends.protocol import missing
-from lightfer.inference.card import CARD_KEY, INPUT, OUTPUT, DeployedCard
+from lightfer.inference.card import CARD_KEY, ExportCard
 from lightfer.inference.export import litert
 from lightfer.inference.export.preprocess import Preprocess
+from lightfer.inference.session import open_session
 
 Call = Callable[[np.ndarray], np.ndarray]
 
@@ -37,7 +38,7 @@ class Net:
     """What is exported: a network and how its file is to be."""
 
     model: nn.Module
-    card: DeployedCard  # says shape, precision, batch size and whether the graph prepares its input
+    card: ExportCard  # says shape, precision, batch size and whether the graph prepares its input
     calibration: Tensor | None = None  # prepared train images, float32 (M, C, H, W), for int8
 
     @property
@@ -63,7 +64,7 @@ class Target:
     packages: tuple[str, ...]  # whose versions stand in the card
     available: Callable[[], str | None]  # the reason why it cannot be made here, or None
     write: Callable[[Net, Path], None]
-    stamp: Callable[[Path, DeployedCard], None]  # put the card into a file that was written
+    stamp: Callable[[Path, ExportCard], None]  # put the card into a file that was written
     open: Callable[[Path], Call]
     describe_int8: Callable[[int], dict[str, str | int]] | None = None  # images -> for the card
 
@@ -87,7 +88,7 @@ def _write_onnx(net: Net, path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def _stamp_onnx(path: Path, card: DeployedCard) -> None:
+def _stamp_onnx(path: Path, card: ExportCard) -> None:
     onnx = import_module("onnx")
     model = onnx.load(path)
     onnx.helper.set_model_props(model, {CARD_KEY: card.to_json()})
@@ -99,11 +100,6 @@ def _preprocess_onnx(net: Net) -> Any:
     module = net.preprocess()
     assert module is not None
     return module_to_onnx(module, example, ("N", "H", "W"))
-
-
-def _open_onnx(path: Path) -> Call:
-    session, _ = onnxruntime.open_session(path.read_bytes(), torch.get_num_threads())
-    return lambda x: session.run([OUTPUT], {INPUT: x})[0]
 
 
 def _write_openvino(net: Net, path: Path) -> None:
@@ -122,7 +118,7 @@ def _write_openvino(net: Net, path: Path) -> None:
     openvino.save(network, path)
 
 
-def _stamp_openvino(path: Path, card: DeployedCard) -> None:
+def _stamp_openvino(path: Path, card: ExportCard) -> None:
     document = ElementTree.parse(path)
     notes = document.getroot().find("rt_info")
     assert notes is not None  # every file that OpenVINO writes has some
@@ -130,10 +126,9 @@ def _stamp_openvino(path: Path, card: DeployedCard) -> None:
     document.write(path, encoding="utf-8", xml_declaration=True)
 
 
-def _open_openvino(path: Path) -> Call:
-    compiled = openvino.compile_network(openvino.read(path), torch.get_num_threads(), "float32")
-    request = compiled.create_infer_request()
-    return lambda x: np.array(next(iter(request.infer([x]).values())))
+def _opener(runtime: str) -> Callable[[Path], Call]:
+    """Opens a file of `runtime`, with a card or yet without."""
+    return lambda path: open_session(path, runtime, threads=torch.get_num_threads()).run
 
 
 TARGETS = {
@@ -148,7 +143,7 @@ TARGETS = {
             available=lambda: missing("onnxruntime", "onnx", "onnxscript"),
             write=_write_onnx,
             stamp=_stamp_onnx,
-            open=_open_onnx,
+            open=_opener("onnxruntime"),
             describe_int8=describe_onnx,
         ),
         Target(
@@ -160,7 +155,7 @@ TARGETS = {
             available=lambda: missing("openvino", "onnx", "onnxscript"),
             write=_write_openvino,
             stamp=_stamp_openvino,
-            open=_open_openvino,
+            open=_opener("openvino"),
             describe_int8=describe_openvino,
         ),
         Target(

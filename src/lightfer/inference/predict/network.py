@@ -1,8 +1,6 @@
 """From a name or a file to a function from faces to logits; torch is imported only if needed."""
 
-import io
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,16 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from lightfer._files import cache_folder, graph_file, sha256_of, shipped
-from lightfer.inference.card import (
-    CARD_KEY,
-    INPUT,
-    OUTPUT,
-    DeployedCard,
-    DeployedError,
-    parse_card,
-    read_session_card,
-)
+from lightfer.inference.card import ExportCard
 from lightfer.inference.onnx_from_weights import assembled
+from lightfer.inference.session import READERS, Run, open_session
 
 DEFAULT_MODEL = "mobilenet_v2"  # of the shipped ones the most accurate on validation
 """The most accurate shipped model on validation; not the fastest."""
@@ -29,7 +20,6 @@ FORMAT = 1
 """Part of the names in the cache: to be changed with what an exported file is."""
 
 EXPORTED = (".onnx", ".xml")
-Run = Callable[[np.ndarray], np.ndarray]
 Note = Callable[[str], None]
 
 
@@ -86,22 +76,25 @@ def load_network(
     assembled (see `lightfer.inference.onnx_from_weights`); one of an architecture without a graph
     is exported once and kept in the user's cache, under the hash of its weights; `note` is told.
 
-    Raises PredictError, DeployedError, or what the zoo raises for unknown names and bad files.
+    Raises PredictError, ExportedFileError, or what the zoo raises for unknown names and bad files.
     """
     path, threads = Path(model), threads or usable_cores()
     ready = path.suffix in EXPORTED
     if ready and not path.exists():
         raise PredictError(f"{path}: no such file; `lightfer export` makes one")
     runtime = runtime or _best_runtime(str(model), path.suffix)
-    if runtime not in FILE_RUNTIMES:
+    if runtime not in READERS:
         if not ready:
             return _from_torch(str(model), runtime, batch_size, threads)
-        able = " or ".join(FILE_RUNTIMES)
+        able = " or ".join(READERS)
         raise PredictError(f"runtime {runtime} cannot read {path}; {able} can")
     if find_spec(runtime) is None:
         raise PredictError(f"{runtime} is not installed: pip install {runtime}")
     source = path if ready else assembled(_weights(str(model))) or exported(str(model), note)
-    card, run = FILE_RUNTIMES[runtime](source, threads)
+    # Batches are spread over the cores: each on a thread of ONNX Runtime, a stream of OpenVINO.
+    each = 1 if runtime == "onnxruntime" else threads
+    session = open_session(source, runtime, threads=each, streams=threads)
+    card, run = session.card(), session.run
     size = (card.input.height, card.input.width)
     faces = _prepared(card, run)
     if card.batch:
@@ -144,7 +137,7 @@ def in_batches_of(size: int, run: Run) -> Run:
     return batched
 
 
-def _prepared(card: DeployedCard, run: Run) -> Run:
+def _prepared(card: ExportCard, run: Run) -> Run:
     """From uint8 faces to what the graph takes, see `lightfer.inference.card`."""
     contract = card.input
 
@@ -156,70 +149,6 @@ def _prepared(card: DeployedCard, run: Run) -> Run:
         return run(np.repeat(x[:, None], contract.channels, axis=1))
 
     return inside if card.preprocess else outside
-
-
-def _open_onnxruntime(source: Path | bytes, _threads: int) -> tuple[DeployedCard, Run]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # whole batches are spread over threads
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    options.log_severity_level = 3  # errors
-    try:
-        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no common base beside Exception
-        where = _named(source)
-        raise DeployedError(f"{where} is not an ONNX model that can be run: {error}") from error
-
-    def run(x: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run([OUTPUT], {INPUT: x})[0])
-
-    return read_session_card(session, _named(source)), run
-
-
-def _open_openvino(source: Path | bytes, threads: int) -> tuple[DeployedCard, Run]:
-    import openvino
-
-    try:
-        readable = io.BytesIO(source) if isinstance(source, bytes) else source
-        network = openvino.Core().read_model(readable)
-    except RuntimeError as error:
-        where = _named(source)
-        raise DeployedError(f"{where} is not a model that OpenVINO can read: {error}") from error
-    card = parse_card(_openvino_card(network), _named(source))
-    config = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": threads,  # one batch on each core
-    }
-    compiled = openvino.Core().compile_model(network, "CPU", config)
-    local = threading.local()  # a request serves one thread at a time
-
-    def run(x: np.ndarray) -> np.ndarray:
-        if not hasattr(local, "request"):
-            local.request = compiled.create_infer_request()
-        (logits,) = local.request.infer([np.ascontiguousarray(x)], share_inputs=True).values()
-        return np.array(logits)
-
-    return card, run
-
-
-def _named(source: Path | bytes) -> str:
-    return "the assembled model" if isinstance(source, bytes) else str(source)
-
-
-FILE_RUNTIMES: dict[str, Callable[[Path | bytes, int], tuple[DeployedCard, Run]]] = {
-    "onnxruntime": _open_onnxruntime,
-    "openvino": _open_openvino,
-}
-
-
-def _openvino_card(network: object) -> str | None:
-    """An OpenVINO model has the card itself, one read from ONNX among the framework's notes."""
-    for place in ([CARD_KEY], ["framework", CARD_KEY]):
-        if network.has_rt_info(place):  # type: ignore[attr-defined]
-            return str(network.get_rt_info(place).value)  # type: ignore[attr-defined]
-    return None
 
 
 def _from_torch(model: str, runtime: str, batch_size: int, threads: int) -> Network:

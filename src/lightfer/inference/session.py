@@ -1,0 +1,102 @@
+"""An exported file, opened: by ONNX Runtime or OpenVINO, without torch.
+
+Arrays go in as `lightfer.inference.card` describes the input, logits (N, classes) come out. `run`
+may be called by several threads at once.
+"""
+
+import io
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lightfer.inference.card import (
+    CARD_KEY,
+    INPUT,
+    OUTPUT,
+    ExportCard,
+    ExportedFileError,
+    parse_card,
+)
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What was opened, and the card in it as text, if it has one."""
+
+    run: Run
+    card_text: str | None
+    where: str  # for messages
+
+    def card(self) -> ExportCard:
+        """Raises ExportedFileError where there is none, or one that cannot be right."""
+        return parse_card(self.card_text, self.where)
+
+
+def open_session(source: Path | bytes, runtime: str, threads: int = 1, streams: int = 1) -> Session:
+    """Open an ONNX file, or its content, or an OpenVINO .xml file, by `runtime`, one of `READERS`.
+
+    OpenVINO works on `streams` batches at once, ONNX Runtime on one a calling thread. Raises
+    ExportedFileError for a file that the runtime cannot read.
+    """
+    where = "the assembled model" if isinstance(source, bytes) else str(source)
+    return READERS[runtime](source, where, threads, streams)
+
+
+def _onnxruntime(source: Path | bytes, where: str, threads: int, streams: int) -> Session:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.log_severity_level = 3  # errors
+    try:
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common base beside Exception
+        raise ExportedFileError(f"{where} is not an ONNX model that can be run: {error}") from error
+
+    def run(x: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run([OUTPUT], {INPUT: x})[0])
+
+    return Session(run, session.get_modelmeta().custom_metadata_map.get(CARD_KEY), where)
+
+
+def _openvino(source: Path | bytes, where: str, threads: int, streams: int) -> Session:
+    import openvino
+
+    try:
+        readable = io.BytesIO(source) if isinstance(source, bytes) else source
+        network = openvino.Core().read_model(readable)
+    except RuntimeError as error:
+        raise ExportedFileError(
+            f"{where} is not a model that OpenVINO can read: {error}"
+        ) from error
+    config = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": streams,
+    }
+    compiled = openvino.Core().compile_model(network, "CPU", config)
+    local = threading.local()  # a request serves one thread at a time
+
+    def run(x: np.ndarray) -> np.ndarray:
+        if not hasattr(local, "request"):
+            local.request = compiled.create_infer_request()
+        (logits,) = local.request.infer([np.ascontiguousarray(x)], share_inputs=True).values()
+        return np.array(logits)
+
+    # An OpenVINO model has the card itself, one read from ONNX among the framework's notes.
+    places = [p for p in ([CARD_KEY], ["framework", CARD_KEY]) if network.has_rt_info(p)]
+    text = str(network.get_rt_info(places[0]).value) if places else None
+    return Session(run, text, where)
+
+
+READERS: dict[str, Callable[[Path | bytes, str, int, int], Session]] = {
+    "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
+}
+"""The runtimes that read exported files."""
