@@ -145,7 +145,7 @@ def install(folder: Path) -> None:
 def _forgotten():
     """The modules of the page are afterwards not imported."""
     yield
-    for name in ("own_nets", "own_runtimes"):
+    for name in ("own_data", "own_nets", "own_runtimes"):
         sys.modules.pop(name, None)
 
 

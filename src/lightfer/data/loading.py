@@ -1,9 +1,11 @@
 """From a path, whatever form its files have, to a data set in memory."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from lightfer._files import cache_folder
 from lightfer.data.cache import Recognised, cached
@@ -13,6 +15,7 @@ from lightfer.data.members import Member, open_members
 from lightfer.data.official import has_official_counts, recognise
 from lightfer.data.synthetic import synthetic_faces
 
+ENTRY_POINTS = "lightfer.data"
 FETCHED = "fetched.txt"
 """File in the cache that names what `lightfer data fetch` downloaded."""
 
@@ -34,13 +37,17 @@ def find(explicit: str | Path | None = None) -> str | None:
 
 
 def load(source: str | Path, splits: Sequence[SplitName] | None = SPLITS) -> Dataset:
-    """Read `splits` of `source`: "synthetic", or a file, folder or zip of any form of FER2013.
+    """Read `splits` of `source`: "synthetic", or a file, folder or zip of any form of FER2013, or
+    `NAME:PATH` of a form that an installed package names in its entry points `lightfer.data`.
 
     Only the files of the wanted splits have to exist; None takes those that do. Raises DataError.
     """
     if str(source) == "synthetic":
         faces = synthetic_faces()
         return replace(faces, splits={name: faces[name] for name in splits or SPLITS})
+    form, _, rest = str(source).partition(":")
+    if rest and form in (points := entry_points(group=ENTRY_POINTS)).names:
+        return _own(form, points[form].load, Path(rest).expanduser(), splits)
     path = Path(source).expanduser()
     with open_members(path) as members:
         parts = find_parts(members, splits or (), str(path))
@@ -63,6 +70,28 @@ def load(source: str | Path, splits: Sequence[SplitName] | None = SPLITS) -> Dat
     name = "fer2013" if all(official) else "custom"
     verification = _weakest([read[split][1] for split in wanted])
     return Dataset(name, str(path), {split: read[split][0] for split in wanted}, verification)
+
+
+def _own(
+    form: str, import_reader: Callable[[], Any], path: Path, splits: Sequence[SplitName] | None
+) -> Dataset:
+    """What another package's reader, a function from a path to a `Dataset`, makes of `path`.
+
+    What it holds is not known here, so it is labelled as unverified whatever the reader says.
+    """
+    try:
+        found = import_reader()(path)
+    except DataError:
+        raise
+    except (ImportError, AttributeError) as error:
+        raise DataError(f"the reader of {form} data cannot be imported: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as {form} data: {error!r}") from error
+    if not isinstance(found, Dataset):
+        kind = type(found).__name__
+        raise DataError(f"the reader of {form} data gave {kind}, expected a lightfer.data.Dataset")
+    wanted = found.splits if splits is None else {name: found[name] for name in splits}
+    return Dataset("custom", f"{form}:{path}", wanted)
 
 
 def _read(parts: Sequence[Part], splits: Sequence[SplitName]) -> Recognised:
