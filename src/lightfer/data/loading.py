@@ -90,7 +90,9 @@ def _own(
     if not isinstance(found, Dataset):
         kind = type(found).__name__
         raise DataError(f"the reader of {form} data gave {kind}, expected a lightfer.data.Dataset")
-    wanted = found.splits if splits is None else {name: found[name] for name in splits}
+    wanted: dict[SplitName, Split] = {}
+    for name in found.splits if splits is None else splits:
+        wanted[name] = found[name]
     return Dataset("custom", f"{form}:{path}", wanted)
 
 
