@@ -1,15 +1,18 @@
 """Zip files that mean harm or are damaged. Nothing is ever written to disk by reading them."""
 
 import io
+import lzma
 import os
+import tarfile
 import zipfile
 from pathlib import Path
 
+import pyarrow
 import pytest
 
 from lightfer.data import DataError, Dataset, load
 from lightfer.data.members import open_members
-from tests.data.writers import kaggle_csv, zipped
+from tests.data.writers import image_folder, kaggle_csv, zipped
 
 
 def write(path: Path, members: dict[str, bytes]) -> Path:
@@ -19,9 +22,11 @@ def write(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["../fer2013.csv", "/etc/fer2013.csv", "a/../../fer2013.csv"])
+@pytest.mark.parametrize(
+    "name", ["../fer2013.csv", "/etc/fer2013.csv", "a/../../fer2013.csv", "a\\..\\..\\b.csv"]
+)
 def test_a_path_that_climbs_out_is_refused(name: str, tmp_path: Path):
-    with pytest.raises(DataError, match="unsafe path in a zip"):
+    with pytest.raises(DataError, match="unsafe path in an archive"):
         load(write(tmp_path / "data.zip", {name: b"emotion,pixels,Usage\n"}))
     assert [path.name for path in tmp_path.iterdir()] == ["data.zip"]
 
@@ -129,3 +134,80 @@ def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path):
     expected = tree(tmp_path)
     os.mkfifo(tmp_path / "v1" / "train" / "happy" / "pipe.png")
     assert names(tmp_path) == expected
+
+
+def test_names_with_backslashes_are_folders(faces: Dataset, tmp_path: Path):
+    """As some programs for Windows pack them."""
+    folder = image_folder(tmp_path, faces)
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("faces\\", b"")
+        for path in sorted(folder.rglob("*.png")):
+            name = str(path.relative_to(tmp_path)).replace("/", "\\")
+            archive.writestr(name, path.read_bytes())
+    assert load(tmp_path / "data.zip").sha256() == load(folder).sha256()
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"])
+@pytest.mark.parametrize("form", [kaggle_csv, image_folder], ids=["csv", "images"])
+def test_a_tar_is_read_without_being_unpacked(faces: Dataset, tmp_path: Path, form, ending: str):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    form(inside, faces)
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as archive:
+        archive.add(inside, arcname=".")
+        link = tarfile.TarInfo("train/happy/link.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    path = tmp_path / f"data{ending}"
+    path.write_bytes(packed(plain.getvalue(), ending))
+    assert load(path).sha256() == faces.sha256()
+
+
+def packed(content: bytes, ending: str) -> bytes:
+    kind = {"gz": "gzip", "tgz": "gzip", "bz2": "bz2", "zst": "zstd"}.get(ending.split(".")[-1])
+    if ending.endswith(".xz"):
+        return lzma.compress(content)
+    if kind is None:
+        return content
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.CompressedOutputStream(sink, kind) as stream:
+        stream.write(content)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst"])
+def test_a_packed_csv_is_a_csv(faces: Dataset, tmp_path: Path, ending: str):
+    plain = kaggle_csv(tmp_path, faces)
+    path = tmp_path / "data" / f"fer2013.csv{ending}"
+    path.parent.mkdir()
+    path.write_bytes(packed(plain.read_bytes(), ending))
+    assert load(path).sha256() == faces.sha256()
+    assert load(path.parent).sha256() == faces.sha256()
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=rf"fer2013\.csv{ending}"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["../fer2013.csv", "/fer2013.csv"])
+def test_a_path_that_climbs_out_of_a_tar_is_refused(name: str, tmp_path: Path):
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(DataError, match="unsafe path in an archive"):
+        load(tmp_path / "data.tar")
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tar.xz"])
+def test_what_is_no_tar_is_one_error(ending: str, tmp_path: Path):
+    (tmp_path / f"data{ending}").write_bytes(b"nothing of the kind" * 100)
+    with pytest.raises(DataError, match=rf"data{ending}"):
+        load(tmp_path / f"data{ending}")
+
+
+def test_a_csv_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("lightfer.data.members.MAX_MEMBER_BYTES", 100_000)
+    lines = f"emotion,pixels,Usage\n{f'0,{chr(48)} ' + '0 ' * 2303}\n"
+    path = tmp_path / "fer2013.csv.gz"
+    path.write_bytes(packed(lines.encode() + b"\n" * 1_000_000, ".gz"))
+    with pytest.raises(DataError, match=r"fer2013\.csv\.gz"):
+        load(path)

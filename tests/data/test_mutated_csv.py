@@ -70,7 +70,7 @@ def spoil(rows: list[list[str]], random: Random) -> list[list[str]]:
             )
             pixels[at] = random.choice(bad)
         case 4:
-            row[0] = random.choice(("7", "-1", "", "x", "1.0", "٣", "contempt", "00"))
+            row[0] = random.choice(("7", "-1", "", "x", "1.5", "٣", "contempt", "00"))
         case 5:
             row[2] = random.choice(("", "Test 1", "Public", "7", "Trainings"))
         case 6:

@@ -2,13 +2,16 @@
 
 One line per image: `emotion` (0 to 6 or a name), `pixels` (2304 numbers from 0 to 255 with blanks
 between) and, except in `train.csv`, `Usage`. The columns may stand in any order, with blanks
-around their names; further columns are ignored.
+around their names; further columns, and empty ones at the end of lines, are ignored. Commas,
+semicolons or tabs separate, as line 1 shows; the text is UTF-8, or UTF-16 with its mark.
 """
 
+import codecs
 import csv
 import io
 import warnings
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import torch
@@ -36,10 +39,11 @@ def read_csv(member: Member, default: SplitName | None) -> dict[SplitName, Split
     labels: dict[SplitName, list[int]] = {}
     rows: dict[SplitName, list[int]] = {}
     lines = _lines(member)
-    width = len(next(lines)[1])
+    header = next(lines)[1]
+    width = len(header) - _empty_at_the_end(header)
     for row, (line, fields) in enumerate(lines):
         where = f"{member.where}, line {line}"
-        if len(fields) != width:
+        if len(fields) < width or len(fields) - _empty_at_the_end(fields) > width:
             raise DataError(
                 f"{where}: {len(fields)} columns, expected {width} as in line 1. "
                 "The line is damaged or the file was cut off; get the file again"
@@ -113,13 +117,40 @@ def _columns(member: Member, default: SplitName | None) -> dict[str, int]:
     return {column: header.index(column) for column in [*needed, "usage"] if column in header}
 
 
+def _empty_at_the_end(fields: list[str]) -> int:
+    """How many of the last fields are blank, as spreadsheets add them."""
+    filled = [i for i, field in enumerate(fields) if field.strip()]
+    return len(fields) - (filled[-1] + 1 if filled else 0)
+
+
+def _encoding(start: bytes) -> str:
+    """By the mark at the start of a text, or where its first letter has a zero byte; else UTF-8."""
+    if start.startswith(codecs.BOM_UTF32_LE):  # begins as UTF-16's: not read
+        return "utf-8-sig"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if len(start) > 1 and (start[0] == 0) != (start[1] == 0):
+        return "utf-16-le" if start[1] == 0 else "utf-16-be"
+    return "utf-8-sig"
+
+
+def _separator(line: str) -> str:
+    """Of the columns that line 1 names: what stands there most often."""
+    return max(",;\t", key=line.count)
+
+
 def _lines(member: Member) -> Iterator[tuple[int, list[str]]]:
     """Fields of every line that is not blank, with its number from 1. Raises DataError."""
     line = 0
     try:
         with reading(member.where), member.open() as raw:
-            text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-            reader = csv.reader(iter(lambda: text.readline(MAX_LINE), ""), strict=True)
+            peekable = io.BufferedReader(raw)  # type: ignore[arg-type]
+            encoding = _encoding(peekable.peek(4))
+            text = io.TextIOWrapper(peekable, encoding=encoding, newline="")
+            first = text.readline(MAX_LINE)
+            rest = iter(lambda: text.readline(MAX_LINE), "")
+            lines = chain([first] if first else [], rest)
+            reader = csv.reader(lines, delimiter=_separator(first), strict=True)
             for fields in reader:
                 line = reader.line_num
                 if fields:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from lightfer.data.dataset import IMAGE_SIZE, DataError, Split
 from lightfer.data.members import Member
@@ -15,9 +15,11 @@ from lightfer.data.names import USAGES
 from lightfer.data.official import ROWS
 
 SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
+    (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
+    + ((".avif",) if features.check("avif") else ())
 )
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")
+FORMATS += ("AVIF",) if features.check("avif") else ()
 MAX_PIXELS = 50_000_000
 
 

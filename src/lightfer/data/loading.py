@@ -119,7 +119,7 @@ def _nothing_found(path: Path, members: Sequence[Member]) -> DataError:
     return DataError(
         f"{path}: no data found among {len(members):,} files, expected fer2013.csv, "
         "icml_face_data.csv, Parquet files, or images as train/happy/1.png. "
-        "Check the path; unpack archives other than zip first"
+        "Check the path; unpack archives other than zip and tar first"
     )
 
 

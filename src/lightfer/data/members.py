@@ -1,22 +1,28 @@
-"""The files of a source: one file, the files below a folder, or the members of a zip.
+"""The files of a source: one file, the files below a folder, or the members of a zip or tar.
 
-A zip is never extracted: its members are read one at a time, after checks on their number, size,
-compression and names, so that neither a bomb nor a path that climbs out can do harm.
+An archive is never extracted: its members are read one at a time, after checks on their number,
+size, compression and names, so that neither a bomb nor a path that climbs out can do harm. A CSV
+that is packed by itself (.csv.gz, .csv.bz2, .csv.xz, .csv.zst) is a CSV.
 """
 
 import io
+import lzma
 import os
+import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lightfer.data.dataset import DataError
 
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz", ".tar.zst")
+PACKINGS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".xz": "xz"}
 MAX_FILES = 1_000_000
 MAX_DEPTH = 6
 MAX_MEMBER_BYTES = 2 << 30  # seven times Kaggle's CSV
@@ -61,8 +67,10 @@ def reading(where: str) -> Iterator[None]:
     """Turn what may go wrong while bytes are read into one DataError that names the file."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{where}: damaged zip ({error}). Download it again") from error
+    except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
+        kind = "tar" if isinstance(error, tarfile.TarError) else "zip"
+        kind = "file" if isinstance(error, lzma.LZMAError) else kind
+        raise DataError(f"{where}: damaged {kind} ({error}). Download it again") from error
     except NotImplementedError as error:
         raise DataError(f"{where}: {error}. Pack the zip again with deflate") from error
     except RuntimeError as error:
@@ -76,18 +84,21 @@ def reading(where: str) -> Iterator[None]:
 def open_members(source: Path) -> Iterator[list[Member]]:
     """Files of `source`, sorted by name; hidden files and what macOS adds are left out."""
     if source.is_dir():
-        yield _folder(source)
+        yield [*map(_unpacked_csv, _folder(source))]
     elif source.suffix.lower() == ".zip":
         with reading(str(source)):
             archive = zipfile.ZipFile(source)
         with archive:
-            yield _zip(archive, source)
+            yield [*map(_unpacked_csv, _zip(archive, source))]
+    elif source.is_file() and source.name.lower().endswith(TARS):
+        with _open_tar(source) as tar:
+            yield [*map(_unpacked_csv, _tar(tar, source))]
     elif source.is_file():
-        yield [_file(source)]
+        yield [_unpacked_csv(_file(source))]
     else:
         raise DataError(
-            f"{source} does not exist, expected fer2013.csv, icml_face_data.csv, a Parquet or zip "
-            "file, or a folder of one of these or of images. Check the path"
+            f"{source} does not exist, expected fer2013.csv, icml_face_data.csv, a Parquet, zip or "
+            "tar file, or a folder of one of these or of images. Check the path"
         )
 
 
@@ -161,7 +172,8 @@ def _stamp(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _zip(archive: zipfile.ZipFile, source: Path) -> list[Member]:
-    infos = sorted((i for i in archive.infolist() if not i.is_dir()), key=lambda i: i.filename)
+    files = (i for i in archive.infolist() if not i.filename.endswith(("/", "\\")))
+    infos = sorted(files, key=lambda i: i.filename)
     packed, unpacked = source.stat().st_size, sum(info.file_size for info in infos)
     if len(infos) > MAX_FILES:
         raise DataError(f"{source}: {len(infos):,} members, at most {MAX_FILES:,} are read")
@@ -173,9 +185,9 @@ def _zip(archive: zipfile.ZipFile, source: Path) -> list[Member]:
 
 
 def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Member) -> Member:
-    where = f"{packed.where}, member {info.filename}"
-    if info.filename.startswith("/") or ".." in PurePosixPath(info.filename).parts:
-        raise DataError(f"{where}: unsafe path in a zip. Do not unpack it; get the data elsewhere")
+    name = info.filename.replace("\\", "/")  # as some programs for Windows write it
+    where = f"{packed.where}, member {name}"
+    _check_name(name, where)
     if info.file_size > max(MAX_RATIO * info.compress_size, RATIO_FREE_BYTES):
         raise _bomb(where, info.file_size, info.compress_size)
     if info.file_size > MAX_MEMBER_BYTES:
@@ -185,7 +197,99 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Member)
         )
     with reading(where):
         archive.open(info).close()  # compares the name with the second one that a zip has of it
-    return Member(info.filename, where, packed.file, packed.stamp, partial(_unpack, archive, info))
+    return Member(name, where, packed.file, packed.stamp, partial(_unpack, archive, info))
+
+
+def _check_name(name: str, where: str) -> None:
+    """Raises DataError for a member whose path would lie outside of where it was unpacked."""
+    if name.startswith("/") or ".." in PurePosixPath(name).parts or ":" in name.split("/")[0]:
+        raise DataError(
+            f"{where}: unsafe path in an archive. Do not unpack it; get the data elsewhere"
+        )
+
+
+@contextmanager
+def _open_tar(source: Path) -> Iterator[tarfile.TarFile]:
+    """A tar, unpacked into a temporary file if it is packed, as its files are read in any order."""
+    with reading(str(source)), tempfile.TemporaryFile() as plain:
+        packing = source.suffix.lower().replace(".tgz", ".gz").replace(".txz", ".xz")
+        if packing == ".tar":
+            with tarfile.open(source, "r:") as tar:
+                yield tar
+            return
+        with _decompressed(source.open("rb"), packing) as stream:
+            while piece := stream.read(1 << 20):
+                plain.write(piece)
+        plain.seek(0)
+        with tarfile.open(fileobj=plain, mode="r:") as tar:
+            yield tar
+
+
+def _tar(archive: tarfile.TarFile, source: Path) -> list[Member]:
+    """Its files; links and devices are passed over."""
+    file, members = _file(source), []
+    for info in archive:
+        name = info.name.removeprefix("./")
+        where = f"{source}, member {name}"
+        _check_name(name, where)
+        if not info.isfile() or not _visible(name):
+            continue
+        opener = partial(_tar_file, archive, info)
+        members.append(Member(name, where, file.file, file.stamp, opener))
+        if len(members) > MAX_FILES:
+            raise DataError(f"{source}: more than {MAX_FILES:,} members. Pass the data itself")
+    return sorted(members, key=lambda member: member.name)
+
+
+def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> BinaryIO:
+    found = archive.extractfile(info)
+    assert found is not None  # it is a file
+    return found  # type: ignore[return-value]
+
+
+def _unpacked_csv(member: Member) -> Member:
+    """A packed CSV under the name that it has unpacked; any other member as it is."""
+    packing = member.suffix
+    if packing not in PACKINGS or not member.stem.lower().endswith(".csv"):
+        return member
+    return replace(
+        member,
+        name=member.name[: -len(packing)],
+        open=lambda: _decompressed(member.open(), packing),
+    )
+
+
+def _decompressed(packed: BinaryIO, packing: str) -> BinaryIO:
+    if packing == ".xz":
+        stream: Any = lzma.LZMAFile(packed)  # noqa: SIM115 (closed by what reads it)
+    else:
+        import pyarrow
+
+        stream = pyarrow.CompressedInputStream(packed, PACKINGS[packing])
+    return io.BufferedReader(_Limited(stream, packed))
+
+
+class _Limited(io.RawIOBase):
+    """A stream that refuses to grow beyond what data can be."""
+
+    def __init__(self, stream: Any, packed: BinaryIO) -> None:
+        self.stream, self.packed, self.left = stream, packed, MAX_MEMBER_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.stream.read(len(buffer))
+        buffer[: len(piece)] = piece
+        self.left -= len(piece)
+        if self.left < 0:
+            raise OSError(f"unpacks to more than {MAX_MEMBER_BYTES:,} bytes, as a bomb does")
+        return len(piece)
+
+    def close(self) -> None:
+        self.stream.close()
+        self.packed.close()
+        super().close()
 
 
 def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:

@@ -49,11 +49,12 @@ SPLIT_WORDS: dict[str, SplitName] = {
 def class_label(text: str) -> int | None:
     """Label of a class name, or of a number from 0 to 6 in the order of the CSV; None if neither.
 
-    Case, blanks and a leading number ("0_angry", "3 Happy") do not matter.
+    Case, blanks, a fraction of zeros ("6.0") and a leading number ("0_angry", "3 Happy") do not
+    matter.
     """
     word = text.strip().lower()
-    if re.fullmatch(r"[0-6]", word):
-        return int(word)
+    if re.fullmatch(r"[0-6](\.0*)?", word):
+        return int(word[0])
     return CLASS_WORDS.get(re.sub(r"^\d+[\s._-]+", "", word))
 
 
