@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from lightfer.data import SPLITS, Dataset
 from lightfer.data.synthetic import synthetic_faces
@@ -63,3 +64,10 @@ def blind_csv(small_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     lines = small_csv.read_text().splitlines()
     path.write_text("\n".join(line for line in lines if not line.endswith("PrivateTest")) + "\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Image.Image:
+    """The portrait of Eileen Collins that scikit-image ships; NASA, public domain."""
+    pytest.importorskip("cv2")
+    return Image.fromarray(pytest.importorskip("skimage.data").astronaut())

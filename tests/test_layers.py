@@ -54,6 +54,9 @@ def test_every_form_of_import_is_seen(source: str):
     "module",
     [
         "cli.main",
+        "data.crop",
+        "data.finder",
+        "data.pictures",
         "inference.card",
         "inference.onnx_from_weights",
         "inference.predict.command",

@@ -11,10 +11,11 @@ from functools import partial
 
 from lightfer.data.dataset import SPLITS, DataError, Split, SplitName, join
 from lightfer.data.fer_csv import read_csv, read_header
-from lightfer.data.images import SUFFIXES, read_images
+from lightfer.data.images import read_images
 from lightfer.data.members import Member
 from lightfer.data.names import USAGES, folder_labels, split_in_name, split_name
 from lightfer.data.parquet import has_usage, read_parquet
+from lightfer.data.pictures import SUFFIXES
 
 CSV_SPLITS: dict[str, SplitName | None] = {
     "fer2013.csv": None,

@@ -1,68 +1,30 @@
-"""Encoded images of any size and colour -> grey 48x48, and folders of them."""
+"""Encoded images of any size and colour -> grey squares, and folders of them."""
 
-import io
 import re
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+from lightfer.data.crop import Box, face_crop
 from lightfer.data.dataset import IMAGE_SIZE, DataError, Split
 from lightfer.data.members import Member
 from lightfer.data.names import USAGES
 from lightfer.data.official import ROWS
-
-SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
-    + ((".avif",) if features.check("avif") else ())
-)
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")
-FORMATS += ("AVIF",) if features.check("avif") else ()
-MAX_PIXELS = 50_000_000
+from lightfer.data.pictures import PictureError, open_picture
 
 
-def decode(data: bytes, where: str) -> np.ndarray:
-    """Encoded image -> uint8 (48, 48). A grey 48x48 image comes out unchanged.
+def decode(data: bytes, where: str, size: int = IMAGE_SIZE, box: Box | None = None) -> np.ndarray:
+    """Encoded image -> uint8 (size, size), grey, as `lightfer predict` prepares it.
 
-    Colour becomes luma (ITU-R 601), the orientation written by a camera is applied, and of other
-    sizes the largest centred square is resized with antialiasing (bilinear). Raises DataError.
+    `box` is the face's, where the picture is no crop already. The rule is that of
+    `lightfer.data.pictures` and `lightfer.data.crop`: a grey crop of the right size comes out
+    unchanged. Raises DataError.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about files that it then reads
-            return _decode(data)
-    except DataError as error:
+        return face_crop(open_picture(data), box, (size, size))
+    except PictureError as error:
         raise DataError(f"{where}: {error}") from error
-    except MemoryError:
-        raise
-    # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, IndexError and others.
-    except Exception as error:
-        found = str(error) or type(error).__name__
-        if isinstance(error, UnidentifiedImageError):
-            found = "unknown format" if data else "empty"
-        raise DataError(
-            f"{where}: broken image ({found}), expected one of {', '.join(FORMATS)}. "
-            "Replace or remove it"
-        ) from error
-
-
-def _decode(data: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise DataError(
-                f"image of {width}x{height} pixels, at most {MAX_PIXELS:,} are decoded. "
-                "Make it smaller or remove it"
-            )
-        if image.mode.startswith(("I", "F")):
-            raise DataError(f"image of mode {image.mode}, expected 8 bits. Convert it to 8 bits")
-        image.load()
-        grey = ImageOps.exif_transpose(image).convert("L")
-    if grey.size != (IMAGE_SIZE, IMAGE_SIZE):
-        grey = ImageOps.fit(grey, (IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
-    return np.asarray(grey)
 
 
 def stack(images: Sequence[np.ndarray]) -> torch.Tensor:

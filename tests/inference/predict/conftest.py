@@ -1,4 +1,4 @@
-"""A small shipped network in eager PyTorch, the synthetic faces as files, a real portrait."""
+"""A small shipped network in eager PyTorch, the synthetic faces as files."""
 
 from pathlib import Path
 
@@ -23,13 +23,6 @@ def crops(faces: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index, image in enumerate(faces["test"].images):
         Image.fromarray(image[0].numpy()).save(folder / f"{index:02}.png")
     return folder
-
-
-@pytest.fixture(scope="session")
-def astronaut() -> Image.Image:
-    """The portrait of Eileen Collins that scikit-image ships; NASA, public domain."""
-    pytest.importorskip("cv2")
-    return Image.fromarray(pytest.importorskip("skimage.data").astronaut())
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from lightfer.cli.main import app
 from lightfer.data import CLASSES
+from lightfer.data.pictures import open_picture
 from lightfer.inference.predict.command import main
 from lightfer.inference.predict.options import parser
-from lightfer.inference.predict.pictures import open_picture
 from tests.inference.predict.conftest import MODEL
 
 QUICK = ("--model", MODEL, "--runtime", "pytorch", "--threads", "1")

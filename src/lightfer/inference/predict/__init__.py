@@ -4,7 +4,7 @@ from lightfer import Predictor
 predictions = Predictor("model.onnx")(["portrait.jpg", "group.png"])
 """
 
-from lightfer.inference.predict.crop import Box
+from lightfer.data.crop import Box
 from lightfer.inference.predict.prediction import Prediction
 from lightfer.inference.predict.predictor import Predictor
 

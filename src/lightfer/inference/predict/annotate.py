@@ -8,9 +8,10 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from lightfer._files import atomic_path
+from lightfer.data.pictures import SUFFIXES
 from lightfer.inference.predict.prediction import Prediction
 from lightfer.inference.predict.predictor import Seen
-from lightfer.inference.predict.sources import IMAGE_SUFFIXES, Item
+from lightfer.inference.predict.sources import Item
 from lightfer.inference.predict.video import (
     FALLBACK_RATE,
     VIDEO_SUFFIXES,
@@ -103,7 +104,7 @@ class Annotator:
 
 def is_file(target: Path) -> bool:
     """Whether the annotated picture or video is to be this file; otherwise it is a folder."""
-    return target.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    return target.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -23,8 +23,8 @@ from lightfer._files import (
     is_stream,
     open_stream,
 )
+from lightfer.data.finder import NO_OPENCV
 from lightfer.inference.predict.annotate import Annotator, is_file
-from lightfer.inference.predict.faces import NO_OPENCV
 from lightfer.inference.predict.network import DEFAULT_MODEL
 from lightfer.inference.predict.options import parse
 from lightfer.inference.predict.prediction import Prediction

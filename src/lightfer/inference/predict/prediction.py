@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from lightfer.inference.predict.crop import Box
+from lightfer.data.crop import Box
 
 DIGITS = 6  # of probabilities in JSON
 

@@ -16,8 +16,9 @@ from typing import Any, Literal, TypeVar, get_args
 import numpy as np
 from PIL import Image
 
-from lightfer.inference.predict.crop import Box, face_crop
-from lightfer.inference.predict.faces import NO_OPENCV, FaceFinder, default_finder
+from lightfer.data.crop import Box, face_crop
+from lightfer.data.finder import NO_OPENCV, FaceFinder, default_finder
+from lightfer.data.pictures import PictureError, as_pictures, open_picture
 from lightfer.inference.predict.network import (
     DEFAULT_MODEL,
     Network,
@@ -25,7 +26,6 @@ from lightfer.inference.predict.network import (
     load_network,
     usable_cores,
 )
-from lightfer.inference.predict.pictures import PictureError, as_pictures, open_picture
 from lightfer.inference.predict.prediction import Prediction
 from lightfer.inference.predict.sources import Item
 

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightfer.inference.predict.pictures import MAX_BYTES
+from lightfer.data.pictures import MAX_BYTES, SUFFIXES
 from lightfer.inference.predict.video import VIDEO_SUFFIXES, frames
 
-IMAGE_SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
-)
 STDIN = "-"
 
 
@@ -77,7 +74,7 @@ def _folder(folder: Path, every: int) -> Iterator[Item]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             suffix = Path(name).suffix.lower()
-            if not name.startswith(".") and suffix in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
+            if not name.startswith(".") and suffix in SUFFIXES | VIDEO_SUFFIXES:
                 found += 1
                 path = Path(root) / name
                 below = str(path.relative_to(folder))

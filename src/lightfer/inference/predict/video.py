@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lightfer._files import atomic_path
-from lightfer.inference.predict.faces import NO_OPENCV, import_opencv
+from lightfer.data.finder import NO_OPENCV, import_opencv
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"))
 MISSING_SHARE = 0.02  # of the frames that a header promises: some containers only estimate them

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightfer.inference.predict.pictures import MAX_PIXELS, PictureError, as_pictures, open_picture
+from lightfer.data.pictures import MAX_PIXELS, PictureError, as_pictures, open_picture
 from lightfer.inference.predict.sources import items_of
 
 GREY = np.arange(0, 240, dtype=np.uint8).reshape(12, 20)

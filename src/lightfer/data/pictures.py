@@ -1,5 +1,7 @@
 """Whatever a user has as an image -> an upright picture of mode L or RGB, or one clear error.
 
+Standard library, NumPy and Pillow only: data sets and `lightfer predict` are read by this one rule.
+
 Of an animated image only the first frame is taken: a film is a video file. Transparent pixels lie
 on white. 16 bits become 8 by their upper half; floats must lie between 0 and 1.
 """
@@ -10,9 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")
+AVIF = features.check("avif")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF", *(("AVIF",) if AVIF else ()))
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
+    + ((".avif",) if AVIF else ())
+)
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 << 20
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from lightfer.inference.predict.crop import SCALE, Box, face_crop
+from lightfer.data.crop import SCALE, Box, face_crop
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (120, 160), dtype=np.uint8)
 PICTURE = Image.fromarray(PIXELS)

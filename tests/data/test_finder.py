@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightfer.inference.predict.crop import Box
-from lightfer.inference.predict.faces import HaarFinder, _without_nested
+from lightfer.data.crop import Box
+from lightfer.data.finder import HaarFinder, _without_nested
 
 FACE = (215, 110)  # a point between the eyes and the nose of the astronaut
 

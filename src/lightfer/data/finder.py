@@ -1,7 +1,7 @@
 """Finding faces. A finder is any callable of the protocol; the one here is OpenCV's Haar cascade.
 
 A better detector is one more file with such a callable, given as `Predictor(..., finder=...)`. Its
-boxes should frame the face as the cascade does (see `lightfer.inference.predict.crop`).
+boxes should frame the face as the cascade does (see `lightfer.data.crop`).
 """
 
 import threading
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lightfer.inference.predict.crop import Box
+from lightfer.data.crop import Box
 
 NO_OPENCV = 'pip install "lightfer[faces]" (opencv-python-headless 4.x)'
 

@@ -1,4 +1,4 @@
-"""The contract between a picture and the network: which part of it becomes the 48x48 face.
+"""The contract between a picture and the network: which part of it becomes the face.
 
 FER2013's faces are boxes of OpenCV's Haar cascade, corrected by hand. Found again by the same
 cascade (`haarcascade_frontalface_alt2`, 400 images of its train split, drawn at four times their
