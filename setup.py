@@ -1,13 +1,25 @@
-"""The one thing pyproject.toml cannot say well: C extensions that may fail to build.
+"""What pyproject.toml cannot say: C extensions that may fail to build, and a file of the root.
 
 Plain C without headers of Python or torch, loaded through ctypes. Where there is no compiler the
 installation goes on without them: the shift is computed as a convolution, and oneDNN computes the
 gradients of depthwise convolutions.
 """
 
+import shutil
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
+
+
+class BuildWithResults(build_py):
+    """Puts the published results.json into the package, where `lightfer choose` looks for it."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            shutil.copy("results.json", Path(self.build_lib) / "lightfer/results.json")
 
 
 def _extension(name: str) -> Extension:
@@ -22,4 +34,7 @@ def _extension(name: str) -> Extension:
     )
 
 
-setup(ext_modules=[_extension("lightfer.models._shift"), _extension("lightfer.train._depthwise")])
+setup(
+    ext_modules=[_extension("lightfer.models._shift"), _extension("lightfer.train._depthwise")],
+    cmdclass={"build_py": BuildWithResults},
+)

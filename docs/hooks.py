@@ -17,6 +17,7 @@ from lightfer.data.dataset import CLASSES
 from lightfer.models.registry import architecture, list_models, shipped
 from lightfer.models.weights import Card, load_checkpoint
 from lightfer.report import significance
+from lightfer.report.choose import RULE
 from lightfer.report.figures import group, shown_trade_off
 from lightfer.report.tables import DASH, number, summary, top1, views
 from lightfer.report.thesis import findings
@@ -192,8 +193,14 @@ def zoo(results: Results) -> str:
     return table(("Family", "Names"), rows).replace("---:", "---")
 
 
+def rule(results: Results) -> str:
+    """Which model to take."""
+    return f"> {RULE}"
+
+
 GENERATED: dict[str, Callable[[Results], str]] = {
     "results": results_table,
+    "rule": rule,
     "front": front,
     "thesis": thesis,
     "views": every_view,

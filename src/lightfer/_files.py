@@ -188,6 +188,13 @@ def shipped(name: str) -> Path | None:
     return path if path.exists() else None
 
 
+def published_results() -> Path:
+    """The published results file: in an installed package beside it, else that of the checkout."""
+    package = Path(str(files("lightfer")))
+    inside = package / "results.json"
+    return inside if inside.exists() else package.parents[1] / "results.json"
+
+
 def graph_file(name: str) -> Path:
     """Where the graph of an architecture is, or would be: ONNX without weights, gzip."""
     return Path(str(files("lightfer"))) / "graphs" / f"{name}.onnx.gz"

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from lightfer.cli.main import app, main
@@ -49,6 +50,20 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "bench" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_bare_command_says_what_to_do_next(here: Path):
+    """Every command that it names exists; once something was measured, what reads that is named."""
+    known = get_command(app).commands  # type: ignore[attr-defined]
+    for measured in (False, True):
+        if measured:
+            (here / "out").mkdir()
+            (here / "out/results.json").touch()
+        text = lightfer()
+        named = [line.split()[1] for line in text.splitlines() if line.startswith("  lightfer ")]
+        assert len(named) == 4
+        assert set(named) - {"--help"} <= set(known)
+        assert ("out/results.json" in text) is measured
 
 
 def test_the_version_is_that_of_the_package():

@@ -1,6 +1,6 @@
 """The page in headless Chromium, network off: what a person does, and that nothing goes out.
 
-The oracle of the front is `lightfer.report.significance.front`, of the choice the rule in words.
+The oracle of the front is `lightfer.report.significance.front`, of the choice `report.choose`.
 """
 
 from collections.abc import Iterator
@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from lightfer.report.choose import Limits, choose
 from lightfer.report.page.build import page
-from lightfer.report.significance import accuracies_apart, front, latency_interval, overlap
+from lightfer.report.significance import front, latency_interval
 from lightfer.results import Results, read_results
 from tests.report import browser as chromium
 from tests.report.hostile import STRINGS, hostile
@@ -95,28 +96,20 @@ def published_eager() -> Results:
     return msgspec.structs.replace(found, environments=environments, entries=entries)
 
 
-def chosen(results: Results, most_bytes: float) -> str:
-    """The rule: of those not told apart from the most accurate, the fastest; of those not told
-    apart from that, again the most accurate.
-    """
-    entries = [(e, e.accuracy, latency_interval(e.latency[0])) for e in results.entries]
-    rows = [(e, a, time) for e, a, time in entries if a and time]
-    apart = accuracies_apart(tuple(a for _, a, _ in rows))
-    fits = [i for i, (e, _, _) in enumerate(rows) if e.work and e.work.weight_bytes <= most_bytes]
-    best = max(fits, key=lambda i: rows[i][1].top1)
-    equals = [i for i in fits if not apart[i, best]]
-    fastest = min(equals, key=lambda i: rows[i][2].estimate)
-    as_fast = [i for i in equals if overlap(rows[i][2], rows[fastest][2])]
-    return rows[max(as_fast, key=lambda i: rows[i][1].top1)][0].model
+def chosen(results: Results, most_bytes: int | None = None) -> str:
+    """The answer of `lightfer choose`."""
+    pick = choose(results.entries, Limits(stored_bytes=most_bytes)).pick
+    assert pick is not None
+    return pick.entry.model
 
 
 def test_chooses_within_limits_and_says_why(show: Any):
     results = published_eager()
     shown = show(results)
-    assert take(shown) == f"Take {chosen(results, float('inf'))}"
+    assert take(shown) == f"Take {chosen(results)}"
     small = [e for e in results.entries if e.work and e.work.weight_bytes <= 3e6]
     shown.get_by_label("Stored in at most").fill("3")
-    assert take(shown) == f"Take {chosen(results, 3e6)}"
+    assert take(shown) == f"Take {chosen(results, 3_000_000)}"
     count = f"{len(small)} of {len(results.entries)} models that keep the limits"
     assert count in shown.locator("#answer").inner_text()
     times_s = {e.model: i.estimate for e in small if (i := latency_interval(e.latency[0]))}
@@ -126,7 +119,7 @@ def test_chooses_within_limits_and_says_why(show: Any):
     shown.get_by_label("One image in at most").fill("0.001")
     assert take(shown) == "None fits"
     shown.get_by_role("button", name="no limits").click()
-    assert take(shown) == f"Take {chosen(results, float('inf'))}"
+    assert take(shown) == f"Take {chosen(results)}"
 
 
 def test_the_front_is_that_of_the_library(show: Any):

@@ -1,6 +1,7 @@
 """The command `lightfer`: its commands by name, and errors of the user's making."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import lightfer
 from lightfer._files import end_on_sigterm
 from lightfer.cli import (
     bench,
+    choose,
     compare,
     data,
     evaluate,
@@ -26,7 +28,7 @@ from lightfer.cli import (
 
 app = typer.Typer(
     name="lightfer",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -40,6 +42,7 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -48,6 +51,29 @@ def options(
     ] = False,
 ) -> None:
     """Benchmark lightweight CNNs for facial emotion recognition on your own machine."""
+    if context.invoked_subcommand is None:
+        typer.echo("\n".join(what_next()))
+
+
+def what_next() -> list[str]:
+    """The commands to go on with, which depend on whether something was measured here."""
+    results = Path("out/results.json")
+    steps = {
+        "lightfer bench": "measure every shipped net on this machine",
+        "lightfer choose": "which net to take, by the published figures",
+    }
+    if results.exists():
+        steps = {
+            f"lightfer choose {results}": "which net to take, by what was measured here",
+            f"lightfer report {results}": "all of it, on a page that works offline",
+        }
+    steps |= {
+        "lightfer predict portrait.jpg": "the faces of a picture, and what they show",
+        "lightfer --help": "all commands",
+    }
+    wide = max(map(len, steps))
+    about = f"lightfer {lightfer.__version__}: small neural networks that read facial expressions"
+    return [f"{about}. Next:", "", *(f"  {step:<{wide}}  {text}" for step, text in steps.items())]
 
 
 app.command("bench")(bench.bench)
@@ -59,6 +85,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("predict", context_settings=predict.SETTINGS)(predict.predict)
 app.command("table")(table.table)
+app.command("choose")(choose.choose)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("rank")(rank.rank)

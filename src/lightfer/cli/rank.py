@@ -25,6 +25,7 @@ def rank(
     from rich.table import Table
 
     from lightfer.cli.console import stdout
+    from lightfer.report.choose import choose
     from lightfer.report.rank import correlations, energy_correlations, places
     from lightfer.report.tables import conditions
     from lightfer.results import read_results
@@ -37,6 +38,7 @@ def rank(
             e for e in found.entries if (e.environment, e.device, e.runtime, e.precision) == kind
         ]
         standing, rhos = places(entries, batch_size), correlations(entries, batch_size)
+        pick = choose(entries).pick if batch_size == 1 else None
         joules, refused = energy_correlations(entries, batch_size)
         groups.append(
             {
@@ -44,6 +46,7 @@ def rank(
                 "device": kind[1],
                 "runtime": kind[2],
                 "precision": kind[3],
+                "take": pick and pick.entry.model,
                 "places": [asdict(p) for p in standing],
                 "rank_correlation_with_time": {name: asdict(d) for name, d in rhos.items()},
                 "rank_correlation_with_energy": {name: asdict(d) for name, d in joules.items()},
@@ -66,7 +69,8 @@ def rank(
                 p.status,
             )
         console.print(table)
-        lines = [f"{name} with time: {_rho(d)}" for name, d in rhos.items()]
+        lines = [f"take, without limits: {pick.entry.model} (lightfer choose)"] if pick else []
+        lines += [f"{name} with time: {_rho(d)}" for name, d in rhos.items()]
         lines += [f"{name} with energy per image: {_rho(d)}" for name, d in joules.items()]
         lines += [f"no correlation with energy: {refused}"] if refused else []
         for line in lines:

@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 
+from lightfer.report.choose import RULE, stored_bytes
 from lightfer.report.significance import accuracies_apart, latency_interval
 from lightfer.report.tables import energy_method
 from lightfer.results import Accuracy, Energy, Entry, Environment, Results
 
+STORED_AS = "weights and buffers in float32"
 DIGITS = 6  # of every figure: more than any chart or cell shows
 Triple = list[float | None]  # value and the bounds of its 95 % interval
 
@@ -25,6 +27,7 @@ def page_data(results: Results) -> dict[str, Any]:
     rows = [_row(entry, keys.index(entry.environment), pool, others) for entry in results.entries]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     return {
+        "rule": RULE,
         "machines": [
             _machine(key, results.environments.get(key), _used(rows, place), pool)
             for place, key in enumerate(keys)
@@ -76,7 +79,7 @@ def _row(entry: Entry, machine: int, pool: _Pool, others: _Pool) -> dict[str, An
         each = [None if v is None else v / latency.batch_size for v in (latency.median_s, *bounds)]
         times.setdefault(key, _triple(each))
     energy, carbon = entry.energy, entry.carbon
-    stored, stored_as = deployed_bytes(entry)
+    stored_as = "what this runtime loads" if entry.deployed_bytes else STORED_AS
     return {
         "machine": machine,
         "model": entry.model,
@@ -88,7 +91,7 @@ def _row(entry: Entry, machine: int, pool: _Pool, others: _Pool) -> dict[str, An
         "recipe": entry.recipe,
         "params": entry.params,
         "macs": entry.macs,
-        "stored": stored,
+        "stored": stored_bytes(entry),
         "storedAs": stored_as,
         "activation": entry.work.peak_activation_bytes if entry.work else None,
         "accuracy": pool.place(entry.accuracy),
@@ -106,15 +109,6 @@ def _row(entry: Entry, machine: int, pool: _Pool, others: _Pool) -> dict[str, An
         "grid": _grid(entry),
         "error": entry.error,
     }
-
-
-def deployed_bytes(entry: Entry) -> tuple[int | None, str | None]:
-    """What has to be stored to run it, and what that figure is of."""
-    if entry.deployed_bytes is not None:
-        return entry.deployed_bytes, "what this runtime loads"
-    if entry.work is not None:
-        return entry.work.weight_bytes, "weights and buffers in float32"
-    return None, None
 
 
 def _joules(energy: Energy | None) -> Iterable[float | None]:

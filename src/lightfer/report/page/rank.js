@@ -74,8 +74,8 @@ function standing(shown, cost) {
   return found;
 }
 
-// The model to take: of those within the limits, all that are not told apart from the most accurate,
-// and of these the cheapest. Where costs are not told apart either, the more accurate one.
+// The model to take: the rule of lightfer.report.choose, for any cost. Of those within the limits, all
+// whose accuracy is not significantly different from the highest; of these the cheapest.
 function choose(shown, cost, limits) {
   const able = shown.filter((row) => row.comparable && !row.error && cost.of(row));
   const set = limits.filter((limit) => limit.most !== null);
@@ -87,12 +87,12 @@ function choose(shown, cost, limits) {
   if (!fitting.length) return result;
   const best = fitting.reduce((a, b) => (b.score.top1[0] > a.score.top1[0] ? b : a));
   const equals = fitting.filter((row) => row === best || !accuracyDiffers(row, best));
-  const cheapest = equals.reduce((a, b) => (cost.of(b)[0] < cost.of(a)[0] ? b : a));
-  const asCheap = equals.filter((row) => row === cheapest || !costDiffers(cost, row, cheapest));
-  const pick = asCheap.reduce((a, b) => (b.score.top1[0] > a.score.top1[0] ? b : a));
+  const cheaper = (a, b) => cost.of(a)[0] - cost.of(b)[0] || b.score.top1[0] - a.score.top1[0];
+  const pick = [...equals].sort(cheaper)[0];
   const status = standing(fitting, cost);
   const others = fitting.filter(
-    (row) => row !== pick && status.get(row) === "front" && cost.of(row)[0] < cost.of(pick)[0],
+    (row) =>
+      status.get(row) === "front" && cost.of(row)[0] < cost.of(pick)[0] && costDiffers(cost, row, pick),
   );
   others.sort((a, b) => cost.of(b)[0] - cost.of(a)[0]);
   return { ...result, pick, best, equals: equals.filter((row) => row !== pick && row !== best), others };
