@@ -1,5 +1,6 @@
 """The main flow on synthetic faces: every promise of an entry, failures, interruption."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lightfer.bench.run import run_benchmark
 from lightfer.data import Dataset
 from lightfer.inference.backends import RUNTIMES, Loaded
 from lightfer.measure.energy import CpuModel
+from lightfer.models.blocks import ConvBNAct
 from lightfer.models.registry import Weights, create_model
 from lightfer.results import GridIntensity, Results
 from lightfer.results.validate import violations
@@ -328,6 +330,36 @@ def test_the_same_weights_by_name_and_by_path_are_one_entry(
     results = run(twice, None, tmp_path)
     assert [entry.model for entry in results.entries] == [NAMES[0], plain]
     assert violations(msgspec.json.decode(msgspec.json.encode(results))) == []
+
+
+@pytest.mark.parametrize("runtime", ["pytorch", "onnxruntime", "openvino"])
+def test_a_slower_block_or_runtime_of_ours_leaves_the_yardstick_as_it_is(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+):
+    """The planted fault takes 30 ms in each pass; a pass of the yardstick takes one or two."""
+    if runtime != "pytorch":
+        pytest.importorskip(runtime)
+    forward, load = ConvBNAct.forward, RUNTIMES[runtime].load
+
+    def slow_forward(self, x):
+        if not torch.compiler.is_exporting():
+            time.sleep(0.002)
+        return forward(self, x)
+
+    def slow_load(*arguments, **options):
+        loaded = load(*arguments, **options)
+        return Loaded(lambda x: (time.sleep(0.03), loaded(x))[1], loaded.settings)
+
+    monkeypatch.setattr(ConvBNAct, "forward", slow_forward)
+    monkeypatch.setitem(RUNTIMES, runtime, replace(RUNTIMES[runtime], load=slow_load))
+    config = BenchConfig(
+        ("mobilenet_v1_x0_25",), (runtime,), rounds=2, passes=4, warmup=1, batch_size=8
+    )
+    (entry,) = run(config, faces, tmp_path).entries
+    single = entry.latency[0]
+    assert single.yardstick_s is not None
+    assert min(single.samples_s) > 0.03
+    assert max(single.yardstick_s) < 0.02
 
 
 def test_a_model_that_does_not_exist_stops_before_anything_runs(tmp_path: Path):

@@ -26,13 +26,14 @@ from lightfer.measure.latency import (
     wait,
 )
 from lightfer.measure.operations import Operations, count_operations
-from lightfer.measure.yardstick import NET, time_yardstick
+from lightfer.measure.yardstick import Yardstick, of_passes
 from lightfer.models.registry import Weights
 from lightfer.results import Accuracy, EnergyBlock, Work
 
 EAGER, FULL = "pytorch", "float32"
 REFERENCE = f"{EAGER}-{FULL}"  # the variant that others are compared with
 INPUT_SHAPE = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
+YARDSTICK_S = 0.1  # of the yardstick before each block
 
 
 @dataclass(frozen=True)
@@ -153,16 +154,9 @@ def _accuracy(
     return accuracy, other, None
 
 
-def load_yardstick(device: str, threads: int) -> Loaded:
-    """The net that is timed beside every model, see `measure/yardstick.py`."""
-    model = Weights(NET, NET).build(device)
-    eager = find_runtime(EAGER, FULL, device)
-    return eager.load(model, INPUT_SHAPE, threads=threads, precision=FULL)
-
-
 def visit_case(
     run: Loaded,
-    yardstick: Loaded,
+    yardstick: Yardstick,
     images: Tensor,
     *,
     device: str,
@@ -170,17 +164,14 @@ def visit_case(
     batch_size: int,
     warmup: int,
 ) -> Round:
-    """One visit: passes of a single image, then all images in batches; before each the yardstick.
-
-    Its blocks are as long as the model's of a single image, and a sixth of that for batches.
-    """
+    """Passes of a single image, then all images in batches; before each the yardstick."""
     images = images.to(device)
-    single, batch = _prepare(images[:1]), _prepare(images[:batch_size])
-    yardstick_single_s = time_yardstick(yardstick, single, passes=passes)
+    single = _prepare(images[:1])
+    yardstick_single_s = of_passes(yardstick.time(1, YARDSTICK_S))
     options = {"passes": passes, "warmup": warmup}
     single_s = time_passes(run, single, **options)
     events_s = time_passes_by_events(run, single, **options) if images.is_cuda else []
-    yardstick_batch_s = time_yardstick(yardstick, batch, passes=passes // 6)
+    yardstick_batch_s = of_passes(yardstick.time(batch_size, YARDSTICK_S))
     total_s, batch_s, model_s = time_images(
         run, images, _prepare, batch_size=batch_size, warmup=warmup
     )

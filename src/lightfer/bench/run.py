@@ -12,7 +12,7 @@ Each record goes to the journal as soon as it is measured, so an interrupted run
 was; a model that fails becomes an entry with its error, and the others go on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,6 @@ from lightfer.bench.case import (
     Case,
     energy_block,
     load_case,
-    load_yardstick,
     measure_once,
     visit_case,
 )
@@ -48,7 +47,7 @@ from lightfer.measure.energy import TEST_IMAGES, EnergyPlan, measure_ticks, slow
 from lightfer.measure.environment import describe_environment, environment_id
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.noise import snapshot, verdict
-from lightfer.measure.yardstick import DESCRIPTION
+from lightfer.measure.yardstick import Yardstick, description
 from lightfer.results import Data, Results
 
 TRIES = {"static": 1, "round": 2, "energy": 1}  # of a step, before its error is written down
@@ -91,15 +90,15 @@ def run_benchmark(
         entry_of(case, journal, key, config, images, meters, bench.ticks) for case in cases
     )
     # An interrupted run is judged by its last part; the spread is that of all its rounds.
-    visits = [pieces.rounds for pieces in journal.pieces.values()]
+    visits = [journal.pieces[case.journal_key].rounds for case in cases]
     noise = verdict(
         before,
         snapshot(),
         [[r.single_s for r in rounds] for rounds in visits],
-        [[r.yardstick_single_s for r in rounds] for rounds in visits],
+        _machine_states(cases, journal),
         gpu=gpu.noise(),
     )
-    environment = msgspec.structs.replace(journal.environment, noise=noise, yardstick=DESCRIPTION)
+    environment = msgspec.structs.replace(journal.environment, noise=noise, yardstick=description())
     cards = {m.sha256: public_card(m.card) for m in models if m.sha256 and m.card}
     return Results(environments={key: environment}, entries=entries, cards=cards), journal
 
@@ -119,7 +118,7 @@ class _Bench:
         self.config, self.data, self.threads = config, data, threads
         self.journal, self.test_log, self.meters = journal, test_log, meters
         self.images = data["test"].images if data else _random_images(TEST_IMAGES)
-        self.yardstick = load_yardstick(config.device, threads)
+        self.yardsticks: dict[str, Yardstick] = {}
         self.loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
 
     @cached_property
@@ -158,7 +157,7 @@ class _Bench:
         if step.kind == "round":
             return visit_case(
                 run,
-                self.yardstick,
+                self._yardstick(step.case.runtime),
                 self.images,
                 device=config.device,
                 passes=config.passes,
@@ -176,11 +175,25 @@ class _Bench:
         )
         return Block(batch_size=step.batch_size, block=block)
 
+    def _yardstick(self, runtime: str) -> Yardstick:
+        if runtime not in self.yardsticks:
+            self.yardsticks[runtime] = Yardstick(runtime, self.config.device, self.threads)
+        return self.yardsticks[runtime]
+
     def _load(self, case: Case) -> Loaded:
         if case.journal_key not in self.loaded:
             run = load_case(case, self.config.device, self.threads, self.data)
             self.loaded[case.journal_key] = run
         return self.loaded[case.journal_key]
+
+
+def _machine_states(cases: Sequence[Case], journal: Journal) -> list[list[float]]:
+    """Of each case's rounds the time of the yardstick, over the least in that runtime."""
+    beside = [[r.yardstick_single_s for r in journal.pieces[c.journal_key].rounds] for c in cases]
+    least: dict[str, float] = {}
+    for case, seconds in zip(cases, beside, strict=True):
+        least[case.runtime] = min((*seconds, least.get(case.runtime, float("inf"))))
+    return [[s / least[c.runtime] for s in each] for c, each in zip(cases, beside, strict=True)]
 
 
 def _describe(data: Dataset | None) -> Data | None:

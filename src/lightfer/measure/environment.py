@@ -15,7 +15,7 @@ import torch
 
 from lightfer.results import Data, Environment
 
-PACKAGES = ("lightfer", "torch", "torchvision", "numpy")
+PACKAGES = ("lightfer", "torch", "torchvision", "numpy", "onnxruntime", "openvino")
 
 
 def describe_environment(*, data: Data | None, allocator: str, device: str) -> Environment:
