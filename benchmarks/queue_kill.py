@@ -143,7 +143,7 @@ def keep_budget(folder: Path, data: str, sessions: int, budget_s: float) -> dict
         off_s.append(round(perf_counter() - begun - budget_s, 2))
         assert pack.stat().st_size > 0
         lines.append(json.loads((out / "sessions.jsonl").read_text().splitlines()[-1]))
-    keys = ("start_s", "data_s", "pack_s", "lost_s")
+    keys = ("pack_s", "lost_s")
     costs = {key: [round(line[key], 2) for line in lines] for key in keys}
     return {"budget_s": budget_s, "over_budget_s": off_s, **costs}
 

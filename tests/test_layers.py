@@ -13,15 +13,16 @@ MAY_IMPORT = {
     "__init__": "results models inference",
     "__main__": "inference cli",
     "_files": "",
+    "_executors": "",
     "results": "_files",
     "data": "_files",
     "measure": "results data",
     "models": "_files results measure",
-    "train": "_files data measure models",
-    "inference": "_files data measure models",
+    "train": "_files _executors data measure models",
+    "inference": "_files _executors data measure models",
     "bench": "_files results data measure models inference",
     "report": "_files results",
-    "cli": "_files results data measure models train inference bench report",
+    "cli": "_files _executors results data measure models train inference bench report",
 }
 
 

@@ -8,7 +8,8 @@ import typer
 
 if TYPE_CHECKING:
     from lightfer.train.sweep.items import Item
-    from lightfer.train.sweep.run import Options, Report, Session
+    from lightfer.train.sweep.run import Report, Session
+    from lightfer.train.sweep.work import Options
 
 
 def queue(
@@ -25,11 +26,11 @@ def queue(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Items side by side; default: one a CPU core, one on a GPU."),
+        typer.Option(min=1, help="Items side by side; default: as many as fit, on a GPU one."),
     ] = None,
     executor: Annotated[
         str,
-        typer.Option(help="pool (processes of this machine), or package.module:factory of one."),
+        typer.Option(help="pool, ray[:ADDRESS], dask:ADDRESS, slurm, or package.module:factory."),
     ] = "pool",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each worker.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
@@ -44,13 +45,12 @@ def queue(
 
     begun = monotonic()
 
-    import os
-
     from lightfer._files import check_writable, write_bytes
     from lightfer.cli.console import find_source, progress
     from lightfer.train.sweep.items import read_list
     from lightfer.train.sweep.pack import unpack
-    from lightfer.train.sweep.run import Options, run_queue
+    from lightfer.train.sweep.run import run_queue
+    from lightfer.train.sweep.work import Options
 
     folder = out or Path("runs") / items.stem
     check_writable(folder, folder=True)
@@ -66,7 +66,7 @@ def queue(
         folder=folder,
         data=find_source(data),
         device=device,
-        workers=workers or (os.cpu_count() or 1 if device == "cpu" else 1),
+        workers=workers or (1 if executor == "pool" and device != "cpu" else None),
         threads=threads,
         budget_s=None if minutes is None else 60 * minutes,
         pack=pack,
@@ -101,17 +101,11 @@ class _Show:
 
 def _say(session: "Session", listed: "Sequence[Item]", options: "Options") -> None:
     """What the time went into, and what is left."""
-    from lightfer.train.sweep.training import weights_of
+    from lightfer.train.sweep.teachers import weights_of
 
     left = [item.name for item in listed if not weights_of(item, options.folder).exists()]
     budget = "" if session.budget_s is None else f" of {session.budget_s:.0f} s"
-    parts = {
-        "start": session.start_s,
-        "data": session.data_s,
-        "first batches": sum(session.first_batch_s.values()),
-        "epochs cut off": session.lost_s,
-        "pack": session.pack_s,
-    }
+    parts = {"epochs cut off": session.lost_s, "pack": session.pack_s}
     costs = ", ".join(f"{name} {value:.1f} s" for name, value in parts.items() if value is not None)
     typer.echo(f"{session.wall_s:.1f} s{budget}: {session.epochs} epochs; {costs}")
     if options.pack:

@@ -7,8 +7,9 @@ import pytest
 
 from lightfer.data import load
 from lightfer.measure.process import tune_process
+from lightfer.train.job import run_job
 from lightfer.train.sweep.items import Item
-from lightfer.train.sweep.training import train_item
+from lightfer.train.sweep.teachers import job_of
 
 EPOCHS = 2
 SMALL = {"epochs": EPOCHS, "batch_size": 32, "warmup_epochs": 0.5}
@@ -31,5 +32,5 @@ def whole(blind_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tune_process(threads=1)  # as a worker does
     data = load(blind_csv, ("train", "validation"))
     for item in (*FOLDS, STUDENT):
-        train_item(item, ITEMS, data, folder)
+        run_job(job_of(item, ITEMS, folder), data, folder / item.name)
     return folder

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lightfer.train.sweep.items import Item, in_order, next_item, read_list
+from lightfer.train.sweep.items import Item, in_order, read_list
 
 LIST = """
 [[item]]
@@ -47,28 +47,19 @@ def test_a_line_with_folds_is_an_item_for_each_and_their_student_names_all(tmp_p
     assert (items[0].settings, items[0].seed) == ({"epochs": 2}, 3)
 
 
-def test_teachers_come_before_their_student_and_have_its_value(tmp_path: Path):
-    items = in_order(listed(tmp_path, LIST))
-    finished, order = set(), []
-    while item := next_item(items, finished, ()):
-        finished.add(item.name)
-        order.append(item.name)
-    assert order == [
-        "teacher-fold0",
-        "teacher-fold1",
-        "teacher-fold2",
-        "student",
-        "mobilenet_v1_x0_25-seed0",
+def test_teachers_have_the_value_of_their_student(tmp_path: Path):
+    names = [item.name for item in in_order(listed(tmp_path, LIST))]
+    assert set(names[:4]) == {"student", *(f"teacher-fold{i}" for i in range(3))}
+    assert names[4] == "mobilenet_v1_x0_25-seed0"
+
+
+def test_a_chain_of_teachers_has_the_value_of_its_last_student(tmp_path: Path):
+    chain = [
+        f'[[item]]\nmodel = "m"\nname = "{name}"\nteachers = [{teacher}]\nvalue = {value}'
+        for name, teacher, value in (("b", '"a"', 1), ("c", '"b"', 3), ("a", "", 1), ("x", "", 2))
     ]
-
-
-def test_what_waits_for_a_running_teacher_lets_others_go_first(tmp_path: Path):
-    items = in_order(listed(tmp_path, LIST))
-    running = {f"teacher-fold{i}" for i in range(3)}
-    found = next_item(items, (), running)
-    assert found is not None
-    assert found.name == "mobilenet_v1_x0_25-seed0"
-    assert next_item(items, (), running | {found.name}) is None
+    names = [item.name for item in in_order(listed(tmp_path, "\n".join(chain)))]
+    assert (names[-1], set(names[:3])) == ("x", {"a", "b", "c"})
 
 
 @pytest.mark.parametrize(

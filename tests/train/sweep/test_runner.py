@@ -12,12 +12,14 @@ import pytest
 from benchmarks.queue_kill import check_equal
 from filelock import FileLock
 
+from lightfer._files import write_bytes
+from lightfer.data.dataset import DataError
 from lightfer.models.weights import load_checkpoint
 from lightfer.train.sweep.items import Item
 from lightfer.train.sweep.pack import PackError, unpack, write_pack
-from lightfer.train.sweep.run import Options, Report, Session, run_queue
-from lightfer.train.sweep.training import check_items
-from lightfer.train.sweep.work import lease_of
+from lightfer.train.sweep.run import Report, Session, run_queue
+from lightfer.train.sweep.teachers import check_items
+from lightfer.train.sweep.work import Leases, Options, work
 from tests.train.sweep.conftest import FOLDS, ITEMS, SMALL, STUDENT, TEACHER
 
 
@@ -38,18 +40,10 @@ def test_side_by_side_each_item_is_trained_as_by_itself(
     (line,) = (tmp_path / "q" / "sessions.jsonl").read_text().splitlines()
     session = msgspec.json.decode(line, type=Session)
     assert (session.epochs, session.failed, session.lost_s) == (6, {}, 0)
-    assert (
-        set(session.first_batch_s)
-        == set(session.finished)
-        == {"student", "teacher-fold0", "teacher-fold1"}
-    )
-    assert session.start_s is not None
-    assert session.data_s is not None
-    assert 0 < session.data_s < session.wall_s
-    assert session.wall_s > session.start_s + session.data_s + session.first_batch_s["student"]
+    assert set(session.finished) == {"student", "teacher-fold0", "teacher-fold1"}
 
     session = run_queue(ITEMS, Options(tmp_path / "q", str(blind_csv)))  # nothing is left to do
-    assert (session.epochs, session.finished, session.start_s) == (0, {}, None)
+    assert (session.epochs, session.finished, session.workers) == (0, {}, 0)
     changed = msgspec.structs.replace(STUDENT, seed=4, value=1.0)
     with pytest.raises(ValueError, match="begun with another seed: give the changed item"):
         run_queue((changed, *FOLDS), Options(tmp_path / "q", str(blind_csv)))
@@ -85,10 +79,12 @@ def test_a_stopped_queue_goes_on_elsewhere_from_its_pack_to_the_same_weights(
         if report.kind == "epoch" and report.item == "student":
             raise KeyboardInterrupt
 
-    lease, until = lease_of(here, "student"), monotonic() + 60
+    until = monotonic() + 60
 
     def wait_for_the_stop(self, _) -> None:
-        while self.lease == lease and lease.exists() and monotonic() < until:
+        while self.name == "student" and monotonic() < until:
+            if "student" not in msgspec.json.decode(self.path.read_bytes())["tokens"]:
+                break
             sleep(0.01)
         self.looked = 0.0
 
@@ -110,18 +106,34 @@ def test_a_stopped_queue_goes_on_elsewhere_from_its_pack_to_the_same_weights(
         unpack(pack, there)
 
 
-def test_a_worker_that_lost_its_lease_stops(blind_csv: Path, tmp_path: Path):
-    """As one that was given up for dead and lives on, when another has its item."""
+@pytest.mark.parametrize("loss", ["another has it", "nobody has it", "no session", "silence"])
+def test_a_worker_stops_when_its_item_or_its_session_is_gone(
+    blind_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+):
+    """As one that was given up for dead and lives on, or whose session was killed elsewhere."""
+    monkeypatch.setattr("lightfer.train.sweep.work.SILENT_S", 1.5)
     long = Item(model="shufflenet_v2_x0_5", name="long", settings={**SMALL, "epochs": 5000})
+    said = tmp_path / "session.json"
 
-    def steal(report: Report) -> None:
-        if report.kind == "epoch":
-            lease_of(tmp_path, "long").write_text("another session")
+    def say(beat: int, token: str) -> None:
+        write_bytes(said, msgspec.json.encode(Leases(beat, {"long": token} if token else {})))
 
-    session = run_queue((long,), Options(tmp_path, str(blind_csv)), on_report=steal)
-    assert session.interrupted == ["long"]
-    assert "its lease was taken" in session.failed["long"]
-    assert session.lost_s > 0
+    say(1, "ours")
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work, "long", long, "ours", Options(tmp_path, str(blind_csv)))
+        history, beat, until = tmp_path / "long" / "history.jsonl", 1, monotonic() + 60
+        while not history.exists() and not future.done() and monotonic() < until:
+            sleep(0.1)
+            say(beat := beat + 1, "ours")
+        assert not future.done()
+        if loss == "no session":
+            said.unlink()
+        elif loss != "silence":
+            say(beat + 1, "theirs" if loss == "another has it" else "")
+        outcome = future.result(timeout=20)
+    assert outcome.kind == "stopped"
+    assert 0 <= outcome.lost_s < 20
+    assert not (tmp_path / "long" / "shufflenet_v2_x0_5.safetensors").exists()
 
 
 def test_a_worker_that_dies_is_followed_by_another_while_epochs_advance(
@@ -186,7 +198,7 @@ def test_nothing_begins_if_an_item_cannot(tmp_path: Path, item: Item, message: s
 
 
 def test_data_that_is_not_there_is_the_error_of_the_session(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"nowhere\.csv"):
+    with pytest.raises(DataError, match=r"nowhere\.csv"):
         run_queue((TEACHER,), Options(tmp_path, "nowhere.csv"))
 
 

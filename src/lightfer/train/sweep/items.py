@@ -14,7 +14,9 @@ settings = { epochs = 8 }          # what differs from the recipe
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import msgspec
@@ -64,26 +66,22 @@ def read_list(path: Path) -> tuple[Item, ...]:
     return tuple(items)
 
 
+def teachers_in(items: Sequence[Item]) -> dict[str, set[str]]:
+    """Of each item those of its teachers that are items."""
+    names = {item.name for item in items}
+    return {item.name: names.intersection(item.teachers) for item in items}
+
+
 def in_order(items: Sequence[Item]) -> list[Item]:
-    """By value, the highest first, then as listed; a teacher has at least its students' value."""
-    value = {item.name: item.value for item in items}
-    for _ in items:  # a chain of teachers is no longer than the list
-        for item in items:
-            for teacher in set(item.teachers) & value.keys():
-                value[teacher] = max(value[teacher], value[item.name])
+    """By value, the highest first, then as listed; a teacher has at least its students' value.
+
+    Raises CycleError where items are each other's teachers.
+    """
+    teachers, value = teachers_in(items), {item.name: item.value for item in items}
+    for student in reversed([*TopologicalSorter(teachers).static_order()]):
+        for teacher in teachers[student]:
+            value[teacher] = max(value[teacher], value[student])
     return sorted(items, key=lambda item: -value[item.name])
-
-
-def next_item(
-    ordered: Sequence[Item], finished: Collection[str], taken: Collection[str]
-) -> Item | None:
-    """The first that is neither finished nor taken and whose teachers are finished."""
-    names = {item.name for item in ordered}
-    for item in ordered:
-        waiting = (set(item.teachers) & names) - set(finished)
-        if item.name not in finished and item.name not in taken and not waiting:
-            return item
-    return None
 
 
 def _expand(line: _Line) -> list[Item]:
@@ -103,16 +101,16 @@ def _with_groups(item: Item, groups: dict[str, tuple[str, ...]]) -> Item:
 
 
 def _check(path: Path, items: Sequence[Item]) -> None:
-    names = [item.name for item in items]
+    names = Counter(item.name for item in items)
     for item in items:
         if not re.fullmatch(r"[\w.,=-]+", item.name) or item.name in (".", "..", "teachers"):
             raise ValueError(f"{path}: {item.name!r} cannot be the name of an item's folder")
-        if names.count(item.name) > 1:
+        if names[item.name] > 1:
             raise ValueError(f"{path}: two items are called {item.name}: give one a `name`")
         if item.fold:
             Fold.parse(item.fold)
-    finished: set[str] = set()
-    while (item := next_item(items, finished, ())) is not None:
-        finished.add(item.name)
-    if circle := [name for name in names if name not in finished]:
-        raise ValueError(f"{path}: {', '.join(circle)} are each other's teachers: nothing to start")
+    try:
+        in_order(items)
+    except CycleError as error:
+        circle = ", ".join(dict.fromkeys(error.args[1]))
+        raise ValueError(f"{path}: {circle} are each other's teachers: nothing to start") from error

@@ -1,55 +1,38 @@
 """The session of a queue, from the list to the pack.
 
-Items are given to an executor in order of value, as many as there are workers; a teacher comes
-before its students. A session ends when every item is finished or the budget is used up: then the
-leases are taken away, so that the items stop between two batches, and what was made is packed,
-within the budget. Epochs that were cut off are trained again next time.
+Items are given to an executor in order of value, as many as it takes; a teacher comes before its
+students. A session ends when every item is finished or the budget is used up: then the leases are
+taken away, so that the items stop between two batches, and what was made is packed, within the
+budget. Epochs that were cut off are trained again next time.
 """
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic
 from typing import Literal
 
 import msgspec
 from filelock import FileLock, Timeout
-from msgspec import Struct
 
-from lightfer._files import write_bytes, write_text
-from lightfer.train.sweep.executors import close_executor, open_executor
-from lightfer.train.sweep.items import Item, in_order, next_item
+from lightfer._executors import open_executor
+from lightfer._files import write_bytes
+from lightfer.train.sweep.items import Item, in_order, teachers_in
 from lightfer.train.sweep.pack import packed_files, write_pack
-from lightfer.train.sweep.training import check_items, weights_of
-from lightfer.train.sweep.work import Outcome, Place, lease_of, work
+from lightfer.train.sweep.teachers import check_items, job_of, weights_of
+from lightfer.train.sweep.work import BEAT_S, Leases, Options, Outcome, work
 
-LOOK_S = 0.1
-"""Between two looks at the histories of what runs."""
-STOP_S = 2.0
-"""Kept free at the end for stopping; what has not stopped after twice that is killed."""
-PACK_BYTES_PER_S = 100e6
-"""How fast packing is taken to be when time is kept free for it."""
+LOOK_S = 0.3  # between two looks at the histories of what runs
+STOP_S = 2.0  # kept free at the end for stopping; what has not stopped after twice that is killed
+LOSSES = 3  # an item has failed after so many lost workers in a row without a new epoch
+PACK_BYTES_PER_S = 100e6  # how fast packing is taken to be when time is kept free for it
 
 
-@dataclass(frozen=True)
-class Options:
-    """How a session works."""
-
-    folder: Path
-    data: str
-    device: str = "cpu"
-    workers: int = 1  # items side by side
-    threads: int | None = 1  # CPU threads of each; None: all
-    budget_s: float | None = None  # None: until every item is finished
-    pack: Path | None = None
-    executor: str = "pool"
-
-
-class Session(Struct, kw_only=True):
+class Session(msgspec.Struct, kw_only=True):
     """What a session did with its time; a line of `sessions.jsonl`. Times in seconds."""
 
     began: str
@@ -58,11 +41,8 @@ class Session(Struct, kw_only=True):
     threads: int | None
     budget_s: float | None
     wall_s: float = 0.0
-    start_s: float | None = None  # until the first worker could read data
-    data_s: float | None = None  # reading the data, of the first worker
-    first_batch_s: dict[str, float] = {}  # of every item: building, loading, compiling, one batch
     pack_s: float | None = None
-    lost_s: float = 0.0  # spent on epochs that were cut off
+    lost_s: float = 0.0  # spent on epochs that were cut off, as far as their workers could tell
     epochs: int = 0
     finished: dict[str, float | None] = {}  # name -> validation accuracy
     failed: dict[str, str] = {}  # name -> error
@@ -80,12 +60,15 @@ class Report:
     error: str = ""
 
 
+OnReport = Callable[[Report], None]
+
+
 def run_queue(
     items: Sequence[Item],
     options: Options,
     *,
     begun: float | None = None,
-    on_report: Callable[[Report], None] = lambda report: None,
+    on_report: OnReport = lambda report: None,
 ) -> Session:
     """Train `items` in order of value within the budget, and write the session down.
 
@@ -93,181 +76,161 @@ def run_queue(
     anything is trained if an item cannot begin, or another queue runs in this folder.
     """
     begun = monotonic() if begun is None else begun
-    session = Session(
-        began=datetime.now(UTC).isoformat(timespec="seconds"),
-        device=options.device,
-        workers=options.workers,
-        threads=options.threads,
-        budget_s=options.budget_s,
-    )
-    with _alone_in(options.folder):
-        for left_behind in options.folder.glob("*/.*.tmp"):  # by workers that were killed
+    source, folder = Path(options.data), options.folder.absolute()
+    data = str(source.absolute()) if source.exists() else options.data
+    options = replace(options, folder=folder, data=data)  # workers may have other working folders
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(folder / "queue.lock").acquire(timeout=0)
+    except Timeout as error:
+        message = f"a queue is running in {folder}: wait for it or choose another --out"
+        raise ValueError(message) from error
+    with lock:
+        for left_behind in folder.glob("*/.*.tmp"):  # by workers that were killed
             left_behind.unlink()
-        for item in items:
-            _same_item(item, options.folder)
-        check_items(items, options.folder)
-        queue = _Queue(items, options, session, begun, on_report)
+        check_items(items, folder)
+        queue = _Queue(items, options, begun, on_report)
         try:
             queue.run()
         finally:
             queue.stop()
-            _close(session, items, options, begun)
-    return session
+            queue.close()
+    return queue.session
 
 
 class _Queue:
     """What runs, what is finished, what comes next."""
 
     def __init__(
-        self,
-        items: Sequence[Item],
-        options: Options,
-        session: Session,
-        begun: float,
-        on_report: Callable[[Report], None],
+        self, items: Sequence[Item], options: Options, begun: float, on_report: OnReport
     ) -> None:
-        self.items, self.options, self.session = in_order(items), options, session
+        self.items, self.folder = items, options.folder
         self.begun, self.on_report = begun, on_report
-        self.finished = {i.name for i in items if weights_of(i, options.folder).exists()}
+        self.teachers = teachers_in(items)
+        self.finished = {i.name for i in items if weights_of(i, self.folder).exists()}
+        self.waiting = [item for item in in_order(items) if item.name not in self.finished]
         self.running: dict[Future[Outcome], Item] = {}
-        self.epochs: dict[str, int] = {}  # that the histories of what was begun held last
-        self.at_start: dict[str, int] = {}  # when an item was last given to a worker
-        self.began_at = time() - (monotonic() - begun)
-        self.token = secrets.token_hex(8)
-        self.place = Place(
-            options.folder,
-            options.data,
-            options.device,
-            options.threads,
-            alone=options.workers == 1,
-            token=self.token,
-            until_s=None if options.budget_s is None else self.began_at + options.budget_s,
-        )
-        left = len(self.items) - len(self.finished)
-        self.executor = (
-            open_executor(options.executor, min(options.workers, left)) if left else None
+        self.epochs: dict[str, int] = {}  # that the histories of what runs held last
+        self.losses: Counter[str] = Counter()  # of workers since the last epoch
+        self.leases, self.beaten = Leases(), 0.0
+        self.executor, slots = Executor(), 0
+        if self.waiting:
+            gpus = int(options.device.startswith("cuda"))
+            self.executor, slots = open_executor(
+                options.executor, self.folder, options.workers, options.threads or 1, gpus
+            )
+        self.options = replace(options, workers=min(slots, len(self.waiting)))
+        self.session = Session(
+            began=datetime.now(UTC).isoformat(timespec="seconds"),
+            **{n: getattr(self.options, n) for n in ("device", "workers", "threads", "budget_s")},
         )
 
     def run(self) -> None:
         """Until nothing can be begun any more and nothing runs, or the time is over."""
         while True:
-            self._submit()
-            if not self.running:
-                return
+            while len(self.running) < (self.options.workers or 0) and (item := self._next()):
+                self._begin(item)
             left = self._left_s()
-            if left is not None and left <= 0:
+            if not self.running or left <= 0:
                 return
-            wait_s = LOOK_S if left is None else min(LOOK_S, left)
-            ended, _ = wait(self.running, wait_s, FIRST_COMPLETED)
-            self._look_at_histories()
+            ended, late = wait(self.running, min(LOOK_S, left), FIRST_COMPLETED)
+            if monotonic() - self.beaten > BEAT_S:
+                self._beat()
             for future in ended:
-                if future in self.running:  # where a pool broke, it has been emptied
-                    self._hear(self.running.pop(future), future)
+                self._hear(self.running.pop(future), future)
+            for future in () if ended else late:
+                self._look(self.running[future])
 
     def stop(self) -> None:
         """Take the leases of what still runs, and wait a little for it to stop."""
-        now = time()
-        for item in self.running.values():
-            lease_of(self.options.folder, item.name).unlink(missing_ok=True)
-            self.session.interrupted.append(item.name)
-        ended, late = wait(self.running, 2 * STOP_S)
-        self._look_at_histories()
-        for future in ended:
-            if future.exception() is None:
-                outcome = future.result()
-                self._note(self.running[future], outcome)
-                self.session.lost_s += outcome.lost_s
-        self.session.lost_s += sum(now - self._last_written(self.running[f]) for f in late)
-        if self.executor is not None:
-            close_executor(self.executor, 0.0 if late else STOP_S)
+        self.leases.tokens.clear()
+        self._beat()
+        ended, _ = wait(self.running, 2 * STOP_S)
+        for future, item in self.running.items():
+            self._look(item)
+            outcome = future.result() if future in ended and not future.exception() else Outcome()
+            self.session.lost_s += outcome.lost_s
+            if outcome.kind == "finished":
+                self._finish(item, outcome)
+            else:
+                self.session.interrupted.append(item.name)
+        self.executor.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(self) -> None:
-        """Give workers what they can begin; the rest waits, so that its order can still change."""
-        taken = {item.name for item in self.running.values()} | self.session.failed.keys()
-        while self.executor and len(self.running) < self.options.workers:
-            item = next_item(self.items, self.finished, taken)
-            if item is None:
-                return
-            taken.add(item.name)
-            folder = self.options.folder / item.name
-            write_bytes(folder / "item.json", msgspec.json.encode(item) + b"\n")
-            write_text(lease_of(self.options.folder, item.name), self.token)
-            self.epochs[item.name] = self.at_start[item.name] = _epochs(folder)
-            self.running[self.executor.submit(work, item, self.items, self.place)] = item
-            self.on_report(Report("begun", item.name, self.epochs[item.name]))
+    def close(self) -> None:
+        """Pack, and add the session's line to `sessions.jsonl`."""
+        path, session = self.folder / "sessions.jsonl", self.session
+        before = path.read_bytes() if path.exists() else b""
+        for pack in dict.fromkeys((None, self.options.pack)):  # the line goes into the pack
+            start = monotonic()
+            if pack:
+                write_pack(pack, self.folder, self.items)
+                session.pack_s = monotonic() - start
+            session.wall_s = monotonic() - self.begun
+            write_bytes(path, before + msgspec.json.encode(session) + b"\n")
 
-    def _look_at_histories(self) -> None:
+    def _next(self) -> Item | None:
+        """The first that waits for no teacher."""
+        for i, item in enumerate(self.waiting):
+            if self.teachers[item.name] <= self.finished:
+                return self.waiting.pop(i)
+        return None
+
+    def _begin(self, item: Item) -> None:
+        """Give it to a worker: first it is written down whose it is."""
+        name = item.name
+        write_bytes(self.folder / name / "item.json", msgspec.json.encode(item) + b"\n")
+        token = self.leases.tokens[name] = secrets.token_hex(8)
+        self._beat()
+        self.epochs[name] = _epochs(self.folder / name)
+        job = job_of(item, self.items, self.folder)
+        self.running[self.executor.submit(work, name, job, token, self.options)] = item
+        self.on_report(Report("begun", name, self.epochs[name]))
+
+    def _beat(self) -> None:
+        """Write down whose what is, with a sign of life."""
+        self.leases.beat += 1
+        write_bytes(self.folder / "session.json", msgspec.json.encode(self.leases))
+        self.beaten = monotonic()
+
+    def _look(self, item: Item) -> None:
         """Tell of the epochs that were finished since the last look."""
-        for item in [*self.running.values()]:
-            now = _epochs(self.options.folder / item.name)
-            for epoch in range(self.epochs[item.name], now):
-                self.session.epochs += 1
-                self.epochs[item.name] = epoch + 1
-                self.on_report(Report("epoch", item.name, epoch + 1))
+        name = item.name
+        for epoch in range(self.epochs[name] + 1, _epochs(self.folder / name) + 1):
+            self.session.epochs += 1
+            self.epochs[name], self.losses[name] = epoch, 0
+            self.on_report(Report("epoch", name, epoch))
 
     def _hear(self, item: Item, future: Future[Outcome]) -> None:
-        """What a worker returned, or that it is lost. Raises ValueError if no data can be read."""
-        lease_of(self.options.folder, item.name).unlink(missing_ok=True)
+        """What a worker returned, or that it is lost. Raises what reading the data raises."""
+        name = item.name
+        self._look(item)
+        del self.leases.tokens[name]
         try:
             outcome = future.result()
-        except BrokenExecutor:
-            self._lost(item)
-            return
-        except Exception as error:  # of the executor: what `work` raises is in its outcome
-            outcome = Outcome("failed", error=f"{type(error).__name__}: {error}")
-        if outcome.kind == "unfit":
-            raise ValueError(outcome.error)
-        self._note(item, outcome)
+        except BrokenExecutor as error:
+            outcome = Outcome(error=f"the process that trained it died ({error})")
+        self.session.lost_s += outcome.lost_s
+        self.losses[name] += 1
         if outcome.kind == "finished":
-            self.finished.add(item.name)
-            self.session.finished[item.name] = outcome.top1
-            self.on_report(Report("finished", item.name, top1=outcome.top1))
-        elif outcome.kind == "stopped":  # by its own clock, or as somebody took its lease
-            self.session.interrupted.append(item.name)
-            self.session.lost_s += outcome.lost_s
-            self._fail(item, "it was stopped: its time was over, or its lease was taken")
+            self._finish(item, outcome)
+        elif outcome.kind == "stopped" and self.losses[name] < LOSSES:
+            self.waiting.insert(0, item)
         else:
-            self._fail(item, outcome.error)
+            self.session.failed[name] = outcome.error
+            self.on_report(Report("failed", name, error=outcome.error))
 
-    def _lost(self, item: Item) -> None:
-        """A worker has died, and with it perhaps the executor: as long as an item gains epochs
-        from one worker to the next, it is given to another.
-        """
-        others = [*self.running.values()]
-        if self.executor is not None:
-            close_executor(self.executor, STOP_S)
-            self.running.clear()
-            self.executor = open_executor(self.options.executor, self.options.workers)
-        for one in (item, *others):
-            if _epochs(self.options.folder / one.name) <= self.at_start[one.name]:
-                self._fail(one, "the process that trained it died, and so did no epoch of it end")
+    def _finish(self, item: Item, outcome: Outcome) -> None:
+        self.finished.add(item.name)
+        self.session.finished[item.name] = outcome.top1
+        self.on_report(Report("finished", item.name, top1=outcome.top1))
 
-    def _fail(self, item: Item, error: str) -> None:
-        self.session.failed[item.name] = error
-        self.on_report(Report("failed", item.name, error=error))
-
-    def _note(self, item: Item, outcome: Outcome) -> None:
-        """Keep what the times of an item were."""
-        if outcome.first_batch_s is not None:
-            self.session.first_batch_s[item.name] = outcome.first_batch_s
-        if outcome.ready_s is not None and self.session.start_s is None:
-            self.session.data_s = outcome.data_s
-            self.session.start_s = outcome.ready_s - outcome.data_s - self.began_at
-
-    def _left_s(self) -> float | None:
-        """Time to train; None: no end."""
-        options = self.options
-        if options.budget_s is None:
-            return None
-        reserve_s = STOP_S
-        if options.pack:
-            files = packed_files(options.folder, self.items)
-            reserve_s += sum((options.folder / f).stat().st_size for f in files) / PACK_BYTES_PER_S
-        return self.begun + options.budget_s - reserve_s - monotonic()
-
-    def _last_written(self, item: Item) -> float:
-        history = self.options.folder / item.name / "history.jsonl"
-        return max(self.began_at, history.stat().st_mtime if history.exists() else 0.0)
+    def _left_s(self) -> float:
+        """Time to train."""
+        if self.options.budget_s is None:
+            return float("inf")
+        files = packed_files(self.folder, self.items) if self.options.pack else ()
+        pack_s = sum((self.folder / file).stat().st_size for file in files) / PACK_BYTES_PER_S
+        return self.begun + self.options.budget_s - STOP_S - pack_s - monotonic()
 
 
 def _epochs(folder: Path) -> int:
@@ -276,50 +239,3 @@ def _epochs(folder: Path) -> int:
         return len((folder / "history.jsonl").read_bytes().splitlines())
     except FileNotFoundError:
         return 0
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """One queue at a time in a folder. Raises ValueError if another one runs there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "queue.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ValueError(
-            f"a queue is running in {folder}: wait for it or choose another --out"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _same_item(item: Item, folder: Path) -> None:
-    """Raises ValueError if the item's folder was begun with another line of the list."""
-    path = folder / item.name / "item.json"
-    try:
-        known = msgspec.json.decode(path.read_bytes(), type=Item)
-    except FileNotFoundError:
-        return
-    now = msgspec.structs.replace(item, value=known.value)
-    if now != known:
-        changed = [n for n in Item.__struct_fields__ if getattr(now, n) != getattr(known, n)]
-        raise ValueError(
-            f"{path.parent} was begun with another {', '.join(changed)}: give the changed item "
-            "another name"
-        )
-
-
-def _close(session: Session, items: Sequence[Item], options: Options, begun: float) -> None:
-    """Pack, and add the session's line to `sessions.jsonl`."""
-    path = options.folder / "sessions.jsonl"
-    before = path.read_bytes() if path.exists() else b""
-    session.wall_s = monotonic() - begun
-    write_bytes(path, before + msgspec.json.encode(session) + b"\n")
-    if options.pack:
-        start = monotonic()
-        write_pack(options.pack, options.folder, items)
-        session.pack_s = monotonic() - start
-        session.wall_s = monotonic() - begun
-        write_bytes(path, before + msgspec.json.encode(session) + b"\n")

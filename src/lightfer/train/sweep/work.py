@@ -1,145 +1,126 @@
 """One item of a queue in a process of its own, wherever an executor puts it.
 
-It reads the list's folder, which it shares with whoever asked for it, and says all it has to say
-there and in what it returns. A lease in the item's folder says whose the item is: when another
-token stands there, or none, it stops between two batches. So a session stops its items by taking
-their leases away, and a worker that was given up for dead writes nothing over its successor.
+It shares the queue's folder with its session. `session.json` there holds a token for each item that
+somebody works at, and a number that changes every second. When an item's token is another one, or
+none, or the number stands still, its worker stops between two batches. So a session stops its items
+by taking their tokens away, a worker that was given up for dead writes nothing over its successor,
+and none outlives its session, on whichever machine that was.
 """
 
-import os
-import signal
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from time import monotonic, sleep, time
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
-from lightfer.train.sweep.items import Item
+import msgspec
+
+from lightfer.data.dataset import SplitName
+from lightfer.train.job import Job
 
 if TYPE_CHECKING:
     from lightfer.data import Dataset
 
-CHECK_S = 0.2
-"""The least time between two looks at the lease and the clock."""
+CHECK_S = 0.3  # the least time between two looks at the session
+BEAT_S = 1.0  # the most time between two of its signs of life
+SILENT_S = 10.0  # without one for so long it is gone
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where and how all items of a session are trained; plain values, to be sent anywhere."""
+class Options:
+    """How a session works."""
 
     folder: Path
     data: str
-    device: str
-    threads: int | None
-    alone: bool  # one item at a time: what a meter tells is its training's
-    token: str  # of the session, in the leases
-    until_s: float | None  # time(): the end, whatever becomes of the session
+    device: str = "cpu"
+    workers: int | None = 1  # items side by side; None: as many as the executor takes
+    threads: int | None = 1  # CPU threads of each; None: all
+    budget_s: float | None = None  # None: until every item is finished
+    pack: Path | None = None
+    executor: str = "pool"
+
+
+class Leases(msgspec.Struct):
+    """`session.json`: who works at what."""
+
+    beat: int = 0
+    tokens: dict[str, str] = {}  # item -> of the worker whose it is
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the training of an item ended. Times in seconds."""
+    """How the training of an item ended."""
 
-    kind: Literal["finished", "stopped", "failed", "unfit"]  # unfit: the data cannot be read
+    kind: Literal["finished", "stopped", "failed"] = "stopped"
     top1: float | None = None  # validation accuracy of the rounded weights
-    error: str = ""
-    ready_s: float | None = None  # time(), when the data had been read
-    data_s: float = 0.0  # reading the data
-    first_batch_s: float | None = None  # building, loading, compiling, one batch
-    lost_s: float = 0.0  # of an epoch that was cut off
+    error: str = "it was stopped again and again: its session seemed gone"
+    lost_s: float = 0.0  # seconds of an epoch that was cut off
 
 
 class _StopError(Exception):
-    """The item is no longer this process's, or its time is over."""
+    """The item is no longer this process's."""
 
 
-def begin_worker(parent: int) -> None:
-    """For a process of a pool: leave ctrl-c to the session, and go when the session is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def work(name: str, job: Job, token: str, options: Options) -> Outcome:
+    """Train `job` as item `name` from where it stopped; what goes wrong is an outcome.
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            sleep(CHECK_S)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def lease_of(folder: Path, name: str) -> Path:
-    """The file that says whose an item is."""
-    return folder / name / ".lease"
-
-
-def work(item: Item, items: Sequence[Item], place: Place) -> Outcome:
-    """Train `item` from where it stopped; every error of its own is an outcome."""
+    Raises what reading the data raises.
+    """
     from lightfer.measure.energy import open_meters
     from lightfer.measure.process import tune_process
-    from lightfer.train.sweep.training import train_item
+    from lightfer.train.job import run_job
 
-    tune_process(place.threads, place.device)
-    begun = monotonic()
+    tune_process(options.threads, options.device)
+    data = _read(options.data, job.splits)
+    watch = _Watch(name, token, options.folder)
+    # What a meter tells is a training's if there is no other one.
+    meters = open_meters(options.device)[0] if options.workers == 1 else []
+    given = {"device": options.device, "meters": meters}
     try:
-        data = _read(place.data, any(not item.copies for item in items))
-    except Exception as error:
-        return Outcome("unfit", error=str(error))
-    watch = _Watch(lease_of(place.folder, item.name), place, monotonic())
-    told = Outcome("finished", ready_s=time(), data_s=monotonic() - begun)
-    meters = open_meters(place.device)[0] if place.alone else []
-    try:
-        card = train_item(
-            item,
-            items,
-            data,
-            place.folder,
-            device=place.device,
-            meters=meters,
-            on_batch=watch.batch,
-            on_epoch=watch.epoch,
+        _, card = run_job(
+            job, data, options.folder / name, **given, on_batch=watch.batch, on_epoch=watch.epoch
         )
     except _StopError:
-        told = replace(told, kind="stopped", lost_s=monotonic() - watch.since)
+        return Outcome("stopped", lost_s=monotonic() - watch.since)
     except Exception as error:
-        told = replace(told, kind="failed", error=f"{type(error).__name__}: {error}")
-    else:
-        told = replace(told, top1=card.validation.top1 if card.validation else None)
+        return Outcome("failed", error=f"{type(error).__name__}: {error}")
     finally:
         for meter in meters:
             meter.close()
-    return replace(told, first_batch_s=watch.first_batch_s)
+    return Outcome("finished", card.validation.top1 if card.validation else None)
 
 
-@lru_cache(maxsize=1)
-def _read(source: str, with_test: bool) -> "Dataset":
+@lru_cache(maxsize=2)
+def _read(source: str, splits: tuple[SplitName, ...]) -> "Dataset":
     """Once for all items of a process; of test only the pixels are looked at, for copies."""
     from lightfer.data import load
 
-    return load(source, ("train", "validation", *(("test",) if with_test else ())))
+    return load(source, splits)
 
 
 class _Watch:
-    """Sees that the item is still ours, and how long things take."""
+    """Sees that the item is still ours."""
 
-    def __init__(self, lease: Path, place: Place, begun: float) -> None:
-        self.lease, self.place, self.begun = lease, place, begun
-        self.since, self.looked = begun, 0.0  # when the running epoch began; the last look
-        self.first_batch_s: float | None = None
+    def __init__(self, name: str, token: str, folder: Path) -> None:
+        self.name, self.token, self.path = name, token, folder / "session.json"
+        self.since = self.changed = monotonic()  # the epoch began; the session gave a sign of life
+        self.looked, self.beat = 0.0, 0
 
     def batch(self, epoch: int, done: int, of: int) -> None:
         """Called after every batch."""
         now = monotonic()
-        if self.first_batch_s is None:
-            self.first_batch_s = now - self.begun
         if now - self.looked < CHECK_S:
             return
         self.looked = now
-        late = self.place.until_s is not None and time() > self.place.until_s
         try:
-            ours = self.lease.read_text() == self.place.token
-        except OSError:
-            ours = False
-        if late or not ours:
+            leases = msgspec.json.decode(self.path.read_bytes(), type=Leases)
+        except FileNotFoundError:
+            leases = Leases()
+        except OSError:  # storage that is not there for a moment
+            leases = Leases(self.beat, {self.name: self.token})
+        if leases.beat != self.beat:
+            self.beat, self.changed = leases.beat, now
+        if leases.tokens.get(self.name) != self.token or now - self.changed > SILENT_S:
             raise _StopError
 
     def epoch(self, _: object) -> None:

@@ -1,4 +1,4 @@
-"""One item of a queue: its recipe, its teachers, its folder."""
+"""Where the items of a queue lie in its folder, and what they learn from."""
 
 import shutil
 import zlib
@@ -8,12 +8,8 @@ from pathlib import Path
 import msgspec
 
 from lightfer._files import atomic_path, file_name, sha256_of
-from lightfer.data.dataset import Dataset
-from lightfer.measure.energy import Meter
 from lightfer.models.registry import find_weights
-from lightfer.models.weights import Card
-from lightfer.train.job import run_job
-from lightfer.train.loop import OnBatch, OnEpoch
+from lightfer.train.job import Job
 from lightfer.train.sweep.items import Item
 
 
@@ -28,46 +24,44 @@ def check_items(items: Sequence[Item], folder: Path) -> None:
 
     Raises ValueError, or CheckpointError for a teacher, that says which item and what to change.
     """
-    names = {item.name for item in items}
+    names, kept = {item.name for item in items}, set()
     for item in items:
         try:
             item.config()
         except ValueError as error:
             raise ValueError(f"{item.name}: {error}") from error
-        for teacher in set(item.teachers) - names:
-            _keep(teacher, folder)
-        if item.soft_labels:
-            _keep(item.soft_labels, folder)
+        _same_item(item, folder)
+        kept |= {*item.teachers, item.soft_labels} - names - {None}
+    for source in sorted(kept):
+        _keep(source, folder)
 
 
-def train_item(
-    item: Item,
-    items: Sequence[Item],
-    data: Dataset,
-    folder: Path,
-    *,
-    device: str = "cpu",
-    meters: Sequence[Meter] = (),
-    on_batch: OnBatch | None = None,
-    on_epoch: OnEpoch | None = None,
-) -> Card:
-    """Train `item` in `folder`/NAME, from where it stopped; its teachers are other `items` that are
-    finished, or stand in `folder`/teachers, or have shipped weights.
+def job_of(item: Item, items: Sequence[Item], folder: Path) -> Job:
+    """The training of an item: its teachers are other `items` that are finished, or lie in
+    `folder`/teachers, or have shipped weights.
     """
-    known = {other.name: weights_of(other, folder) for other in items}
-    sources = tuple(str(known.get(name) or _kept(name, folder)) for name in item.teachers)
-    labels = str(_kept(item.soft_labels, folder)) if item.soft_labels else None
-    job = msgspec.structs.replace(item, teachers=sources, soft_labels=labels)
-    _, card = run_job(
-        job,
-        data,
-        folder / item.name,
-        device=device,
-        meters=meters,
-        on_batch=on_batch,
-        on_epoch=on_epoch,
+    known = {other.name: other for other in items if other.name in item.teachers}
+    teachers = tuple(
+        str(weights_of(known[name], folder) if name in known else _kept(name, folder))
+        for name in item.teachers
     )
-    return card
+    labels = str(_kept(item.soft_labels, folder)) if item.soft_labels else None
+    return msgspec.structs.replace(item, teachers=teachers, soft_labels=labels)
+
+
+def _same_item(item: Item, folder: Path) -> None:
+    """Raises ValueError if the item's folder was begun with another line of the list."""
+    path = folder / item.name / "item.json"
+    if not path.exists():
+        return
+    known = msgspec.json.decode(path.read_bytes(), type=Item)
+    fields = [name for name in Item.__struct_fields__ if name != "value"]
+    changed = [name for name in fields if getattr(item, name) != getattr(known, name)]
+    if changed:
+        raise ValueError(
+            f"{path.parent} was begun with another {', '.join(changed)}: give the changed item "
+            "another name"
+        )
 
 
 def _kept(teacher: str, folder: Path) -> str | Path:

@@ -1,0 +1,209 @@
+"""Kill workers, nodes and sessions of `lightfer queue` on every executor, and compare the weights.
+
+    python benchmarks/executors.py pool ray dask slurm --kills 10 --out executors.json
+
+The list of `queue_kill.py`, two items side by side on a thousand drawn faces. Ray is a cluster of
+three nodes on this machine, a head without processors and two of one each; Dask has two workers of
+one thread; Slurm is submitit's local form. What is killed, always with SIGKILL and by its id: a
+process that trains, the session, on Ray also a raylet alone and a raylet with all its workers, for
+which a new node comes. Weights must be equal to the bit to those of an undisturbed run on the pool.
+After each kill of a session the seconds are taken until nothing trains any more.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from benchmarks.queue_kill import LIGHTFER, check_equal, count_epochs, write_faces, write_list
+
+from lightfer._files import write_text
+
+EPOCHS = 10
+BUSY_S = 0.1  # of a processor in half a second: it trains
+WAIT_S = 180.0  # for an epoch, before the run is given up
+
+
+@dataclass
+class Engine:
+    """What `--executor` is called, how its processes are known, what of it can be killed."""
+
+    name: str
+    mark: str  # in the environment of all its processes
+    nodes: dict[str, Callable[[], None]] = field(default_factory=dict)
+
+
+@contextmanager
+def started(kind: str) -> Iterator[Engine]:
+    """`pool`, `ray`, `dask` or `slurm`, on this machine, until the block ends."""
+    mark = uuid.uuid4().hex
+    os.environ["LIGHTFER_MARK"] = mark
+    try:
+        if kind == "ray":
+            with _ray(mark) as engine:
+                yield engine
+        elif kind == "dask":
+            distributed: Any = importlib.import_module("distributed")
+            with distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, dashboard_address=None
+            ) as cluster:
+                yield Engine(f"dask:{cluster.scheduler_address}", mark)
+        else:
+            yield Engine("slurm:local" if kind == "slurm" else kind, mark)
+    finally:
+        del os.environ["LIGHTFER_MARK"]
+
+
+@contextmanager
+def _ray(mark: str) -> Iterator[Engine]:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    cluster: Any = importlib.import_module("ray.cluster_utils").Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0}
+    )
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+
+    def kill(whole: bool) -> None:
+        node = nodes.pop(0)
+        (raylet,) = node.all_processes["raylet"]
+        victims = [raylet.process.pid, *(_children(raylet.process.pid) if whole else ())]
+        for pid in victims:
+            _kill(pid)
+        nodes.append(cluster.add_node(num_cpus=1))
+
+    ends = {"raylet": lambda: kill(False), "node": lambda: kill(True)}
+    try:
+        yield Engine(f"ray:{cluster.address}", mark, ends)
+    finally:
+        cluster.shutdown()
+
+
+def training(mark: str) -> list[int]:
+    """Processes of an engine that have torch loaded and work."""
+    before = {pid: _cpu_s(pid) for pid in _marked(mark)}
+    sleep(0.5)
+    return [pid for pid in before if _cpu_s(pid) - before[pid] > BUSY_S]
+
+
+def quiet_s(mark: str, most_s: float = 60.0) -> float:
+    """Seconds until nothing trains any more. Raises AssertionError if that takes too long."""
+    begun = monotonic()
+    while busy := training(mark):
+        assert monotonic() - begun < most_s, f"orphans after {most_s} s: {busy}"
+    return monotonic() - begun
+
+
+def run_killed(
+    engine: Engine, command: list[str], folder: Path, kills: list[str], draw: random.Random
+) -> list[dict[str, Any]]:
+    """Run the command to its end, with one kill of each kind named, in this order."""
+    told: list[dict[str, Any]] = []
+    session = _session(command)
+    for kind in kills:
+        wanted, until = count_epochs(folder) + draw.randint(1, 3), monotonic() + WAIT_S
+        while count_epochs(folder) < wanted and session.poll() is None:
+            assert monotonic() < until, f"no epoch was gained for {WAIT_S:.0f} s"
+            sleep(0.05)
+        sleep(draw.uniform(0, 0.3))
+        if session.poll() is not None:  # an item was lost too often: the same command goes on
+            session = _session(command)
+            sleep(5)
+        about: dict[str, Any] = {"kill": kind, "epochs": count_epochs(folder)}
+        if kind == "session":
+            session.kill()
+            session.wait()
+            about["quiet_after_s"] = round(quiet_s(engine.mark), 1)
+            session = _session(command)
+        elif kind == "worker":
+            working = [pid for pid in training(engine.mark) if pid != session.pid]
+            if working:
+                _kill(draw.choice(working))
+        else:
+            engine.nodes[kind]()
+        told.append(about)
+    if session.wait():
+        subprocess.run(command, check=True, capture_output=True)
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("engines", nargs="+", choices=("pool", "ray", "dask", "slurm"))
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="what it holds of other engines is kept")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data, path = str(write_faces(folder)), write_list(folder, EPOCHS)
+        command = [*LIGHTFER, str(path), "--data", data, "--workers", "2"]
+        subprocess.run([*command, "--out", str(folder / "whole")], check=True, capture_output=True)
+        for kind in args.engines:
+            with started(kind) as engine:
+                victims = ["worker", "session", *engine.nodes]
+                kills = [victims[i % len(victims)] for i in range(args.kills)]
+                begun, out = monotonic(), folder / kind
+                run = [*command, "--executor", engine.name, "--out", str(out)]
+                told = run_killed(engine, run, out, kills, random.Random(args.seed))
+                check_equal(folder / "whole", out)
+                left_s = quiet_s(engine.mark)
+            found = {
+                "kills": told,
+                "wall_s": round(monotonic() - begun, 1),
+                "weights_equal_to_the_bit": True,
+                "quiet_at_the_end_s": round(left_s, 1),
+            }
+            print(kind, json.dumps(found))
+            if args.out:
+                known = json.loads(args.out.read_text()) if args.out.exists() else {}
+                write_text(args.out, json.dumps({**known, kind: found}, indent=1) + "\n")
+
+
+def _session(command: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+
+
+def _marked(mark: str) -> Iterator[int]:
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = f"LIGHTFER_MARK={mark}".encode() in (place / "environ").read_bytes()
+            if ours and b"libtorch" in (place / "maps").read_bytes():
+                yield int(place.name)
+        except OSError:  # it has ended
+            continue
+
+
+def _children(parent: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+if __name__ == "__main__":
+    main()
