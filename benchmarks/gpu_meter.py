@@ -286,7 +286,7 @@ def plan_of(options: argparse.Namespace) -> tuple[BenchConfig, float]:
     energy = plan_with(seconds, others)
     device = "cpu" if options.simulated else options.device
     config = BenchConfig(
-        names, device=device, rounds=rounds, passes=passes, batch_size=size, energy=energy
+        names, device=device, rounds=rounds, passes=passes, batch_sizes=(1, size), energy=energy
     )
     return config, scale
 

@@ -21,7 +21,7 @@ from lightfer.results import Results, read_results, write_results
 PLAN = EnergyPlan(seconds=0.02, fewest_blocks=2, most_blocks=3, half_width=1e-9, batch_sizes=(1,))
 CONFIG = BenchConfig(
     ("mobilenet_v1_x0_25", "shufflenet_v2_x0_5"),
-    rounds=1, passes=1, warmup=1, batch_size=8, energy=PLAN,
+    rounds=1, seconds=0, passes=1, warmup=1, batch_sizes=(1, 8), energy=PLAN,
 )  # fmt: skip
 
 

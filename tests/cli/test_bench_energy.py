@@ -15,7 +15,19 @@ MODEL = "mobilenet_v1_x0_25"
 
 def bench(*arguments: str, out: Path):
     return CliRunner().invoke(
-        app, ["bench", MODEL, "--data", "synthetic", "--rounds", "1", "--out", str(out), *arguments]
+        app,
+        [
+            "bench",
+            MODEL,
+            "--data",
+            "synthetic",
+            "--rounds",
+            "1",
+            "--quick",
+            "--out",
+            str(out),
+            *arguments,
+        ],
     )
 
 

@@ -1,6 +1,7 @@
 """Timing against models that sleep a known time, and clocks that step by a known amount."""
 
 import time
+from itertools import cycle
 
 import numpy
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from lightfer.measure import latency
 from lightfer.measure.latency import (
+    evenly_ranked,
     percentile,
     time_decoding,
     time_images,
@@ -39,13 +41,37 @@ def test_every_pass_is_kept_and_takes_at_least_the_sleep():
     assert min(samples) >= 0.005
 
 
-def test_all_images_are_classified_once_and_only_full_batches_are_samples():
+def test_all_images_are_classified_once():
     model = Sleeper(0.002)
     images = torch.zeros(10, 1, 48, 48, dtype=torch.uint8)
-    total, passes, inside = time_images(model, images, lambda x: x.float(), batch_size=4, warmup=2)
-    assert model.sizes == [4, 4, 2, 4, 4, 2]  # warm-up of both sizes, then the images
-    assert len(passes) == 2
+    total, inside = time_images(model, images, lambda x: x.float(), batch_size=4)
+    assert model.sizes == [4, 2, 4, 4, 2]  # one of both sizes before, then the images
     assert total >= inside >= 3 * 0.002
+
+
+def test_passes_go_on_until_they_have_lasted_and_the_images_rotate():
+    model, seen = Sleeper(0.005), []
+    inputs = cycle([torch.full((1,), float(i)) for i in range(3)])
+
+    def run(x):
+        seen.append(x.item())
+        return model(x)
+
+    model.eval()
+    samples = time_passes(run, inputs, passes=2, warmup=0, seconds=0.1)
+    assert 0.1 <= sum(samples) < 0.1 + 2 * max(samples)
+    assert seen[:4] == [1.0, 2.0, 0.0, 1.0]
+
+
+def test_thinned_passes_keep_the_distribution():
+    samples = numpy.random.default_rng(0).permutation(1000) * 1e-6
+    kept = evenly_ranked(samples.tolist(), 200)
+    assert len(kept) == 200
+    assert list(kept) == sorted(kept)
+    for q in (0.25, 0.5, 0.9):
+        assert numpy.quantile(kept, q) == pytest.approx(numpy.quantile(samples, q), rel=0.02)
+    assert evenly_ranked([3e-9, 1e-9], 200) == (3e-9, 1e-9)
+    assert evenly_ranked([0.1234567891234], 1) == (0.123456789,)  # the clock's nanoseconds
 
 
 @pytest.fixture

@@ -1,14 +1,16 @@
 """One model in one runtime and precision: what it is, and how each of its figures is measured."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
+from time import perf_counter
 
 import msgspec
 import torch
 from torch import Tensor
 
-from lightfer.bench.journal import Round, Static
+from lightfer.bench.journal import Round, Static, Timed
 from lightfer.data.augment import normalize
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.data.ferplus import votes_beside
@@ -19,13 +21,15 @@ from lightfer.measure.energy import EnergyPlan, Meter, measure_block
 from lightfer.measure.energy.counter import CounterMeter
 from lightfer.measure.energy.windows import Work as Pass
 from lightfer.measure.latency import (
-    time_decoding,
+    evenly_ranked,
+    percentile,
     time_images,
     time_passes,
     time_passes_by_events,
     wait,
 )
 from lightfer.measure.operations import Operations, count_operations
+from lightfer.measure.process import peak_memory, reset_peak_memory, without_collection
 from lightfer.measure.yardstick import Yardstick, of_passes
 from lightfer.models.registry import Weights
 from lightfer.results import Accuracy, EnergyBlock, Work
@@ -33,7 +37,11 @@ from lightfer.results import Accuracy, EnergyBlock, Work
 EAGER, FULL = "pytorch", "float32"
 REFERENCE = f"{EAGER}-{FULL}"  # the variant that others are compared with
 INPUT_SHAPE = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
-YARDSTICK_S = 0.1  # of the yardstick before each block
+PROTOCOL = 2  # version of what `visit_case` does: a change of it is a new one
+PARTS = 2  # of the passes at one batch size, the yardstick before, between and after
+YARDSTICK_SHARE = 0.05  # of a round's seconds, for each block of the yardstick
+MOST_KEPT = 200  # passes of a round in the file
+ROTATING = 256  # images that are shown in turn
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,13 @@ class Case:
 def load_case(case: Case, device: str, threads: int, data: Dataset | None = None) -> Loaded:
     """The model in its runtime, on `device`; int8 is calibrated on the train split of `data`.
 
+    Where the runtime does not say how long loading took, it is from the weight file on.
+
     Raises ValueError if the runtime says that it computes in another precision than was asked for,
     or if int8 has no train split to be calibrated on.
     """
     runtime = find_runtime(case.runtime, case.precision, device)
+    start = perf_counter()
     model = case.weights.build(device)
     calibration = None
     if case.precision == "int8" and data and "train" in data.splits:
@@ -71,7 +82,7 @@ def load_case(case: Case, device: str, threads: int, data: Dataset | None = None
     used = loaded.settings.get("precision", case.precision)
     if used != case.precision:
         raise ValueError(f"{case.runtime} computes in {used} here, not in {case.precision}")
-    return loaded
+    return loaded if loaded.load_s else replace(loaded, load_s=perf_counter() - start)
 
 
 def measure_once(
@@ -88,8 +99,7 @@ def measure_once(
 ) -> Static:
     """Size, operations, the logits compared with eager PyTorch's, and accuracy.
 
-    `eager` is what was measured of the same model and precision in eager PyTorch. With `data` the
-    decoding of `images` is timed.
+    `eager` is what was measured of the same model and precision in eager PyTorch.
     """
     counts, difference = _compare(case, run, images[:batch_size], device)
     accuracy, other, of = _accuracy(case, run, data, eager, difference, views, test_log)
@@ -100,7 +110,7 @@ def measure_once(
         settings=run.settings,
         deployed_bytes=run.deployed_bytes,
         logit_difference=difference,
-        decoding_s=None if data is None else time_decoding(images),
+        load_s=run.load_s,
         accuracy=accuracy,
         accuracy_other=other,
         accuracy_of=of,
@@ -160,30 +170,61 @@ def visit_case(
     images: Tensor,
     *,
     device: str,
+    batch_sizes: Sequence[int],
+    seconds: float,
     passes: int,
-    batch_size: int,
     warmup: int,
 ) -> Round:
-    """Passes of a single image, then all images in batches; before each the yardstick."""
+    """One visit: passes at each batch size beside the yardstick, then all images at the largest."""
     images = images.to(device)
-    single = _prepare(images[:1])
-    yardstick_single_s = of_passes(yardstick.time(1, YARDSTICK_S))
-    options = {"passes": passes, "warmup": warmup}
-    single_s = time_passes(run, single, **options)
-    events_s = time_passes_by_events(run, single, **options) if images.is_cuda else []
-    yardstick_batch_s = of_passes(yardstick.time(batch_size, YARDSTICK_S))
-    total_s, batch_s, model_s = time_images(
-        run, images, _prepare, batch_size=batch_size, warmup=warmup
-    )
+    reset_peak_memory(device)
+    timed = []
+    with without_collection():
+        for size in batch_sizes:
+            clocks = {"wall": time_passes, "cuda events": time_passes_by_events}
+            for clock in clocks if images.is_cuda and size == 1 else ["wall"]:
+                effort = {
+                    "seconds": seconds / PARTS,
+                    "passes": -(-passes // (PARTS if size == 1 else 6 * PARTS)),
+                    "warmup": warmup if size == 1 else -(-warmup // 5),
+                }
+                inputs = cycle(_inputs(images, size))
+                taken: list[float] = []
+                beside = yardstick.time(size, YARDSTICK_SHARE * seconds)
+                for _ in range(PARTS):
+                    taken += clocks[clock](run, inputs, **effort)
+                    beside += yardstick.time(size, YARDSTICK_SHARE * seconds)
+                timed.append(_timed(size, clock, taken, beside))
+        total_s, model_s = time_images(run, images, _prepare, batch_size=batch_sizes[-1])
+    memory, device_memory = peak_memory(device)
     return Round(
-        single_s=tuple(single_s),
-        batch_s=tuple(batch_s),
+        timed=tuple(timed),
         total_s=total_s,
         model_s=model_s,
-        events_s=tuple(events_s),
-        yardstick_single_s=yardstick_single_s,
-        yardstick_batch_s=yardstick_batch_s,
+        peak_memory_bytes=memory,
+        peak_device_memory_bytes=device_memory,
     )
+
+
+def _timed(size: int, clock: str, taken: list[float], beside: list[float]) -> Timed:
+    return Timed(
+        batch_size=size,
+        clock=clock,
+        samples_s=evenly_ranked(taken, MOST_KEPT),
+        passes=len(taken),
+        seconds=sum(taken),
+        p50_s=percentile(taken, 0.5),
+        p90_s=percentile(taken, 0.9),
+        p99_s=percentile(taken, 0.99),
+        yardstick_s=of_passes(beside),
+    )
+
+
+def _inputs(images: Tensor, batch_size: int) -> list[Tensor]:
+    """Batches of `ROTATING` images, or of one batch; of fewer images some twice."""
+    count = max(batch_size, min(ROTATING, len(images)) // batch_size * batch_size)
+    enough = images.repeat(-(-count // len(images)), 1, 1, 1)[:count]
+    return [_prepare(batch) for batch in enough.split(batch_size)]
 
 
 def energy_block(

@@ -1,13 +1,13 @@
 """From the records of one model to its entry in a results file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from statistics import median
 
 import msgspec
 
 from lightfer.bench.case import Case
-from lightfer.bench.journal import Journal, Pieces
+from lightfer.bench.journal import Journal, Pieces, Round, Timed
 from lightfer.bench.plan import BenchConfig, Meters
 from lightfer.inference.backends import runtime_of
 from lightfer.measure.carbon import carbon_of
@@ -20,6 +20,7 @@ from lightfer.measure.energy import (
     unmeasured_energy,
     with_deferred,
 )
+from lightfer.measure.latency import evenly_ranked
 from lightfer.models.registry import architecture
 from lightfer.models.weights import Card
 from lightfer.results import Energy, Entry, Latency, Teaching, TrainingEnergy, WeightCard
@@ -28,9 +29,11 @@ from lightfer.results import Energy, Entry, Latency, Teaching, TrainingEnergy, W
 def entry_of(
     case: Case,
     journal: Journal,
+    machine_key: str,
     environment_key: str,
     config: BenchConfig,
     images: int,
+    decoding_s: float | None,
     meters: Meters,
     ticks: Mapping[str, float],
 ) -> Entry:
@@ -41,7 +44,6 @@ def entry_of(
     total = median(r.total_s for r in pieces.rounds) if pieces.rounds else None
     per_image = None if total is None else total / images
     model_s = median(r.model_s for r in pieces.rounds) if pieces.rounds else None
-    decoding_s = static.decoding_s if static else None
     decoded = None if total is None or decoding_s is None else total + decoding_s
     energies = energies_of(pieces, config.energy or EnergyPlan(), meters, ticks)
     energy = energies.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
@@ -49,15 +51,8 @@ def entry_of(
         energy = _modelled(energy, config, per_image, environment.threads)
     carbon = carbon_of(energy, config.intensity, config.pue)
     spent = spent_on_training(card)
-    beside_single = [r.yardstick_single_s for r in pieces.rounds]
-    beside_batch = [r.yardstick_batch_s for r in pieces.rounds]
-    blocks = (
-        (1, "wall", [r.single_s for r in pieces.rounds], beside_single),
-        (config.batch_size, "wall", [r.batch_s for r in pieces.rounds], beside_batch),
-        (1, "cuda events", [r.events_s for r in pieces.rounds], beside_single),
-    )
     return Entry(
-        id=f"{environment_key}/{weights.name}/{(weights.sha256 or 'random')[:8]}/{case.variant}",
+        id=f"{machine_key}/{weights.name}/{(weights.sha256 or 'random')[:8]}/{case.variant}",
         environment=environment_key,
         model=case.weights.name,
         family=arch.family,
@@ -79,11 +74,7 @@ def entry_of(
         accuracy=static.accuracy if static else None,
         accuracy_other=static.accuracy_other if static else (),
         accuracy_of=static.accuracy_of if static else None,
-        latency=tuple(
-            Latency.of(samples, batch_size, environment.threads, clock, beside)
-            for batch_size, clock, samples, beside in blocks
-            if any(samples)
-        ),
+        latency=tuple(latencies(pieces.rounds, environment.threads)),
         inference_total_s=total,
         inference_per_image_s=per_image,
         inference_images=images,
@@ -91,12 +82,39 @@ def entry_of(
         inference_model_s=model_s,
         inference_with_decoding_s=decoded,
         inference_with_decoding_per_image_s=None if decoded is None else decoded / images,
+        load_s=static.load_s if static else None,
+        peak_memory_bytes=_most(r.peak_memory_bytes for r in pieces.rounds),
+        peak_device_memory_bytes=_most(r.peak_device_memory_bytes for r in pieces.rounds),
         energy=energy,
         energy_other=tuple(energies.values()),
         carbon=carbon,
         training=spent and training_cost(spent, energy, carbon),
         error=pieces.error or _failed_rounds(pieces, config.rounds),
     )
+
+
+def latencies(rounds: Sequence[Round], threads: int) -> Iterator[Latency]:
+    """What the rounds say of each batch size and clock, of each round equally many passes."""
+    cells: dict[tuple[int, str], list[Timed]] = {}
+    for timed in (timed for visit in rounds for timed in visit.timed):
+        cells.setdefault((timed.batch_size, timed.clock), []).append(timed)
+    for (size, clock), visits in cells.items():
+        kept = min(len(timed.samples_s) for timed in visits)
+        samples = [evenly_ranked(timed.samples_s, kept) for timed in visits]
+        beside = [timed.yardstick_s for timed in visits]
+        passes = tuple(timed.passes for timed in visits)
+        yield msgspec.structs.replace(
+            Latency.of(samples, size, threads, clock, beside),
+            passes=passes,
+            p50_s=tuple(timed.p50_s for timed in visits),
+            p90_s=tuple(timed.p90_s for timed in visits),
+            p99_s=tuple(timed.p99_s for timed in visits),
+            images_per_s=size * sum(passes) / sum(timed.seconds for timed in visits),
+        )
+
+
+def _most(values: Iterable[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _failed_rounds(pieces: Pieces, rounds: int) -> str | None:

@@ -27,22 +27,34 @@ class Static(Struct, frozen=True, kw_only=True, tag="static"):
     settings: dict[str, str | int]
     deployed_bytes: int | None = None
     logit_difference: float | None = None
-    decoding_s: float | None = None
+    load_s: float | None = None
     accuracy: Accuracy | None = None
     accuracy_other: tuple[Accuracy, ...] = ()
     accuracy_of: str | None = None
 
 
-class Round(Struct, frozen=True, kw_only=True, tag="round"):
-    """One visit to a model, in seconds; see `lightfer.measure.latency`."""
+class Timed(Struct, frozen=True, kw_only=True):
+    """The passes of one batch size in one round, in seconds; see `Latency`."""
 
-    single_s: tuple[float, ...]  # each pass of one image
-    batch_s: tuple[float, ...]  # each pass of a full batch
+    batch_size: int
+    clock: str
+    samples_s: tuple[float, ...]  # of all passes the evenly ranked ones that are kept
+    passes: int  # all that were timed
+    seconds: float  # all of them together
+    p50_s: float | None
+    p90_s: float | None
+    p99_s: float | None
+    yardstick_s: float
+
+
+class Round(Struct, frozen=True, kw_only=True, tag="round"):
+    """One visit to a model."""
+
+    timed: tuple[Timed, ...]  # each batch size
     total_s: float  # all images, input preparation included
     model_s: float  # the share of the model in it
-    events_s: tuple[float, ...] = ()  # each pass of one image between CUDA events
-    yardstick_single_s: float  # of the yardstick, just before, by batch size
-    yardstick_batch_s: float
+    peak_memory_bytes: int | None = None
+    peak_device_memory_bytes: int | None = None
 
 
 class Block(Struct, frozen=True, kw_only=True, tag="energy"):

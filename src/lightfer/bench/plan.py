@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 
-from lightfer.bench.case import EAGER, FULL, Case
+from lightfer.bench.case import EAGER, FULL, PROTOCOL, Case
 from lightfer.bench.journal import Journal, Kind, Pieces
 from lightfer.inference.backends import PRECISIONS, find_runtime, runtime_of
 from lightfer.measure.accuracy import View
 from lightfer.measure.carbon import WORLD
 from lightfer.measure.energy import ASSUMED, CpuModel, EnergyPlan, Meter, enough_blocks
 from lightfer.measure.environment import environment_id
+from lightfer.measure.process import GARBAGE_COLLECTION, pinning
 from lightfer.models.registry import Weights, find_weights
-from lightfer.results import Component, Environment, GridIntensity
+from lightfer.results import Component, Environment, GridIntensity, Protocol
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,12 @@ class BenchConfig:
     precisions: tuple[str, ...] = (FULL,)  # each runtime is measured in those that it has
     device: str = "cpu"
     rounds: int = 5  # separate visits to each model
-    passes: int = 50  # of batch size 1, per round
-    warmup: int = 10  # passes before each block of timed ones
-    batch_size: int = 64
+    seconds: float = 1.0  # of timed passes, at each batch size in each round, at least
+    passes: int = 50  # likewise, of single images
+    warmup: int = 10  # passes in a group, before timed ones
+    batch_sizes: tuple[int, ...] = (1, 64)  # all images are classified at the largest
+    quick: bool = False  # less than the protocol asks for, for a first look
+    processes: bool = False  # each round in a fresh one
     views: tuple[View, ...] = ("flip",)  # beside the single one, of accuracy
     seed: int = 0  # of the order of the models in each round
     cpu_model: CpuModel = ASSUMED  # where the energy of a CPU run is modelled
@@ -39,16 +43,35 @@ class BenchConfig:
     def __post_init__(self) -> None:
         if not self.models:
             raise ValueError("no model to measure: name at least one")
-        if min(self.rounds, self.passes, self.batch_size) < 1:
+        if min(self.rounds, self.passes, *self.batch_sizes) < 1:
             raise ValueError(
-                f"rounds {self.rounds}, passes {self.passes} and batch_size {self.batch_size} "
+                f"rounds {self.rounds}, passes {self.passes} and batch sizes {self.batch_sizes} "
                 "must each be at least 1"
             )
+        if self.warmup < 0:
+            raise ValueError(f"warm-up is {self.warmup} passes, expected at least 0")
+        object.__setattr__(self, "batch_sizes", tuple(sorted(set(self.batch_sizes))))
         if unknown := [p for p in self.precisions if p not in PRECISIONS]:
             known = ", ".join(PRECISIONS)
             raise ValueError(f"there is no precision {unknown[0]!r}; there are {known}")
         if self.pue < 1:
             raise ValueError(f"PUE is {self.pue}, expected at least 1: all power over that of IT")
+
+    @property
+    def batch_size(self) -> int:
+        """The largest: of classifying all images, of energy, and of what is compared once."""
+        return self.batch_sizes[-1]
+
+    def protocol(self) -> Protocol:
+        """As a results file states it."""
+        names = ("quick", "seconds", "passes", "warmup", "rounds", "batch_sizes", "seed")
+        return Protocol(
+            version=PROTOCOL,
+            processes=self.processes,
+            garbage_collection=GARBAGE_COLLECTION,
+            pinning=pinning(),
+            **{name: getattr(self, name) for name in names},
+        )
 
 
 @dataclass(frozen=True)

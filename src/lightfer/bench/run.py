@@ -13,8 +13,10 @@ was; a model that fails becomes an entry with its error, and the others go on.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cached_property
+from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
@@ -30,7 +32,7 @@ from lightfer.bench.case import (
     visit_case,
 )
 from lightfer.bench.entry import entry_of, public_card
-from lightfer.bench.journal import Block, Failed, Journal, Record
+from lightfer.bench.journal import Block, Failed, Journal, Record, Round
 from lightfer.bench.plan import (
     NO_METERS,
     BenchConfig,
@@ -44,12 +46,15 @@ from lightfer.bench.plan import (
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.inference.backends import Loaded
 from lightfer.measure.energy import TEST_IMAGES, EnergyPlan, measure_ticks, slowest
-from lightfer.measure.environment import describe_environment, environment_id
+from lightfer.measure.environment import describe_environment, environment_id, run_id
 from lightfer.measure.gpu import GpuWatch
+from lightfer.measure.latency import time_decoding
 from lightfer.measure.noise import snapshot, verdict
+from lightfer.measure.process import tune_process
 from lightfer.measure.yardstick import Yardstick, description
 from lightfer.results import Data, Results
 
+QUICK_IMAGES = 512  # that are classified in each round
 TRIES = {"static": 1, "round": 2, "energy": 1}  # of a step, before its error is written down
 
 
@@ -85,20 +90,26 @@ def run_benchmark(
         journal.append(step.case.journal_key, bench.attempt(step))
         gpu.look()
 
-    key, images = environment_id(journal.environment), len(bench.images)
-    entries = tuple(
-        entry_of(case, journal, key, config, images, meters, bench.ticks) for case in cases
-    )
     # An interrupted run is judged by its last part; the spread is that of all its rounds.
-    visits = [journal.pieces[case.journal_key].rounds for case in cases]
+    rounds = [journal.pieces[case.journal_key].rounds for case in cases]
     noise = verdict(
         before,
         snapshot(),
-        [[r.single_s for r in rounds] for rounds in visits],
-        _machine_states(cases, journal),
+        [[r.timed[0].samples_s for r in visits] for visits in rounds],
+        _machine_states(cases, rounds),
         gpu=gpu.noise(),
     )
-    environment = msgspec.structs.replace(journal.environment, noise=noise, yardstick=description())
+    environment = msgspec.structs.replace(
+        journal.environment, noise=noise, yardstick=description(), protocol=config.protocol()
+    )
+    machine, key = environment_id(journal.environment), run_id(environment)
+    decoding_s = time_decoding(bench.images) if data else None
+    entries = tuple(
+        entry_of(
+            case, journal, machine, key, config, len(bench.images), decoding_s, meters, bench.ticks
+        )
+        for case in cases
+    )
     cards = {m.sha256: public_card(m.card) for m in models if m.sha256 and m.card}
     return Results(environments={key: environment}, entries=entries, cards=cards), journal
 
@@ -117,7 +128,8 @@ class _Bench:
     ) -> None:
         self.config, self.data, self.threads = config, data, threads
         self.journal, self.test_log, self.meters = journal, test_log, meters
-        self.images = data["test"].images if data else _random_images(TEST_IMAGES)
+        images = data["test"].images if data else _random_images(TEST_IMAGES)
+        self.images = images[:QUICK_IMAGES] if config.quick else images
         self.yardsticks: dict[str, Yardstick] = {}
         self.loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
 
@@ -140,7 +152,19 @@ class _Bench:
                     return Failed(kind=step.kind, error=f"{type(error).__name__}: {error}")
 
     def _measure(self, step: Step) -> Record:
-        config, run = self.config, self._load(step.case)
+        config = self.config
+        if step.kind == "round":
+            visit = Visit(
+                step.case,
+                self.images,
+                self.data if step.case.precision == "int8" else None,
+                self.threads,
+                config,
+            )
+            if config.processes:
+                return visit.apart()
+            return visit(self._load(step.case), self._yardstick(step.case.runtime))
+        run = self._load(step.case)
         if step.kind == "static":
             eager = self.journal.pieces[replace(step.case, runtime=EAGER).journal_key].static
             return measure_once(
@@ -153,16 +177,6 @@ class _Bench:
                 batch_size=config.batch_size,
                 views=config.views,
                 test_log=self.test_log,
-            )
-        if step.kind == "round":
-            return visit_case(
-                run,
-                self._yardstick(step.case.runtime),
-                self.images,
-                device=config.device,
-                passes=config.passes,
-                batch_size=config.batch_size,
-                warmup=config.warmup,
             )
         block = energy_block(
             run,
@@ -187,9 +201,45 @@ class _Bench:
         return self.loaded[case.journal_key]
 
 
-def _machine_states(cases: Sequence[Case], journal: Journal) -> list[list[float]]:
+@dataclass(frozen=True)
+class Visit:
+    """One case's round; what it needs can be sent to another process."""
+
+    case: Case
+    images: Tensor
+    data: Dataset | None  # int8 is calibrated on it
+    threads: int
+    config: BenchConfig
+
+    def __call__(self, run: Loaded, yardstick: Yardstick) -> Round:
+        return visit_case(
+            run,
+            yardstick,
+            self.images,
+            device=self.config.device,
+            batch_sizes=self.config.batch_sizes,
+            seconds=self.config.seconds,
+            passes=self.config.passes,
+            warmup=self.config.warmup,
+        )
+
+    def apart(self) -> Round:
+        """In a fresh process, which loads the net anew."""
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+            return fresh.submit(_alone, self).result()
+
+
+def _alone(visit: Visit) -> Round:
+    """In that process."""
+    device = visit.config.device
+    tune_process(visit.threads, device)
+    run = load_case(visit.case, device, visit.threads, visit.data)
+    return visit(run, Yardstick(visit.case.runtime, device, visit.threads))
+
+
+def _machine_states(cases: Sequence[Case], rounds: Sequence[Sequence[Round]]) -> list[list[float]]:
     """Of each case's rounds the time of the yardstick, over the least in that runtime."""
-    beside = [[r.yardstick_single_s for r in journal.pieces[c.journal_key].rounds] for c in cases]
+    beside = [[r.timed[0].yardstick_s for r in visits] for visits in rounds]
     least: dict[str, float] = {}
     for case, seconds in zip(cases, beside, strict=True):
         least[case.runtime] = min((*seconds, least.get(case.runtime, float("inf"))))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lightfer.results import GridIntensity
 
 MAPS_KEY = "ELECTRICITY_MAPS_KEY"
+QUICK_S = 0.25  # of timed passes of each model, batch size and round, with --quick
 
 
 def bench(
@@ -52,6 +53,20 @@ def bench(
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Separate visits to each model; default: 5 to 15.")
     ] = None,
+    passes: Annotated[
+        int, typer.Option(min=1, help="Timed passes of each model in each round, at least.")
+    ] = 50,
+    warm_up: Annotated[int, typer.Option(min=0, help="Passes in a group before timed ones.")] = 10,
+    batch_size: Annotated[
+        list[int] | None, typer.Option(min=1, help="Images in a pass; repeatable; default: 1, 64.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the order of the models in each round.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look: a quarter of the time for each round.")
+    ] = False,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="Each model in each round in a fresh process.")
+    ] = False,
     ten_crop: Annotated[
         bool, typer.Option("--ten-crop", help="Accuracy of ten crops, too; --thorough: yes.")
     ] = False,
@@ -124,7 +139,13 @@ def bench(
         precisions=tuple(precision or (every if thorough else ("float32",))),
         device=device,
         rounds=rounds or default_rounds(len(models), thorough),
-        passes=100 if thorough else 50,
+        seconds=QUICK_S if quick else 1.0,
+        passes=passes,
+        warmup=warm_up,
+        batch_sizes=tuple(batch_size or (1, 64)),
+        seed=seed,
+        quick=quick,
+        processes=processes,
         views=("flip", "ten-crop") if thorough or ten_crop else ("flip",),
         cpu_model=power_of_thread(watts_per_thread, device),
         intensity=grid(zone, intensity),
@@ -158,6 +179,10 @@ def bench(
             err=True,
         )
     print_results(results)
+    if quick:
+        typer.echo(
+            f"a quick look, marked so in the file: {QUICK_S} s for each time and round, not 1 s"
+        )
     typer.echo(f"written to {out}")
     if any(entry.error for entry in results.entries):
         raise typer.Exit(1)

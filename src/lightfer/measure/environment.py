@@ -54,6 +54,15 @@ def environment_id(environment: Environment) -> str:
     return f"{slug}-{environment.threads}t-{digest}"
 
 
+def run_id(environment: Environment) -> str:
+    """That of its machine, and a hash of all, the command, the moment and its noise among it."""
+    import msgspec
+
+    digest = hashlib.sha256(msgspec.json.encode(environment)).hexdigest()[:6]
+    bare = msgspec.structs.replace(environment, yardstick=None, protocol=None)
+    return f"{environment_id(bare)}-{digest}"
+
+
 def code_version() -> str:
     """The commit of the checkout this package runs from, `+dirty` if files differ, or its version.
 

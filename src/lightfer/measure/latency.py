@@ -10,14 +10,16 @@ Clocks: `wall` is the processor's clock, with the device synchronised before and
 it holds the time to queue the kernels; `cuda events` is the GPU's clock between two marks in its
 queue. Both are kept on CUDA, as a net of many small kernels differs by a factor between them.
 
-Every pass is kept. A shared machine's noise is one-sided, a pass can be arbitrarily slow but not
-arbitrarily fast, so the median is what is quoted, and a model is visited in several separate
-rounds, each of many passes, because a machine's speed drifts over seconds. A percentile is quoted
-only where the sample supports it.
+Images rotate, as a cache that knows the one image flatters. Noise is one-sided, a pass can be
+arbitrarily slow but not arbitrarily fast, so the median is what is quoted, and a model is visited
+in several separate rounds, each of many passes, because a machine's speed drifts over seconds. Of
+each round the passes of evenly spaced ranks are kept, and their number. A percentile is quoted only
+where the sample supports it.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from statistics import median
 from time import perf_counter
 
@@ -31,28 +33,43 @@ MAX_GROUPS = 20
 
 
 @torch.inference_mode()
-def time_passes(run: Run, x: Tensor, *, passes: int, warmup: int) -> list[float]:
-    """Wall seconds of each of `passes` calls of `run(x)`; a module is set to evaluation mode.
+def time_passes(
+    run: Run, x: Tensor | Iterator[Tensor], *, passes: int, warmup: int, seconds: float = 0.0
+) -> list[float]:
+    """Wall seconds of each call of `run`; a module is set to evaluation mode.
 
-    `x` lies on the device. Warmed up as in `warm_up`, by groups of `warmup` passes.
+    On `x`, or on the inputs that it gives in turn, on the device: at least `passes` times, and
+    until the passes have taken `seconds`. Warmed up as in `warm_up`, by groups of `warmup`.
     """
-    warm_up(run, x, group=warmup)
-    return [_timed(run, x) for _ in range(passes)]
+    inputs = repeat(x) if isinstance(x, Tensor) else x
+    warm_up(run, next(inputs), group=warmup)
+    taken: list[float] = []
+    left = seconds
+    while len(taken) < passes or left > 0:
+        taken.append(_timed(run, next(inputs)))
+        left -= taken[-1]
+    return taken
 
 
 @torch.inference_mode()
-def time_passes_by_events(run: Run, x: Tensor, *, passes: int, warmup: int) -> list[float]:
-    """Seconds of each pass between two CUDA events; `x` lies on a CUDA device."""
-    warm_up(run, x, group=warmup)
-    pairs = []
-    for _ in range(passes):
+def time_passes_by_events(
+    run: Run, x: Tensor | Iterator[Tensor], *, passes: int, warmup: int, seconds: float = 0.0
+) -> list[float]:
+    """As `time_passes`, each between two CUDA events; the inputs lie on a CUDA device."""
+    inputs = repeat(x) if isinstance(x, Tensor) else x
+    warm_up(run, next(inputs), group=warmup)
+    taken: list[float] = []
+    left = seconds
+    while len(taken) < passes or left > 0:
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        one = next(inputs)
         start.record()
-        run(x)
+        run(one)
         end.record()
         end.synchronize()
-        pairs.append((start, end))
-    return [start.elapsed_time(end) / 1e3 for start, end in pairs]
+        taken.append(start.elapsed_time(end) / 1e3)
+        left -= taken[-1]
+    return taken
 
 
 @torch.inference_mode()
@@ -82,32 +99,30 @@ def time_images(
     prepare: Callable[[Tensor], Tensor],
     *,
     batch_size: int,
-    warmup: int,
-) -> tuple[float, list[float], float]:
+) -> tuple[float, float]:
     """Classify uint8 `images` (N, 1, H, W), which lie on the device, batch by batch.
 
-    Returns the seconds for all of them, `prepare` (uint8 to network input) included; the seconds
-    of `run(x)` alone for each full batch; and the sum of those seconds over all batches.
+    Returns the seconds for all of them, `prepare` (uint8 to network input) included, and those of
+    `run(x)` alone. Before, one pass of each size, as some runtimes compile for each.
     """
     if isinstance(run, nn.Module):
         run.eval()
     batches = images.split(batch_size)
-    for _ in range(warmup):
-        run(prepare(batches[0]))
-    if len(batches[-1]) != batch_size:  # some runtimes compile for each size
-        run(prepare(batches[-1]))
-    seconds = []
+    for batch in (batches[0], batches[-1]):
+        run(prepare(batch))
+    inside = 0.0
     wait(images.device)
     start = perf_counter()
     for batch in batches:
-        seconds.append(_timed(run, prepare(batch)))
-    total = perf_counter() - start
-    full = [s for s, batch in zip(seconds, batches, strict=True) if len(batch) == batch_size]
-    return total, full, sum(seconds)
+        inside += _timed(run, prepare(batch))
+    return perf_counter() - start, inside
 
 
-def time_decoding(images: Tensor) -> float:
-    """Seconds to decode all `images`, uint8 (N, 1, H, W), from PNG files in memory, one by one."""
+def time_decoding(images: Tensor, repeats: int = 5) -> float:
+    """Seconds to decode all `images`, uint8 (N, 1, H, W), from PNG files in memory, one by one.
+
+    The median of `repeats`, after one that is not counted.
+    """
     import numpy
     from PIL import Image
 
@@ -116,10 +131,25 @@ def time_decoding(images: Tensor) -> float:
         file = io.BytesIO()
         Image.fromarray(image).save(file, "png")
         files.append(file)
-    start = perf_counter()
-    for file in files:
-        torch.from_numpy(numpy.array(Image.open(file)))
-    return perf_counter() - start
+    taken = []
+    for _ in range(1 + repeats):
+        start = perf_counter()
+        for file in files:
+            torch.from_numpy(numpy.array(Image.open(file)))
+        taken.append(perf_counter() - start)
+    return median(taken[1:])
+
+
+def evenly_ranked(samples_s: Sequence[float], most: int) -> tuple[float, ...]:
+    """Of more than `most` samples those of evenly spaced ranks, sorted; in whole nanoseconds, the
+    clock's.
+    """
+    n = len(samples_s)
+    kept = samples_s
+    if n > most:
+        ordered = sorted(samples_s)
+        kept = [ordered[int((i + 0.5) * n / most)] for i in range(most)]
+    return tuple(round(s, 9) for s in kept)
 
 
 def percentile(samples_s: Sequence[float], p: float) -> float | None:

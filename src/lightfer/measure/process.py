@@ -6,7 +6,13 @@ numbers can take a hundred cycles; flushed to zero it takes one. Both are record
 """
 
 import ctypes
+import gc
+import os
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 
@@ -24,6 +30,46 @@ def tune_process(threads: int | None = None, device: str = "cpu") -> str:
     if threads:
         torch.set_num_threads(threads)
     return _tune_allocator()
+
+
+GARBAGE_COLLECTION = "off while passes are timed"
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Python collects its garbage before, and not inside."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def pinning() -> str:
+    """Which cores the threads may use; this package binds none to a core."""
+    if not hasattr(os, "sched_getaffinity"):
+        return "not pinned"
+    cores = sorted(os.sched_getaffinity(0))
+    return f"not pinned, cores {', '.join(map(str, cores))} of {os.cpu_count()}"
+
+
+def reset_peak_memory(device: str) -> None:
+    """From now on the peaks count; the process's own only where Linux allows it."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: str) -> tuple[int | None, int | None]:
+    """The most bytes that this process held, and that PyTorch held on a GPU; None is unknown."""
+    of_process = None
+    with suppress(OSError):
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+        of_process = int(found[1]) * 1024 if found else None
+    gpu = torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
+    return of_process, gpu
 
 
 def _tune_allocator() -> str:

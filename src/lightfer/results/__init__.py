@@ -34,6 +34,7 @@ from lightfer.results.schema import Environment as Environment
 from lightfer.results.schema import GpuNoise as GpuNoise
 from lightfer.results.schema import Latency as Latency
 from lightfer.results.schema import Noise as Noise
+from lightfer.results.schema import Protocol as Protocol
 from lightfer.results.schema import Results as Results
 from lightfer.results.schema import TeacherWeights as TeacherWeights
 from lightfer.results.schema import Teaching as Teaching

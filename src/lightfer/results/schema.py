@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct
 
 from lightfer.results.energy import Carbon, Energy, Training
@@ -51,7 +50,7 @@ class Accuracy(Struct, frozen=True, kw_only=True):
 
 
 class Latency(Struct, frozen=True, kw_only=True):
-    """Time of one forward pass, kept as every sample that was taken, round after round."""
+    """Time of one forward pass, round after round: of each equally many passes, evenly ranked."""
 
     batch_size: int
     threads: int
@@ -59,8 +58,14 @@ class Latency(Struct, frozen=True, kw_only=True):
     median_s: float
     rounds: int  # separate visits to the model that the samples come from, of equal length
     clock: str = "wall"  # or "cuda events"; see `lightfer.measure.latency`
-    # Seconds per pass of the yardstick, a fixed net, beside each round; see `measure/yardstick.py`.
+    # Seconds per pass of the yardstick, a fixed net, beside each round; see `measure/yardstick`.
     yardstick_s: tuple[float, ...] | None = None
+    # Of all passes that were timed in each round, before they were thinned to `samples_s`.
+    passes: tuple[int, ...] | None = None
+    p50_s: tuple[float | None, ...] | None = None  # a percentile that too few passes show is None
+    p90_s: tuple[float | None, ...] | None = None
+    p99_s: tuple[float | None, ...] | None = None
+    images_per_s: float | None = None  # all images of all passes over all their seconds
 
     def visits(self) -> list[tuple[float, ...]]:
         """The samples of each round."""
@@ -139,6 +144,10 @@ class Entry(Struct, frozen=True, kw_only=True):
     inference_model_s: float | None = None  # the share of the model: without input preparation
     inference_with_decoding_s: float | None = None  # from PNG files in memory, not from pixels
     inference_with_decoding_per_image_s: float | None = None
+    load_s: float | None = None  # from the content of its file to a net that is ready to run
+    # The most that the process, and what PyTorch took of a GPU, held in a round of this model.
+    peak_memory_bytes: int | None = None
+    peak_device_memory_bytes: int | None = None
     energy: Energy | None = None  # at `inference_batch_size`
     energy_other: tuple[Energy, ...] = ()  # at other batch sizes
     carbon: Carbon | None = None
@@ -182,6 +191,26 @@ class GpuNoise(Struct, frozen=True, kw_only=True):
     slowdowns: tuple[str, ...] = ()  # why the driver lowered the clocks
 
 
+class Protocol(Struct, frozen=True, kw_only=True):
+    """How times were taken. Times of different versions, or of files without, are not comparable.
+
+    Version 2: each round times `seconds` of passes at each batch size, the images rotating, in two
+    parts, with the yardstick before, between and after.
+    """
+
+    version: int
+    quick: bool  # a first look: fewer passes than the protocol asks for
+    seconds: float  # of timed passes of each batch size and round, at least
+    passes: int  # likewise, of single images; a sixth of it of batches
+    warmup: int  # passes in each group of the warm-up
+    rounds: int
+    batch_sizes: tuple[int, ...]
+    seed: int  # of the order in each round
+    processes: bool  # each round in a fresh process
+    garbage_collection: str
+    pinning: str  # of threads to cores
+
+
 class Environment(Struct, frozen=True, kw_only=True):
     """The machine, the software and the command of a run."""
 
@@ -201,6 +230,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     started: str  # UTC, ISO 8601
     noise: Noise | None = None
     yardstick: str | None = None  # what net stood beside each round, in full
+    protocol: Protocol | None = None  # None: before version 2
 
 
 class WeightCard(Struct, frozen=True, kw_only=True):
@@ -254,19 +284,14 @@ class Results(Struct, frozen=True, kw_only=True):
     def merged(self, other: "Results") -> "Results":
         """These results with those of `other` added; entries of the same id are replaced.
 
-        Where both were measured in one environment, the worse of the two verdicts on noise stays.
+        What each run was, its command, time, code and noise, stays with its entries.
         """
         new = {entry.id for entry in other.entries}
-        kept = tuple(entry for entry in self.entries if entry.id not in new)
+        entries = (*(entry for entry in self.entries if entry.id not in new), *other.entries)
+        used = {entry.environment for entry in entries}
         environments = {**self.environments, **other.environments}
-        for key in self.environments.keys() & other.environments.keys():
-            noises = (self.environments[key].noise, other.environments[key].noise)
-            worse = max(
-                (n for n in noises if n), key=lambda n: VERDICTS.index(n.verdict), default=None
-            )
-            environments[key] = msgspec.structs.replace(environments[key], noise=worse)
         return Results(
-            environments=environments,
-            entries=kept + other.entries,
+            environments={key: e for key, e in environments.items() if key in used},
+            entries=entries,
             cards={**self.cards, **other.cards},
         )

@@ -194,6 +194,10 @@ def _latency(latency: dict, path: str) -> Iterator[Violation]:
         yield Violation(f"{path}.median_s", f"found {latency['median_s']}, {expected}")
     if rounds < 1 or len(samples) % rounds:
         yield Violation(f"{path}.rounds", f"{len(samples)} samples are not {rounds} equal rounds")
+    for name in ("yardstick_s", "passes", "p50_s", "p90_s", "p99_s"):
+        values = latency.get(name)
+        if values is not None and len(values) != rounds:
+            yield Violation(f"{path}.{name}", f"{len(values)} values for {rounds} rounds")
 
 
 def _energy(energy: dict, path: str) -> Iterator[Violation]:

@@ -8,6 +8,7 @@ from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -38,17 +39,19 @@ def load(
 
 def from_content(content: bytes, threads: int) -> Loaded:
     """An ONNX file as it is."""
-    session, settings = open_session(content, threads)
+    session, settings, seconds = open_session(content, threads)
 
     def run(x: Tensor) -> Tensor:
         (logits,) = session.run([OUTPUT], {INPUT: x.contiguous().numpy()})
         return torch.from_numpy(logits)
 
-    return Loaded(run, settings, len(content))
+    return Loaded(run, settings, len(content), seconds)
 
 
-def open_session(content: bytes, threads: int) -> tuple[Any, Settings]:
-    """An `onnxruntime.InferenceSession` on that many threads, and what it says that it does."""
+def open_session(content: bytes, threads: int) -> tuple[Any, Settings, float]:
+    """An `onnxruntime.InferenceSession` on that many threads, what it says that it does, and the
+    seconds that opening it took.
+    """
     onnxruntime = import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -56,10 +59,14 @@ def open_session(content: bytes, threads: int) -> tuple[Any, Settings]:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3  # errors
+    providers = ["CPUExecutionProvider"]
+    start = perf_counter()
+    session = onnxruntime.InferenceSession(content, options, providers=providers)
+    seconds = perf_counter() - start
     with TemporaryDirectory() as folder:
         optimized = Path(folder) / "optimized.onnx"
         options.optimized_model_filepath = str(optimized)
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(content, options, providers=providers)
         kinds = _convolution_kinds(optimized)
     settings: Settings = {
         "precision": "int8" if kinds[True] else "float32",
@@ -68,7 +75,7 @@ def open_session(content: bytes, threads: int) -> tuple[Any, Settings]:
     }
     if kinds[True]:
         settings["int8_convolutions"] = int8_share(kinds)
-    return session, settings
+    return session, settings, seconds
 
 
 def _convolution_kinds(path: Path) -> Counter[bool]:

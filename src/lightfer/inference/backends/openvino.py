@@ -9,6 +9,7 @@ from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -54,7 +55,9 @@ def from_network(network: Any, shape: tuple[int, ...], threads: int, precision: 
         (logits,) = request.infer([x.contiguous().numpy()], share_inputs=True).values()
         return torch.from_numpy(logits)
 
-    return Loaded(run, read_settings(request_for(tuple(shape)).get_compiled_model()), deployed)
+    start = perf_counter()
+    compiled = request_for(tuple(shape)).get_compiled_model()
+    return Loaded(run, read_settings(compiled), deployed, perf_counter() - start)
 
 
 def to_openvino(content: bytes) -> Any:

@@ -29,6 +29,7 @@ class Loaded:
     run: Callable[[Tensor], Tensor]
     settings: Settings  # as the runtime states them
     deployed_bytes: int | None = None  # of the file(s) that the runtime needs instead of PyTorch
+    load_s: float | None = None  # from the content of the file(s) to a net that is ready to run
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.run(x)
