@@ -1,8 +1,8 @@
 """What pyproject.toml cannot say: C extensions that may fail to build, and a file of the root.
 
 Plain C without headers of Python or torch, loaded through ctypes. Where there is no compiler the
-installation goes on without them: the shift is computed as a convolution, and oneDNN computes the
-gradients of depthwise convolutions.
+installation goes on without them: the shift is computed as a convolution, and training takes
+torch's own depthwise convolutions and batch norms.
 """
 
 import shutil
@@ -29,12 +29,12 @@ def _extension(name: str) -> Extension:
         name,
         [f"src/{name.replace('.', '/')}.c"],
         libraries=[] if windows else ["m"],
-        extra_compile_args=[] if windows else ["-std=gnu11", "-O3"],
+        extra_compile_args=[] if windows else ["-std=gnu11", "-O3", "-Wno-psabi"],
         optional=True,
     )
 
 
 setup(
-    ext_modules=[_extension("lightfer.models._shift"), _extension("lightfer.train._depthwise")],
+    ext_modules=[_extension("lightfer.models._shift"), _extension("lightfer.train._kernels")],
     cmdclass={"build_py": BuildWithResults},
 )

@@ -14,14 +14,14 @@ around.
 """
 
 import ctypes
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
+
+from lightfer.models.extension import load_extension
 
 _BYTES_PER_THREAD = 64 * 1024  # of the output; below, waking a thread costs more than it saves
 
@@ -176,29 +176,7 @@ class _Call(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True)
-class _Library:
-    """The loaded extension; `parallel` is the address of `GOMP_parallel` in torch's library."""
-
-    shift: Callable[..., int]
-    parallel: int | None
-
-
-def _load() -> _Library | None:
-    found = [*Path(__file__).parent.glob("_shift*.so"), *Path(__file__).parent.glob("_shift*.pyd")]
-    try:
-        shift = ctypes.CDLL(str(found[0])).lightfer_shift
-    except (IndexError, OSError):
-        return None
-    try:
-        torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
-        parallel = ctypes.cast(torch_cpu.GOMP_parallel, ctypes.c_void_p).value
-    except (OSError, AttributeError):  # not Linux, or not built with GNU OpenMP: one thread
-        parallel = None
-    return _Library(shift, parallel)
-
-
-_LIBRARY = _load()
+_LIBRARY = load_extension(__file__, "_shift")
 
 
 def _empty_output(x: Tensor, stride: int) -> Tensor:
@@ -235,6 +213,6 @@ def _run(
         opposite, _LIBRARY.parallel, threads, *(t.data_ptr() for t in norm),
         epsilon=eps,
     )  # fmt: skip
-    if _LIBRARY.shift(ctypes.byref(call)) != 0:
+    if _LIBRARY.functions.lightfer_shift(ctypes.byref(call)) != 0:
         raise MemoryError(f"no memory to shift a tensor of shape {tuple(x.shape)}")
     return y

@@ -19,7 +19,7 @@ from lightfer.data.augment import augment, cut_mix, mix, normalize
 from lightfer.data.dataset import Split
 from lightfer.measure.energy import EpochMeter, Meter
 from lightfer.train.config import TrainConfig
-from lightfer.train.convolutions import fast_convolutions
+from lightfer.train.layers import fast_layers
 from lightfer.train.initialise import set_dropout, unit_variance
 from lightfer.train.loss import Batch, Loss, label_loss
 from lightfer.train.state import Epoch, RunState, TrainResult
@@ -70,7 +70,7 @@ def train(
         wall, cpu = perf_counter(), process_time()
         meter.start()
         number = len(run.history) + 1
-        with nullcontext() if config.compiled else fast_convolutions(model):
+        with nullcontext() if config.compiled else fast_layers(model):
             train_loss = _train_epoch(run, number, images, loss, on_batch)
         validation_loss, top1 = _validate(run.averaged, validation)
         epoch = Epoch(

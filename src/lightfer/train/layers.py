@@ -1,0 +1,85 @@
+"""Layers in training on the CPU, computed the way that is fast there.
+
+Results differ from the plain ones by rounding only. 1x1 convolutions are matrix products over
+channels-last pixels: in bfloat16 8.5 instead of 17.6 ms for 1024 to 1024 channels on 2x2, forward
+and backward, 64 images, one thread of an AMD EPYC with AVX-512. Depthwise convolutions, and batch
+norm together with the activation behind it, are done by the C extension where it was built
+(`depthwise.py`, `norm.py`).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from lightfer.train.depthwise import depthwise_convolution
+from lightfer.train.kernels import LARGEST_KERNEL, takes
+from lightfer.train.norm import ACTIVATIONS, norm_act
+
+
+@contextmanager
+def fast_layers(model: nn.Module) -> Iterator[None]:
+    """Within, convolutions, norms and activations of `model` that are on the CPU are fast."""
+    changed: list[nn.Module] = []
+
+    def replace(module: nn.Module, forward: Callable[..., Tensor]) -> None:
+        module.forward = forward
+        changed.append(module)
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and (way := _fast_way(module)) is not None:
+            replace(module, partial(way, module))
+        elif isinstance(module, nn.BatchNorm2d) and "forward" not in vars(module):
+            replace(module, partial(_norm, module, None))
+        elif isinstance(module, nn.Sequential):
+            for norm, act in pairwise(module):
+                if isinstance(norm, nn.BatchNorm2d) and type(act) in ACTIVATIONS:
+                    replace(norm, partial(_norm, norm, act))
+                    replace(act, _passed_on)
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+def _fast_way(module: nn.Conv2d) -> Callable[[nn.Conv2d, Tensor], Tensor] | None:
+    if module.weight.device.type != "cpu":
+        return None
+    kernel, stride, padding = module.kernel_size, module.stride, module.padding
+    square = kernel[0] == kernel[1] and stride[0] == stride[1] and padding[0] == padding[-1]
+    zeros = not isinstance(padding, str) and module.padding_mode == "zeros"
+    if not square or not zeros or module.dilation != (1, 1):
+        return None
+    if module.groups == 1 and (kernel[0], stride[0], padding[0]) == (1, 1, 0):
+        return _pointwise
+    depthwise = module.groups == module.in_channels == module.out_channels > 1
+    return _depthwise if depthwise and kernel[0] <= LARGEST_KERNEL else None
+
+
+def _pointwise(module: nn.Conv2d, x: Tensor) -> Tensor:
+    pixels = x.permute(0, 2, 3, 1)  # contiguous where x is channels last
+    return linear(pixels, module.weight.flatten(1), module.bias).permute(0, 3, 1, 2)
+
+
+def _depthwise(module: nn.Conv2d, x: Tensor) -> Tensor:
+    if not takes(x):
+        return nn.Conv2d.forward(module, x)
+    y = depthwise_convolution(x, module.weight, module.stride[0], int(module.padding[0]))
+    return y if module.bias is None else y + module.bias.view(1, -1, 1, 1).to(y.dtype)
+
+
+def _norm(module: nn.BatchNorm2d, act: nn.Module | None, x: Tensor) -> Tensor:
+    plain = module.momentum is None or not module.affine or not module.training
+    if plain or not takes(x):
+        y = type(module).forward(module, x)
+        return y if act is None else type(act).forward(act, y)
+    return norm_act(x, module, ACTIVATIONS[type(act)] if act is not None else 0)
+
+
+def _passed_on(x: Tensor) -> Tensor:
+    """In place of an activation that its norm has done."""
+    return x
