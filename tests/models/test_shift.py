@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lightfer.models import shift as shift_file
+from lightfer.models.blocks import BatchNormAct
 from lightfer.models.shift import (
     Shift,
     copies_win,
@@ -124,7 +125,7 @@ def test_nothing_wraps_around(kernel):
 def test_fused_norm_and_relu_equal_the_three_steps(stride, memory_format):
     """Also at the borders, where a zero that was shifted in becomes relu(norm(0))."""
     torch.manual_seed(0)
-    norm = nn.BatchNorm2d(70).eval()
+    norm = BatchNormAct(70).eval()
     state = {name: torch.randn(70) for name in ("weight", "bias", "running_mean")}
     state["running_var"] = torch.rand(70) + 0.5
     norm.load_state_dict({**state, "num_batches_tracked": torch.tensor(1)})
@@ -153,7 +154,7 @@ def test_operators_obey_torchs_rules():
 
 @needs_extension
 def test_the_norms_gradient_is_not_lost_behind_a_frozen_convolution():
-    norm = nn.BatchNorm2d(20).eval()
+    norm = BatchNormAct(20).eval()
     Shift(20, 3).norm_relu(torch.randn(1, 20, 4, 4), norm).sum().backward()
     assert norm.weight.grad is not None
 
@@ -168,7 +169,7 @@ def test_the_operators_are_seen_by_who_records_calls():
             return func(*args, **(kwargs or {}))
 
     seen: list[str] = []
-    x, norm = torch.randn(1, 20, 4, 4), nn.BatchNorm2d(20).eval()
+    x, norm = torch.randn(1, 20, 4, 4), BatchNormAct(20).eval()
     with torch.no_grad():
         moved, fused = Shift(20, 3)(x), Shift(20, 3).norm_relu(x, norm)
         with Recorder():

@@ -30,6 +30,17 @@ class ConvBNAct(nn.Sequential):
         )
 
 
+class BatchNormAct(nn.BatchNorm2d):
+    """Batch norm, then an activation: (N, C, H, W) -> the same. Tensors as of the norm alone."""
+
+    def __init__(self, channels: int, act: Activation = nn.ReLU) -> None:
+        super().__init__(channels)
+        self.act = act()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(super().forward(x))
+
+
 def scale_channels(channels: float, divisor: int = 8) -> int:
     """Round to the nearest multiple of `divisor`, at least `divisor`, never below 90 %.
 

@@ -10,7 +10,13 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from lightfer.models.blocks import Activation, global_average, init_weights, strides_for
+from lightfer.models.blocks import (
+    Activation,
+    BatchNormAct,
+    global_average,
+    init_weights,
+    strides_for,
+)
 
 PAPER = "https://arxiv.org/abs/1704.04861"
 DEVIATIONS = (  # part of the names that it holds for, sentence
@@ -54,14 +60,13 @@ class DepthwiseSeparable(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int, act: Activation) -> None:
         super().__init__()
         self.conv_dw = nn.Conv2d(c_in, c_in, 3, stride, padding=1, groups=c_in, bias=False)
-        self.bn1 = nn.BatchNorm2d(c_in)
+        self.bn1 = BatchNormAct(c_in, act)
         self.conv_pw = nn.Conv2d(c_in, c_out, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(c_out)
-        self.act = act()
+        self.bn2 = BatchNormAct(c_out, act)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.act(self.bn1(self.conv_dw(x)))  # (N, c_in,  H/stride, W/stride)
-        return self.act(self.bn2(self.conv_pw(x)))  # (N, c_out, H/stride, W/stride)
+        x = self.bn1(self.conv_dw(x))  # (N, c_in,  H/stride, W/stride)
+        return self.bn2(self.conv_pw(x))  # (N, c_out, H/stride, W/stride)
 
 
 class MobileNetV1(nn.Module):
@@ -85,8 +90,7 @@ class MobileNetV1(nn.Module):
         stem, *strides = strides_for([STEM_STRIDE, *(s.stride for s in STAGES)], output_stride)
         c_in = int(STEM_CHANNELS * width)
         self.conv_stem = nn.Conv2d(in_channels, c_in, 3, stem, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(c_in)
-        self.act = act()
+        self.bn1 = BatchNormAct(c_in, act)
         stages = []
         for stage, stride in zip(STAGES, strides, strict=True):
             c_out = int(stage.channels * width)
@@ -103,6 +107,6 @@ class MobileNetV1(nn.Module):
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.act(self.bn1(self.conv_stem(x)))  # (N,   32, H/2,  W/2)
+        x = self.bn1(self.conv_stem(x))  # (N,   32, H/2,  W/2)
         x = self.blocks(x)  # (N, 1024, H/32, W/32)
         return self.classifier(self.dropout(global_average(x)))

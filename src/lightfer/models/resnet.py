@@ -8,7 +8,7 @@ Tensors are named as in torchvision's `resnet18`.
 import torch
 from torch import Tensor, nn
 
-from lightfer.models.blocks import global_average, init_weights, strides_for
+from lightfer.models.blocks import BatchNormAct, global_average, init_weights, strides_for
 
 PAPER = "https://arxiv.org/abs/1512.03385"
 DEVIATIONS = (  # part of the names that it holds for, sentence
@@ -29,7 +29,7 @@ class BasicBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(c_out)
+        self.bn1 = BatchNormAct(c_out)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(c_out)
         self.downsample = (
@@ -39,7 +39,7 @@ class BasicBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        branch = torch.relu(self.bn1(self.conv1(x)))  # (N, c_out, H/stride, W/stride)
+        branch = self.bn1(self.conv1(x))  # (N, c_out, H/stride, W/stride)
         branch = self.bn2(self.conv2(branch))
         return torch.relu(branch + self.downsample(x))
 
@@ -57,7 +57,7 @@ class ResNet18(nn.Module):
         stem, *strides = strides_for(STRIDES, output_stride)
         c_in = CHANNELS[0]
         self.conv1 = nn.Conv2d(in_channels, c_in, 3, stem, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(c_in)
+        self.bn1 = BatchNormAct(c_in)
         layers = []
         for c_out, stride in zip(CHANNELS, strides, strict=True):
             layers.append(
@@ -69,6 +69,6 @@ class ResNet18(nn.Module):
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))  # (N, 64, H, W)
+        x = self.bn1(self.conv1(x))  # (N, 64, H, W)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (N, 512, H/8, W/8)
         return self.fc(global_average(x))

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
+from lightfer.models.blocks import BatchNormAct
 from lightfer.models.extension import load_extension
 
 _BYTES_PER_THREAD = 64 * 1024  # of the output; below, waking a thread costs more than it saves
@@ -66,15 +67,15 @@ class Shift(nn.Module):
             return shift_copy(x, self.kernel, self.stride)
         return _run(x, self.kernel, self.stride)
 
-    def norm_relu(self, x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-        """`relu(norm(shift(x)))`, in one pass where that is possible."""
+    def norm_relu(self, x: Tensor, norm: BatchNormAct) -> Tensor:
+        """`norm(shift(x))`, in one pass where that is possible; `norm` ends with a ReLU."""
         mean, variance = norm.running_mean, norm.running_var
         if norm.training or mean is None or variance is None:
-            return torch.relu(norm(self(x)))
+            return norm(self(x))
         tensors = (norm.weight, norm.bias, mean, variance)
         one_pass = x.dtype == torch.float32 and copies_win(x, self.stride)
         if not one_pass or _needs_gradient(x, *tensors):
-            return torch.relu(norm(self(x)))
+            return norm(self(x))
         if _is_watched(x):
             return shift_norm_relu(x, self.kernel, self.stride, *tensors, norm.eps)
         return _run(x, self.kernel, self.stride, tensors, norm.eps)

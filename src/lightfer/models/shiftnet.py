@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lightfer.models.blocks import global_average, init_weights, strides_for
+from lightfer.models.blocks import BatchNormAct, global_average, init_weights, strides_for
 from lightfer.models.shift import Shift
 
 PAPER = "https://arxiv.org/abs/1711.08141"
@@ -84,15 +84,15 @@ class ConvShiftConv(nn.Module):
         self.grows = c_out > c_in
         c_branch = c_out - c_in if self.grows else c_out
         wide = expansion * c_branch
-        self.bn1 = nn.BatchNorm2d(c_in)
+        self.bn1 = BatchNormAct(c_in)
         self.conv1 = nn.Conv2d(c_in, wide, 1, bias=False)
         self.shift = Shift(wide, kernel, stride)
-        self.bn2 = nn.BatchNorm2d(wide)
+        self.bn2 = BatchNormAct(wide)
         self.conv2 = nn.Conv2d(wide, c_branch, 1, bias=False)
         self.shortcut = nn.AvgPool2d(3, stride, padding=1) if stride > 1 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        branch = self.conv1(torch.relu(self.bn1(x)))  # (N, wide, H, W)
+        branch = self.conv1(self.bn1(x))  # (N, wide, H, W)
         branch = self.shift.norm_relu(branch, self.bn2)  # (N, wide, H/stride, W/stride)
         branch = self.conv2(branch)
         shortcut = self.shortcut(x)
@@ -130,10 +130,10 @@ class ShiftNet(nn.Module):
             groups.append(nn.Sequential(*blocks))
             c_in = c_out
         self.groups = nn.Sequential(*groups)
-        self.norm = nn.BatchNorm2d(c_in)
+        self.norm = BatchNormAct(c_in)
         self.classifier = nn.Linear(c_in, num_classes)
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.groups(self.stem(x))  # (N, 256, H/32, W/32)
-        return self.classifier(global_average(torch.relu(self.norm(x))))
+        return self.classifier(global_average(self.norm(x)))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lightfer.models.blocks import global_average, strides_for
+from lightfer.models.blocks import BatchNormAct, global_average, strides_for
 
 PAPER = "https://arxiv.org/abs/1602.07360"
 DEVIATIONS = (  # part of the names that it holds for, sentence
@@ -69,7 +69,7 @@ class FireModule(nn.Module):
 
     def __init__(self, c_in: int, fire: Fire, batch_norm: bool, bypass: nn.Module | None) -> None:
         super().__init__()
-        norm = nn.BatchNorm2d if batch_norm else nn.Identity
+        norm = BatchNormAct if batch_norm else lambda channels: nn.ReLU()
         self.squeeze = nn.Conv2d(c_in, fire.squeeze, 1)
         self.squeeze_norm = norm(fire.squeeze)
         self.expand1x1 = nn.Conv2d(fire.squeeze, fire.expand1x1, 1)
@@ -79,11 +79,11 @@ class FireModule(nn.Module):
         self.bypass = bypass
 
     def forward(self, x: Tensor) -> Tensor:
-        squeezed = torch.relu(self.squeeze_norm(self.squeeze(x)))
+        squeezed = self.squeeze_norm(self.squeeze(x))
         expanded = torch.cat(
             [
-                torch.relu(self.expand1x1_norm(self.expand1x1(squeezed))),
-                torch.relu(self.expand3x3_norm(self.expand3x3(squeezed))),
+                self.expand1x1_norm(self.expand1x1(squeezed)),
+                self.expand3x3_norm(self.expand3x3(squeezed)),
             ],
             dim=1,
         )

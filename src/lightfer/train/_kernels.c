@@ -289,17 +289,15 @@ FOR_EACH_CPU static void convolve(const Call *c, int64_t part) {
         BY_FORM(convolve_image, image, 0)
 }
 
+/* Both gradients of an image, one after the other while it is in the cache. */
 FOR_EACH_CPU static void convolve_back(const Call *c, int64_t part) {
-    for (int64_t image = begin_of(c, part); image < begin_of(c, part + 1); image++)
-        BY_FORM(convolve_image, image, 1)
-}
-
-FOR_EACH_CPU static void correlate(const Call *c, int64_t part) {
     const int64_t count = c->kernel * c->kernel * padded(c);
     float *sums = c->sums + part * count;
     memset(sums, 0, sizeof *sums * (size_t)count);
-    for (int64_t image = begin_of(c, part); image < begin_of(c, part + 1); image++)
+    for (int64_t image = begin_of(c, part); image < begin_of(c, part + 1); image++) {
+        if (c->result) BY_FORM(convolve_image, image, 1)
         BY_FORM(correlate_image, image, sums)
+    }
 }
 
 static void arrange_taps(const Call *c, const float *weight) {
@@ -314,13 +312,10 @@ EXPORT void lightfer_depthwise(Call *c, const float *weight) {
     run(c, convolve);
 }
 
-EXPORT void lightfer_depthwise_of_x(Call *c, const float *weight) {
+/* To `result` the gradient of x, where it is not NULL. */
+EXPORT void lightfer_depthwise_back(Call *c, const float *weight, float *of_weight) {
     arrange_taps(c, weight);
     run(c, convolve_back);
-}
-
-EXPORT void lightfer_depthwise_of_weight(Call *c, float *of_weight) {
-    run(c, correlate);
     const int64_t taps = c->kernel * c->kernel;
     for (int64_t channel = 0; channel < c->channels; channel++)
         for (int64_t tap = 0; tap < taps; tap++)

@@ -44,17 +44,12 @@ class _Depthwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
-        gradient, taps = channels_last(gradients[0]), weight[0].numel()
+        gradient, of_weight = channels_last(gradients[0]), torch.empty(weight.shape)
+        of_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         sizes = _call(x, gradient, weight.shape[-1], ctx.stride, ctx.padding)
         sizes.gradient = gradient.data_ptr()
-        of_x = of_weight = None
-        if ctx.needs_input_grad[0]:
-            of_x = torch.empty_like(x)
-            sizes.result = of_x.data_ptr()
-            call("lightfer_depthwise_of_x", sizes, x, taps, weight)
-        if ctx.needs_input_grad[1]:
-            of_weight = torch.empty(weight.shape)
-            call("lightfer_depthwise_of_weight", sizes, x, taps, of_weight)
+        sizes.result = None if of_x is None else of_x.data_ptr()
+        call("lightfer_depthwise_back", sizes, x, weight[0].numel(), weight, of_weight)
         return of_x, of_weight, None, None
 
 
@@ -66,7 +61,7 @@ def _output_sides(x: Tensor, weight: Tensor, stride: int, padding: int) -> list[
             f"the input is {x.dtype} of shape {tuple(x.shape)} on {x.device}: expected bfloat16 or "
             "float32, (N, C, H, W), not empty, on the CPU"
         )
-    if not (1 <= kernel <= LARGEST_KERNEL and stride >= 1 and 0 <= padding):
+    if not (1 <= kernel <= LARGEST_KERNEL and stride >= 1 and padding >= 0):
         raise ValueError(
             f"kernel {kernel}, stride {stride}, padding {padding}: expected a kernel of 1 to "
             f"{LARGEST_KERNEL}, a stride of at least 1, a padding of at least 0"

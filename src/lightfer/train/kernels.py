@@ -65,6 +65,6 @@ def call(function: str, sizes: Call, x: Tensor, rows: int, *more: Tensor | float
 
 
 def _argument(value: Tensor | float | None) -> ctypes.c_void_p | ctypes.c_double:
-    if isinstance(value, float):
-        return ctypes.c_double(value)
-    return ctypes.c_void_p(None if value is None else value.data_ptr())
+    if isinstance(value, Tensor):
+        return ctypes.c_void_p(value.data_ptr())
+    return ctypes.c_void_p() if value is None else ctypes.c_double(value)

@@ -15,6 +15,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from lightfer.models.blocks import BatchNormAct
+from lightfer.models.shift import Shift
 from lightfer.train.depthwise import depthwise_convolution
 from lightfer.train.kernels import LARGEST_KERNEL, takes
 from lightfer.train.norm import ACTIVATIONS, norm_act
@@ -23,31 +25,31 @@ from lightfer.train.norm import ACTIVATIONS, norm_act
 @contextmanager
 def fast_layers(model: nn.Module) -> Iterator[None]:
     """Within, convolutions, norms and activations of `model` that are on the CPU are fast."""
-    changed: list[nn.Module] = []
-
-    def replace(module: nn.Module, forward: Callable[..., Tensor]) -> None:
+    forwards: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
+    for module in model.modules():  # a container before what it holds
+        if type(module).forward is nn.Sequential.forward:
+            for norm, act in pairwise(module.children()):
+                if type(norm) is nn.BatchNorm2d and type(act) in ACTIVATIONS:
+                    forwards |= {norm: partial(_norm, norm, act), act: _passed_on}
+        if module not in forwards and (way := _fast_way(module)) is not None:
+            forwards[module] = way
+    for module, forward in forwards.items():
         module.forward = forward
-        changed.append(module)
-
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d) and (way := _fast_way(module)) is not None:
-            replace(module, partial(way, module))
-        elif isinstance(module, nn.BatchNorm2d) and "forward" not in vars(module):
-            replace(module, partial(_norm, module, None))
-        elif isinstance(module, nn.Sequential):
-            for norm, act in pairwise(module):
-                if isinstance(norm, nn.BatchNorm2d) and type(act) in ACTIVATIONS:
-                    replace(norm, partial(_norm, norm, act))
-                    replace(act, _passed_on)
     try:
         yield
     finally:
-        for module in changed:
+        for module in forwards:
             del module.forward
 
 
-def _fast_way(module: nn.Conv2d) -> Callable[[nn.Conv2d, Tensor], Tensor] | None:
-    if module.weight.device.type != "cpu":
+def _fast_way(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    if type(module) is nn.BatchNorm2d:
+        return partial(_norm, module, None)
+    if type(module) is BatchNormAct and type(module.act) in ACTIVATIONS:
+        return partial(_norm, module, module.act)
+    if type(module) is Shift and module.stride > 1:
+        return partial(_shift, module)
+    if type(module) is not nn.Conv2d or module.weight.device.type != "cpu":
         return None
     kernel, stride, padding = module.kernel_size, module.stride, module.padding
     square = kernel[0] == kernel[1] and stride[0] == stride[1] and padding[0] == padding[-1]
@@ -55,9 +57,10 @@ def _fast_way(module: nn.Conv2d) -> Callable[[nn.Conv2d, Tensor], Tensor] | None
     if not square or not zeros or module.dilation != (1, 1):
         return None
     if module.groups == 1 and (kernel[0], stride[0], padding[0]) == (1, 1, 0):
-        return _pointwise
+        return partial(_pointwise, module)
     depthwise = module.groups == module.in_channels == module.out_channels > 1
-    return _depthwise if depthwise and kernel[0] <= LARGEST_KERNEL else None
+    fits = kernel[0] <= LARGEST_KERNEL
+    return partial(_depthwise, module) if depthwise and fits else None
 
 
 def _pointwise(module: nn.Conv2d, x: Tensor) -> Tensor:
@@ -72,10 +75,16 @@ def _depthwise(module: nn.Conv2d, x: Tensor) -> Tensor:
     return y if module.bias is None else y + module.bias.view(1, -1, 1, 1).to(y.dtype)
 
 
+def _shift(module: Shift, x: Tensor) -> Tensor:
+    if not takes(x):
+        return Shift.forward(module, x)
+    return depthwise_convolution(x, module.weight, module.stride, module.kernel // 2)
+
+
 def _norm(module: nn.BatchNorm2d, act: nn.Module | None, x: Tensor) -> Tensor:
     plain = module.momentum is None or not module.affine or not module.training
     if plain or not takes(x):
-        y = type(module).forward(module, x)
+        y = nn.BatchNorm2d.forward(module, x)
         return y if act is None else type(act).forward(act, y)
     return norm_act(x, module, ACTIVATIONS[type(act)] if act is not None else 0)
 

@@ -19,8 +19,8 @@ from lightfer.data.augment import augment, cut_mix, mix, normalize
 from lightfer.data.dataset import Split
 from lightfer.measure.energy import EpochMeter, Meter
 from lightfer.train.config import TrainConfig
-from lightfer.train.layers import fast_layers
 from lightfer.train.initialise import set_dropout, unit_variance
+from lightfer.train.layers import fast_layers
 from lightfer.train.loss import Batch, Loss, label_loss
 from lightfer.train.state import Epoch, RunState, TrainResult
 
