@@ -41,13 +41,14 @@ def _view(**changes: Any) -> dict[str, Any]:
     return {"augmentation": replace(AUGMENTATION, **changes)}
 
 
+SMALL = _view(scale=0.08, translate=0.05)
 CHOICES: dict[str, dict[str, Any]] = {
     BASE: {},
     "every image warped": _view(warp=1.0, crop=0),
     "whole pixels only": _view(warp=0.0),
     "no augmentation but flips": _view(warp=0.0, crop=0, contrast=0.0, brightness=0.0, erase=0.0),
     "scale 0.25, translate 0.15": _view(scale=0.25, translate=0.15),
-    "scale 0.08, translate 0.05": _view(scale=0.08, translate=0.05),
+    "scale 0.08, translate 0.05": SMALL,
     "rotate 20 degrees": _view(rotate_degrees=20.0),
     "no erasing": _view(erase=0.0),
     "erasing 0.5 of up to 0.25": _view(erase=0.5, erase_area=0.25),
@@ -65,6 +66,9 @@ CHOICES: dict[str, dict[str, Any]] = {
     "dropout 0.3": {"dropout": 0.3},
     "batch of 64": {"batch_size": 64},
     "float32": {"precision": "float32"},
+    "small range, weight decay 0.01": SMALL | {"weight_decay": 0.01},
+    "small range, no erasing": _view(scale=0.08, translate=0.05, erase=0.0),
+    "small range, neither": _view(scale=0.08, translate=0.05, erase=0.0) | {"weight_decay": 0.01},
 }
 
 
