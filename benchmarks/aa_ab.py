@@ -46,7 +46,7 @@ from lightfer.measure.process import tune_process
 from lightfer.models.registry import create_model
 from lightfer.report.compare import NOTHING, REFUSED, RUN_TO_RUN, Comparison, compare_results
 from lightfer.results import Entry, Results, read_results
-from lightfer.results.stats import compare_paired, holm
+from lightfer.results.stats import compare_paired, holm, round_values
 
 LEVEL = 0.01  # of a family of the interleaved part
 WARMUP = 5  # passes after a change of arms
@@ -97,9 +97,10 @@ def interleaved(
             for name in lot.sample(list(arms), len(arms)):
                 blocks[name].append(time_passes(arms[name], x, passes=passes, warmup=WARMUP))
         noise = verdict(before, snapshot(), list(blocks.values()))
-        found = {name: compare_paired(blocks["base"], blocks[name]) for name in ARMS}
+        times = {name: round_values(visits) for name, visits in blocks.items()}
+        found = {name: compare_paired(times["base"], times[name]) for name in ARMS}
         corrected = holm([found[name].p for name in ARMS])
-        logs = {n: [np.log(np.quantile(b, 0.25)) for b in bs] for n, bs in blocks.items()}
+        logs = {name: np.log(values) for name, values in times.items()}
         rows.append(
             {
                 "median_s": median(calibration),
@@ -109,7 +110,7 @@ def interleaved(
                 "pair_sd": float(np.std(np.subtract(logs["again"], logs["base"]), ddof=1)),
                 "noise": noise.verdict,
                 "noise_reasons": noise.reasons,
-                "lower_quartiles_s": {n: np.exp(v).tolist() for n, v in logs.items()},
+                "medians_s": {n: v.tolist() for n, v in times.items()},
             }
         )
         ratios = ", ".join(f"{name} {f.interval.estimate:.3f}" for name, f in found.items())

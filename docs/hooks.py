@@ -16,13 +16,13 @@ from mkdocs.structure.files import File, Files
 from lightfer.data.dataset import CLASSES
 from lightfer.models.registry import architecture, list_models, shipped
 from lightfer.models.weights import Card, load_checkpoint
-from lightfer.report import significance
 from lightfer.report.choose import RULE
-from lightfer.report.figures import group, shown_trade_off
-from lightfer.report.tables import DASH, number, summary, top1, views
+from lightfer.report.figures import shown_trade_off
+from lightfer.report.rank import standings
+from lightfer.report.readme import shown
+from lightfer.report.tables import DASH, milliseconds, number, summary, top1, views
 from lightfer.report.thesis import findings
-from lightfer.results import Accuracy, Entry, Results, read_results
-from lightfer.results.stats import Interval
+from lightfer.results import Accuracy, Results, read_results
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.M)
@@ -87,29 +87,24 @@ def _right(text: str) -> str:
 
 def front(results: Results) -> str:
     """The figure of accuracy against time, and its models in words."""
-    entries = [(e, e.accuracy, _time_of_one(e)) for e in group(results)]
-    found = [(e, a, time) for e, a, time in entries if a and time]
-    standings = significance.front([time for _, _, time in found], [a for _, a, _ in found])
+    chosen = shown(results)
+    if chosen is None:
+        raise PluginError("the published results hold no net with a time in float32")
     rows = [
         (
-            f"[{entry.model}](weights/{entry.model}.md)",
-            standing,
-            top1(accuracy),
-            f"{1e3 * time.estimate:.2f} [{1e3 * time.low:.2f}, {1e3 * time.high:.2f}]",
+            f"[{row.model}](weights/{row.model}.md)",
+            row.status,
+            f"{100 * row.top1.estimate:.2f} [{100 * row.top1.low:.1f}, {100 * row.top1.high:.1f}]",
+            milliseconds(row.latency_s),
         )
-        for (entry, accuracy, time), standing in zip(found, standings, strict=True)
+        for row in standings(chosen.entries, chosen.times)
     ]
     return "\n\n".join(
         (
-            shown_trade_off(results, "figures/trade-off.png"),
+            shown_trade_off(chosen.results, "figures/trade-off.png", chosen.times),
             table(("Model", "Standing", "Top-1 %", "1 image ms"), rows),
         )
     )
-
-
-def _time_of_one(entry: Entry) -> Interval | None:
-    single = next((t for t in entry.latency if t.batch_size == 1 and t.clock == "wall"), None)
-    return significance.latency_interval(single) if single else None
 
 
 def thesis(results: Results) -> str:

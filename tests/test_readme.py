@@ -21,7 +21,7 @@ def test_the_table_is_generated_from_the_published_results():
     assert len(results.entries) >= 6
     chosen = shown(results)
     assert chosen is not None
-    figure = shown_trade_off(chosen.results, "docs/figures/trade-off.png")
+    figure = shown_trade_off(chosen.results, "docs/figures/trade-off.png", chosen.times)
     assert replace_block(README, block(chosen, figure)) == README, "run `make readme`"
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,13 @@ from typer.testing import CliRunner
 
 from lightfer._files import published_results, sha256_of, shipped
 from lightfer.cli.main import app
-from lightfer.report.choose import Candidate, Limits, choose
-from lightfer.results import Results, read_results, write_results
+from lightfer.report.choose import Candidate, Choice, Limits, choose
+from lightfer.results import Entry, Results, read_results, write_results
+from lightfer.results.select import Times
 from tests.report.test_rank import measured
 from tests.results.test_schema import ENVIRONMENT
 
-# Accuracies within 0.02: "good", "even" and "near" are not told apart, "fast" is from "good".
+# Accuracies within 0.02: "good", "even" and "near" are alike, "fast" differs from "good".
 ENTRIES = [
     measured("good", 0.004, 0.70, deployed_bytes=4_000_000),
     measured("even", 0.003, 0.69, deployed_bytes=3_000_000),
@@ -27,12 +29,16 @@ ENTRIES = [
 ]
 
 
+def answer(entries: Sequence[Entry], limits: Limits | None = None) -> Choice:
+    return choose(entries, Times(Results(entries=tuple(entries))), limits)
+
+
 def name(candidate: Candidate | None) -> str | None:
     return candidate and candidate.entry.model
 
 
 def test_of_those_as_accurate_as_the_best_the_fastest_is_taken():
-    found = choose(ENTRIES)
+    found = answer(ENTRIES)
     assert (name(found.pick), name(found.best)) == ("even", "good")
     assert [name(c) for c in found.equals] == ["near"]
     assert [name(c) for c in found.faster] == ["fast"]
@@ -51,15 +57,15 @@ def test_of_those_as_accurate_as_the_best_the_fastest_is_taken():
     ],
 )
 def test_limits(limits: Limits, pick: str | None, fitting: int):
-    found = choose(ENTRIES, limits)
+    found = answer(ENTRIES, limits)
     assert name(found.pick) == pick
     assert len(found.fitting) == fitting
 
 
 def test_an_unknown_size_keeps_no_limit_of_size():
     unknown = measured("unknown", 0.001, 0.70)
-    assert name(choose([unknown, *ENTRIES]).pick) == "unknown"
-    assert name(choose([unknown, *ENTRIES], Limits(stored_bytes=10**9)).pick) == "even"
+    assert name(answer([unknown, *ENTRIES]).pick) == "unknown"
+    assert name(answer([unknown, *ENTRIES], Limits(stored_bytes=10**9)).pick) == "even"
 
 
 def test_what_was_scored_on_other_images_or_failed_is_not_looked_at():
@@ -67,7 +73,7 @@ def test_what_was_scored_on_other_images_or_failed_is_not_looked_at():
     assert other.accuracy
     elsewhere = replace(other, accuracy=replace(other.accuracy, split="validation"))
     failed = replace(other, error="it failed")
-    assert name(choose([elsewhere, failed, *ENTRIES]).pick) == "even"
+    assert name(answer([elsewhere, failed, *ENTRIES]).pick) == "even"
 
 
 @given(
@@ -82,7 +88,7 @@ def test_what_was_scored_on_other_images_or_failed_is_not_looked_at():
 def test_the_answer_keeps_the_limits_and_nothing_as_accurate_is_faster(nets, seconds, top1):
     entries = [measured(f"n{i}", t, a, deployed_bytes=b) for i, (t, a, b) in enumerate(nets)]
     limits = Limits(seconds, None, top1)
-    found = choose(entries, limits)
+    found = answer(entries, limits)
     keeping = [
         e
         for (_, a, _), e in zip(nets, entries, strict=True)
@@ -109,8 +115,8 @@ def run(*arguments: str, code: int = 0) -> str:
 
 def test_the_command_answers_from_the_published_file():
     """The answer is the rule's, and the command that it prints names shipped weights."""
-    entries = read_results(published_results()).entries
-    pick = choose(entries, Limits(0.001, 3_000_000, 0.6)).pick
+    results = read_results(published_results())
+    pick = choose(results.entries, Times(results), Limits(0.001, 3_000_000, 0.6)).pick
     assert pick is not None
     text = run("--max-ms", "1", "--max-mb", "3", "--min-accuracy", "0.6")
     assert f"Take {pick.entry.model} in {pick.entry.runtime} {pick.entry.precision}" in text

@@ -24,6 +24,7 @@ from lightfer.results import (
     Environment,
     Latency,
     Noise,
+    Protocol,
     Results,
     ResultsError,
     write_results,
@@ -110,15 +111,16 @@ def test_a_slower_machine_is_no_slower_model():
 
 
 @pytest.mark.parametrize(
-    ("latency", "environment"),
+    ("latency", "environment", "reason"),
     [
-        ({"yardstick": False}, {}),
-        ({}, {"yardstick": None}),
-        ({}, {"yardstick": "another net"}),
-        ({}, {"versions": {"torch": "3"}}),
+        ({"yardstick": False}, {}, "only the first file has a yardstick"),
+        ({}, {"yardstick": None}, "only the first file has a yardstick"),
+        ({}, {"versions": {"torch": "3"}}, "was computed by torch 2 and 3"),
     ],
 )
-def test_without_a_common_yardstick_the_allowance_is_wide(latency: dict, environment: dict):
+def test_without_a_common_yardstick_raw_times_have_a_wide_allowance(
+    latency: dict, environment: dict, reason: str
+):
     """A change of torch changes the yardstick, and must not be taken out of the model's time."""
     a = results(entry("m", latency=(timed(),)))
     b = results(entry("m", latency=(timed(0.0065, **latency),)), **environment)
@@ -126,7 +128,47 @@ def test_without_a_common_yardstick_the_allowance_is_wide(latency: dict, environ
     assert (change.verdict, change.machine) == (NOTHING, None)
     assert change.ratio == pytest.approx(1.3, rel=0.02)
     assert f"{100 * RUN_TO_RUN_BARE:.1f} % allowed" in change.note
-    assert "yardstick" not in change.note
+    assert "raw times: " in change.note
+    assert reason in change.note
+
+
+def test_times_beside_different_yardsticks_are_refused():
+    a = results(entry("m", latency=(timed(),)))
+    b = results(entry("m", latency=(timed(),)), yardstick="another net")
+    change = only(compare_results(a, b), "time")
+    assert change.verdict == REFUSED
+    assert "yardstick 'a net' against 'another net'" in change.note
+
+
+def test_the_yardstick_of_a_runtime_is_that_of_its_own_version():
+    """New files: ONNX Runtime's times stand beside a yardstick in ONNX Runtime."""
+    one = msgspec.structs.replace(entry("m", latency=(timed(),)), runtime="onnxruntime")
+    told = {"yardstick": "frozen net, in ONNX Runtime beside it, else in eager PyTorch"}
+    a = results(one, versions={"torch": "2", "onnxruntime": "1"}, **told)
+    b = results(one, versions={"torch": "3", "onnxruntime": "1"}, **told)
+    assert "relative to the yardstick" in only(compare_results(a, b), "time").note
+    c = results(one, versions={"torch": "2", "onnxruntime": "2"}, **told)
+    assert "computed by onnxruntime 1 and 2" in only(compare_results(a, c), "time").note
+
+
+def test_several_trainings_of_one_net_are_each_compared_with_itself():
+    """Finding 1.8: two seeds were one row, and both were compared with the same entry."""
+
+    def trained(seed: int, seconds: float):
+        one = entry("m", latency=(timed(seconds, seed=seed),), weights=f"w{seed}", seed=seed)
+        return msgspec.structs.replace(one, id=f"e/m/{seed}")
+
+    a = results(trained(1, 0.005), trained(2, 0.005))
+    b = results(trained(2, 0.010), trained(1, 0.005))
+    assert [c.verdict for c in changes(compare_results(a, b), "time")] == [NOTHING, "slower"]
+    alone = compare_results(a, results(trained(1, 0.005)))
+    assert only(alone, "time").verdict == NOTHING
+    assert alone.only_in_a == ("e/m/2",)
+
+
+def test_a_row_says_in_which_runtime_and_precision():
+    one = msgspec.structs.replace(entry("m", latency=(timed(),)), runtime="openvino")
+    assert only(compare_results(results(one), results(one)), "time").model == "m (openvino float32)"
 
 
 def test_each_clock_is_compared_with_itself():
@@ -142,6 +184,10 @@ def test_three_percent_between_separate_runs_is_not_claimed():
     assert only(compare_results(a, b), "time").verdict == NOTHING
 
 
+PROTOCOL = Protocol(
+    version=2, quick=False, seconds=1, passes=50, warmup=10, rounds=5, batch_sizes=(1,), seed=0,
+    processes=False, garbage_collection="off", pinning="none",
+)  # fmt: skip
 NOISE = Noise(
     verdict="unusable", reasons=("steal",), seconds=1, load_before=None, load_after=None,
     other_cpu_share=None, steal_share=0.5, governor=None, throttle_events=None, round_spread=None,
@@ -156,6 +202,7 @@ NOISE = Noise(
         ({"precision": "bf16"}, {}, "precision float32 against bf16"),
         ({}, {"cpu": "other"}, "processor a [1, 2] cpu against other"),
         ({}, {"threads": 1}, "threads 2 against 1"),
+        ({}, {"protocol": PROTOCOL}, "protocol before version 2 against version 2"),
         ({"macs": 9}, {}, "input: 5 against 9 MACs at equal parameters"),
         ({}, {"noise": NOISE}, "second file's machine was unusable: steal"),
         ({"latency": (timed(batch_size=8),)}, {}, "has batch 8, 2 threads"),
@@ -184,8 +231,11 @@ def test_the_fitting_entry_is_chosen_among_several():
     found = compare_results(a, results(other, entry("m", latency=(timed(seed=1),))))
     assert only(found, "time").verdict == NOTHING
     assert found.only_in_b == ("e/other",)
-    twice = msgspec.structs.replace(entry("m", latency=(timed(),)), id="e/twice")
-    found = compare_results(a, results(entry("m", latency=(timed(),)), twice))
+    once, twice = (
+        msgspec.structs.replace(entry("m", latency=(timed(),)), id=f"e/{name}")
+        for name in ("once", "twice")
+    )
+    found = compare_results(a, results(once, twice))
     assert "2 entries of the second file fit" in only(found, "time").note
     assert compare_results(a, results(entry("n"))).only_in_a == ("e/m",)
 

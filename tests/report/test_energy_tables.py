@@ -6,6 +6,7 @@ from lightfer.measure.energy.model import modelled_instead
 from lightfer.report.exchange.flat import flat_rows
 from lightfer.report.tables import DASH, carbon_notes, energy_notes, joules_each, markdown, row
 from lightfer.results import Results
+from lightfer.results.select import Times
 from tests.results.measured_energy import measured_energy, warned
 from tests.results.test_schema import ENVIRONMENT, entry
 
@@ -13,7 +14,8 @@ from tests.results.test_schema import ENVIRONMENT, entry
 def test_a_measured_energy_has_its_interval_and_its_method():
     energy = measured_energy(0.002)
     assert joules_each(energy) == "2.00 [1.98, 2.02] (counter)"
-    assert row(entry(energy=energy, carbon=carbon_of(energy)))[-1] == "0.00027 (counter)"
+    one = entry(energy=energy, carbon=carbon_of(energy))
+    assert row(one, Times(Results()))[-1] == "0.00027 (counter)"
     assert joules_each(measured_energy(0.002, spread=[1.0])) == "2.00 (counter)"
     assert joules_each(measured_energy(0.002, method="log")).endswith("(log)")
     assert joules_each(measured_energy(simulated=True)).endswith("(simulated)")

@@ -47,7 +47,7 @@ def test_the_readme_figure_is_that_of_the_published_results():
 
     chosen = shown(read_results(ROOT / "results.json"))
     assert chosen is not None
-    chart = figures.trade_off(chosen.results)
+    chart = figures.trade_off(chosen.results, times=chosen.times)
     assert chart is not None
     with Image.open(ROOT / "docs" / "figures" / "trade-off.png") as image:
         assert image.info[figures.CHART_KEY] == figures.chart_id(chart), "run `make readme`"
@@ -73,7 +73,7 @@ def test_without_altair_the_message_says_what_to_install(
 
 def test_latex_has_a_row_per_model_and_no_command_of_a_file(tmp_path: Path):
     text = latex(made_up(4, 2))
-    assert text.count(r"\begin{tabular}{lrrrrrrrrr}") == 2
+    assert text.count(r"\begin{tabular}{lrrrrrrrr}") == 2
     assert len(re.findall(r"^    net\\_00\d &.*\\\\$", text, re.M)) == 8
     path = tmp_path / "hostile.json"
     hostile(path)

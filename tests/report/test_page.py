@@ -12,9 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lightfer.report.page import data
 from lightfer.report.page.build import page
 from lightfer.report.page.data import as_script, page_data
+from lightfer.report.significance import accuracies_differ, times_differ
 from lightfer.results import Results, read_results
+from lightfer.results.select import Times
 from tests.report.hostile import STRINGS, hostile
 from tests.report.made_up import made_up
 from tests.results.test_schema import ENVIRONMENT, entry
@@ -78,9 +81,9 @@ def test_hostile_strings_are_neither_tags_nor_ends_of_scripts(tmp_path: Path):
     names = {a for _, attributes in hostile_tags for a in attributes}
     assert not [name for name in names if name.startswith("on")]
     assert [t for t, _ in hostile_tags].count("script") == 2
-    data = embedded(html)
-    place = data["columns"].index("model")
-    assert [row[place] for row in data["rows"]] == models
+    page_of = embedded(html)
+    place = page_of["columns"].index("model")
+    assert [row[place] for row in page_of["rows"]] == models
     assert "{{ 7 * 7 }}" in html
 
 
@@ -94,11 +97,11 @@ def test_data_comes_back_as_it_was_and_holds_no_markup(text: str):
 def test_little_is_needed():
     """No environment, no figures: the file is valid, so there is a page."""
     html = page(Results(entries=(entry(),)))
-    data = embedded(html)
-    row = dict(zip(data["columns"], data["rows"][0], strict=True))
+    page_of = embedded(html)
+    row = dict(zip(page_of["columns"], page_of["rows"][0], strict=True))
     assert row["model"] == "m"
     assert [row[k] for k in ("macs", "energy", "carbon", "accuracy", "method")] == [None] * 5
-    assert data["machines"][0]["about"] is None
+    assert page_of["machines"][0]["about"] is None
 
 
 def test_failures_are_rows_and_unknown_energy_is_null():
@@ -110,13 +113,13 @@ def test_failures_are_rows_and_unknown_energy_is_null():
         msgspec.structs.replace(made.entries[0], energy=unknown, carbon=None),
         msgspec.structs.replace(made.entries[1], error="RuntimeError: no", latency=()),
     )
-    data = page_data(msgspec.structs.replace(made, entries=entries))
-    rows = [dict(zip(data["columns"], row, strict=True)) for row in data["rows"]]
+    page_of = page_data(msgspec.structs.replace(made, entries=entries))
+    rows = [dict(zip(page_of["columns"], row, strict=True)) for row in page_of["rows"]]
     assert [rows[0][k] for k in ("energy", "method", "carbon")] == [None, None, None]
     assert rows[1]["error"] == "RuntimeError: no"
 
 
-def test_bad_latencies_have_no_interval_and_break_nothing():
+def test_samples_that_are_no_times_are_left_out_and_break_nothing():
     from lightfer.results import Latency
 
     odd = [
@@ -126,20 +129,38 @@ def test_bad_latencies_have_no_interval_and_break_nothing():
     results = Results(
         environments={"e": ENVIRONMENT}, entries=tuple(entry(latency=(x,)) for x in odd)
     )
-    data = page_data(results)
-    place = data["columns"].index("times")
-    assert [row[place] for row in data["rows"]] == [{"1": [0.1, None, None]}] * 4
+    page_of = page_data(results)
+    place = page_of["columns"].index("times")
+    assert [row[place] for row in page_of["rows"]] == [{}] * 4
 
 
-def test_equal_accuracies_are_told_apart_by_no_table():
-    """Bits of the table are those of McNemar's test on the images that were right."""
-    data = page_data(made_up(6, 1))
-    machine = data["machines"][0]
-    n = len(machine["used"])
-    table = [[int(b) for b in f"{int(line, 16):0{n}b}"] for line in machine["apart"]]
-    assert [table[i][i] for i in range(n)] == [0] * n
-    assert table == [list(line) for line in zip(*table, strict=True)]
-    assert any(map(any, table))
+def bits(table: dict) -> list[list[bool]]:
+    n = len(table["rows"])
+    return [[digit == "1" for digit in f"{int(line, 16):0{n}b}"] for line in table["differ"]]
+
+
+def test_the_tables_of_pairs_are_those_of_the_library():
+    """One table for a variant, as in `rank`; one for all variants of a machine, other families."""
+    made = made_up(6, 1)
+    other = [
+        msgspec.structs.replace(e, id=f"{e.id}-o", runtime="onnxruntime") for e in made.entries
+    ]
+    both = msgspec.structs.replace(made, entries=(*made.entries, *other))
+    sets, times = page_data(both)["sets"], Times(both)
+    assert [len(s["rows"]) for s in sets] == [6, 6, 12]
+    for found in sets:
+        chosen = [both.entries[i] for i in found["rows"]]
+        accuracies = tuple(e.accuracy for e in chosen if e.accuracy)
+        assert bits(found["accuracy"]) == accuracies_differ(accuracies).tolist()
+        timed = [t for e in chosen if (t := times.at(e))]
+        assert bits(found["times"]["1"]) == times_differ(timed).tolist()
+    assert sum(map(sum, bits(sets[0]["times"]["1"]))) > 0
+
+
+def test_above_a_number_of_rows_no_table_of_pairs_is_made(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(data, "MOST_PAIRED", 5)
+    (found,) = page_data(made_up(6, 1))["sets"]
+    assert (found["accuracy"], found["times"]) == (None, {})
 
 
 def test_torch_is_not_needed_and_heavy_libraries_only_when_used(tmp_path: Path):

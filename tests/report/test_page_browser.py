@@ -12,8 +12,9 @@ import pytest
 
 from lightfer.report.choose import Limits, choose
 from lightfer.report.page.build import page
-from lightfer.report.significance import front, latency_interval
+from lightfer.report.significance import front
 from lightfer.results import Results, read_results
+from lightfer.results.select import Times
 from tests.report import browser as chromium
 from tests.report.hostile import STRINGS, hostile
 from tests.report.made_up import made_up
@@ -98,7 +99,7 @@ def published_eager() -> Results:
 
 def chosen(results: Results, most_bytes: int | None = None) -> str:
     """The answer of `lightfer choose`."""
-    pick = choose(results.entries, Limits(stored_bytes=most_bytes)).pick
+    pick = choose(results.entries, Times(results), Limits(stored_bytes=most_bytes)).pick
     assert pick is not None
     return pick.entry.model
 
@@ -112,7 +113,8 @@ def test_chooses_within_limits_and_says_why(show: Any):
     assert take(shown) == f"Take {chosen(results, 3_000_000)}"
     count = f"{len(small)} of {len(results.entries)} models that keep the limits"
     assert count in shown.locator("#answer").inner_text()
-    times_s = {e.model: i.estimate for e in small if (i := latency_interval(e.latency[0]))}
+    times = Times(results)
+    times_s = {e.model: t.estimate_s for e in small if (t := times.at(e))}
     fastest = min(times_s, key=lambda model: times_s[model])
     shown.get_by_label("One image in at most").fill(f"{1.001e3 * times_s[fastest]:.4f}")
     assert take(shown) == f"Take {fastest}"
@@ -125,10 +127,11 @@ def test_chooses_within_limits_and_says_why(show: Any):
 def test_the_front_is_that_of_the_library(show: Any):
     made = made_up(40, 1, seed=3)
     shown = show(made)
-    timed = [(e, e.latency[0]) for e in made.entries]
-    intervals = [i for _, t in timed if (i := latency_interval(t))]
-    accuracies = [e.accuracy for e, _ in timed if e.accuracy]
-    expected = dict(zip([e.model for e, _ in timed], front(intervals, accuracies), strict=True))
+    times = Times(made)
+    timed = [t for e in made.entries if (t := times.at(e))]
+    accuracies = [e.accuracy for e in made.entries if e.accuracy]
+    names = [e.model for e in made.entries]
+    expected = dict(zip(names, front(timed, accuracies), strict=True))
     found = dict(zip(column(shown, "Model"), column(shown, "Front"), strict=True))
     assert found == expected
     assert set(expected.values()) == {"front", "tied", "dominated"}

@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 
 from lightfer.cli.main import app
 from lightfer.measure.energy import model_cpu_energy
-from lightfer.report.rank import correlations, energy_correlations, places
-from lightfer.results import Accuracy, Latency, Results, Work, write_results
+from lightfer.report.rank import correlations, energy_correlations, standings
+from lightfer.results import Accuracy, Entry, Latency, Results, Work, write_results
+from lightfer.results.select import Times
 from tests.results.measured_energy import measured_energy
 from tests.results.test_schema import ENVIRONMENT, entry
 
@@ -24,6 +25,10 @@ def measured(name: str, seconds: float, top1: float, **fields):
     return entry(name, latency=(Latency.of(rounds, 1, 2),), accuracy=accuracy, **fields)
 
 
+def times(entries: list[Entry]) -> Times:
+    return Times(Results(environments={"e": ENVIRONMENT}, entries=tuple(entries)))
+
+
 ENTRIES = [
     measured("slow", 0.009, 0.50, macs=40, params=3),
     measured("fast", 0.001, 0.60, macs=10, params=9),
@@ -33,22 +38,23 @@ ENTRIES = [
 
 
 def test_the_front_has_ties_and_the_fastest_is_first():
-    assert [(p.model, p.status) for p in places(ENTRIES)] == [
+    assert [(p.model, p.status) for p in standings(ENTRIES, times(ENTRIES))] == [
         ("fast", "front"),
         ("near", "tied"),
         ("good", "front"),
         ("slow", "dominated"),
     ]
-    assert places([entry(), measured("other", 1, 0.5)], batch_size=8) == []
+    others = [entry(), measured("other", 1, 0.5)]
+    assert standings(others, times(others), batch_size=8) == []
 
 
 def test_correlations_with_time_need_four_models():
     """MACs grow with time in all four: rho is 1; with parameters it is -0.2 by hand."""
-    found = correlations(ENTRIES)
+    found = correlations(ENTRIES, times(ENTRIES))
     assert found["macs"].interval.estimate == pytest.approx(1.0)
     assert found["macs"].interval.low < 0.5
     assert found["params"].interval.estimate == pytest.approx(-0.2)
-    assert correlations(ENTRIES[:3]) == {}
+    assert correlations(ENTRIES[:3], times(ENTRIES)) == {}
 
 
 def test_counts_of_the_work_are_found_too():
@@ -58,7 +64,9 @@ def test_counts_of_the_work_are_found_too():
         measured(f"m{i}", 0.001 * (i + 1), 0.5, work=Work(**{**work, "bytes_fused": size}))
         for i, size in enumerate((10, 20, 40, 30))
     ]
-    assert correlations(entries)["bytes_fused"].interval.estimate == pytest.approx(0.8)
+    assert correlations(entries, times(entries))["bytes_fused"].interval.estimate == pytest.approx(
+        0.8
+    )
 
 
 def test_the_command(tmp_path: Path):
@@ -83,7 +91,8 @@ def with_energy(*joules: float, **options) -> list:
 
 def test_correlations_with_measured_energy():
     """Energy grows with time (9, 1, 1.01, 4 ms) in all four; with parameters rho is -0.2."""
-    found, refused = energy_correlations(with_energy(4.0, 1.0, 2.0, 3.0), batch_size=1)
+    entries = with_energy(4.0, 1.0, 2.0, 3.0)
+    found, refused = energy_correlations(entries, times(entries), batch_size=1)
     assert refused is None
     assert found["latency"].interval.estimate == pytest.approx(1.0)
     assert found["latency"].interval.low < 0.5
@@ -93,13 +102,14 @@ def test_correlations_with_measured_energy():
 
 def test_modelled_simulated_and_other_energy_is_refused():
     modelled = [measured("m", 1.0, 0.5, energy=model_cpu_energy(1.0, threads=1))] * 4
-    found, refused = energy_correlations(modelled, batch_size=1)
+    found, refused = energy_correlations(modelled, times(modelled), batch_size=1)
     assert found == {}
     assert refused == "energy here is modelled: measured at batch 1 for 0 models, needs 4"
     simulated = with_energy(4.0, 1.0, 2.0, 3.0, simulated=True)
-    assert energy_correlations(simulated, 1)[0] == {}
-    assert energy_correlations(with_energy(4.0, 1.0, 2.0, 3.0), batch_size=64)[0] == {}
-    assert energy_correlations(ENTRIES, 1) == (
+    assert energy_correlations(simulated, times(simulated), 1)[0] == {}
+    entries = with_energy(4.0, 1.0, 2.0, 3.0)
+    assert energy_correlations(entries, times(entries), batch_size=64)[0] == {}
+    assert energy_correlations(ENTRIES, times(ENTRIES), 1) == (
         {}, "no energy is known: measured at batch 1 for 0 models, needs 4"
     )  # fmt: skip
 

@@ -38,6 +38,7 @@ def choose(
     from lightfer.report.choose import Limits, choose
     from lightfer.report.tables import conditions
     from lightfer.results import read_results
+    from lightfer.results.select import Times
 
     path = results or published_results()
     found = read_results(path)
@@ -54,10 +55,10 @@ def choose(
             f"{path}: no entry of {runtime or 'any runtime'} in {precision or 'any precision'}; "
             f"there are {', '.join(ways) or 'none at all'}"
         )
-    console, picked = stdout(), False
+    console, times, picked = stdout(), Times(found), False
     for environment, device in dict.fromkeys((e.environment, e.device) for e in entries):
         here = [e for e in entries if (e.environment, e.device) == (environment, device)]
-        choice = choose(here, limits)
+        choice = choose(here, times, limits)
         about = found.environments.get(environment)
         lines = [conditions(about).replace("**", "") if about else environment]
         lines += answer(choice, limits)

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from lightfer.report.tables import conditions, header, notes, number, row, top1
+from lightfer.report.tables import conditions, notes, number, table, top1
 from lightfer.results import Accuracy, Results
+from lightfer.results.select import Times
 
 if TYPE_CHECKING:  # a table or a report needs no torch
     from lightfer.data import Dataset, SplitName
@@ -88,20 +89,20 @@ def stdout() -> Console:
 
 def print_results(results: Results) -> None:
     """One table per environment on standard output."""
-    console = stdout()
+    console, times = stdout(), Times(results)
     for key, environment in results.environments.items():
         entries = [entry for entry in results.entries if entry.environment == key]
-        titles = header(entries)
-        table = Table(caption=conditions(environment), caption_justify="left")
+        titles, rows = table(entries, times)
+        shown = Table(caption=conditions(environment), caption_justify="left")
         for i, title in enumerate(titles):
-            table.add_column(title, justify="right" if i else "left", overflow="fold")
-        for entry in entries:
-            table.add_row(*row(entry))
-        console.print(table)
+            shown.add_column(title, justify="right" if i else "left", overflow="fold")
+        for cells in rows:
+            shown.add_row(*cells)
+        console.print(shown)
         for entry in entries:
             if entry.error:
                 console.print(f"{entry.model} failed: {entry.error}", markup=False)
-        for note in notes(entries, results.cards):
+        for note in notes(entries, times, results.cards):
             console.print(note, markup=False, highlight=False)
 
 

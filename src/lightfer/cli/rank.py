@@ -26,26 +26,21 @@ def rank(
 
     from lightfer.cli.console import stdout
     from lightfer.report.choose import choose
-    from lightfer.report.rank import correlations, energy_correlations, places
-    from lightfer.report.tables import conditions
+    from lightfer.report.rank import correlations, energy_correlations, standings
+    from lightfer.report.tables import conditions, milliseconds, time_note
     from lightfer.results import read_results
+    from lightfer.results.select import Times, by_variant
 
     found = read_results(results)
-    kinds = dict.fromkeys((e.environment, e.device, e.runtime, e.precision) for e in found.entries)
-    console, groups = stdout(), []
-    for kind in kinds:
-        entries = [
-            e for e in found.entries if (e.environment, e.device, e.runtime, e.precision) == kind
-        ]
-        standing, rhos = places(entries, batch_size), correlations(entries, batch_size)
-        pick = choose(entries).pick if batch_size == 1 else None
-        joules, refused = energy_correlations(entries, batch_size)
+    times, console, groups = Times(found), stdout(), []
+    for kind, entries in by_variant(found.entries).items():
+        standing = standings(entries, times, batch_size)
+        rhos = correlations(entries, times, batch_size)
+        pick = choose(entries, times).pick if batch_size == 1 else None
+        joules, refused = energy_correlations(entries, times, batch_size)
         groups.append(
             {
-                "environment": kind[0],
-                "device": kind[1],
-                "runtime": kind[2],
-                "precision": kind[3],
+                **kind._asdict(),
                 "take": pick and pick.entry.model,
                 "places": [asdict(p) for p in standing],
                 "rank_correlation_with_time": {name: asdict(d) for name, d in rhos.items()},
@@ -55,21 +50,21 @@ def rank(
         )
         if as_json:
             continue
-        caption = conditions(found.environments[kind[0]]) if kind[0] in found.environments else ""
+        about = found.environments.get(kind.environment)
+        is_corrected = any(row.corrected for row in standing)
+        titles = [f"batch {batch_size}, ms", *(["raw ms"] if is_corrected else [])]
         table = Table(
-            "Model", f"batch {batch_size}, ms", "Top-1 %", "Accuracy against time",
-            title=", ".join(kind[1:]), caption=caption, caption_justify="left",
+            "Model", *titles, "Top-1 %", "Accuracy against time",
+            title=", ".join(kind[1:]), caption=conditions(about) if about else "",
+            caption_justify="left",
         )  # fmt: skip
-        for p in standing:
-            t, a = p.latency_s, p.top1
-            table.add_row(
-                p.model,
-                f"{1e3 * t.estimate:.2f} [{1e3 * t.low:.2f}, {1e3 * t.high:.2f}]",
-                f"{100 * a.estimate:.2f} [{100 * a.low:.1f}, {100 * a.high:.1f}]",
-                p.status,
-            )
+        for s in standing:
+            raw = [milliseconds(s.raw_latency_s)] if is_corrected else []
+            top1 = f"{100 * s.top1.estimate:.2f} [{100 * s.top1.low:.1f}, {100 * s.top1.high:.1f}]"
+            table.add_row(s.model, milliseconds(s.latency_s), *raw, top1, s.status)
         console.print(table)
         lines = [f"take, without limits: {pick.entry.model} (lightfer choose)"] if pick else []
+        lines += [time_note(is_corrected)] if standing else []
         lines += [f"{name} with time: {_rho(d)}" for name, d in rhos.items()]
         lines += [f"{name} with energy per image: {_rho(d)}" for name, d in joules.items()]
         lines += [f"no correlation with energy: {refused}"] if refused else []

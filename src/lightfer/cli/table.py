@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lightfer.results import Results
+    from lightfer.report.readme import Shown
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
@@ -73,7 +73,7 @@ def table(
         chosen = shown(found)
         if chosen is None:
             raise ValueError(f"{results} holds no net with a time in float32: there is no table")
-        line = show_figure(chosen.results, figure, into) if figure is not None else ""
+        line = show_figure(chosen, figure, into) if figure is not None else ""
         content = replace_block(into.read_text(encoding="utf-8"), block(chosen, line))
         write_text(into, content)
         typer.echo(f"table written into {into}")
@@ -85,16 +85,16 @@ def table(
         print_results(found)
 
 
-def show_figure(results: "Results", path: Path, beside: Path) -> str:
+def show_figure(chosen: "Shown", path: Path, beside: Path) -> str:
     """Draw accuracy against time at `path`; the line of Markdown that shows it in `beside`."""
     from lightfer.report.figures import shown_trade_off, trade_off, write_chart
 
-    chart = trade_off(results)
+    chart = trade_off(chosen.results, times=chosen.times)
     if chart is None:
         raise ValueError("no model has both an accuracy and a time: there is no figure to draw")
     write_chart(chart, path)
     address = path.resolve().relative_to(beside.resolve().parent).as_posix()
-    return shown_trade_off(results, address)
+    return shown_trade_off(chosen.results, address, chosen.times)
 
 
 def replace_block(text: str, block: str) -> str:

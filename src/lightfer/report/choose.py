@@ -1,15 +1,16 @@
 """Which model to take under limits: one rule, for `choose`, `rank`, the page and the docs.
 
 Of entries of one machine and device. Whether accuracies differ is decided image by image, whether
-times differ by the intervals of their medians, see `lightfer.report.significance`.
+times differ round by round, see `lightfer.report.significance`.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightfer.report.significance import accuracies_apart, front, latency_interval, overlap
+from lightfer.report.significance import accuracies_differ, front, times_differ
 from lightfer.results import Accuracy, Entry
+from lightfer.results.select import Time, Times
 from lightfer.results.stats import Interval
 
 RULE = (
@@ -22,7 +23,7 @@ RULE = (
 class Limits:
     """What a model may cost and must reach; None is no limit."""
 
-    seconds: float | None = None  # median time of one image
+    seconds: float | None = None  # of one image
     stored_bytes: int | None = None
     top1: float | None = None  # a fraction
 
@@ -36,8 +37,14 @@ class Candidate:
 
     entry: Entry
     accuracy: Accuracy
-    time: Interval  # seconds of one image
+    timed: Time  # of one image
     stored_bytes: int | None
+
+    @property
+    def time(self) -> Interval:
+        """Seconds of one image, with their interval."""
+        assert self.timed.interval is not None, "candidates have at least two rounds"
+        return self.timed.interval
 
     def within(self, limits: Limits) -> bool:
         """Whether its estimates keep the limits; an unknown size keeps none."""
@@ -69,35 +76,35 @@ class Choice:
     faster: tuple[Candidate, ...] = ()  # less accurate ones on the front, significantly faster
 
 
-def choose(entries: Sequence[Entry], limits: Limits | None = None) -> Choice:
+def choose(entries: Sequence[Entry], times: Times, limits: Limits | None = None) -> Choice:
     """Apply `RULE` to entries of one machine and device, in whatever runtimes and precisions.
 
     Only entries whose accuracy is of the images that most were scored on, with at least two rounds
     of one image, are looked at.
     """
     limits = limits or Limits()
-    able = _candidates(entries)
+    able = _candidates(entries, times)
     fitting = [c for c in able if c.within(limits)]
     if not fitting:
         return Choice(tuple(able), ())
     # Compared among all, whatever the limits: a limit must not change what is significant.
     pool = tuple(dict.fromkeys(c.accuracy for c in able))
-    apart = accuracies_apart(pool)
+    differ = accuracies_differ(pool)
     best = max(fitting, key=lambda c: c.accuracy.top1)
-    row = apart[pool.index(best.accuracy)]
+    row = differ[pool.index(best.accuracy)]
     same = [c for c in fitting if not row[pool.index(c.accuracy)]]
     pick = min(same, key=lambda c: (c.time.estimate, -c.accuracy.top1))
     equals: dict[str, Candidate] = {}
     for c in sorted(same, key=lambda c: c.time.estimate):
         if c.entry.model not in (pick.entry.model, best.entry.model):
             equals.setdefault(c.entry.model, c)
-    standing = front([c.time for c in fitting], [c.accuracy for c in fitting])
+    timed = [c.timed for c in fitting]
+    standing = front(timed, [c.accuracy for c in fitting])
+    differs = times_differ(timed)[next(i for i, c in enumerate(fitting) if c is pick)]
     faster = [
         c
-        for c, status in zip(fitting, standing, strict=True)
-        if status == "front"
-        and c.time.estimate < pick.time.estimate
-        and not overlap(c.time, pick.time)
+        for i, c in enumerate(fitting)
+        if standing[i] == "front" and differs[i] and c.time.estimate < pick.time.estimate
     ]
     return Choice(
         candidates=tuple(able),
@@ -116,13 +123,11 @@ def stored_bytes(entry: Entry) -> int | None:
     return entry.work.weight_bytes if entry.work else None
 
 
-def _candidates(entries: Sequence[Entry]) -> list[Candidate]:
+def _candidates(entries: Sequence[Entry], times: Times) -> list[Candidate]:
     found = []
     for entry in entries:
-        single = (t for t in entry.latency if t.batch_size == 1 and t.clock == "wall")
-        latency = next(single, None)
-        time = latency_interval(latency) if latency else None
-        if entry.error is None and entry.accuracy is not None and time is not None:
+        time = times.at(entry)
+        if entry.error is None and entry.accuracy is not None and time and time.interval:
             found.append(Candidate(entry, entry.accuracy, time, stored_bytes(entry)))
     kinds = Counter(_scored_on(c.accuracy) for c in found)
     most = kinds.most_common(1)[0][0] if kinds else None

@@ -7,9 +7,10 @@ time is never evidence on energy.
 from collections.abc import Sequence
 from typing import Literal
 
-from lightfer.report.significance import accuracy_difference, latency_interval, overlap, same_images
+from lightfer.report.significance import accuracy_difference, same_images, times_differ
 from lightfer.report.tables import energy_method, is_metered, number
-from lightfer.results import Accuracy, Entry, Latency
+from lightfer.results import Accuracy, Entry
+from lightfer.results.select import Times
 from lightfer.results.stats import Interval, rank_correlation
 
 WITHIN_POINTS = 5.0  # "competitive": at most this far below the most accurate net
@@ -22,7 +23,7 @@ UNKNOWN = "no energy is known here"
 Verdict = Literal["supported", "contradicted", "undecided"]
 
 
-def competitive(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+def competitive(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
     """The best net of at most half the work against the most accurate net."""
     scored = _scored(entries)
     if not scored:
@@ -43,7 +44,7 @@ def competitive(entries: Sequence[Entry]) -> tuple[Verdict, str]:
     return _against(lost, limit, below="supported", above="contradicted"), figures
 
 
-def close_to_v3(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+def close_to_v3(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
     """Nets of at most half of MobileNetV3's work against it."""
     scored = _scored(entries)
     baselines = [(e, a) for e, a in scored if e.family.startswith("mobilenet_v3")]
@@ -74,14 +75,12 @@ def close_to_v3(entries: Sequence[Entry]) -> tuple[Verdict, str]:
     return ("undecided" if "undecided" in verdicts else "contradicted"), figures
 
 
-def macs_and_time(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+def macs_and_time(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
     """How much of the time, one image and many, is explained by multiply-adds."""
     verdicts, texts = [], []
     for batch in _batches(entries):
-        pairs = [
-            (e.macs, t.median_s / batch) for e in entries if e.macs and (t := _timed(e, batch))
-        ]
-        verdict, text = _explained([(float(m), t) for m, t in pairs if t > 0])
+        timed = [(e.macs, times.at(e, batch)) for e in entries]
+        verdict, text = _explained([(float(m), t.estimate_s / batch) for m, t in timed if m and t])
         verdicts.append(verdict)
         texts.append(f"batch {batch}: {text}")
     decided = set(verdicts) - {"undecided"}
@@ -89,7 +88,7 @@ def macs_and_time(entries: Sequence[Entry]) -> tuple[Verdict, str]:
     return verdict, "; ".join(texts) or "no times here"
 
 
-def macs_and_energy(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+def macs_and_energy(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
     """How much of the measured energy is explained by multiply-adds."""
     measured, reason = _measured_energy(entries)
     if reason:
@@ -97,27 +96,29 @@ def macs_and_energy(entries: Sequence[Entry]) -> tuple[Verdict, str]:
     return _explained([(float(e.macs), j.estimate) for e, j in measured if e.macs])
 
 
-def shift_is_fast(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+def shift_is_fast(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
     """Shift nets against every net of about equal work, one image at a time."""
-    timed = [(e, t.median_s, latency_interval(t)) for e in entries if (t := _timed(e, 1))]
-    shifts = [item for item in timed if item[0].family.startswith("shift") and item[0].macs]
+    timed = [(e, t) for e in entries if (t := times.at(e))]
+    shifts = [i for i, (e, _) in enumerate(timed) if e.family.startswith("shift") and e.macs]
     if not shifts:
         return "undecided", "no shift net with times here"
+    differ = times_differ([t for _, t in timed])
     verdicts, texts = [], []
-    for shift, mine, interval in shifts:
-        place = 1 + sum(t < mine for _, t, _ in timed)
+    for i in shifts:
+        shift, mine = timed[i][0], timed[i][1].estimate_s
+        place = 1 + sum(t.estimate_s < mine for _, t in timed)
         text = f"{_net(shift)}: {1e3 * mine:.2f} ms, place {place} of {len(timed)} by time"
         rivals = [
-            (e, t, i)
-            for e, t, i in timed
+            (j, e, t.estimate_s)
+            for j, (e, t) in enumerate(timed)
             if not e.family.startswith("shift")
             and e.macs
             and 1 / EQUAL_WORK <= e.macs / (shift.macs or 1) <= EQUAL_WORK
         ]
         faster, slower = [], []
-        for e, theirs, other in rivals:
+        for j, e, theirs in rivals:
             text += f"; {theirs / mine:.2f} times as fast as {_net(e)}"
-            if interval and other and not overlap(interval, other):
+            if differ[i, j]:
                 (faster if mine < theirs else slower).append(e)
         if not rivals:
             text += f"; no other net within {EQUAL_WORK} times its work"
@@ -130,7 +131,7 @@ def shift_is_fast(entries: Sequence[Entry]) -> tuple[Verdict, str]:
     return verdict, ". ".join(texts)
 
 
-def lowest_carbon(entries: Sequence[Entry]) -> tuple[Verdict, str]:
+def lowest_carbon(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
     """The ranking by emissions, which is that by energy under one grid intensity."""
     grams = [(e, e.carbon.g_co2e_per_1000_images) for e in entries if e.carbon]
     known = sorted(((g, e.id, e) for e, g in grams if g is not None), key=lambda item: item[:2])
@@ -217,10 +218,6 @@ def _scored(entries: Sequence[Entry]) -> list[tuple[Entry, Accuracy]]:
         return []
     most = max((a for _, a in known), key=lambda a: sum(same_images(a, b) for _, b in known))
     return [(e, a) for e, a in known if same_images(a, most)]
-
-
-def _timed(entry: Entry, batch: int) -> Latency | None:
-    return next((t for t in entry.latency if t.batch_size == batch and t.clock == "wall"), None)
 
 
 def _batches(entries: Sequence[Entry]) -> list[int]:

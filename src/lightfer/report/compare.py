@@ -1,33 +1,39 @@
 """What changed between two results files, and whether that can be told from noise.
 
-Entries are matched by model, runtime, precision, device, machine and threads; what was timed by
-batch size and threads; accuracies by split, labels, view and the hash of the images. What does not
-match is refused with the reason, not compared across it. Times, energies, accuracies are families,
-each corrected for its number of tests (Holm). Counts are exact, so they are the same or not.
+Entries are matched by model, device, runtime, precision and weights; what was timed by batch size
+and threads; accuracies by split, labels, view and the hash of the images. What does not match is
+refused with the reason, not compared across it. Times, energies, accuracies are families, each
+corrected for its number of tests (Holm). Counts are exact, so they are the same or not.
 
-Two files come from separate runs, and a machine changes between runs by more than the samples
-within one show. Where both files hold the time of the same yardstick beside each round
-(`measure/yardstick.py`), from the same version of torch, times are compared relative to it: the
-ratio is what the model changed by, and `machine` what the machine did. Else the bare times are
-compared, with a larger allowance. The allowances are standard deviations of log time in each run,
-calibrated by `benchmarks/aa_ab.py`, which prints the alarms and finds of other values beside them.
+Two files come from separate runs, and a machine changes between runs by more than the rounds
+within one show. Times are those that tables quote (`results.select.Times`). Where both files hold
+the time of the same yardstick beside each round (`measure/yardstick.py`), computed by the same
+version of its runtime, they are compared relative to it: the ratio is what the model changed by,
+and `machine` what the machine did. Times beside different yardsticks are refused. Where a file
+holds none, the raw times are compared, with a larger allowance. The allowances are standard
+deviations of log time in each run, calibrated by `benchmarks/aa_ab.py`, which prints the alarms and
+finds of other values beside them. That of energies has no such data yet: it is the one of raw
+times.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
 from lightfer.report.predecessor import IMAGES, Quoted, read_predecessor
-from lightfer.results import Accuracy, Energy, Entry, Environment, Latency, Results, read_results
-from lightfer.results.stats import Difference, compare_proportions, compare_runs, holm, mcnemar
+from lightfer.report.significance import accuracy_difference
+from lightfer.report.tables import subject
+from lightfer.results import Energy, Entry, Environment, Latency, Results, read_results
+from lightfer.results.select import Time, Times, yardstick_runtime
+from lightfer.results.stats import Difference, compare_proportions, compare_runs, holm
 
 RUN_TO_RUN = 0.05  # relative to the yardstick
 RUN_TO_RUN_BARE = 0.12
+RUN_TO_RUN_ENERGY = RUN_TO_RUN_BARE  # beside no yardstick; no runs of one meter were compared yet
 SAME_MEMORY = 0.97  # another kernel of one machine keeps a little more or less to itself
 ALPHA = 0.05
-NOTHING = "no difference told apart"
+NOTHING = "no significant difference"
 REFUSED = "not comparable"
 PTFLOPS = (
     "ptflops also counts biases, batch norms, activations and pools, so it lies a few percent "
@@ -49,7 +55,7 @@ class Change:
     in fractions. `verdict` is one of WORDS, same, changed, NOTHING and REFUSED.
     """
 
-    model: str
+    model: str  # with its runtime and precision where they are not PyTorch's float32
     kind: Kind
     what: str  # "batch 1, 2 threads", "test, single view", ...
     verdict: str
@@ -102,33 +108,96 @@ def compare_results(
     """
     changes: list[Change] = []
     conditions: dict[str, None] = {}
-    matched: set[str] = set()
-    only_a = []
-    for entry in a.entries:
-        others = [e for e in b.entries if e.model == entry.model]
-        if not others:
-            only_a.append(entry.id)
-            continue
-        mismatches = {e.id: _mismatches(entry, a, e, b, anyway) for e in others}
-        # The closest one: fewest mismatches, then the same weights.
-        other = min(others, key=lambda e: (len(mismatches[e.id]), e.weights != entry.weights))
-        fitting = [e for e in others if not mismatches[e.id] and (e.weights == other.weights)]
-        reasons = mismatches[other.id]
-        if len(fitting) > 1:
-            reasons = [f"{len(fitting)} entries of the second file fit: {_ids(fitting)}"]
-        matched.add(other.id)
-        beside = False
-        if not reasons:
+    noted: set[tuple[str, str]] = set()
+    before, after = Times(a), Times(b)
+    pairs = match(a, b, anyway=anyway)
+    for entry, other, reasons in pairs:
+        environments = (entry.environment, other.environment)
+        if not reasons and environments not in noted:
+            noted.add(environments)
             both = a.environments[entry.environment], b.environments[other.environment]
             conditions |= dict.fromkeys(_conditions(*both))
-            beside = _same_yardstick(*both)
-        changes += _times(entry, other, reasons, beside, run_to_run)
-        changes += _energies(entry, other, reasons, run_to_run)
-        changes.append(_accuracies(entry, a, other, b))
-        changes += _counts(entry, other)
-    only_b = [e.id for e in b.entries if e.model not in {x.model for x in a.entries}]
-    only_b += [e.id for e in b.entries if e.id not in matched and e.id not in only_b]
-    return Comparison(_corrected(changes), tuple(conditions), tuple(only_a), tuple(only_b))
+        found = [
+            *_times(entry, before, other, after, reasons, run_to_run),
+            *_energies(entry, other, reasons, run_to_run),
+            _accuracies(entry, a, other, b),
+            *_counts(entry, other),
+        ]
+        name = subject(entry)
+        changes += [replace(change, model=name) for change in found]
+    matched = {e.id for e, _, _ in pairs}, {e.id for _, e, _ in pairs}
+    only_a, only_b = (
+        tuple(e.id for e in results.entries if e.id not in ids)
+        for results, ids in zip((a, b), matched, strict=True)
+    )
+    return Comparison(_corrected(changes), tuple(conditions), only_a, only_b)
+
+
+def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, Entry, list[str]]]:
+    """Each entry of `a` with its own of `b`, and why their times cannot be compared, if so.
+
+    First those of the same weights in the same runtime and precision: several trainings of one net
+    are compared each with itself. Then what is left of each model, the closest first. An entry that
+    finds none is in neither.
+    """
+    known: dict[tuple, list[str]] = {}
+
+    def mismatches(entry: Entry, other: Entry) -> list[str]:
+        key = (_measured_as(entry), _measured_as(other))
+        if key not in known:
+            known[key] = _mismatches(entry, a, other, b, anyway)
+        return known[key]
+
+    by_id = {e.id: e for e in b.entries}
+    by_weights: dict[tuple, list[Entry]] = {}
+    by_model: dict[str, list[Entry]] = {}
+    for e in b.entries:
+        by_weights.setdefault(_weights_as(e), []).append(e)
+        by_model.setdefault(e.model, []).append(e)
+    found: dict[str, tuple[Entry, Entry, list[str]]] = {}
+    taken: set[str] = set()
+
+    def pair(entry: Entry, others: Sequence[Entry], closest: Callable[[Entry], tuple]) -> None:
+        twin = by_id.get(entry.id)
+        if twin and any(e is twin for e in others) and not mismatches(entry, twin):
+            others = [twin]
+        free = [e for e in others if e.id not in taken]
+        if not free:
+            return
+        other = min(free, key=closest)
+        reasons = mismatches(entry, other)
+        fitting = [e for e in free if closest(e) == closest(other)]
+        if not reasons and len(fitting) > 1:
+            reasons = [f"{len(fitting)} entries of the second file fit: {_ids(fitting)}"]
+        found[entry.id] = entry, other, reasons
+        if len(fitting) == 1:
+            taken.add(other.id)
+
+    for entry in a.entries:
+        pair(
+            entry,
+            by_weights.get(_weights_as(entry), ()),
+            lambda e, x=entry: (len(mismatches(x, e)),),
+        )
+    for entry in a.entries:
+        if entry.id not in found:
+            same = (entry.recipe, entry.seed)
+            pair(
+                entry,
+                by_model.get(entry.model, ()),
+                lambda e, x=entry, same=same: (len(mismatches(x, e)), (e.recipe, e.seed) != same),
+            )
+    return [found[e.id] for e in a.entries if e.id in found]
+
+
+def _weights_as(entry: Entry) -> tuple:
+    return entry.model, entry.device, entry.runtime, entry.precision, entry.weights
+
+
+def _measured_as(entry: Entry) -> tuple:
+    """All that `_mismatches` looks at."""
+    how = entry.environment, entry.device, entry.runtime, entry.precision
+    return (*how, entry.params, entry.macs)
 
 
 def _mismatches(entry: Entry, a: Results, other: Entry, b: Results, anyway: bool) -> list[str]:
@@ -144,6 +213,7 @@ def _mismatches(entry: Entry, a: Results, other: Entry, b: Results, anyway: bool
         "number of cores": (ours.cores, theirs.cores),
         "GPU": (ours.gpu, theirs.gpu),
         "number of threads": (ours.threads, theirs.threads),
+        "protocol": (_version(ours), _version(theirs)),
     }
     reasons = [f"{what} {x} against {y}" for what, (x, y) in pairs.items() if x != y]
     memories = [m for m in (ours.memory_bytes, theirs.memory_bytes) if m]
@@ -159,8 +229,18 @@ def _mismatches(entry: Entry, a: Results, other: Entry, b: Results, anyway: bool
     return reasons
 
 
+def _version(environment: Environment) -> str:
+    """Of the protocol by which times were taken."""
+    return f"version {environment.protocol.version}" if environment.protocol else "before version 2"
+
+
 def _times(
-    a: Entry, b: Entry, reasons: list[str], beside: bool, run_to_run: float | None
+    a: Entry,
+    before: Times,
+    b: Entry,
+    after: Times,
+    reasons: list[str],
+    run_to_run: float | None,
 ) -> Iterable[Change]:
     if not a.latency and not b.latency:
         return
@@ -174,28 +254,59 @@ def _times(
         if other is None:
             found = ", ".join(_timed(t) for t in b.latency) or "no times"
             yield Change(a.model, "time", what, REFUSED, note=f"the second file has {found}")
-        elif min(mine.rounds, other.rounds) < 2:
-            note = "one round shows no spread between rounds: measure at least 2"
-            yield Change(a.model, "time", what, REFUSED, mine.median_s, other.median_s, note=note)
+            continue
+        times = before.of(a, mine), after.of(b, other)
+        judged, refusal = _comparable(times, a, before.about(a), after.about(b))
+        if judged is None:
+            shown = (t and t.estimate_s for t in times)
+            yield Change(a.model, "time", what, REFUSED, *shown, note=refusal)
         else:
-            yield _time(a.model, what, mine, other, beside, run_to_run)
+            yield _time(a.model, what, judged, refusal, run_to_run)
     for what in theirs:
         yield Change(a.model, "time", what, REFUSED, note="only the second file has it")
 
 
+def _comparable(
+    times: tuple[Time | None, Time | None], entry: Entry, of_a: Environment, of_b: Environment
+) -> tuple[tuple[Time, Time] | None, str]:
+    """Two times as they may be compared, and why they are raw; or None, and why they may not."""
+    a, b = times
+    if a is None or b is None:
+        return None, "the samples of one file are no times: see `lightfer validate`"
+    if not a.interval or not b.interval:
+        return None, "one round shows no spread between rounds: measure at least 2"
+    if a.corrected and b.corrected:
+        if of_a.yardstick != of_b.yardstick:
+            return None, f"yardstick {of_a.yardstick!r} against {of_b.yardstick!r}"
+        runtime = yardstick_runtime(entry, of_a)
+        package = "torch" if runtime == "pytorch" else runtime
+        versions = of_a.versions.get(package), of_b.versions.get(package)
+        if versions[0] == versions[1]:
+            return (a, b), ""
+        why = f"the yardstick was computed by {package} {versions[0]} and {versions[1]}"
+    elif a.corrected or b.corrected:
+        why = f"only the {'first' if a.corrected else 'second'} file has a yardstick"
+    else:
+        why = "neither file has a yardstick"
+    return (a.uncorrected(), b.uncorrected()), f"raw times: {why}"
+
+
 def _time(
-    model: str, what: str, a: Latency, b: Latency, beside: bool, run_to_run: float | None
+    model: str, what: str, times: tuple[Time, Time], why_raw: str, run_to_run: float | None
 ) -> Change:
     """One time in both files, relative to the yardsticks if they are there and comparable."""
-    if not beside or a.yardstick_s is None or b.yardstick_s is None:
-        allowed = RUN_TO_RUN_BARE if run_to_run is None else run_to_run
-        found = compare_runs(a.visits(), b.visits(), allowed)
-        return _tested(model, "time", what, a.median_s, b.median_s, found)
-    yardsticks = (a.yardstick_s, b.yardstick_s)
-    allowed = RUN_TO_RUN if run_to_run is None else run_to_run
-    found = compare_runs(a.visits(), b.visits(), allowed, beside=yardsticks)
-    change = _tested(model, "time", what, a.median_s, b.median_s, found)
-    return replace(change, machine=median(b.yardstick_s) / median(a.yardstick_s))
+    a, b = times
+    allowed = RUN_TO_RUN_BARE if why_raw else RUN_TO_RUN
+    found = compare_runs(
+        a.rounds_s / (a.reference_s or 1.0),
+        b.rounds_s / (b.reference_s or 1.0),
+        allowed if run_to_run is None else run_to_run,
+    )
+    method = f"{found.method}, {why_raw or 'relative to the yardstick'}"
+    found = replace(found, method=method)
+    change = _tested(model, "time", what, a.estimate_s, b.estimate_s, found)
+    machine = b.reference_s / a.reference_s if a.reference_s and b.reference_s else None
+    return replace(change, machine=machine)
 
 
 def _energies(a: Entry, b: Entry, reasons: list[str], run_to_run: float | None) -> Iterable[Change]:
@@ -209,9 +320,8 @@ def _energies(a: Entry, b: Entry, reasons: list[str], run_to_run: float | None) 
         if refusal or not (x and y and x.gross and y.gross):
             yield Change(a.model, "energy", what, REFUSED, _gross(x), _gross(y), note=refusal)
             continue
-        allowed = RUN_TO_RUN_BARE if run_to_run is None else run_to_run  # beside no yardstick
-        before, after = ([[j] for j in energy.gross_of_blocks()] for energy in (x, y))
-        found = compare_runs(before, after, allowed)
+        allowed = RUN_TO_RUN_ENERGY if run_to_run is None else run_to_run
+        found = compare_runs(x.gross_of_blocks(), y.gross_of_blocks(), allowed)
         found = replace(found, method=f"{found.method}; energy by {x.method()}")
         yield _tested(a.model, "energy", what, _gross(x) or 0.0, _gross(y) or 0.0, found)
 
@@ -233,12 +343,6 @@ def _no_ratio(a: Energy | None, b: Energy | None) -> str:
 
 def _gross(energy: Energy | None) -> float | None:
     return energy.gross.joules_per_image if energy and energy.gross else None
-
-
-def _same_yardstick(a: Environment, b: Environment) -> bool:
-    """Whether its times can be compared: the same net, computed by the same code."""
-    torch = a.versions.get("torch"), b.versions.get("torch")
-    return a.yardstick is not None and a.yardstick == b.yardstick and torch[0] == torch[1]
 
 
 def _timed(latency: Latency) -> str:
@@ -267,17 +371,8 @@ def _accuracies(entry: Entry, a: Results, other: Entry, b: Results) -> Change:
         return Change(
             entry.model, "accuracy", what, REFUSED, ours.top1, theirs.top1, note="; ".join(reasons)
         )
-    found = _accuracy_difference(ours, theirs)
+    found = accuracy_difference(ours, theirs)
     return _tested(entry.model, "accuracy", what, ours.top1, theirs.top1, found)
-
-
-def _accuracy_difference(a: Accuracy, b: Accuracy) -> Difference:
-    """Paired where both files say which images were right, else unpaired, which is wider."""
-    if a.correct_hex and b.correct_hex and len(a.correct_hex) == len(b.correct_hex):
-        right_a, right_b = int(a.correct_hex, 16), int(b.correct_hex, 16)
-        only_a, only_b = right_a & ~right_b, right_b & ~right_a
-        return mcnemar(only_a.bit_count(), only_b.bit_count(), a.images)
-    return compare_proportions(a.top1 * a.images, a.images, b.top1 * b.images, b.images)
 
 
 def _data_hash(entry: Entry, results: Results) -> str | None:
@@ -304,6 +399,7 @@ def _conditions(a: Environment, b: Environment) -> Iterable[str]:
         "Python": (a.python, b.python),
         "allocator": (a.allocator, b.allocator),
         "flush_denormal": (a.flush_denormal, b.flush_denormal),
+        "quick mode": (_quick(a), _quick(b)),
         "code": (a.code, b.code),
         "noise": (a.noise and a.noise.verdict, b.noise and b.noise.verdict),
     }
@@ -314,6 +410,10 @@ def _conditions(a: Environment, b: Environment) -> Iterable[str]:
             yield f"{name}: {x} -> {y}"
         elif name == "noise" and x not in (None, "quiet"):
             yield f"noise: {x} both times"
+
+
+def _quick(environment: Environment) -> bool:
+    return environment.protocol is not None and environment.protocol.quick
 
 
 def _tested(model: str, kind: Kind, what: str, a: float, b: float, found: Difference) -> Change:

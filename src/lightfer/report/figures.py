@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightfer._files import atomic_path
-from lightfer.report.significance import front, latency_interval, same_images
+from lightfer.report.significance import front, same_images
 from lightfer.report.tables import conditions, energy_method, plain
 from lightfer.results import Accuracy, Entry, Results
-from lightfer.results.stats import Interval
+from lightfer.results.select import Time, Times, by_variant
 
 if TYPE_CHECKING:
     import altair
@@ -82,11 +82,8 @@ def chart_id(chart: "altair.TopLevelMixin") -> str:
 
 def group(results: Results) -> list[Entry]:
     """The entries that figures show: the largest group of one machine, runtime and precision."""
-    groups: dict[tuple[str, ...], list[Entry]] = {}
-    for e in results.entries:
-        if e.error is None:
-            groups.setdefault((e.environment, e.device, e.runtime, e.precision), []).append(e)
-    return max(groups.values(), key=len, default=[])
+    alive = by_variant(e for e in results.entries if e.error is None)
+    return max(alive.values(), key=len, default=[])
 
 
 def accuracy_bars(results: Results) -> "altair.LayerChart | None":
@@ -111,10 +108,15 @@ def accuracy_bars(results: Results) -> "altair.LayerChart | None":
     return _styled(bars + spans + names, height=26 * len(rows), results=results)
 
 
-def trade_off(results: Results, batch_size: int = 1) -> "altair.LayerChart | None":
-    """Accuracy against time with intervals; the Pareto front as stairs, ties as rings."""
+def trade_off(
+    results: Results, batch_size: int = 1, times: Times | None = None
+) -> "altair.LayerChart | None":
+    """Accuracy against time with intervals; the Pareto front as stairs, ties as rings.
+
+    `times` are those of the whole file, where `results` are a part of it.
+    """
     alt = _altair()
-    found = _timed(group(results), batch_size)
+    found = _timed(group(results), times or Times(results), batch_size)
     if not found:
         return None
     statuses = front([time for _, _, time in found], [a for _, a, _ in found])
@@ -124,12 +126,16 @@ def trade_off(results: Results, batch_size: int = 1) -> "altair.LayerChart | Non
             "ms": 1e3 * time.estimate, "fast": 1e3 * time.low, "slow": 1e3 * time.high,
             "top1": 100 * a.top1, "low": 100 * a.ci95[0], "high": 100 * a.ci95[1],
         }
-        for (e, a, time), status in zip(found, statuses, strict=True)
+        for (e, a, t), status in zip(found, statuses, strict=True)
+        if (time := t.interval)
     ]  # fmt: skip
+    is_corrected = any(t.corrected for _, _, t in found)
     _place_names(rows)
     each = "one image" if batch_size == 1 else f"{batch_size} images"
     x = alt.X(
-        "ms:Q", title=f"Time of {each}, ms", scale=alt.Scale(type="log", nice=False, padding=14)
+        "ms:Q",
+        title=f"Time of {each}, ms{', corrected' if is_corrected else ''}",
+        scale=alt.Scale(type="log", nice=False, padding=14),
     )
     y = alt.Y("top1:Q", title="Top-1 accuracy, %", scale=alt.Scale(zero=False, padding=10))
     base = alt.Chart(_values(rows))
@@ -160,12 +166,12 @@ def trade_off(results: Results, batch_size: int = 1) -> "altair.LayerChart | Non
     return _styled(layers, height=TALL, results=results)
 
 
-def shown_trade_off(results: Results, address: str) -> str:
+def shown_trade_off(results: Results, address: str, times: Times) -> str:
     """A line of Markdown that shows the trade-off at `address`, with its figures in words."""
-    found = _timed(group(results), 1)
+    found = _timed(group(results), times, 1)
     statuses = front([time for _, _, time in found], [a for _, a, _ in found])
     named = ", ".join(
-        f"{e.model} {100 * a.top1:.1f} % at {1e3 * time.estimate:.2f} ms ({status})"
+        f"{e.model} {100 * a.top1:.1f} % at {1e3 * time.estimate_s:.2f} ms ({status})"
         for (e, a, time), status in zip(found, statuses, strict=True)
     )
     words = f"Top-1 accuracy against the time of one image, fastest first: {named}"
@@ -208,15 +214,18 @@ FIGURES: dict[str, Callable[[Results], Any]] = {
 }
 
 
-def _timed(entries: Sequence[Entry], batch: int) -> list[tuple[Entry, Accuracy, Interval]]:
+def _timed(
+    entries: Sequence[Entry], times: Times, batch: int
+) -> list[tuple[Entry, Accuracy, Time]]:
     """Models with an accuracy on the same images and an interval of their time, fastest first."""
-    found = []
+    found: list[tuple[Entry, Accuracy, Time]] = []
     for e in entries:
-        latency = next((t for t in e.latency if t.batch_size == batch and t.clock == "wall"), None)
-        interval = latency_interval(latency) if latency else None
-        if interval and e.accuracy and (not found or same_images(e.accuracy, found[0][1])):
-            found.append((e, e.accuracy, interval))
-    return sorted(found, key=lambda item: item[2].estimate)
+        time = times.at(e, batch)
+        if not time or not time.interval or not e.accuracy:
+            continue
+        if not found or same_images(e.accuracy, found[0][1]):
+            found.append((e, e.accuracy, time))
+    return sorted(found, key=lambda item: item[2].estimate_s)
 
 
 def _place_names(rows: list[dict[str, Any]]) -> None:

@@ -1,47 +1,70 @@
-"""Which figures are told apart, and which may differ by chance alone.
+"""Which figures are significantly different, and which may differ by chance alone.
 
-Accuracies of the same images are compared image by image (exact McNemar test, corrected for the
-number of pairs by Holm's method), which tells apart more than their intervals do; where a file
-does not say which images were right, by intervals that do not overlap. Times by the intervals of
-their medians over rounds.
+Every pair of a set is tested, the p-values corrected together by Holm's method. Accuracies of the
+same images are compared image by image (exact McNemar test), which finds more than their intervals
+do; times of one run round by round (`stats.compare_paired`). Where a file does not say which images
+were right, where nets have different numbers of rounds, and among more than `MOST_PAIRED`,
+intervals decide that do not overlap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightfer.results import Accuracy, Latency
+from lightfer.results import Accuracy
+from lightfer.results.select import Time
 from lightfer.results.stats import (
     Difference,
     Interval,
     Objective,
     compare_proportions,
     holm,
+    located,
     mcnemar,
-    median_interval,
     pareto_front,
 )
 
 ALPHA = 0.05
-MOST_PAIRED = 400  # accuracies in one table of pairs; beyond, intervals decide
+MOST_PAIRED = 400  # accuracies or times in one table of pairs
 
 
-@lru_cache(4096)  # the page and the claims ask for the same
-def latency_interval(latency: Latency) -> Interval | None:
-    """The median in seconds with its 95 % interval; None where the rounds cannot show one."""
-    samples, rounds = latency.samples_s, latency.rounds
-    if rounds < 2 or len(samples) < rounds or min(samples) <= 0:
-        return None
-    found = median_interval(latency.visits())
-    middle = latency.median_s
-    return Interval(middle, min(found.low, middle), max(found.high, middle))
+def times_differ(times: Sequence[Time]) -> NDArray[np.bool_]:
+    """Which pairs of times of one run are significantly different, (n, n), symmetric.
+
+    Of one round alone nothing is known to differ.
+    """
+    intervals = [t.interval or Interval(t.estimate_s, 0.0, np.inf) for t in times]
+    differ = without_overlap(intervals)
+    by_rounds: dict[int, list[int]] = {}
+    for i, time in enumerate(times):
+        by_rounds.setdefault(len(time.rounds_s), []).append(i)
+    for rounds, members in by_rounds.items():
+        if rounds > 1 and 2 <= len(members) <= MOST_PAIRED:
+            logs = np.log([times[i].rounds_s for i in members])
+            differ[np.ix_(members, members)] = _all_pairs(
+                len(members), lambda a, b, logs=logs: located(logs[b] - logs[a])[3]
+            )
+    return differ
 
 
-def overlap(a: Interval, b: Interval) -> bool:
-    """Whether two intervals share a point; if not, their estimates are told apart."""
-    return a.low <= b.high and b.low <= a.high
+def without_overlap(intervals: Sequence[Interval]) -> NDArray[np.bool_]:
+    """Which pairs of intervals share no point, (n, n): cautious where nothing better is known."""
+    low, high = (np.array([getattr(i, end) for i in intervals]) for end in ("low", "high"))
+    return (low[:, None] > high[None, :]) | (low[None, :] > high[:, None])
+
+
+def _all_pairs(n: int, p_values: Callable[[NDArray, NDArray], NDArray]) -> NDArray[np.bool_]:
+    """Test all pairs of n items, corrected together, (n, n); `p_values` of two arrays of places."""
+    first, second = np.triu_indices(n, 1)
+    step = 4096  # pairs of many rounds take memory
+    p = np.concatenate(
+        [p_values(first[i : i + step], second[i : i + step]) for i in range(0, len(first), step)]
+    )
+    differ = np.zeros((n, n), bool)
+    differ[first, second] = np.array(holm(p.tolist())) < ALPHA
+    return differ | differ.T
 
 
 def accuracy_difference(a: Accuracy, b: Accuracy) -> Difference:
@@ -59,13 +82,10 @@ def same_images(a: Accuracy, b: Accuracy) -> bool:
 
 
 @lru_cache(8)  # machines that took their accuracies over share one table
-def accuracies_apart(accuracies: tuple[Accuracy, ...]) -> NDArray[np.bool_]:
-    """Which pairs of accuracies of one environment are told apart, (n, n), symmetric."""
-    n = len(accuracies)
-    low = np.array([a.ci95[0] for a in accuracies])
-    high = np.array([a.ci95[1] for a in accuracies])
-    apart = (low[:, None] > high[None, :]) | (low[None, :] > high[:, None])
-    paired = [i for i in range(n) if _is_usable(accuracies[i])]
+def accuracies_differ(accuracies: tuple[Accuracy, ...]) -> NDArray[np.bool_]:
+    """Which pairs of accuracies of one environment differ significantly, (n, n), symmetric."""
+    differ = without_overlap([Interval(a.top1, *a.ci95) for a in accuracies])
+    paired = [i for i, a in enumerate(accuracies) if _is_usable(a)]
     groups: dict[tuple, list[int]] = {}
     for i in paired:
         a = accuracies[i]
@@ -73,15 +93,15 @@ def accuracies_apart(accuracies: tuple[Accuracy, ...]) -> NDArray[np.bool_]:
     for (*_, images), members in groups.items():
         if 2 <= len(members) <= MOST_PAIRED:
             right = [_bits(accuracies[i].correct_hex or "", images) for i in members]
-            apart[np.ix_(members, members)] = _paired(np.array(right))
-    return apart
+            differ[np.ix_(members, members)] = _paired(np.array(right))
+    return differ
 
 
-def front(costs: Sequence[Interval], accuracies: Sequence[Accuracy]) -> list[str]:
-    """`front`, `tied` or `dominated` of each model, by accuracy against a cost with intervals."""
-    apart = accuracies_apart(tuple(accuracies))
-    quality = Objective(tuple(-a.top1 for a in accuracies), tuple(map(tuple, apart.tolist())))
-    return pareto_front([Objective.of_intervals(costs), quality])
+def front(times: Sequence[Time], accuracies: Sequence[Accuracy]) -> list[str]:
+    """`front`, `tied` or `dominated` of each model, by accuracy against time in one run."""
+    quality = Objective(tuple(-a.top1 for a in accuracies), accuracies_differ(tuple(accuracies)))
+    cost = Objective(tuple(t.estimate_s for t in times), times_differ(times))
+    return pareto_front([cost, quality])
 
 
 def _is_usable(accuracy: Accuracy) -> bool:
@@ -101,9 +121,9 @@ def _paired(right: NDArray) -> NDArray[np.bool_]:
     hits = right.astype(np.float32)
     both = np.rint(hits @ hits.T)
     only = np.rint(hits.sum(1))[:, None] - both  # [i, j]: right in i, not in j
-    first, second = np.triu_indices(len(hits), 1)
-    a, b = only[first, second], only[second, first]
-    p = np.minimum(1.0, 2 * binom.cdf(np.minimum(a, b), a + b, 0.5))
-    apart = np.zeros_like(both, bool)
-    apart[first, second] = np.array(holm(p.tolist())) < ALPHA
-    return apart | apart.T
+
+    def p_values(first: NDArray, second: NDArray) -> NDArray:
+        a, b = only[first, second], only[second, first]
+        return np.minimum(1.0, 2 * binom.cdf(np.minimum(a, b), a + b, 0.5))
+
+    return _all_pairs(len(hits), p_values)

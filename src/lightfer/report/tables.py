@@ -15,6 +15,8 @@ from lightfer.results import (
     Results,
     WeightCard,
 )
+from lightfer.results.select import Time, Times
+from lightfer.results.stats import Interval
 
 HEADER = (
     "Model",
@@ -23,8 +25,8 @@ HEADER = (
     "Params M",
     "MMACs",
     "1 image ms",
+    "1 image ms, raw",
     "64 images, ms each",
-    "Test set s",
     "mJ/image",
     "gCO2e/1000",
 )
@@ -37,15 +39,19 @@ PIVOT_TITLE = (
 
 
 def header(entries: Iterable[Entry]) -> tuple[str, ...]:
-    """The column titles, with the batch size that was used."""
+    """The column titles, with the batch size that was used.
+
+    Times are corrected by the yardstick where there is one; `time_note` says so.
+    """
     sizes = {e.inference_batch_size for e in entries if e.inference_batch_size}
     size = "/".join(str(s) for s in sorted(sizes)) or "64"
     return tuple(title.replace("64", size) for title in HEADER)
 
 
-def row(entry: Entry) -> tuple[str, ...]:
+def row(entry: Entry, times: Times) -> tuple[str, ...]:
     """One model, in the order of `HEADER`."""
-    batch = next((t.median_s / t.batch_size for t in entry.latency if t.batch_size > 1), None)
+    single = times.at(entry)
+    batch = next((t for t in entry.latency if t.batch_size > 1 and t.clock == "wall"), None)
     grams = entry.carbon.g_co2e_per_1000_images if entry.carbon else None
     return (
         subject(entry),
@@ -53,9 +59,9 @@ def row(entry: Entry) -> tuple[str, ...]:
         number(entry.accuracy.macro_f1 if entry.accuracy else None, ".3f"),
         number(entry.params, ".3f", 1e-6),
         number(entry.macs, ".2f", 1e-6),
-        number(_median_s(entry), ".2f", 1e3),
-        number(batch, ".3f", 1e3),
-        number(entry.inference_total_s, ".2f"),
+        _time(single),
+        milliseconds(single.raw or single.raw_s) if single and single.corrected else DASH,
+        _time(times.of(entry, batch), batch.batch_size if batch else 1, ".3f"),
         joules_each(entry.energy),
         number(grams, ".2g") + _method(entry.energy),
     )
@@ -63,7 +69,7 @@ def row(entry: Entry) -> tuple[str, ...]:
 
 def subject(entry: Entry) -> str:
     """The model, and runtime and precision where they are not PyTorch's float32."""
-    return entry.model if _way(entry) == HEADLINE else f"{entry.model} ({_way(entry)})"
+    return entry.model if _variant(entry) == HEADLINE else f"{entry.model} ({_variant(entry)})"
 
 
 def top1(accuracy: Accuracy | None) -> str:
@@ -77,6 +83,32 @@ def top1(accuracy: Accuracy | None) -> str:
     return text + (" (ref)" if accuracy.source == "reference" else "")
 
 
+def milliseconds(
+    time: Interval | float | None, unit: str = "", images: int = 1, form: str = ".2f"
+) -> str:
+    """Milliseconds with their 95 % interval, where rounds tell one; a dash for nothing."""
+    factor = 1e3 / images
+    if not isinstance(time, Interval):
+        return DASH if time is None else number(time, form, factor) + unit
+    low, high = number(time.low, form, factor), number(time.high, form, factor)
+    return f"{number(time.estimate, form, factor)}{unit} [{low}, {high}]"
+
+
+def _time(time: Time | None, images: int = 1, form: str = ".2f") -> str:
+    return milliseconds(time and (time.interval or time.estimate_s), "", images, form)
+
+
+def time_note(corrected: bool) -> str:
+    """What printed times are."""
+    over = "with the 95 % interval over rounds"
+    if not corrected:
+        return f"Times: {over}; raw, as no yardstick was timed beside the rounds"
+    return (
+        f"Times: {over}, corrected by the yardstick, a fixed net beside each round: raw time x its "
+        "median over the run / its time beside that round"
+    )
+
+
 def number(value: float | None, form: str, factor: float = 1.0) -> str:
     """The value times `factor`, or a dash."""
     return DASH if value is None else format(value * factor, form)
@@ -84,37 +116,50 @@ def number(value: float | None, form: str, factor: float = 1.0) -> str:
 
 def markdown(results: Results) -> str:
     """A table per environment, with a line on its conditions."""
-    parts = []
+    parts, times = [], Times(results)
     for key, environment in results.environments.items():
         entries = [e for e in results.entries if e.environment == key]
-        parts += [f"{plain(conditions(environment))}\n", *_table(entries, results.cards), ""]
+        parts += [f"{plain(conditions(environment))}\n", *_table(entries, times, results.cards), ""]
     return "\n".join(parts).strip() + "\n"
 
 
 def summary(results: Results) -> str:
-    """As `markdown`, with every view, and one column per way other than PyTorch's float32."""
-    parts = []
+    """As `markdown`, with every view, and one column per variant besides PyTorch's float32."""
+    parts, times = [], Times(results)
     for key, environment in results.environments.items():
         entries = [e for e in results.entries if e.environment == key]
-        headline = [e for e in entries if _way(e) == HEADLINE]
+        headline = [e for e in entries if _variant(e) == HEADLINE]
         parts.append(f"{plain(conditions(environment))}\n")
-        parts += [*_table(headline, results.cards), ""] if headline else []
+        parts += [*_table(headline, times, results.cards), ""] if headline else []
         if any(entry.accuracy_other for entry in headline):
             parts += [f"{VIEWS_TITLE}\n", views(headline), ""]
         if len(headline) < len(entries):
-            parts += [f"{PIVOT_TITLE}\n", *_pivot(entries), ""]
+            parts += [f"{PIVOT_TITLE}\n", *_pivot(entries, times), ""]
     return "\n".join(parts).strip() + "\n"
 
 
-def _table(entries: Sequence[Entry], cards: Mapping[str, WeightCard]) -> list[str]:
-    rows = [header(entries), tuple("---" for _ in HEADER), *(row(e) for e in entries)]
-    below = (f"\n{plain(note)}" for note in notes(entries, cards))
+def _table(entries: Sequence[Entry], times: Times, cards: Mapping[str, WeightCard]) -> list[str]:
+    titles, rows = table(entries, times)
+    rows = [titles, tuple("---" for _ in titles), *rows]
+    below = (f"\n{plain(note)}" for note in notes(entries, times, cards))
     return [*map(_line, rows), *_failures(entries), *below]
 
 
-def notes(entries: Sequence[Entry], cards: Mapping[str, WeightCard]) -> list[str]:
+def table(entries: Sequence[Entry], times: Times) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Titles and rows; the raw times have a column where they are not what is quoted."""
+    titles, rows = header(entries), [row(e, times) for e in entries]
+    if any(t.corrected for e in entries if (t := times.at(e))):
+        return titles, rows
+    raw = titles.index("1 image ms, raw")
+    without = [cells[:raw] + cells[raw + 1 :] for cells in (titles, *rows)]
+    return without[0], without[1:]
+
+
+def notes(entries: Sequence[Entry], times: Times, cards: Mapping[str, WeightCard]) -> list[str]:
     """What a reader of the figures must know besides, one line each."""
-    return [*teaching_notes(entries, cards), *carbon_notes(entries), *energy_notes(entries)]
+    timed = [t for e in entries for latency in e.latency if (t := times.of(e, latency))]
+    told = [time_note(corrected) for corrected in sorted({t.corrected for t in timed})]
+    return [*told, *teaching_notes(entries, cards), *carbon_notes(entries), *energy_notes(entries)]
 
 
 def views(entries: Sequence[Entry]) -> str:
@@ -136,35 +181,31 @@ def _kind(accuracy: Accuracy) -> str:
     return ", ".join(part for part in (images, labels, view) if part) or "single view"
 
 
-def _pivot(entries: Sequence[Entry]) -> list[str]:
-    """A line per model, a column per way."""
-    ways = list(dict.fromkeys(_way(e) for e in entries))
-    cells = {(e.model, _way(e)): _single(e) for e in entries}
-    lines = [("Model", *ways), ("---",) * (1 + len(ways))]
+def _pivot(entries: Sequence[Entry], times: Times) -> list[str]:
+    """A line per model, a column per variant."""
+    variants = list(dict.fromkeys(_variant(e) for e in entries))
+    cells = {(e.model, _variant(e)): _single(e, times) for e in entries}
+    lines = [("Model", *variants), ("---",) * (1 + len(variants))]
     for model in dict.fromkeys(e.model for e in entries):
-        lines.append((model, *(cells.get((model, way), DASH) for way in ways)))
-    return [*map(_line, lines), *_failures([e for e in entries if _way(e) != HEADLINE])]
+        lines.append((model, *(cells.get((model, variant), DASH) for variant in variants)))
+    return [*map(_line, lines), *_failures([e for e in entries if _variant(e) != HEADLINE])]
 
 
 def _failures(entries: Iterable[Entry]) -> list[str]:
     return [f"\n`{plain(subject(e))}` failed: {plain(e.error)}" for e in entries if e.error]
 
 
-def _single(entry: Entry) -> str:
+def _single(entry: Entry, times: Times) -> str:
     """Time of one image, and what other numbers than float32 leave of the accuracy."""
     if entry.error:
         return "failed"
-    time = number(_median_s(entry), ".2f", 1e3)
+    time = _time(times.at(entry))
     if entry.precision == "float32" or entry.accuracy is None:
         return time
     return f"{time} ({100 * entry.accuracy.top1:.2f} %)"
 
 
-def _median_s(entry: Entry) -> float | None:
-    return next((t.median_s for t in entry.latency if t.batch_size == 1), None)
-
-
-def _way(entry: Entry) -> str:
+def _variant(entry: Entry) -> str:
     return f"{entry.runtime} {entry.precision}"
 
 

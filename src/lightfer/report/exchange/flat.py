@@ -2,7 +2,9 @@
 
 Columns end in their unit, counts and fractions in none. The raw samples stay in the results file;
 what was timed has columns per batch size and number of threads, `latency_b64_t2_median_s`;
-those of another clock than the wall name it, `latency_b64_t2_cuda_events_median_s`.
+those of another clock than the wall name it, `latency_b64_t2_cuda_events_median_s`. `_time_s` is
+what tables quote, corrected by the yardstick where there is one, with its interval; `_raw_s` the
+same of the uncorrected rounds.
 """
 
 import csv
@@ -14,13 +16,15 @@ from typing import Any
 
 from lightfer._files import atomic_path
 from lightfer.results import Accuracy, Entry, Environment, Latency, Results
+from lightfer.results.select import Time, Times
 
 Row = dict[str, Any]
 
 
 def flat_rows(results: Results) -> list[Row]:
     """A row per entry, each with the same columns in the same order; unknown is None."""
-    rows = [_row(e, results.environments.get(e.environment)) for e in results.entries]
+    times = Times(results)
+    rows = [_row(e, results.environments.get(e.environment), times) for e in results.entries]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     return [{key: row.get(key) for key in columns} for row in rows]
 
@@ -44,7 +48,7 @@ def write_parquet(path: Path, results: Results) -> None:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat_rows(results)), temporary)
 
 
-def _row(entry: Entry, environment: Environment | None) -> Row:
+def _row(entry: Entry, environment: Environment | None, times: Times) -> Row:
     energy, carbon, training = entry.energy, entry.carbon, entry.training
     noise = environment.noise if environment else None
     row: Row = {
@@ -66,7 +70,7 @@ def _row(entry: Entry, environment: Environment | None) -> Row:
         **_both_splits(entry.accuracy_other),
     }
     for latency in entry.latency:
-        row |= _latency(latency)
+        row |= _latency(latency, times.of(entry, latency))
     row |= {
         "inference_total_s": entry.inference_total_s,
         "inference_per_image_s": entry.inference_per_image_s,
@@ -129,12 +133,20 @@ def _accuracy(name: str, accuracy: Accuracy | None) -> Row:
     }
 
 
-def _latency(latency: Latency) -> Row:
+def _latency(latency: Latency, time: Time | None) -> Row:
     clock = "" if latency.clock == "wall" else "_" + latency.clock.replace(" ", "_")
     name = f"latency_b{latency.batch_size}_t{latency.threads}{clock}"
     samples = latency.samples_s
     low, _, high = quantiles(samples, n=4) if len(samples) > 1 else (None, None, None)
+    quoted, raw = (time.interval, time.raw) if time else (None, None)
     return {
+        f"{name}_time_s": time and time.estimate_s,
+        f"{name}_time_low95_s": quoted and quoted.low,
+        f"{name}_time_high95_s": quoted and quoted.high,
+        f"{name}_raw_s": time and time.raw_s,
+        f"{name}_raw_low95_s": raw and raw.low,
+        f"{name}_raw_high95_s": raw and raw.high,
+        f"{name}_yardstick_s": time and time.reference_s,
         f"{name}_median_s": latency.median_s,
         f"{name}_lower_quartile_s": low,
         f"{name}_upper_quartile_s": high,

@@ -3,8 +3,9 @@
 Every string of a results file is escaped: none of it is read as a command.
 """
 
-from lightfer.report.tables import DASH, conditions, header, row
+from lightfer.report.tables import DASH, conditions, table
 from lightfer.results import Results
+from lightfer.results.select import Times
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -20,10 +21,11 @@ SPECIAL = {
 
 def latex(results: Results) -> str:
     """A `table` environment for each machine, with its conditions as the caption."""
+    times = Times(results)
     parts = ["% needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs}"]
     for key, environment in results.environments.items():
         entries = [e for e in results.entries if e.environment == key]
-        titles = header(entries)
+        titles, rows = table(entries, times)
         parts += [
             r"\begin{table}",
             r"  \centering",
@@ -32,7 +34,7 @@ def latex(results: Results) -> str:
             r"    \toprule",
             f"    {_line(titles)}",
             r"    \midrule",
-            *(f"    {_line(row(e))}" for e in entries),
+            *(f"    {_line(cells)}" for cells in rows),
             r"    \bottomrule",
             r"  \end{tabular}",
             r"\end{table}",

@@ -9,6 +9,7 @@ const view = {
   cost: COSTS[0] || null,
   limits: [],
   shown: [],
+  together: false, // rows of several variants are shown
   status: new Map(),
   pick: null,
   range: [0, 1],
@@ -28,6 +29,7 @@ view.redraw = () => {
       (!view.precision || row.precision === view.precision) &&
       words.every((word) => row.search.includes(word)),
   );
+  view.together = new Set(view.shown.map((row) => `${row.device} ${row.way}`)).size > 1;
   const known = view.shown
     .filter((row) => row.score)
     .flatMap((row) => row.score.top1.filter((v) => v !== null));
@@ -165,4 +167,3 @@ view.redraw();
 detail.rows = [view.pick || rows[0] || null, null];
 startChart();
 by("page").dataset.ready = "true";
-setTimeout(() => machines.forEach((machine) => apartTable(machine.index))); // before "all machines" asks

@@ -12,9 +12,10 @@ from importlib.resources import files
 from typing import Any
 
 from lightfer.report.page.data import as_script, page_data
-from lightfer.report.tables import DASH, header, row
+from lightfer.report.tables import DASH, table
 from lightfer.report.thesis import findings
 from lightfer.results import Environment, Results
+from lightfer.results.select import Times
 
 SCRIPTS = (
     "model",
@@ -121,10 +122,14 @@ def _machine(key: str, environment: Environment) -> dict[str, Any]:
 
 def _plain(results: Results) -> list[dict[str, Any]]:
     """The table for readers without scripts, by environment."""
-    keys = dict.fromkeys(entry.environment for entry in results.entries)
+    keys, times = dict.fromkeys(entry.environment for entry in results.entries), Times(results)
     groups = []
     for key in keys:
         entries = [entry for entry in results.entries if entry.environment == key]
-        cells = [(*row(e)[:-1], f"failed: {e.error}" if e.error else row(e)[-1]) for e in entries]
-        groups.append({"title": key, "header": header(entries), "rows": cells})
+        titles, rows = table(entries, times)
+        cells = [
+            (*line[:-1], f"failed: {e.error}" if e.error else line[-1])
+            for e, line in zip(entries, rows, strict=True)
+        ]
+        groups.append({"title": key, "header": titles, "rows": cells})
     return groups

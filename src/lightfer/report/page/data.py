@@ -5,15 +5,19 @@ into the page as data; the page shows strings as text only.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from lightfer.report.choose import RULE, stored_bytes
-from lightfer.report.significance import accuracies_apart, latency_interval
+from lightfer.report.significance import MOST_PAIRED, accuracies_differ, times_differ
 from lightfer.report.tables import energy_method
-from lightfer.results import Accuracy, Energy, Entry, Environment, Results
+from lightfer.results import Accuracy, Carbon, Energy, Entry, Latency, Results
+from lightfer.results.select import Time, Times, variant
+from lightfer.results.stats import Interval
 
 STORED_AS = "weights and buffers in float32"
 DIGITS = 6  # of every figure: more than any chart or cell shows
@@ -24,14 +28,17 @@ def page_data(results: Results) -> dict[str, Any]:
     """Everything that the page shows, in the form that its scripts read."""
     pool, others = _Pool(), _Pool()
     keys = list(dict.fromkeys([*results.environments, *(e.environment for e in results.entries)]))
-    rows = [_row(entry, keys.index(entry.environment), pool, others) for entry in results.entries]
+    machines, times = {key: i for i, key in enumerate(keys)}, Times(results)
+    rows = [_row(e, machines[e.environment], times, pool, others) for e in results.entries]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     return {
         "rule": RULE,
         "machines": [
-            _machine(key, results.environments.get(key), _used(rows, place), pool)
-            for place, key in enumerate(keys)
+            {"id": key, "about": about and msgspec.to_builtins(about)}
+            for key in keys
+            for about in [results.environments.get(key)]
         ],
+        "sets": [_set(members, results.entries, times) for members in _sets(results.entries)],
         "columns": columns,
         "rows": [[row[key] for key in columns] for row in rows],
         "accuracies": [_accuracy(a, details=True) for a in pool.accuracies],
@@ -70,14 +77,61 @@ class _Pool:
         return self._places[accuracy]
 
 
-def _row(entry: Entry, machine: int, pool: _Pool, others: _Pool) -> dict[str, Any]:
-    times = {}
+def _sets(entries: Sequence[Entry]) -> list[list[int]]:
+    """Places of the entries that are compared with one another: each variant by itself, as `rank`
+    does, and all variants of a machine together.
+    """
+    variants: dict[tuple, list[int]] = {}
+    machines: dict[str, list[int]] = {}
+    for i, entry in enumerate(entries):
+        variants.setdefault(variant(entry), []).append(i)
+        machines.setdefault(entry.environment, []).append(i)
+    found = {tuple(members): members for members in (*variants.values(), *machines.values())}
+    return list(found.values())
+
+
+def _set(members: list[int], entries: Sequence[Entry], times: Times) -> dict[str, Any]:
+    """Which of some rows differ significantly, as rows of bits in hex: in accuracy, and in each
+    time. None where there are too many to test every pair: then intervals decide.
+    """
+    if len(members) > MOST_PAIRED:
+        return {"rows": members, "accuracy": None, "times": {}}
+    scored = [(i, a) for i in members if (a := entries[i].accuracy)]
+    timed: dict[str, list[tuple[int, Time]]] = {}
+    for i in members:
+        for latency in entries[i].latency:
+            time = times.of(entries[i], latency)
+            if time and i not in dict(timed.setdefault(_cost(latency), [])):
+                timed[_cost(latency)].append((i, time))
+    return {
+        "rows": members,
+        "accuracy": _bits([i for i, _ in scored], accuracies_differ(tuple(a for _, a in scored))),
+        "times": {
+            cost: _bits([i for i, _ in found], times_differ([t for _, t in found]))
+            for cost, found in timed.items()
+        },
+    }
+
+
+def _bits(rows: list[int], differ: NDArray[np.bool_]) -> dict[str, Any]:
+    lines = ("".join("1" if x else "0" for x in line) for line in differ)
+    return {"rows": rows, "differ": [f"{int(line, 2):x}" for line in lines]}
+
+
+def _cost(latency: Latency) -> str:
+    """What was timed, as the page names it."""
+    return f"{latency.batch_size}" + ("" if latency.clock == "wall" else f" {latency.clock}")
+
+
+def _row(entry: Entry, machine: int, timed: Times, pool: _Pool, others: _Pool) -> dict[str, Any]:
+    times, raw = {}, {}
     for latency in entry.latency:
-        found = latency_interval(latency)
-        bounds = (found.low, found.high) if found else (None, None)
-        key = f"{latency.batch_size}" + ("" if latency.clock == "wall" else f" {latency.clock}")
-        each = [None if v is None else v / latency.batch_size for v in (latency.median_s, *bounds)]
-        times.setdefault(key, _triple(each))
+        found, key = timed.of(entry, latency), _cost(latency)
+        if found is None or key in times:
+            continue
+        times[key] = _each(found.interval, found.estimate_s, latency.batch_size)
+        if found.corrected:
+            raw[key] = _each(found.raw, found.raw_s, latency.batch_size)
     energy, carbon = entry.energy, entry.carbon
     stored_as = "what this runtime loads" if entry.deployed_bytes else STORED_AS
     return {
@@ -97,6 +151,7 @@ def _row(entry: Entry, machine: int, pool: _Pool, others: _Pool) -> dict[str, An
         "accuracy": pool.place(entry.accuracy),
         "others": [others.place(a) for a in entry.accuracy_other],
         "times": times,
+        "raw": raw,
         "testSet": _rounded(entry.inference_total_s),
         "images": entry.inference_images,
         "batch": entry.inference_batch_size,
@@ -105,7 +160,7 @@ def _row(entry: Entry, machine: int, pool: _Pool, others: _Pool) -> dict[str, An
         "warnings": list(energy.warnings) if energy else [],
         "repaid": _rounded(entry.training.images_until_repaid) if entry.training else None,
         "method": energy_method(energy),
-        "carbon": _rounded(carbon.g_co2e_per_1000_images) if carbon else None,
+        "carbon": _triple(_grams(energy, carbon)),
         "grid": _grid(entry),
         "error": entry.error,
     }
@@ -115,6 +170,21 @@ def _joules(energy: Energy | None) -> Iterable[float | None]:
     if energy is None or energy.gross is None:
         return (None, None, None)
     return (energy.gross.joules_per_image, *(energy.ci95 or (None, None)))
+
+
+def _grams(energy: Energy | None, carbon: Carbon | None) -> Iterable[float | None]:
+    """Emissions of 1,000 images, with the interval of the energy that they are a multiple of."""
+    grams = carbon.g_co2e_per_1000_images if carbon else None
+    joules, *bounds = _joules(energy)
+    if grams is None or not joules:
+        return (grams, None, None)
+    return (grams, *(None if v is None else grams * v / joules for v in bounds))
+
+
+def _each(interval: Interval | None, seconds: float, images: int) -> Triple | None:
+    """Seconds per image."""
+    values = (interval.estimate, interval.low, interval.high) if interval else (seconds, None, None)
+    return _triple(None if v is None else v / images for v in values)
 
 
 def _net_joules(energy: Energy | None) -> Iterable[float | None]:
@@ -148,25 +218,6 @@ def _accuracy(accuracy: Accuracy, details: bool) -> dict[str, Any]:
         for s in scores
     ]
     return figures | ({"classes": classes, "confusion": accuracy.confusion} if details else {})
-
-
-def _machine(
-    key: str, environment: Environment | None, used: list[int], pool: _Pool
-) -> dict[str, Any]:
-    """One machine, with which of the accuracies in its rows are told apart, as bits in hex."""
-    apart = accuracies_apart(tuple(pool.accuracies[i] for i in used)) if used else []
-    bits = ["".join("1" if x else "0" for x in line) for line in apart]
-    return {
-        "id": key,
-        "about": environment and msgspec.to_builtins(environment),
-        "used": used,
-        "apart": [f"{int(line, 2):x}" for line in bits],
-    }
-
-
-def _used(rows: list[dict[str, Any]], machine: int) -> list[int]:
-    found = {row["accuracy"] for row in rows if row["machine"] == machine} - {None}
-    return sorted(found)
 
 
 def _triple(values: Iterable[float | None]) -> Triple | None:

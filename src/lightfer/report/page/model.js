@@ -54,6 +54,7 @@ const batches = [...new Set(rows.flatMap((row) => Object.keys(row.times)))].sort
 const COSTS = [
   ...batches.map((key) => ({
     key: `time ${key}`,
+    time: key,
     label:
       key === "1"
         ? "Time of one image"
@@ -83,7 +84,7 @@ const COSTS = [
     factor: 1,
     exact: false,
     verb: "less CO₂e",
-    of: (row) => single(row.carbon),
+    of: (row) => row.carbon,
   },
   {
     key: "macs",

@@ -1,45 +1,57 @@
-// Which rows stand on the Pareto front, and which one to take. The rules of lightfer.results.stats.
+// Which rows stand on the Pareto front, and which one to take. The rules of lightfer.report.rank.
 
-// Whether the accuracies of two rows are told apart: by the table of their machine, else by intervals.
-function accuracyDiffers(a, b) {
-  if (a.accuracy === b.accuracy) return false;
-  if (a.machine === b.machine) {
-    const { place, flags, n } = apartTable(a.machine);
-    return flags[place[a.accuracy] * n + place[b.accuracy]] === 1;
-  }
-  return a.score.top1[1] > b.score.top1[2] || b.score.top1[1] > a.score.top1[2];
+// The rows that are compared with one another: those of one variant, as in `lightfer rank`, where all
+// that are shown are of one, else those of their machine.
+const SETS = DATA.sets.map((set) => ({ ...set, tables: new Map() }));
+const variantOf = (row) => `${row.machine} ${row.device} ${row.way}`;
+const setOfVariant = new Map(),
+  setOfMachine = new Map();
+for (const set of SETS) {
+  const members = set.rows.map((index) => rows[index]),
+    [first] = members;
+  if (members.every((row) => variantOf(row) === variantOf(first))) setOfVariant.set(variantOf(first), set);
+  if (members.length === rows.filter((row) => row.machine === first.machine).length)
+    setOfMachine.set(first.machine, set);
+}
+const setOf = (row) => (view.together ? setOfMachine.get(row.machine) : setOfVariant.get(variantOf(row)));
+
+// Whether two rows differ significantly in a kind of figure; undefined where every pair was not tested.
+function tested(kind, a, b) {
+  const set = setOf(a),
+    found = kind === "accuracy" ? set.accuracy : set.times[kind];
+  if (!found || setOf(b) !== set) return undefined;
+  if (!set.tables.has(kind)) set.tables.set(kind, unpacked(found));
+  const { place, flags, n } = set.tables.get(kind);
+  if (!place.has(a.index) || !place.has(b.index)) return undefined;
+  return flags[place.get(a.index) * n + place.get(b.index)] === 1;
 }
 
-// The bits of a machine's table, a byte each, made when first asked for.
-const apartTables = new Map();
-function apartTable(index) {
-  if (!apartTables.has(index)) {
-    const { used, apart } = machines[index],
-      n = used.length;
-    const place = new Int32Array(DATA.accuracies.length),
-      flags = new Uint8Array(n * n);
-    used.forEach((accuracy, i) => {
-      place[accuracy] = i;
-    });
-    apart.forEach((line, i) => {
-      const last = i * n + n - 1; // the last digit holds the last four
-      for (let k = 0; k < line.length; k++) {
-        const digit = parseInt(line[line.length - 1 - k], 16);
-        for (let b = 0; b < 4 && 4 * k + b < n; b++) flags[last - 4 * k - b] = (digit >> b) & 1;
-      }
-    });
-    apartTables.set(index, { place, flags, n });
-  }
-  return apartTables.get(index);
+// The bits of a table, a byte each.
+function unpacked({ rows: members, differ }) {
+  const n = members.length,
+    flags = new Uint8Array(n * n);
+  differ.forEach((line, i) => {
+    const last = i * n + n - 1; // the last digit holds the last four
+    for (let k = 0; k < line.length; k++) {
+      const digit = parseInt(line[line.length - 1 - k], 16);
+      for (let b = 0; b < 4 && 4 * k + b < n; b++) flags[last - 4 * k - b] = (digit >> b) & 1;
+    }
+  });
+  return { place: new Map(members.map((index, i) => [index, i])), flags, n };
+}
+
+function accuracyDiffers(a, b) {
+  if (a.accuracy === b.accuracy) return false;
+  return tested("accuracy", a, b) ?? apart(a.score.top1, b.score.top1);
 }
 
 function costDiffers(cost, a, b) {
-  const x = cost.of(a),
-    y = cost.of(b);
-  if (cost.exact || (x[1] === null && y[1] === null)) return x[0] !== y[0];
-  if (x[1] === null || y[1] === null) return false;
-  return x[1] > y[2] || y[1] > x[2];
+  if (cost.exact) return cost.of(a)[0] !== cost.of(b)[0];
+  return (cost.time && tested(cost.time, a, b)) ?? apart(cost.of(a), cost.of(b));
 }
+
+// Whether two intervals share no point; without an interval nothing is known to differ.
+const apart = (x, y) => x[1] !== null && y[1] !== null && (x[1] > y[2] || y[1] > x[2]);
 
 // Row -> "front", "tied" or "dominated", among the rows of each machine. A row is beaten by another
 // that is better on one axis and no worse on the other; surely, if what differs is told apart.

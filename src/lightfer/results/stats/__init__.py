@@ -4,7 +4,7 @@ Nothing here knows of models or files. SciPy is imported where it is used, so th
 package is cheap.
 
 difference  an estimate with its bounds, a p-value, the correction for several
-times       blocks of passes: an interval, two interleaved models, two separate runs
+times       rounds of passes: a net, two nets of one run, two separate runs
 two_stage   how many blocks of energy to take
 accuracies  the same images, or different ones
 front       who is beaten by nobody, as far as that can be told
@@ -20,11 +20,12 @@ from lightfer.results.stats.difference import holm as holm
 from lightfer.results.stats.front import Objective as Objective
 from lightfer.results.stats.front import pareto_front as pareto_front
 from lightfer.results.stats.ranks import rank_correlation as rank_correlation
-from lightfer.results.stats.times import block_values as block_values
 from lightfer.results.stats.times import closest_majority as closest_majority
 from lightfer.results.stats.times import compare_paired as compare_paired
 from lightfer.results.stats.times import compare_runs as compare_runs
-from lightfer.results.stats.times import fastest_majority as fastest_majority
-from lightfer.results.stats.times import median_interval as median_interval
+from lightfer.results.stats.times import corrected as corrected
+from lightfer.results.stats.times import located as located
+from lightfer.results.stats.times import round_values as round_values
+from lightfer.results.stats.times import time_interval as time_interval
 from lightfer.results.stats.two_stage import two_stage_interval as two_stage_interval
 from lightfer.results.stats.two_stage import two_stage_size as two_stage_size

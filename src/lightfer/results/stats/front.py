@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightfer.results.stats.difference import Interval
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -11,24 +12,16 @@ class Objective:
     """One axis of a Pareto front: values to be made small, and which of them differ at all."""
 
     values: tuple[float, ...]
-    differ: tuple[tuple[bool, ...], ...]  # [i][j]: i and j are told apart
-
-    @staticmethod
-    def of_intervals(intervals: Sequence[Interval], sign: float = 1.0) -> "Objective":
-        """Two are told apart if their intervals do not overlap, which is cautious."""
-        differ = tuple(
-            tuple(a.high < b.low or b.high < a.low for b in intervals) for a in intervals
-        )
-        return Objective(tuple(sign * i.estimate for i in intervals), differ)
+    differ: NDArray[np.bool_]  # [i, j]: i and j are significantly different
 
 
 def pareto_front(objectives: Sequence[Objective]) -> list[str]:
     """For each item `front`, `tied` or `dominated`.
 
-    `dominated`: another is told apart as better on one axis and, on every other, told apart as
+    `dominated`: another is significantly better on one axis and, on every other, significantly
     better or exactly equal. `front`: none is at least as good by the estimates on all axes and
-    better on one. `tied`: off the front by the estimates, but by differences that are not told
-    apart, so that another run may put it there.
+    better on one. `tied`: off the front by the estimates, but by differences that are not
+    significant, so that another run may put it there.
     """
     count = len(objectives[0].values)
 
@@ -36,7 +29,7 @@ def pareto_front(objectives: Sequence[Objective]) -> list[str]:
         better = False
         for axis in objectives:
             gain = axis.values[i] - axis.values[j]
-            if gain < 0 or (surely and gain > 0 and not axis.differ[i][j]):
+            if gain < 0 or (surely and gain > 0 and not axis.differ[i, j]):
                 return False
             better |= gain > 0
         return better

@@ -1,115 +1,131 @@
-"""Times of one model and of two, from blocks of passes.
+"""The one estimator, interval and test of times, from rounds of passes.
 
-Times are tested on the logarithm, so that a difference is a ratio. Passes that follow one another
-share the machine's mood, so they are not independent: **the unit of everything about time is the
-block** (one visit to a model, a "round" of `lightfer bench`), and each block is first reduced to
-one number, its lower quartile. The lower quartile, because a pass can be arbitrarily slow but not
-arbitrarily fast: it stands while less than three quarters of a block are disturbed, the median only
-while less than half are.
+Passes that follow one another share the machine's mood, so they are not independent: **the unit of
+everything about time is the round**, one visit to a net in a run that visits all of them in an
+order drawn by lot. Each round is reduced to one number, the median of its passes, corrected where a
+yardstick was timed beside it (`corrected`). Everything is then about the logarithms of the rounds:
+of one net for its time, of the round by round ratio of two nets for their difference.
+
+Estimate:  the Hodges-Lehmann pseudomedian, which one bad round of five does not carry away.
+Interval:  from `FEWEST_TO_RANK` rounds on that of the exact signed-rank test (Wilcoxon; Hollander,
+           Wolfe & Chicken, 2014, 3.1-3.3). Below, the estimate with Student's t times the standard
+           error of the mean: five rounds have 32 patterns of signs, so no signed-rank test of them
+           reaches p < 0.0625, and what several tests ask for together is out of its reach up to 11.
+Test:      of the same kind, on the ratios of two nets. The order within each round is drawn by lot,
+           so every sign is a fair coin if two nets are alike, *whatever* the machine does (Fisher,
+           1935): the signed-rank test needs no model of the noise. Student's t takes the ratios for
+           normal; where they have heavy tails it finds less, not more.
+
+Separate runs are another question (`compare_runs`): whole runs differ by more than any round within
+them shows, so an allowance is added. The estimate of each run is the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lightfer.results.stats.difference import Difference, Interval
 
-QUANTILE = 0.25  # of the passes of a block
-FEWEST_BLOCKS_TO_BOOTSTRAP = 12  # below, its interval of a median covers under 90 %
+FEWEST_TO_RANK = 12  # rounds: p can be 0.0005, enough for Holm's correction of 100 pairs
+FEWEST_FOR_MAJORITY = 5  # rounds of a run from which the closest majority shows a spread
 
 
-def block_values(blocks: Sequence[Sequence[float]], quantile: float = QUANTILE) -> NDArray:
-    """One number per block, (blocks,): the quantile of its samples. Raises ValueError if empty."""
-    if not blocks or any(len(block) == 0 for block in blocks):
-        raise ValueError("no samples: expected at least one block, each with at least one sample")
-    if len({len(block) for block in blocks}) == 1:
-        return np.quantile(np.asarray(blocks, float), quantile, axis=1)
-    return np.array([np.quantile(np.asarray(block, float), quantile) for block in blocks])
+def round_values(rounds: ArrayLike | Sequence[Sequence[float]]) -> NDArray:
+    """One number per round, (rounds,): the median of its passes. Raises ValueError if empty."""
+    if len(rounds) == 0 or any(len(passes) == 0 for passes in rounds):  # pyright: ignore
+        raise ValueError("no samples: expected at least one round, each with at least one pass")
+    if len({len(passes) for passes in rounds}) == 1:  # pyright: ignore
+        return np.median(np.asarray(rounds, float), axis=1)
+    return np.array([np.median(passes) for passes in rounds])  # pyright: ignore
 
 
-def median_interval(
-    blocks: Sequence[Sequence[float]], level: float = 0.95, resamples: int = 4000, seed: int = 0
-) -> Interval:
-    """Interval of the median over blocks of the blocks' medians; seconds in, seconds out.
-
-    From twelve blocks on the percentile bootstrap that resamples whole blocks (Efron & Tibshirani,
-    1993, chapter 13). Below, where resampling can only return what few values there are (from three
-    blocks it covers 75 % at best, 1 - 2 x 0.5^3), Student's t on the logarithm of the blocks'
-    medians: wide, as it should be. Raises ValueError for fewer than two blocks.
+def corrected(values: NDArray, yardstick: ArrayLike, reference: float) -> NDArray:
+    """Times of rounds as if the machine had been equally fast in all of them: raw x reference /
+    yardstick. `yardstick` (rounds,) is what one and the same net took beside each round,
+    `reference` its median over the whole run.
     """
+    beside = np.asarray(yardstick, float)
+    if beside.shape != values.shape:
+        raise ValueError(f"{beside.size} yardsticks beside {values.size} rounds")
+    return values * reference / beside
+
+
+def time_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """The time of one net from one number per round, with its interval; seconds in, seconds out.
+
+    Raises ValueError for fewer than two rounds.
+    """
+    logs = np.log(np.asarray(values, float))
+    if len(logs) < 2:
+        raise ValueError("one round shows no spread: measure at least 2 rounds")
+    estimate, low, high, _ = located(logs, level)
+    return Interval(float(np.exp(estimate)), float(np.exp(low)), float(np.exp(high)), level)
+
+
+def compare_paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Difference:
+    """Ratio b / a of two nets of one run, from one number per round of each.
+
+    Raises ValueError if the rounds do not pair up, or for fewer than two.
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape:
+        raise ValueError(f"{a.size} rounds against {b.size}: expected pairs")
+    if a.size < 2:
+        raise ValueError("one round shows no spread: measure at least 2 rounds")
+    estimate, low, high, p = located(np.log(b) - np.log(a), level)
+    ratio = Interval(float(np.exp(estimate)), float(np.exp(low)), float(np.exp(high)), level)
+    test = "exact signed-rank test" if a.size >= FEWEST_TO_RANK else "Student's t"
+    return Difference(ratio, float(p), f"{test} on {a.size} pairs of rounds")
+
+
+def located(d: NDArray, level: float = 0.95) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Where the values of each row (..., n) lie: estimate, bounds, and the p-value of 0, (...)."""
     from scipy import stats
 
-    values = block_values(blocks, 0.5)
-    n = len(values)
-    if n < 2:
-        raise ValueError("one block shows no spread: measure at least 2 rounds")
-    estimate = float(np.median(values))
-    if n < FEWEST_BLOCKS_TO_BOOTSTRAP:
-        logs = np.log(values)
-        half = stats.t.ppf((1 + level) / 2, n - 1) * logs.std(ddof=1) / n**0.5
-        center = logs.mean()
-        return Interval(estimate, float(np.exp(center - half)), float(np.exp(center + half)), level)
-    done = stats.bootstrap(
-        (values,),
-        np.median,
-        confidence_level=level,
-        n_resamples=resamples,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    low, high = done.confidence_interval
-    return Interval(estimate, float(low), float(high), level)
+    n = d.shape[-1]
+    first, second = _pairs(n)
+    walsh = np.sort((d[..., first] + d[..., second]) / 2, axis=-1)
+    estimate = np.median(walsh, axis=-1)
+    if n < FEWEST_TO_RANK:
+        error = d.std(axis=-1, ddof=1) / n**0.5
+        half = _t_quantile(n - 1, level) * error
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(estimate == 0, 0.0, np.abs(estimate) / error)
+        return estimate, estimate - half, estimate + half, 2 * stats.t.sf(t, n - 1)
+    below = _signed_rank_levels(n)
+    # The number of Walsh averages above 0 is the sum of the positive ranks; a tie with 0 counts
+    # for the null hypothesis on either side.
+    most = np.maximum((walsh > 0).sum(axis=-1), (walsh < 0).sum(axis=-1))
+    p = np.minimum(1.0, 2 * below[walsh.shape[-1] - most])
+    # The interval drops as many averages at each end as the test cannot reject.
+    dropped = int(np.searchsorted(below, (1 - level) / 2, side="right")) - 1
+    return estimate, walsh[..., dropped], walsh[..., -1 - dropped], p
 
 
 @cache
-def _signed_rank_counts(n: int) -> NDArray:
-    """Share of the 2^n sign patterns with each sum of positive ranks, (n (n + 1) / 2 + 1,)."""
+def _pairs(n: int) -> tuple[NDArray, NDArray]:
+    return np.triu_indices(n)
+
+
+@cache
+def _t_quantile(freedom: int, level: float) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + level) / 2, freedom))
+
+
+@cache
+def _signed_rank_levels(n: int) -> NDArray:
+    """P(W <= w) of the sum W of positive ranks if all 2^n patterns of signs are alike."""
     counts = np.zeros(n * (n + 1) // 2 + 1)
     counts[0] = 1.0
     for rank in range(1, n + 1):
         shifted = np.zeros_like(counts)
         shifted[rank:] = counts[:-rank]
         counts = (counts + shifted) / 2
-    return counts
-
-
-def compare_paired(
-    a: Sequence[Sequence[float]], b: Sequence[Sequence[float]], level: float = 0.95
-) -> Difference:
-    """Ratio b / a from interleaved blocks: a[i] and b[i] in one round, their order drawn by lot.
-
-    Exact Wilcoxon signed-rank test on the differences of log lower quartiles, and the interval of
-    the Hodges-Lehmann estimate that belongs to it (Hollander, Wolfe & Chicken, 2014, 3.1-3.3).
-    Because the order within each round is drawn by lot, every sign is a fair coin if a and b are
-    alike, *whatever* the noise and its correlation over time: the level holds by the lottery and
-    needs no model of the machine (Fisher, 1935). An order of fixed pattern (ABBA) gives no such
-    guarantee. Raises ValueError if the blocks do not pair up.
-    """
-    if len(a) != len(b):
-        raise ValueError(f"{len(a)} blocks against {len(b)}: expected pairs")
-    d = np.log(block_values(b)) - np.log(block_values(a))
-    n = len(d)
-    walsh = np.sort(((d[:, None] + d[None, :]) / 2)[np.triu_indices(n)])
-    counts = _signed_rank_counts(n)
-    below = np.cumsum(counts)  # P(W <= w)
-    # The number of Walsh averages above 0 is the sum of the positive ranks; a tie with 0 counts
-    # for the null hypothesis on either side.
-    up, down = int((walsh > 0).sum()), int((walsh < 0).sum())
-    p = min(1.0, 2 * float(below[len(walsh) - max(up, down)]))
-    # The interval drops as many averages at each end as the test cannot reject.
-    allowed = int(np.searchsorted(below, (1 - level) / 2, side="right")) - 1
-    low, high = (walsh[allowed], walsh[-1 - allowed]) if allowed >= 0 else (-np.inf, np.inf)
-    ratio = Interval(
-        float(np.exp(np.median(walsh))), float(np.exp(low)), float(np.exp(high)), level
-    )
-    return Difference(ratio, p, f"exact signed-rank test on {n} pairs of blocks")
-
-
-def fastest_majority(values: NDArray) -> NDArray:
-    """The smallest values of each row, just over half: (..., n) -> (..., n // 2 + 1)."""
-    return np.sort(values, axis=-1)[..., : values.shape[-1] // 2 + 1]
+    return np.cumsum(counts)
 
 
 def closest_majority(values: NDArray) -> NDArray:
@@ -124,63 +140,47 @@ def closest_majority(values: NDArray) -> NDArray:
 
 
 @cache
-def _variance_factor(keep: Callable[[NDArray], NDArray], rounds: int) -> float:
-    """Variance of the kept values' mean, per their own variance; normal noise, simulated."""
-    kept = keep(np.random.default_rng(0).standard_normal((40_000, rounds)))
-    return float(kept.mean(1).var() / kept.var(1, ddof=1).mean())
+def _variance_factor(rounds: int) -> float:
+    """Variance of the estimate, per variance of the closest majority; normal noise, simulated."""
+    drawn = np.random.default_rng(0).standard_normal((20_000, rounds))
+    estimates = located(drawn)[0]
+    return float(estimates.var() / closest_majority(drawn).var(axis=-1, ddof=1).mean())
 
 
-def compare_runs(
-    a: Sequence[Sequence[float]],
-    b: Sequence[Sequence[float]],
-    run_to_run: float,
-    level: float = 0.95,
-    *,
-    beside: tuple[Sequence[float], Sequence[float]] | None = None,
-) -> Difference:
-    """Ratio b / a of two *separate* runs, each of at least two rounds.
+def compare_runs(a: ArrayLike, b: ArrayLike, run_to_run: float, level: float = 0.95) -> Difference:
+    """Ratio b / a of two *separate* runs, from one number per round, at least two of each.
 
-    Each round counts by its log lower quartile. Without `beside`, a run's log time is the mean of
-    the fastest majority of its rounds (2 of 3, 3 of 5): noise only ever adds, and a round that was
-    disturbed as a whole is left out. `beside` holds, per run, the time of one and the same
-    yardstick beside each round: then a round counts relative to it, so the ratio is of b / a where
-    the machine is as fast, and as a disturbed yardstick makes a round look fast, the majority that
-    lies closest together is taken.
-
-    A run's variance is that between the kept rounds, plus `run_to_run`^2: a standard deviation of
-    log time by which whole runs differ for reasons that no sample within them shows (memory layout,
-    frequency, neighbours). Without that allowance the interval is far too narrow. The sum is
-    referred to Student's t with degrees of freedom after Satterthwaite (1946), the allowance
-    counting as known.
+    A run's variance is that of its estimate, plus `run_to_run`^2: a standard deviation of log time
+    by which whole runs differ for reasons that no sample within them shows (memory layout,
+    frequency, neighbours). Without that allowance the interval is far too narrow. The variance of
+    the estimate is taken from the majority of rounds that lies closest together, of 5 rounds or
+    more: the estimate leaves a round that was disturbed as a whole aside, so its error must not
+    grow by it. The sum is referred to Student's t with degrees of freedom after Satterthwaite
+    (1946), the allowance counting as known.
     """
     from scipy import stats
 
-    keep = closest_majority if beside else fastest_majority
-    means, variances, freedoms = [], [], []
-    for rounds, references in zip((a, b), beside or (None, None), strict=True):
-        if len(rounds) < 2:
+    estimates, variances, freedoms = [], [], []
+    for values in (a, b):
+        logs = np.log(np.asarray(values, float))
+        n = len(logs)
+        if n < 2:
             raise ValueError("one round shows no spread: measure at least 2 rounds")
-        logs = np.log(block_values(rounds))
-        if references is not None:
-            if len(references) != len(rounds):
-                raise ValueError(f"{len(references)} yardsticks beside {len(rounds)} rounds")
-            logs = logs - np.log(np.asarray(references, float))
-        kept = keep(logs)
-        means.append(kept.mean())
-        variances.append(kept.var(ddof=1) * _variance_factor(keep, len(rounds)))
+        estimates.append(located(logs)[0])
+        kept = closest_majority(logs) if n >= FEWEST_FOR_MAJORITY else logs
+        factor = _variance_factor(n) if n >= FEWEST_FOR_MAJORITY else 1 / n
+        variances.append(kept.var(ddof=1) * factor)
         freedoms.append(len(kept) - 1)
     total = sum(variances) + 2 * run_to_run**2
     error = total**0.5
     within = sum(v * v / f for v, f in zip(variances, freedoms, strict=True))
     freedom = total**2 / within if within > 0 else np.inf
-    d = float(means[1] - means[0])
+    d = float(estimates[1] - estimates[0])
     if error == 0:
         p, half = float(d == 0), 0.0
     else:
         p = float(2 * stats.t.sf(abs(d) / error, freedom))
         half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
     ratio = Interval(float(np.exp(d)), float(np.exp(d - half)), float(np.exp(d + half)), level)
-    method = f"{len(a)} and {len(b)} rounds, {100 * run_to_run:.1f} % allowed between runs"
-    if beside:
-        method += ", relative to the yardstick"
-    return Difference(ratio, p, method)
+    rounds = f"{np.size(a)} and {np.size(b)} rounds"
+    return Difference(ratio, p, f"{rounds}, {100 * run_to_run:.1f} % allowed between runs")

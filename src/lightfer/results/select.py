@@ -1,0 +1,146 @@
+"""Entries by what may be compared with one another, and their times, raw and corrected."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightfer.results.schema import Entry, Environment, Latency, Results
+from lightfer.results.stats import Interval, corrected, time_interval
+
+RUNTIMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+
+
+class Variant(NamedTuple):
+    """What the times of entries must share: a machine and run, a device, runtime and precision."""
+
+    environment: str
+    device: str
+    runtime: str
+    precision: str
+
+
+def variant(entry: Entry) -> Variant:
+    """Where an entry belongs."""
+    return Variant(entry.environment, entry.device, entry.runtime, entry.precision)
+
+
+def by_variant(entries: Iterable[Entry]) -> dict[Variant, list[Entry]]:
+    """Entries by what may be compared, in their order."""
+    found: dict[Variant, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(variant(entry), []).append(entry)
+    return found
+
+
+def wall(entry: Entry, batch_size: int = 1) -> Latency | None:
+    """What was timed at a batch size by the wall clock."""
+    of_size = (t for t in entry.latency if t.batch_size == batch_size)
+    return next((t for t in of_size if t.clock == "wall"), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Time:
+    """Seconds of one pass: of each round, and what they say together."""
+
+    raw_rounds_s: NDArray  # the median of each round's passes
+    rounds_s: NDArray  # the same, corrected by the yardstick where there is one
+    reference_s: float | None  # the yardstick's median over the run; None: not corrected
+
+    @property
+    def corrected(self) -> bool:
+        """Whether a yardstick was timed beside each round."""
+        return self.reference_s is not None
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """What is quoted, with its 95 % interval; None of a single round."""
+        return time_interval(self.rounds_s) if len(self.rounds_s) > 1 else None
+
+    @cached_property
+    def raw(self) -> Interval | None:
+        """The same of the rounds as they were."""
+        if not self.corrected:
+            return self.interval
+        return time_interval(self.raw_rounds_s) if len(self.raw_rounds_s) > 1 else None
+
+    def uncorrected(self) -> "Time":
+        """The same without its yardstick."""
+        return Time(self.raw_rounds_s, self.raw_rounds_s, None)
+
+    @property
+    def estimate_s(self) -> float:
+        """What is quoted, of any number of rounds."""
+        return self.interval.estimate if self.interval else float(self.rounds_s[0])
+
+    @property
+    def raw_s(self) -> float:
+        return self.raw.estimate if self.raw else float(self.raw_rounds_s[0])
+
+
+def yardstick_runtime(entry: Entry, about: Environment) -> str:
+    """The runtime that computed the yardstick beside an entry: its own if the yardstick's
+    description names it, else eager PyTorch.
+    """
+    own = RUNTIMES.get(entry.runtime)
+    return entry.runtime if own and own in (about.yardstick or "") else "pytorch"
+
+
+class Times:
+    """The times of all entries of a results file, each corrected by the yardstick of its run."""
+
+    def __init__(self, results: Results) -> None:
+        self._environments = results.environments
+        beside: dict[tuple, list[float]] = {}
+        for entry in results.entries:
+            for latency in entry.latency:
+                if key := self._yardstick(entry, latency):
+                    beside.setdefault(key, []).extend(latency.yardstick_s or ())
+        self._references = {key: median(seconds) for key, seconds in beside.items()}
+        self._found: dict[int, tuple[Latency, Time | None]] = {}  # by the latency's identity
+
+    def of(self, entry: Entry, latency: Latency | None) -> Time | None:
+        """One of an entry's times; None where it has none that means anything."""
+        if latency is None:
+            return None
+        if id(latency) not in self._found:
+            self._found[id(latency)] = latency, self._time(entry, latency)
+        return self._found[id(latency)][1]
+
+    def at(self, entry: Entry, batch_size: int = 1) -> Time | None:
+        """An entry's time at a batch size by the wall clock."""
+        return self.of(entry, wall(entry, batch_size))
+
+    def about(self, entry: Entry) -> Environment:
+        """The machine and software of an entry. Raises KeyError if its file does not hold them."""
+        return self._environments[entry.environment]
+
+    def _time(self, entry: Entry, latency: Latency) -> Time | None:
+        rounds, passes = latency.rounds, len(latency.samples_s)
+        if rounds < 1 or passes < rounds:
+            return None
+        size = passes // rounds
+        samples = np.asarray(latency.samples_s[: rounds * size], float).reshape(rounds, size)
+        values = np.median(samples, axis=1)
+        if not values.min() > 0:
+            return None
+        key = self._yardstick(entry, latency)
+        if key is None:
+            return Time(values, values, None)
+        reference = self._references[key]
+        return Time(values, corrected(values, latency.yardstick_s or (), reference), reference)
+
+    def _yardstick(self, entry: Entry, latency: Latency) -> tuple | None:
+        """Of which yardstick's times those beside each round are; None if there are none."""
+        beside = latency.yardstick_s
+        if not beside or len(beside) != latency.rounds or min(beside) <= 0:
+            return None
+        about: Environment | None = self._environments.get(entry.environment)
+        if about is None or about.yardstick is None:
+            return None
+        sizes = latency.batch_size, latency.threads, latency.clock
+        return (entry.environment, entry.device, yardstick_runtime(entry, about), *sizes)
