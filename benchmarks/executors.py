@@ -31,7 +31,7 @@ from benchmarks.queue_kill import LIGHTFER, check_equal, count_epochs, write_fac
 from lightfer._files import write_text
 
 EPOCHS = 10
-BUSY_S = 0.1  # of a processor in half a second: it trains
+BUSY_S = 0.03  # of a processor in a second: it trains, though others work beside it
 WAIT_S = 180.0  # for an epoch, before the run is given up
 
 
@@ -91,7 +91,7 @@ def _ray(mark: str) -> Iterator[Engine]:
 def training(mark: str) -> list[int]:
     """Processes of an engine that have torch loaded and work."""
     before = {pid: _cpu_s(pid) for pid in _marked(mark)}
-    sleep(0.5)
+    sleep(1.0)
     return [pid for pid in before if _cpu_s(pid) - before[pid] > BUSY_S]
 
 

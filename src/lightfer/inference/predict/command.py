@@ -42,6 +42,8 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     end_on_sigterm()
     try:
+        if options.executor:
+            return _label(options)
         _check(options)
         predictor = Predictor(
             options.model or DEFAULT_MODEL,
@@ -53,7 +55,11 @@ def main(arguments: list[str]) -> int:
         )
         return _run(options, predictor)
     except KeyboardInterrupt:
-        _say("interrupted: --out and an annotated video are as they were")
+        _say(
+            "interrupted: finished parts are kept, and the same command goes on"
+            if options.executor
+            else "interrupted: --out and an annotated video are as they were"
+        )
         return INTERRUPTED
     except BrokenPipeError:  # whoever read the lines has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,6 +98,29 @@ def _run(options: argparse.Namespace, predictor: Predictor) -> int:
             code = int(stop.code or 0) if isinstance(stop, Terminated) else 0  # of a camera: kept
     counter.end()
     return code or (FAILED if counter.failed else 0)
+
+
+def _label(options: argparse.Namespace) -> int:
+    """By `lightfer.inference.predict.shards`; the code is 1 where inputs were unusable."""
+    from lightfer.inference.predict.shards import Setup, label_shards
+
+    def show(done: int, of: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done:,} of {of:,} inputs", end="", file=sys.stderr, flush=True)
+
+    setup = Setup(
+        model=options.model or DEFAULT_MODEL,
+        runtime=options.runtime,
+        faces="never" if options.crop else options.faces,
+        every=options.every,
+        batch_size=options.batch_size,
+    )
+    told = label_shards(
+        options.paths, options.out, setup, options.executor, options.workers, on_part=show
+    )
+    lost = f"; shards whose workers were lost again and again: {told.failed}" if told.failed else ""
+    _say(f"{told.inputs:,} inputs, {told.here:,} now, {told.unusable:,} of them unusable{lost}")
+    return FAILED if told.unusable or told.failed else 0
 
 
 def _check(options: argparse.Namespace) -> None:

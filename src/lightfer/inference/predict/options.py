@@ -35,7 +35,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--crop", action="store_true", help="every image is the crop of one face: --faces never")
     add("--camera", type=int, nargs="?", const=0, metavar="N", help="camera number N, or 0")
-    add("--out", type=Path, metavar="FILE", help="the JSON lines; default, and -: standard output")
+    add("--out", metavar="FILE", help="the JSON lines; default, and -: standard output")
+    add(
+        "--executor",
+        metavar="NAME",
+        help="label any number of pictures into Parquet files in the folder --out, where: pool, "
+        "ray[:ADDRESS], dask:ADDRESS, slurm or package.module:factory; goes on where it stopped",
+    )
+    add("--workers", type=_positive, metavar="N", help="of the executor; default: all it has")
     add(
         "--annotate",
         type=Path,
@@ -57,6 +64,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parse_from.error("--crop and --faces always exclude each other")
     if options.camera is None and not options.paths:
         parse_from.error("nothing to look at: give a PATH or --camera")
+    if options.executor and (options.out in (None, "-") or not options.paths):
+        parse_from.error("--executor needs PATHs and a folder to write to: --out DIR")
+    others = ("camera", "annotate", "threads", "frames")
+    if options.executor and (given := [n for n in others if getattr(options, n) is not None]):
+        parse_from.error(f"--executor excludes --{given[0]}")
+    if options.workers and not options.executor:
+        parse_from.error("--workers are an executor's: name one with --executor")
+    if options.out is not None and not options.executor:
+        options.out = Path(options.out)
     return options
 
 

@@ -1,0 +1,364 @@
+"""Labelling at scale: any number of pictures in shards, on an executor, into Parquet files.
+
+    OUT/plan.json             what is labelled, by which network, and how; for going on
+    OUT/part-00000.parquet    one row per input of the first shard, in order
+
+Inputs are listed in order of their paths and dealt out in shards of fixed size; a picture, a video
+and a row of a Parquet file with pictures are an input each. A part is written whole or not at all,
+and what is in it depends on its shard alone. So whatever is killed, every input has one row in the
+end, and the same command does the shards that are missing. Paths are those of this machine, or URIs
+of storage that `pyarrow.fs` knows. Needs no torch.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from lightfer._executors import open_executor
+from lightfer._files import sha256_of, write_bytes
+from lightfer.data.pictures import MAX_BYTES, SUFFIXES
+from lightfer.inference.predict.predictor import Faces, Predictor
+from lightfer.inference.predict.sources import Item, items_of
+from lightfer.inference.predict.video import VIDEO_SUFFIXES
+
+SHARD = 1000  # inputs
+LOSSES = 3  # a shard has failed when so many of its workers were lost
+COLUMNS = ("image", "img", "img_bytes", "image_bytes", "pixels")  # that may hold pictures
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What decides the labels of an input."""
+
+    model: str
+    runtime: str | None
+    faces: Faces
+    every: int = 1  # frames of a video
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some inputs: files, or rows of a row group of a Parquet file."""
+
+    number: int
+    store: str  # a URI that leads to their storage; empty: this machine
+    files: tuple[tuple[str, str, str], ...] = ()  # name, path in the storage, why it is unusable
+    table: tuple[str, str] | None = None  # name and path of the Parquet file
+    group: int = 0
+    first: int = 0  # row of the group
+    rows: int = 0
+    before: int = 0  # rows of the file before the group
+
+    @property
+    def inputs(self) -> int:
+        return len(self.files) or self.rows
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What became of the inputs of this run and of earlier ones with the same folder."""
+
+    inputs: int
+    here: int  # labelled by this run
+    unusable: int  # of these
+    failed: tuple[int, ...] = ()  # shards that lost their workers
+
+
+def label_shards(
+    paths: Sequence[str],
+    out: str,
+    setup: Setup,
+    executor: str = "pool",
+    workers: int | None = None,
+    *,
+    size: int = SHARD,
+    on_part: Callable[[int, int], None] = lambda done, of: None,
+) -> Labelled:
+    """Label what is at `paths` into the folder `out`; `on_part(inputs done, inputs)` tells how far.
+
+    Raises ValueError where `out` holds other labels, what the network and the executor raise, and
+    OSError for storage that cannot be listed.
+    """
+    store, folder = _storage(out)
+    store.create_dir(folder, recursive=True)
+    shards = plan(paths, size, folder)
+    listed = [info.base_name for info in store.get_file_info(fs.FileSelector(folder))]
+    there = {name for name in listed if name.startswith("part-")}
+    _same_plan(store, folder, out, shards, setup, begun=bool(there))
+    todo = [shard for shard in shards if _part(shard) not in there][::-1]
+    inputs, left = sum(s.inputs for s in shards), sum(s.inputs for s in todo)
+    here = unusable = 0
+    losses: dict[int, int] = {}
+    running: dict[Future[int], Shard] = {}
+    scratch = Path(folder) if isinstance(store, fs.LocalFileSystem) else Path.cwd()
+    engine, slots = open_executor(executor, scratch, workers)
+    try:
+        while todo or running:
+            while todo and len(running) < 2 * slots:  # so that none waits for this process
+                shard = todo.pop()
+                running[engine.submit(label, shard, setup, str(Path.cwd()), out)] = shard
+            for future in wait(running, None, FIRST_COMPLETED).done:
+                shard = running.pop(future)
+                try:
+                    unusable += future.result()
+                    here += shard.inputs
+                    on_part(inputs - left + here, inputs)
+                except BrokenExecutor:
+                    losses[shard.number] = losses.get(shard.number, 0) + 1
+                    if losses[shard.number] < LOSSES:
+                        todo.append(shard)
+    finally:
+        engine.shutdown(wait=False, cancel_futures=True)
+    failed = tuple(sorted(number for number, lost in losses.items() if lost >= LOSSES))
+    return Labelled(inputs, here, unusable, failed)
+
+
+def plan(paths: Sequence[str], size: int = SHARD, without: str = "") -> list[Shard]:
+    """The shards of all inputs but for what lies in the folder `without`; every path and every row
+    is in exactly one, however often named.
+    """
+    shards: list[Shard] = []
+    seen: set[tuple[str, str]] = set()
+    files: list[tuple[str, str, str, str]] = []  # store, name, path, why unusable
+    for given in paths:
+        store = given if "://" in given else ""
+        for name, path, error in _found(given):
+            if (store, path) in seen or (without and path.startswith(f"{without}/")):
+                continue
+            seen.add((store, path))
+            if path.endswith(".parquet") and not error:
+                rows = _rows(store, name, path)
+                files += [(store, name, path, rows)] if isinstance(rows, str) else []
+                shards += [] if isinstance(rows, str) else _tables(rows, store, name, path, size)
+            else:
+                files.append((store, name, path, error))
+    for store, group in groupby(files, key=lambda file: file[0]):
+        some = [file[1:] for file in group]
+        shards += [Shard(0, store, tuple(some[i : i + size])) for i in range(0, len(some), size)]
+    return [replace(shard, number=number) for number, shard in enumerate(shards)]
+
+
+def label(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
+    """Write the part of one shard; returns how many of its inputs were unusable."""
+    predictor = _predictor(setup, cwd)
+    store = _storage(shard.store)[0]
+    items = _rows_of(shard, store) if shard.table else _files_of(shard, store, setup.every)
+    kind = pa.struct([(name, pa.float32()) for name in predictor.network.classes])
+    box = pa.struct([(side, pa.int32()) for side in ("x", "y", "width", "height")])
+    face = pa.struct(
+        [
+            ("frame", pa.int32()),
+            ("time_s", pa.float64()),
+            ("box", box),
+            ("label", pa.string()),
+            ("probabilities", kind),
+        ]
+    )
+    schema = pa.schema(
+        [("item", pa.string()), ("error", pa.string()), ("faces", pa.list_(face))],
+        {"model": predictor.network.name, "setup": json.dumps(asdict(setup))},
+    )
+    rows = []
+    for name, seen in groupby(predictor.stream(items), key=lambda seen: seen.item.name):
+        said = [prediction for one in seen for prediction in one.predictions]
+        faces = [
+            {
+                "frame": one.frame,
+                "time_s": one.time_s,
+                "box": one.box and one.box._asdict(),
+                "label": one.label,
+                "probabilities": one.probabilities,
+            }
+            for one in said
+            if one.error is None
+        ]
+        errors = [one.error for one in said if one.error is not None]
+        error = "; ".join(errors) or (None if faces else "no face in any of its frames")
+        rows.append({"item": name, "error": error, "faces": faces})
+    assert len(rows) == shard.inputs, f"{len(rows)} rows of {shard.inputs} inputs"
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema), buffer)
+    target, folder = _storage(out, cwd)
+    _write(target, f"{folder}/{_part(shard)}", buffer.getvalue())
+    return sum(row["error"] is not None for row in rows)
+
+
+@lru_cache(maxsize=1)
+def _predictor(setup: Setup, cwd: str) -> Predictor:
+    """One for all shards of a process, on one thread."""
+    here = os.path.join(cwd, setup.model)  # noqa: PTH118
+    model = here if os.path.exists(here) else setup.model  # noqa: PTH110
+    return Predictor(
+        model, setup.runtime, faces=setup.faces, batch_size=setup.batch_size, threads=1
+    )
+
+
+@lru_cache(maxsize=8)
+def _storage(uri: str, cwd: str = "") -> tuple[Any, str]:
+    """The storage, and the path in it."""
+    if "://" in uri:
+        return fs.FileSystem.from_uri(uri)
+    return fs.LocalFileSystem(), os.path.abspath(os.path.join(cwd, uri))  # noqa: PTH100, PTH118
+
+
+def _found(given: str) -> Iterator[tuple[str, str, str]]:
+    """Name, path and what is wrong of each file at a path, in order; not the hidden ones."""
+    store, root = _storage(given)
+    info = store.get_file_info(root)
+    if info.type != fs.FileType.Directory:
+        yield given, root, "" if info.type == fs.FileType.File else "no such file or folder"
+        return
+    found = 0
+    for path in sorted(_listed(store, root)):
+        below = path[len(root.rstrip("/")) + 1 :]
+        hidden = any(part.startswith(".") for part in below.split("/"))
+        if not hidden and Path(below).suffix.lower() in SUFFIXES | VIDEO_SUFFIXES | {".parquet"}:
+            found += 1
+            local = isinstance(store, fs.LocalFileSystem)
+            bad = "is no file but a pipe, device or dead link"
+            yield (
+                f"{given.rstrip('/')}/{below}",
+                path,
+                bad if local and not Path(path).is_file() else "",
+            )
+    if not found:
+        yield given, root, "no image in it"
+
+
+def _listed(store: Any, root: str) -> Iterator[str]:
+    """Paths of all files below a folder; links to folders of this machine are not followed."""
+    if isinstance(store, fs.LocalFileSystem):
+        for folder, _, names in os.walk(root):
+            yield from (f"{folder}/{name}" for name in names)
+        return
+    for info in store.get_file_info(fs.FileSelector(root, recursive=True)):
+        if info.type != fs.FileType.Directory:
+            yield info.path
+
+
+def _rows(store: str, name: str, path: str) -> list[int] | str:
+    """The rows of each row group of a Parquet file, or why it is unusable."""
+    try:
+        with _storage(store)[0].open_input_file(path) as source:
+            file = pq.ParquetFile(source)
+            _column(file, name)
+            groups = range(file.metadata.num_row_groups)
+            return [file.metadata.row_group(i).num_rows for i in groups]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return f"no readable Parquet file with pictures ({str(error).splitlines()[0]:.200})"
+
+
+def _tables(rows: list[int], store: str, name: str, path: str, size: int) -> list[Shard]:
+    return [
+        Shard(0, store, (), (name, path), i, first, min(size, n - first), sum(rows[:i]))
+        for i, n in enumerate(rows)
+        for first in range(0, n, size)
+    ]
+
+
+def _column(file: pq.ParquetFile, name: str) -> str:
+    names = {column.strip().lower(): column for column in file.schema_arrow.names}
+    for column in COLUMNS:
+        if column in names:
+            return names[column]
+    raise ValueError(f"{name} has no column {', '.join(COLUMNS)} among {', '.join(names):.100}")
+
+
+def _rows_of(shard: Shard, store: Any) -> Iterator[Item]:
+    assert shard.table
+    name, path = shard.table
+    with store.open_input_file(path) as source:
+        file = pq.ParquetFile(source)
+        column, row, end = _column(file, name), 0, shard.first + shard.rows
+        for batch in file.iter_batches(256, [shard.group], [column], use_threads=False):
+            for i in range(max(row, shard.first), min(row + len(batch), end)):
+                value = batch.column(0)[i - row].as_py()
+                yield _item(f"{name}#{shard.before + i}", value)
+            row += len(batch)
+            if row >= end:
+                return
+
+
+def _item(name: str, value: Any) -> Item:
+    """Bytes of a file, a struct with them, or the pixels of a square as text."""
+    if isinstance(value, dict):
+        value = value.get("bytes")
+    if isinstance(value, str):
+        try:
+            pixels = np.array(value.split(), np.uint8)
+            side = round(len(pixels) ** 0.5)
+            return Item(name, pixels.reshape(side, side))
+        except (ValueError, OverflowError):
+            return Item(name, None, error="text that is not the pixels of a square, from 0 to 255")
+    if not isinstance(value, bytes):
+        return Item(name, None, error=f"{type(value).__name__}, expected the bytes of a picture")
+    return Item(name, value)
+
+
+def _files_of(shard: Shard, store: Any, every: int) -> Iterator[Item]:
+    local = isinstance(store, fs.LocalFileSystem)
+    for name, path, error in shard.files:
+        if error:
+            yield Item(name, None, error=error)
+        elif local:
+            for item in items_of([path], every):
+                yield replace(item, name=name)
+        elif Path(path).suffix.lower() in VIDEO_SUFFIXES:
+            yield Item(name, None, error="a video in remote storage: copy it to this machine")
+        else:
+            try:
+                with store.open_input_stream(path) as source:
+                    yield Item(name, source.read(MAX_BYTES + 1))
+            except OSError as problem:
+                yield Item(name, None, error=f"cannot be read ({problem})")
+
+
+def _same_plan(
+    store: Any, folder: str, out: str, shards: list[Shard], setup: Setup, begun: bool
+) -> None:
+    """Write it down, or raise ValueError if there are parts of another one."""
+    digest = hashlib.sha256(repr([replace(shard, store="") for shard in shards]).encode())
+    weights = Path(setup.model)
+    now = {**asdict(setup), "inputs": sum(s.inputs for s in shards), "shards": len(shards)}
+    now |= {"sha256": digest.hexdigest(), "file": sha256_of(weights) if weights.is_file() else None}
+    path = f"{folder}/plan.json"
+    if not begun:
+        _write(store, path, json.dumps(now, indent=1).encode())
+        return
+    try:
+        with store.open_input_stream(path) as file:
+            known = json.loads(file.read())
+    except FileNotFoundError as error:
+        raise ValueError(f"{out} holds parts without a plan.json: choose another folder") from error
+    if changed := [key for key in now if known.get(key) != now[key]]:
+        raise ValueError(
+            f"{out} holds labels that were made with another {', '.join(changed)}: choose another "
+            "folder, or give what it was begun with"
+        )
+
+
+def _part(shard: Shard) -> str:
+    return f"part-{shard.number:05}.parquet"
+
+
+def _write(store: Any, path: str, data: bytes) -> None:
+    """Whole or not at all: storage of objects shows none before it is closed."""
+    if isinstance(store, fs.LocalFileSystem):
+        write_bytes(Path(path), data)
+        return
+    with store.open_output_stream(path) as stream:
+        stream.write(data)

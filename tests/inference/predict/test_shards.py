@@ -1,0 +1,217 @@
+"""Labelling in shards: every input exactly once, whatever is killed, from any storage."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic, sleep
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from lightfer.inference.predict import Predictor
+from lightfer.inference.predict.command import main
+from lightfer.inference.predict.shards import Setup, Shard, label, label_shards, plan
+from tests.inference.predict.conftest import MODEL
+
+SETUP = Setup(MODEL, "pytorch", "never")
+THREADS = "tests.train.sweep.test_runner:threads"
+
+
+def rows_of(folder: Path) -> list[dict]:
+    return [
+        row for part in sorted(folder.glob("*.parquet")) for row in pq.read_table(part).to_pylist()
+    ]
+
+
+def labelled(paths: Sequence[object], out: Path, size: int = 10) -> list[dict]:
+    label_shards([str(p) for p in paths], str(out), SETUP, THREADS, 1, size=size)
+    return rows_of(out)
+
+
+def check_same(a: dict, b: dict) -> None:
+    """The same face, but for the last bits: it was in another batch."""
+    (one,), (other,) = a["faces"], b["faces"]
+    assert (one["label"], one["box"]) == (other["label"], other["box"])
+    assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+
+
+def test_the_rows_are_what_the_predictor_says_in_order(
+    crops: Path, tmp_path: Path, predictor: Predictor
+):
+    rows = labelled([crops], tmp_path / "out")
+    files = sorted(crops.iterdir())
+    assert [row["item"] for row in rows] == [str(file) for file in files]
+    assert len([*(tmp_path / "out").glob("part-*.parquet")]) == 5
+    for row, said in zip(rows, predictor(files), strict=True):
+        (face,) = row["faces"]
+        assert (face["label"], face["box"], row["error"]) == (said.label, None, None)
+        assert said.probabilities is not None
+        assert face["probabilities"] == pytest.approx(said.probabilities, abs=1e-5)
+
+
+def test_bad_inputs_are_rows_with_their_reason(crops: Path, tmp_path: Path):
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.png").write_bytes((crops / "00.png").read_bytes())
+    (folder / "deep" / "b.jpg").write_text("no picture")
+    (folder / ".hidden.png").write_text("not looked at")
+    (folder / "deep" / "loop").symlink_to(folder)
+    (folder / "c.png").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "d.png")
+    (folder / "e.parquet").write_text("no table")
+    told = label_shards([str(folder), "gone.png"], str(tmp_path / "out"), SETUP, THREADS, 1)
+    rows = {row["item"].removeprefix(str(folder)): row for row in rows_of(tmp_path / "out")}
+    reasons = {name: row["error"] for name, row in rows.items() if row["error"]}
+    assert len(rows["/a.png"]["faces"]) == 1
+    assert reasons.keys() == {"/c.png", "/d.png", "/deep/b.jpg", "/e.parquet", "gone.png"}
+    assert "not an image" in reasons["/deep/b.jpg"]
+    assert "no such file" in reasons["gone.png"]
+    assert all("pipe, device or dead link" in reasons[name] for name in ("/c.png", "/d.png"))
+    assert "no readable Parquet" in reasons["/e.parquet"]
+    assert (told.inputs, told.here, told.unusable) == (6, 6, 5)
+
+
+def test_rows_of_parquet_files_in_every_form(crops: Path, tmp_path: Path):
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    data = [file.read_bytes() for file in sorted(crops.iterdir())[:25]]
+    struct = [{"bytes": one, "path": None} for one in data]
+    pq.write_table(pa.table({"image": struct}), tables / "struct.parquet", row_group_size=12)
+    plain = pa.table({"Image_Bytes": [*data[:3], b"broken", None]})
+    pq.write_table(plain, tables / "plain.parquet")
+    text = " ".join(map(str, Image.open(crops / "00.png").tobytes()))
+    pq.write_table(pa.table({"pixels": [text, "1 2 3", "999"]}), tables / "text.parquet")
+    by_file = labelled([crops], tmp_path / "files")
+    rows = {row["item"].rpartition("/")[2]: row for row in labelled([tables], tables / "o", 5)}
+    assert len(rows) == 25 + 5 + 3
+    assert labelled([tables], tables / "o", 5)  # its own parts are no inputs
+    for i in range(25):
+        check_same(rows[f"struct.parquet#{i}"], by_file[i])
+    check_same(rows["plain.parquet#2"], by_file[2])
+    check_same(rows["text.parquet#0"], by_file[0])
+    bad = {"plain.parquet#3", "plain.parquet#4", "text.parquet#1", "text.parquet#2"}
+    assert {name for name, row in rows.items() if row["error"]} == bad
+
+
+def test_storage_by_uri_gives_the_same(crops: Path, tmp_path: Path):
+    here = labelled([crops], tmp_path / "here")
+    label_shards([crops.as_uri()], (tmp_path / "there").as_uri(), SETUP, THREADS, 1, size=10)
+    there = rows_of(tmp_path / "there")
+    assert [row["faces"] for row in there] == [row["faces"] for row in here]
+    assert there[0]["item"] == crops.as_uri() + "/00.png"
+
+
+def test_an_input_that_is_named_twice_has_one_row(crops: Path, tmp_path: Path):
+    shards = plan([str(crops), str(crops / "03.png"), f"{crops}/"], 20)
+    names = [name for shard in shards for name, _, _ in shard.files]
+    assert len(names) == len(set(names)) == 48
+    assert [shard.inputs for shard in shards] == [20, 20, 8]
+    assert plan([str(crops)], 20) == shards
+
+
+def test_finished_shards_are_kept_and_other_work_is_refused(crops: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    labelled([crops], out)
+    first, second = out / "part-00000.parquet", out / "part-00001.parquet"
+    kept, wanted = first.stat().st_mtime_ns, second.read_bytes()
+    second.unlink()
+    told = label_shards([str(crops)], str(out), SETUP, THREADS, 1, size=10)
+    assert (told.here, told.inputs) == (10, 48)
+    assert (first.stat().st_mtime_ns, second.read_bytes()) == (kept, wanted)
+    with pytest.raises(ValueError, match="made with another faces"):
+        label_shards([str(crops)], str(out), Setup(MODEL, "pytorch", "auto"), THREADS, 1, size=10)
+    with pytest.raises(ValueError, match="another inputs"):
+        label_shards([str(crops / "00.png")], str(out), SETUP, THREADS, 1, size=10)
+
+
+def test_a_folder_of_other_parts_is_refused(crops: Path, tmp_path: Path):
+    (tmp_path / "part-00007.parquet").touch()
+    with pytest.raises(ValueError, match=r"without a plan\.json"):
+        label_shards([str(crops)], str(tmp_path), SETUP, THREADS, 1)
+
+
+def die_once(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
+    """As `label`, in a process that is killed the first time it has the second shard."""
+    mark = Path(out) / "died"
+    if shard.number == 1 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return label(shard, setup, cwd, out)
+
+
+def test_a_killed_worker_costs_no_input(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("lightfer.inference.predict.shards.label", die_once)
+    told = label_shards([str(crops)], str(tmp_path / "out"), SETUP, "pool", 1, size=10)
+    assert (tmp_path / "out" / "died").exists()
+    assert (told.here, told.failed) == (48, ())
+    assert [row["item"] for row in rows_of(tmp_path / "out")] == [
+        str(file) for file in sorted(crops.iterdir())
+    ]
+
+
+def test_a_killed_command_goes_on_and_leaves_no_process(crops: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    for i in range(1500):
+        (tmp_path / "in" / f"{i % 3}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / f"{i % 3}" / f"{i:04}.png").hardlink_to(crops / f"{i % 48:02}.png")
+    command = [sys.executable, "-m", "lightfer", "predict", str(tmp_path / "in"), "--crop"]
+    command += ["--model", MODEL, "--runtime", "pytorch", "--executor", "pool", "--workers", "1"]
+    command += ["--out", str(out)]
+    process = subprocess.Popen(command, start_new_session=True)
+    until = monotonic() + 120
+    while not [*out.glob("part-*")] and process.poll() is None and monotonic() < until:
+        sleep(0.02)
+    process.kill()
+    process.wait()
+    assert len([*out.glob("part-*")]) == 1
+    until = monotonic() + 10
+    while (left := alive(process.pid)) and monotonic() < until:
+        sleep(0.1)
+    assert not left
+    assert subprocess.run(command).returncode == 0
+    assert len({row["item"] for row in rows_of(out)}) == len(rows_of(out)) == 1500
+
+
+def alive(session: int) -> list[str]:
+    """What still runs of a session of processes, by its id."""
+    found = subprocess.run(["ps", "-o", "stat=,pid=", "-s", str(session)], capture_output=True)
+    lines = found.stdout.decode().splitlines()
+    return [line for line in lines if not line.startswith("Z")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["x.png", "--executor", "pool"], "--out DIR"),
+        (["--camera", "--executor", "pool", "--out", "d"], "--out DIR"),
+        (["x.png", "--executor", "pool", "--out", "d", "--annotate", "a"], "excludes --annotate"),
+        (["x.png", "--workers", "2"], "--workers are an executor's"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    capsys: pytest.CaptureFixture, options: list[str], message: str
+):
+    with pytest.raises(SystemExit):
+        main(options)
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_tells_what_it_did(
+    crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    common = ["--crop", "--model", MODEL, "--executor", THREADS, "--workers", "1", "--out", "out"]
+    assert main([str(crops), "nothing.png", *common, "--runtime", "pytorch"]) == 1
+    assert "49 inputs, 49 now, 1 of them unusable" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "plan.json").read_text())["inputs"] == 49
+    assert main([str(crops), *common, "--model", "no_such_net", "--out", "other"]) == 2
+    assert main([str(crops), *common, "--executor", "nowhere", "--out", "other"]) == 2
+    assert "no executor 'nowhere'" in capsys.readouterr().err
