@@ -90,7 +90,7 @@ def _ray(mark: str) -> Iterator[Engine]:
 
 def training(mark: str) -> list[int]:
     """Processes of an engine that have torch loaded and work."""
-    before = {pid: _cpu_s(pid) for pid in _marked(mark)}
+    before = {pid: _cpu_s(pid) for pid in marked(mark)}
     sleep(1.0)
     return [pid for pid in before if _cpu_s(pid) - before[pid] > BUSY_S]
 
@@ -108,22 +108,23 @@ def run_killed(
 ) -> list[dict[str, Any]]:
     """Run the command to its end, with one kill of each kind named, in this order."""
     told: list[dict[str, Any]] = []
-    session = _session(command)
+    session = _session(command, folder)
     for kind in kills:
         wanted, until = count_epochs(folder) + draw.randint(1, 3), monotonic() + WAIT_S
         while count_epochs(folder) < wanted and session.poll() is None:
-            assert monotonic() < until, f"no epoch was gained for {WAIT_S:.0f} s"
+            log = folder.with_name(f"{folder.name}.log")
+            assert monotonic() < until, f"no epoch in {WAIT_S:.0f} s: {log.read_text()[-2000:]}"
             sleep(0.05)
         sleep(draw.uniform(0, 0.3))
         if session.poll() is not None:  # an item was lost too often: the same command goes on
-            session = _session(command)
+            session = _session(command, folder)
             sleep(5)
         about: dict[str, Any] = {"kill": kind, "epochs": count_epochs(folder)}
         if kind == "session":
             session.kill()
             session.wait()
             about["quiet_after_s"] = round(quiet_s(engine.mark), 1)
-            session = _session(command)
+            session = _session(command, folder)
         elif kind == "worker":
             working = [pid for pid in training(engine.mark) if pid != session.pid]
             if working:
@@ -169,13 +170,12 @@ def main() -> None:
                 write_text(args.out, json.dumps({**known, kind: found}, indent=1) + "\n")
 
 
-def _session(command: list[str]) -> subprocess.Popen:
-    return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+def _session(command: list[str], folder: Path) -> subprocess.Popen:
+    with folder.with_name(f"{folder.name}.log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
-def _marked(mark: str) -> Iterator[int]:
+def marked(mark: str) -> Iterator[int]:
     for place in Path("/proc").glob("[0-9]*"):
         try:
             ours = f"LIGHTFER_MARK={mark}".encode() in (place / "environ").read_bytes()

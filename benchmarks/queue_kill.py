@@ -148,10 +148,10 @@ def keep_budget(folder: Path, data: str, sessions: int, budget_s: float) -> dict
     return {"budget_s": budget_s, "over_budget_s": off_s, **costs}
 
 
-def write_faces(folder: Path) -> Path:
+def write_faces(folder: Path, train: int = 1000, validation: int = 200) -> Path:
     """In the form of Kaggle's file."""
     path, lines = folder / "fer2013.csv", ["emotion,pixels,Usage"]
-    faces = synthetic_faces({"train": 1000, "validation": 200})
+    faces = synthetic_faces({"train": train, "validation": validation})
     usages: dict[SplitName, str] = {"train": "Training", "validation": "PublicTest"}
     for name, usage in usages.items():
         for image, label in zip(faces[name].images, faces[name].labels.tolist(), strict=True):

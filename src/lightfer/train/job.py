@@ -33,11 +33,17 @@ from lightfer.models.weights import (
     unrounded,
 )
 from lightfer.train.config import TrainConfig
-from lightfer.train.distill import Targets, distillation, load_teachers, student_options
+from lightfer.train.distill import (
+    Targets,
+    distillation,
+    load_teacher,
+    load_teachers,
+    student_options,
+)
 from lightfer.train.loop import OnBatch, OnEpoch, train
 from lightfer.train.loss import Loss
 from lightfer.train.recipes import find_recipe
-from lightfer.train.soft_labels import read_soft_labels
+from lightfer.train.soft_labels import read_soft_labels, write_soft_labels
 from lightfer.train.state import DivergedError, Epoch
 from lightfer.train.views import KeptAnswers
 
@@ -52,6 +58,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     fold: str | None = None  # part of the train split to leave out, as "0/5"
     copies: bool = True  # False: without train images that occur in validation or test
     teachers: tuple[str, ...] = ()  # models with shipped weights, or weight files
+    once: bool = False  # teachers are asked once, about plain images, as `lightfer teach` does
     soft_labels: str | None = None  # instead of teachers: a file of `lightfer teach`
     temperature: float | None = None  # None: the default of `lightfer.train.distill.Distillation`
     weight: float | None = None
@@ -76,6 +83,8 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
         architecture(self.model)
         if self.teachers and self.soft_labels:
             raise ValueError("give teachers or soft labels, not both")
+        if self.once and not self.teachers:
+            raise ValueError("once is of teachers, and there are none: give teachers")
         if self.fold and self.taught:
             raise ValueError("a network of a fold cannot be a student: its teachers saw the fold")
         if not self.taught and not (self.temperature is None and self.weight is None):
@@ -114,8 +123,11 @@ def run_job(
     split = data["train"]
     if job.taught:
         targets: Targets
-        if job.soft_labels:
-            targets = read_soft_labels(Path(job.soft_labels), split, device)
+        labels = Path(job.soft_labels) if job.soft_labels else run_dir / "soft_labels.safetensors"
+        if job.once:
+            write_soft_labels(labels, [load_teacher(t, split, device) for t in job.teachers], split)
+        if job.once or job.soft_labels:
+            targets = read_soft_labels(labels, split, device)
         else:
             targets = load_teachers(job.teachers, split, device, config.precision)
             if view_cache:
