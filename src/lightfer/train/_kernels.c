@@ -30,6 +30,7 @@
 #endif
 
 enum { LANES = 16, BLOCK = 32, LARGEST_KERNEL = 7, LARGEST_TAPS = 49, MOST_PARTS = 64, TILE = 32 };
+enum { VALUES_OF_A_PART = 65536 };
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef uint32_t Words __attribute__((vector_size(64)));
@@ -139,7 +140,9 @@ static void run_thread(void *call) {
 }
 
 static void run(Call *c, void (*work)(const Call *, int64_t)) {
-    c->parts = least(c->images, MOST_PARTS);
+    const int64_t pixels = c->height_out ? c->height_out * c->width_out : 1;
+    const int64_t values = c->images * pixels * c->channels;
+    c->parts = least(least(c->images, MOST_PARTS), 1 + values / VALUES_OF_A_PART);
     c->taken = 0;
     c->work = work;
     if (c->parallel && c->threads > 1) c->parallel(run_thread, c, (unsigned)c->threads, 0);
@@ -148,12 +151,15 @@ static void run(Call *c, void (*work)(const Call *, int64_t)) {
 
 INLINE int64_t begin_of(const Call *c, int64_t part) { return c->images * part / c->parts; }
 
-/* The sum over the parts, in order, of a row of their sums. */
-static double total(const Call *c, int64_t rows, int64_t row, int64_t channel) {
-    const float *at = c->sums + row * padded(c) + place(c, channel);
-    double sum = 0;
-    for (int64_t part = 0; part < c->parts; part++) sum += at[part * rows * padded(c)];
-    return sum;
+/* Add the sums of all parts, in order, to those of the first. */
+static void add_parts(const Call *c, int64_t rows) {
+    const int64_t count = rows * padded(c);
+    for (int64_t part = 1; part < c->parts; part++)
+        for (int64_t i = 0; i < count; i++) c->sums[i] += c->sums[part * count + i];
+}
+
+static float total(const Call *c, int64_t row, int64_t channel) {
+    return c->sums[row * padded(c) + place(c, channel)];
 }
 
 /* ---------------------------------------------------------------- depthwise convolutions */
@@ -240,37 +246,37 @@ INLINE void inside(const Call *c, int64_t tap, int64_t size, int64_t size_out, i
     while (*begin < *end && (*end - 1) * c->stride - c->padding + tap >= size) --*end;
 }
 
-/* Add to `sums`, (taps, padded channels), what one image gives to the weights' gradient. */
-INLINE void correlate_image(const Call *c, int64_t image, float *sums, int64_t form) {
-    const int64_t bytes = pixel_bytes(c, form), channels = c->channels, kernel = c->kernel;
-    const char *x = c->x, *gradient = c->gradient;
-    x += image * c->height * c->width * bytes;
-    gradient += image * c->height_out * c->width_out * bytes;
+/* Sums, (taps, padded channels), of what the images of a part give to the weights' gradient. */
+INLINE void correlate_part(const Call *c, int64_t part, int64_t form) {
+    const int64_t channels = c->channels, kernel = c->kernel, step = c->stride * channels;
+    const int64_t pixels = c->height * c->width, pixels_out = c->height_out * c->width_out;
+    float *sums = c->sums + part * kernel * kernel * padded(c);
     for (int64_t block = 0; block < padded(c); block += BLOCK)
         for (int64_t tap = 0; tap < kernel * kernel; tap++) {
             int64_t top, bottom, left, right;
             inside(c, tap / kernel, c->height, c->height_out, &top, &bottom);
             inside(c, tap % kernel, c->width, c->width_out, &left, &right);
-            float *to = sums + tap * padded(c) + block;
-            Block even = load_arranged(to), odd = {{0}, {0}}; /* columns: two sums at once */
-            const int64_t step = c->stride * channels;
-            for (int64_t row = top; row < bottom; row++) {
-                const int64_t y = row * c->stride - c->padding + tap / kernel;
-                const int64_t column = left * c->stride - c->padding + tap % kernel;
-                int64_t at = (y * c->width + column) * channels + first_channel(c, block);
-                int64_t of = (row * c->width_out + left) * channels + first_channel(c, block);
-                int64_t count = right - left;
-                for (; count > 1; count -= 2, at += 2 * step, of += 2 * channels) {
-                    add_product(&even, load(c, gradient, of, form), load(c, x, at, form));
-                    add_product(&odd, load(c, gradient, of + channels, form),
-                                load(c, x, at + step, form));
+            const int64_t column = left * c->stride - c->padding + tap % kernel;
+            Block even = {{0}, {0}}, odd = {{0}, {0}}; /* columns: two sums at once */
+            for (int64_t image = begin_of(c, part); image < begin_of(c, part + 1); image++)
+                for (int64_t row = top; row < bottom; row++) {
+                    const int64_t y = row * c->stride - c->padding + tap / kernel;
+                    int64_t at = (image * pixels + y * c->width + column) * channels;
+                    int64_t of = (image * pixels_out + row * c->width_out + left) * channels;
+                    at += first_channel(c, block);
+                    of += first_channel(c, block);
+                    int64_t count = right - left;
+                    for (; count > 1; count -= 2, at += 2 * step, of += 2 * channels) {
+                        add_product(&even, load(c, c->gradient, of, form), load(c, c->x, at, form));
+                        add_product(&odd, load(c, c->gradient, of + channels, form),
+                                    load(c, c->x, at + step, form));
+                    }
+                    if (count > 0)
+                        add_product(&even, load(c, c->gradient, of, form), load(c, c->x, at, form));
                 }
-                if (count > 0)
-                    add_product(&even, load(c, gradient, of, form), load(c, x, at, form));
-            }
             even.a += odd.a;
             even.b += odd.b;
-            store_arranged(to, even);
+            store_arranged(sums + tap * padded(c) + block, even);
         }
 }
 
@@ -289,15 +295,11 @@ FOR_EACH_CPU static void convolve(const Call *c, int64_t part) {
         BY_FORM(convolve_image, image, 0)
 }
 
-/* Both gradients of an image, one after the other while it is in the cache. */
+/* Both gradients of a part, one after the other while it is in the cache. */
 FOR_EACH_CPU static void convolve_back(const Call *c, int64_t part) {
-    const int64_t count = c->kernel * c->kernel * padded(c);
-    float *sums = c->sums + part * count;
-    memset(sums, 0, sizeof *sums * (size_t)count);
-    for (int64_t image = begin_of(c, part); image < begin_of(c, part + 1); image++) {
-        if (c->result) BY_FORM(convolve_image, image, 1)
-        BY_FORM(correlate_image, image, sums)
-    }
+    for (int64_t image = begin_of(c, part); c->result && image < begin_of(c, part + 1); image++)
+        BY_FORM(convolve_image, image, 1)
+    BY_FORM(correlate_part, part)
 }
 
 static void arrange_taps(const Call *c, const float *weight) {
@@ -315,11 +317,12 @@ EXPORT void lightfer_depthwise(Call *c, const float *weight) {
 /* To `result` the gradient of x, where it is not NULL. */
 EXPORT void lightfer_depthwise_back(Call *c, const float *weight, float *of_weight) {
     arrange_taps(c, weight);
-    run(c, convolve_back);
     const int64_t taps = c->kernel * c->kernel;
+    run(c, convolve_back);
+    add_parts(c, taps);
     for (int64_t channel = 0; channel < c->channels; channel++)
         for (int64_t tap = 0; tap < taps; tap++)
-            of_weight[channel * taps + tap] = (float)total(c, taps, tap, channel);
+            of_weight[channel * taps + tap] = total(c, tap, channel);
 }
 
 /* ---------------------------------------------------------------- batch norm and activation */
@@ -445,9 +448,10 @@ EXPORT void lightfer_norm(Call *c, const float *gamma, const float *beta, float 
     const int64_t channels = c->channels;
     const double n = (double)c->images;
     run(c, sum);
+    add_parts(c, 2);
     for (int64_t i = 0; i < channels; i++) {
-        const double distance = total(c, 2, 0, i) / n;
-        const double variance = fmax(total(c, 2, 1, i) / n - distance * distance, 0);
+        const double distance = total(c, 0, i) / n;
+        const double variance = fmax(total(c, 1, i) / n - distance * distance, 0);
         const double mean = first_value(c, i) + distance, inverse = 1 / sqrt(variance + epsilon);
         statistics[i] = (float)(gamma[i] * inverse);
         statistics[channels + i] = (float)(beta[i] - mean * gamma[i] * inverse);
@@ -473,8 +477,9 @@ EXPORT void lightfer_norm_back(Call *c, float *statistics, float *of_gamma, floa
     for (int64_t row = SCALE; row <= MEAN; row++)
         arrange(c, c->arranged + row * padded(c), statistics + row * channels, 1);
     run(c, sum_back);
+    add_parts(c, 2);
     for (int64_t i = 0; i < channels; i++) {
-        const double sum = total(c, 2, 0, i), product = total(c, 2, 1, i) * inverse[i];
+        const double sum = total(c, 0, i), product = total(c, 1, i) * inverse[i];
         const double slope = -scale[i] * product * inverse[i] / (double)c->images;
         of_beta[i] = (float)sum;
         of_gamma[i] = (float)product;
