@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from lightfer.measure.noise import Watched
 from lightfer.results import Accuracy, EnergyBlock, Environment, Work
 
 Kind = Literal["static", "round", "energy"]
@@ -55,6 +56,7 @@ class Round(Struct, frozen=True, kw_only=True, tag="round"):
     model_s: float  # the share of the model in it
     peak_memory_bytes: int | None = None
     peak_device_memory_bytes: int | None = None
+    watched: Watched | None = None
 
 
 class Block(Struct, frozen=True, kw_only=True, tag="energy"):

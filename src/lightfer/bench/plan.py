@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from lightfer.bench.case import EAGER, FULL, PROTOCOL, Case
 from lightfer.bench.journal import Journal, Kind, Pieces
+from lightfer.bench.quiet import Quiet, missing
 from lightfer.inference.backends import PRECISIONS, find_runtime, runtime_of
 from lightfer.measure.accuracy import View
 from lightfer.measure.carbon import WORLD
@@ -33,6 +34,7 @@ class BenchConfig:
     batch_sizes: tuple[int, ...] = (1, 64)  # all images are classified at the largest
     quick: bool = False  # less than the protocol asks for, for a first look
     processes: bool = False  # each round in a fresh one
+    wait_quiet: float = 0.0  # minutes
     views: tuple[View, ...] = ("flip",)  # beside the single one, of accuracy
     seed: int = 0  # of the order of the models in each round
     cpu_model: CpuModel = ASSUMED  # where the energy of a CPU run is modelled
@@ -94,6 +96,7 @@ class Step:
     kind: Kind
     text: str  # what is measured
     batch_size: int = 0  # energy: of its passes
+    again: bool = False  # a round that was disturbed
 
 
 def each_once(keys: Iterable[str]) -> list[Weights]:
@@ -124,7 +127,11 @@ def variants(config: BenchConfig) -> list[tuple[str, str]]:
 
 
 def steps(
-    config: BenchConfig, cases: Sequence[Case], meters: Meters, journal: Journal
+    config: BenchConfig,
+    cases: Sequence[Case],
+    meters: Meters,
+    journal: Journal,
+    quiet: Quiet | None = None,
 ) -> Iterator[tuple[Step, int, int]]:
     """The steps that the journal does not hold, with how many are before them, and about how many
     there are in all: every case for size and accuracy, then in random order in each round, then for
@@ -147,6 +154,10 @@ def steps(
                     of,
                 )
             done += 1
+    while quiet and not quiet.over and (again := missing(cases, journal, config.rounds)):
+        for case in random.Random(f"{config.seed} {len(again)}").sample(again, len(again)):
+            if not quiet.over:
+                yield Step(case, "round", "speed, a disturbed round again", again=True), done, of
     if config.energy and meters.meters:
         yield from _energy_steps(config, config.energy, cases, journal)
 
@@ -188,7 +199,7 @@ def fingerprint(
     config: BenchConfig, cases: Sequence[Case], environment: Environment, meters: Meters
 ) -> str:
     """Equal for runs that may be continued by one another."""
-    derived = ("intensity", "pue", "cpu_model")  # applied to what was measured, at the end
+    derived = ("intensity", "pue", "cpu_model", "wait_quiet")  # measure nothing else
     what = {name: value for name, value in asdict(config).items() if name not in derived}
     what["meters"] = [meter.source for meter in meters.meters]
     weights = [(c.weights.sha256, c.variant, version(runtime_of(c.runtime).package)) for c in cases]

@@ -43,17 +43,19 @@ from lightfer.bench.plan import (
     steps,
     variants,
 )
+from lightfer.bench.quiet import Quiet, keep_quiet
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.inference.backends import Loaded
 from lightfer.measure.energy import TEST_IMAGES, EnergyPlan, measure_ticks, slowest
 from lightfer.measure.environment import describe_environment, environment_id, run_id
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.latency import time_decoding
-from lightfer.measure.noise import snapshot, verdict
+from lightfer.measure.noise import Watched, advanced, snapshot, verdict, watch
 from lightfer.measure.process import tune_process
-from lightfer.measure.yardstick import Yardstick, description
+from lightfer.measure.yardstick import Yardstick, description, of_passes
 from lightfer.results import Data, Results
 
+LOOK_S = 0.1  # at the yardstick, while waiting for a quiet machine
 QUICK_IMAGES = 512  # that are classified in each round
 TRIES = {"static": 1, "round": 2, "energy": 1}  # of a step, before its error is written down
 
@@ -85,22 +87,43 @@ def run_benchmark(
     )
     journal = Journal(journal_path, fingerprint(config, cases, environment, meters), environment)
     bench = _Bench(config, data, environment.threads, journal, test_log, meters)
-    for step, done, of in steps(config, cases, meters, journal):
-        on_step(f"{step.case.weights.name}, {step.case.variant}: {step.text}", done, of)
-        journal.append(step.case.journal_key, bench.attempt(step))
+    told = [0, 0]
+    quiet = None
+    if config.wait_quiet:
+        quiet = Quiet(config.wait_quiet, bench.look, lambda text: on_step(text, *told))
+    watched: list[Watched] = []  # what was no round
+    for step, *told in steps(config, cases, meters, journal, quiet):
+        if quiet and step.kind == "round":
+            quiet.wait(step.case.runtime)
+        on_step(f"{step.case.weights.name}, {step.case.variant}: {step.text}", *told)
+        start = snapshot()
+        record = bench.attempt(step)
+        meanwhile = watch(start, snapshot())
+        if isinstance(record, Round):
+            record = msgspec.structs.replace(record, watched=meanwhile)
+        else:
+            watched.append(meanwhile)
+        if quiet and step.again:
+            quiet.again_s += meanwhile.seconds
+        journal.append(step.case.journal_key, record)
         gpu.look()
 
-    # An interrupted run is judged by its last part; the spread is that of all its rounds.
+    protocol = config.protocol()
+    if quiet:
+        waiting = quiet.waiting(cases, journal, config.rounds)
+        protocol = msgspec.structs.replace(protocol, waiting=waiting)
+        keep_quiet(cases, journal, config.rounds)
     rounds = [journal.pieces[case.journal_key].rounds for case in cases]
+    watched += [r.watched for visits in rounds for r in visits if r.watched]
     noise = verdict(
         before,
-        snapshot(),
+        advanced(before, snapshot(), watched),
         [[r.timed[0].samples_s for r in visits] for visits in rounds],
         _machine_states(cases, rounds),
         gpu=gpu.noise(),
     )
     environment = msgspec.structs.replace(
-        journal.environment, noise=noise, yardstick=description(), protocol=config.protocol()
+        journal.environment, noise=noise, yardstick=description(), protocol=protocol
     )
     machine, key = environment_id(journal.environment), run_id(environment)
     decoding_s = time_decoding(bench.images) if data else None
@@ -132,6 +155,10 @@ class _Bench:
         self.images = images[:QUICK_IMAGES] if config.quick else images
         self.yardsticks: dict[str, Yardstick] = {}
         self.loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
+
+    def look(self, runtime: str) -> float:
+        """Seconds of a pass of the yardstick at this moment."""
+        return of_passes(self._yardstick(runtime).time(1, LOOK_S))
 
     @cached_property
     def ticks(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from lightfer.bench.plan import Meters
     from lightfer.measure.energy import CpuModel
-    from lightfer.results import GridIntensity
+    from lightfer.results import GridIntensity, Waiting
 
 MAPS_KEY = "ELECTRICITY_MAPS_KEY"
 QUICK_S = 0.25  # of timed passes of each model, batch size and round, with --quick
@@ -67,6 +67,14 @@ def bench(
     processes: Annotated[
         bool, typer.Option("--processes", help="Each model in each round in a fresh process.")
     ] = False,
+    wait_quiet: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Wait up to so many minutes in all for a quiet machine, before rounds and for "
+            "repeating disturbed ones.",
+        ),
+    ] = 0.0,
     ten_crop: Annotated[
         bool, typer.Option("--ten-crop", help="Accuracy of ten crops, too; --thorough: yes.")
     ] = False,
@@ -146,6 +154,7 @@ def bench(
         seed=seed,
         quick=quick,
         processes=processes,
+        wait_quiet=wait_quiet,
         views=("flip", "ten-crop") if thorough or ten_crop else ("flip",),
         cpu_model=power_of_thread(watts_per_thread, device),
         intensity=grid(zone, intensity),
@@ -179,6 +188,9 @@ def bench(
             err=True,
         )
     print_results(results)
+    for environment in results.environments.values():
+        if environment.protocol and environment.protocol.waiting:
+            typer.echo(waited(environment.protocol.waiting))
     if quick:
         typer.echo(
             f"a quick look, marked so in the file: {QUICK_S} s for each time and round, not 1 s"
@@ -186,6 +198,15 @@ def bench(
     typer.echo(f"written to {out}")
     if any(entry.error for entry in results.entries):
         raise typer.Exit(1)
+
+
+def waited(waiting: "Waiting") -> str:
+    """What waiting for a quiet machine brought."""
+    text = (
+        f"waited {waiting.waited_s / 60:.1f} of {waiting.minutes:g} minutes for a quiet machine; "
+        f"disturbed rounds measured again: {waiting.repeated}, left: {waiting.disturbed}"
+    )
+    return text + ("; gave up waiting" if waiting.gave_up else "")
 
 
 def default_rounds(models: int, thorough: bool) -> int:

@@ -14,10 +14,12 @@ Verdict:    the worst of the limits below. They are conventions, not physics.
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median, quantiles
 from time import monotonic
+
+from msgspec import Struct
 
 from lightfer.results import VERDICTS, GpuNoise, Noise
 
@@ -73,6 +75,34 @@ def snapshot(root: Path = Path("/")) -> Snapshot:
         driver=_text(cpu / "cpu0/cpufreq/scaling_driver"),
         throttle_events=sum(int(e) for e in events if e) if any(events) else None,
     )
+
+
+class Watched(Struct, frozen=True, kw_only=True):
+    """What the machine did between two snapshots; seconds of CPU are of all cores."""
+
+    seconds: float
+    busy_s: float | None
+    steal_s: float | None
+    own_s: float | None
+    throttle_events: float | None
+
+
+def watch(before: Snapshot, after: Snapshot) -> Watched:
+    """The differences; None where it is not told."""
+    names = ("busy_s", "steal_s", "own_s", "throttle_events")
+    told = {n: _difference(getattr(before, n), getattr(after, n)) for n in names}
+    return Watched(seconds=after.time_s - before.time_s, **told)
+
+
+def advanced(before: Snapshot, now: Snapshot, parts: Sequence[Watched]) -> Snapshot:
+    """`before`, and what happened in `parts` alone: for the verdict on these."""
+    counters: dict[str, float | None] = {
+        "time_s": before.time_s + sum(part.seconds for part in parts)
+    }
+    for name in ("busy_s", "steal_s", "own_s", "throttle_events"):
+        first, values = getattr(before, name), [getattr(part, name) for part in parts]
+        counters[name] = None if first is None or None in values else first + sum(values)
+    return replace(now, **counters)  # pyright: ignore[reportArgumentType]
 
 
 def verdict(

@@ -38,5 +38,6 @@ from lightfer.results.schema import Protocol as Protocol
 from lightfer.results.schema import Results as Results
 from lightfer.results.schema import TeacherWeights as TeacherWeights
 from lightfer.results.schema import Teaching as Teaching
+from lightfer.results.schema import Waiting as Waiting
 from lightfer.results.schema import WeightCard as WeightCard
 from lightfer.results.schema import Work as Work

@@ -191,6 +191,16 @@ class GpuNoise(Struct, frozen=True, kw_only=True):
     slowdowns: tuple[str, ...] = ()  # why the driver lowered the clocks
 
 
+class Waiting(Struct, frozen=True, kw_only=True):
+    """For a quiet machine: one whose yardstick is within 5 % of its own best."""
+
+    minutes: float  # that were allowed, for waiting and for repeated rounds
+    waited_s: float
+    repeated: int  # rounds that were disturbed, and measured again
+    disturbed: int  # rounds in the file that were disturbed
+    gave_up: bool  # the machine was not quiet for so long that rounds went on without
+
+
 class Protocol(Struct, frozen=True, kw_only=True):
     """How times were taken. Times of different versions, or of files without, are not comparable.
 
@@ -209,6 +219,7 @@ class Protocol(Struct, frozen=True, kw_only=True):
     processes: bool  # each round in a fresh process
     garbage_collection: str
     pinning: str  # of threads to cores
+    waiting: Waiting | None = None  # None: for nothing
 
 
 class Environment(Struct, frozen=True, kw_only=True):

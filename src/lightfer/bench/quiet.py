@@ -1,0 +1,126 @@
+"""Waiting for a quiet machine: rounds start only while the yardstick is about as fast as ever.
+
+The best time of the yardstick, on this machine in this run, is what a quiet moment looks like. It
+is known better the longer a run lasts, so whether a round was disturbed is decided at the end, and
+such rounds are measured again. Time that is waited, and that of rounds measured again, is limited.
+"""
+
+from collections.abc import Callable, Sequence
+from time import monotonic, sleep
+
+from lightfer.bench.case import Case
+from lightfer.bench.journal import Journal, Round
+from lightfer.results import Waiting
+
+LIMIT = 1.05  # of its best time the yardstick takes while the machine is quiet
+LOOKS = 30  # at the yardstick, before the first round of a runtime
+BETWEEN_S = 1.0  # looks, while waiting
+
+
+class Quiet:
+    """Waits, and says which rounds count.
+
+    `look(runtime)` is the time of the yardstick at this moment, `say(text)` tells what is waited
+    for; `clock` and `pause` are those of the machine but in tests.
+    """
+
+    def __init__(
+        self,
+        minutes: float,
+        look: Callable[[str], float],
+        say: Callable[[str], None],
+        clock: Callable[[], float] = monotonic,
+        pause: Callable[[float], None] = sleep,
+    ) -> None:
+        self.minutes, self.look, self.say, self.clock, self.pause = minutes, look, say, clock, pause
+        self.waited_s = self.again_s = 0.0
+        self.gave_up = False
+        self._best: dict[str, float] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is waited for or measured again."""
+        return self.waited_s + self.again_s >= 60 * self.minutes
+
+    def wait(self, runtime: str) -> None:
+        """Return as soon as the machine is quiet, or the time for waiting is over."""
+        start, before = self.clock(), self.waited_s
+        if runtime not in self._best:
+            self._best[runtime] = min(self.look(runtime) for _ in range(LOOKS))
+        while not self.over:
+            now = self.look(runtime)
+            best = self._best[runtime] = min(now, self._best[runtime])
+            if now <= LIMIT * best:
+                break
+            self.say(
+                f"waiting for a quiet machine, {now / best - 1:.0%} slower than it can be: "
+                f"{self.waited_s / 60:.1f} of {self.minutes:g} minutes"
+            )
+            self.pause(BETWEEN_S)
+            self.waited_s = before + self.clock() - start
+        else:
+            self.gave_up = True
+
+    def waiting(self, cases: Sequence[Case], journal: Journal, rounds: int) -> Waiting:
+        """For the results file."""
+        best = best_beside(cases, journal)
+        taken = [journal.pieces[case.journal_key].rounds for case in cases]
+        kept = [
+            chosen(case, visits, rounds, best) for case, visits in zip(cases, taken, strict=True)
+        ]
+        return Waiting(
+            minutes=self.minutes,
+            waited_s=self.waited_s,
+            repeated=sum(map(len, taken)) - sum(map(len, kept)),
+            disturbed=sum(
+                is_disturbed(case, visit, best)
+                for case, visits in zip(cases, kept, strict=True)
+                for visit in visits
+            ),
+            gave_up=self.gave_up,
+        )
+
+
+Best = dict[tuple[str, int], float]
+
+
+def best_beside(cases: Sequence[Case], journal: Journal) -> Best:
+    """The least time of the yardstick beside any round, by runtime and batch size."""
+    best: Best = {}
+    for case in cases:
+        for timed in (t for r in journal.pieces[case.journal_key].rounds for t in r.timed):
+            key = case.runtime, timed.batch_size
+            best[key] = min(timed.yardstick_s, best.get(key, timed.yardstick_s))
+    return best
+
+
+def is_disturbed(case: Case, visit: Round, best: Best) -> bool:
+    """Whether the yardstick beside it was slower than in a quiet moment, at any batch size."""
+    return any(t.yardstick_s > LIMIT * best[case.runtime, t.batch_size] for t in visit.timed)
+
+
+def chosen(case: Case, visits: Sequence[Round], rounds: int, best: Best) -> list[Round]:
+    """The first `rounds` that were not disturbed; where they are too few, others as they came."""
+    ordered = sorted(visits, key=lambda visit: is_disturbed(case, visit, best))
+    kept = ordered[:rounds]
+    return [visit for visit in visits if visit in kept]
+
+
+def keep_quiet(cases: Sequence[Case], journal: Journal, rounds: int) -> None:
+    """Of each case the chosen rounds alone, in memory; the file keeps them all."""
+    best = best_beside(cases, journal)
+    for case in cases:
+        pieces = journal.pieces[case.journal_key]
+        pieces.rounds = chosen(case, pieces.rounds, rounds, best)
+
+
+def missing(cases: Sequence[Case], journal: Journal, rounds: int) -> list[Case]:
+    """Cases with a round that is to be measured again."""
+    best = best_beside(cases, journal)
+    found = []
+    for case in cases:
+        visits = journal.pieces[case.journal_key].rounds
+        good = sum(not is_disturbed(case, visit, best) for visit in visits)
+        if visits and good < rounds - len(journal.pieces[case.journal_key].failed_rounds):
+            found.append(case)
+    return found
