@@ -1,301 +1,310 @@
 """Does the benchmark find what differs, and only that? A/A and A/B with known answers.
 
-    python benchmarks/aa_ab.py --out out/aa_ab               # about 10 minutes on 2 quiet cores
+    python benchmarks/aa_ab.py --out out/aa_ab               # hours; goes on where it was
     python benchmarks/aa_ab.py --out out/aa_ab --repeats 2   # a try
 
-Prints two tables and writes everything as JSON. The slower models are slower by a known delay: a
-busy wait after each pass.
+Everything is measured by `lightfer bench --quick --batch-size 1`, as a user runs it, each run in a
+process of its own, and judged by what the product judges by. Nets are slower by a known share: each
+pass in the runtime is followed by a busy wait of so much of what it has just taken, as of a slower
+net on a machine in any state. The runs are kept as results files, and a run that is there is not
+made again, unless other code made it, which is refused.
 
-Interleaved, in one process: each round visits five arms in an order drawn by lot, for a block of
-warmed passes each: the model; twice the same model again, under other names; the model with 3 % and
-with 10 % added of the median that it has just been measured at. Every arm is tested against the
-first (`stats.compare_paired`), the four p-values corrected (Holm) at a level of 1 %. Not 5 %,
-because the bar is one false alarm in 20 repeats: a correct test at 5 % would miss that bar in a
-quarter of all attempts, at 1 % in 2 %.
-An alarm is either of the same models being called different.
+Interleaved: one run of five nets, the same one under five names, of which one is 3 % and one 10 %
+slower, in 24 rounds, judged by `significance.times_differ`, as `lightfer rank` does. A family is
+false if any two of the three equal nets are called different.
 
-Separate runs: `lightfer bench` as a user runs it, each in a process of its own, at its defaults on
-one model. Each repeat makes a run A and a run B, 30 % slower (each pass waits for 30 % of what it
-has just taken, as a slower model would on a machine in any state), in an order drawn by lot; the
-run A of the repeat before is compared with both, by `lightfer compare`. An alarm is any time
-between the two A that is called faster or slower; B is found if a time is called slower and none
-faster. Runs on a machine whose verdict is `unusable` are refused, and then neither an alarm nor a
-find. The table shows other allowances between runs beside that in use (`compare.RUN_TO_RUN`), to
-choose it by, and what would be found if nothing were refused.
+Separate runs: of one net, at the default number of rounds. Each repeat makes a run A, a run B1
+(15 % slower) and a run B2 (30 % slower), in an order drawn by lot; the run A of the repeat before
+is compared with each by `report.compare`, as `lightfer compare` does. False is any time of two A
+that is called faster or slower; a slowdown is found if the time is called slower. Runs on a machine
+whose verdict is `unusable` are refused, and then neither false nor found. The table shows other
+allowances between runs beside that in use, and what would be found if nothing were refused.
 """
 
 import argparse
-import json
+import os
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from statistics import median, quantiles, stdev
+from statistics import median, stdev
 from time import perf_counter
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from lightfer.measure.environment import describe_environment
-from lightfer.measure.latency import time_passes
-from lightfer.measure.noise import snapshot, verdict
-from lightfer.measure.process import tune_process
+from lightfer.inference.backends import RUNTIMES, Loaded
+from lightfer.measure.environment import code_version
 from lightfer.models.registry import create_model
-from lightfer.report.compare import NOTHING, REFUSED, RUN_TO_RUN, Comparison, compare_results
-from lightfer.results import Entry, Results, read_results
-from lightfer.results.stats import compare_paired, holm, round_values
+from lightfer.report.compare import REFUSED, RUN_TO_RUN, compare_results
+from lightfer.report.significance import times_differ
+from lightfer.results import Results, read_results
+from lightfer.results.select import Times
 
-LEVEL = 0.01  # of a family of the interleaved part
-WARMUP = 5  # passes after a change of arms
-ARMS = {"again": 0.0, "again too": 0.0, "3 % slower": 0.03, "10 % slower": 0.10}
-SLOWDOWN = 0.30  # of the separate runs
+NET = "mobilenet_v1_x0_25"
+SLOWER = "AA_AB_SLOWER"  # the variable that tells a child by how much `alone` is slower
+ARMS = {"base": 0.0, "again": 0.0, "again_too": 0.0, "slower_3": 0.03, "slower_10": 0.10}
+RUNS = {"a": 0.0, "b15": 0.15, "b30": 0.30}
 ALLOWANCES = (0.0, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08)
+Say = Callable[[str], None]
 
 
-class Slowed(nn.Module):
-    """A network that keeps its core busy after each pass: for `delay_s`, and for `share` of what
-    the pass took.
-    """
+def _net(share: float) -> nn.Module:
+    net = create_model(NET)
+    net.slower = share  # pyright: ignore[reportArgumentType]
+    return net
 
-    passes = 0  # of all instances: shows that the benchmark did use them
 
-    def __init__(self, model: nn.Module, delay_s: float = 0.0, share: float = 0.0) -> None:
-        super().__init__()
-        self.model, self.delay_s, self.share = model, delay_s, share
+# The arms by name, for `lightfer bench aa_ab:base`, called as (num_classes, in_channels).
+def alone(*_: int) -> nn.Module:
+    return _net(float(os.environ.get(SLOWER, "0")))
 
-    def forward(self, x: Tensor) -> Tensor:
+
+def base(*_: int) -> nn.Module:
+    return _net(ARMS["base"])
+
+
+def again(*_: int) -> nn.Module:
+    return _net(ARMS["again"])
+
+
+def again_too(*_: int) -> nn.Module:
+    return _net(ARMS["again_too"])
+
+
+def slower_3(*_: int) -> nn.Module:
+    return _net(ARMS["slower_3"])
+
+
+def slower_10(*_: int) -> nn.Module:
+    return _net(ARMS["slower_10"])
+
+
+def slowed(run: Callable[[Tensor], Tensor], share: float) -> Callable[[Tensor], Tensor]:
+    """The same, and a busy wait for `share` of what the pass took."""
+
+    def slower(x: Tensor) -> Tensor:
         start = perf_counter()
-        y = self.model(x)
+        y = run(x)
         end = perf_counter()
-        until = end + self.delay_s + self.share * (end - start)
-        while perf_counter() < until:
+        while perf_counter() < end + share * (end - start):
             pass
-        Slowed.passes += 1
         return y
 
+    return slower
 
-def interleaved(
-    model_name: str, repeats: int, rounds: int, passes: int, say: Callable[[str], None]
-) -> list[dict]:
-    """One row per repeat: delay, verdicts and ratios of every arm."""
-    network = create_model(model_name).eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    x = torch.randn(1, 1, 48, 48).contiguous(memory_format=torch.channels_last)
-    arms = {name: Slowed(network) for name in ("base", *ARMS)}
+
+def slow_down(runtime: str) -> None:
+    """From now on `runtime` computes a net that has an attribute `slower` so much more slowly."""
+    load = RUNTIMES[runtime].load
+
+    def loader(model: nn.Module, *arguments, **options) -> Loaded:
+        loaded = load(model, *arguments, **options)
+        return replace(loaded, run=slowed(loaded.run, getattr(model, "slower", 0.0)))
+
+    RUNTIMES[runtime] = replace(RUNTIMES[runtime], load=loader)
+
+
+def bench(
+    path: Path, runtime: str, nets: Sequence[str], *options: str, slower: float = 0
+) -> Results:
+    """What `lightfer bench` measures in a process of its own, or what it did before.
+
+    Raises SystemExit where that fails, or where other code measured what is there.
+    """
+    if not path.exists():
+        command = [sys.executable, __file__, "--bench", runtime, *(f"aa_ab:{net}" for net in nets)]
+        fixed = ["--runtime", runtime, "--data", "none", "--quick", "--batch-size", "1"]
+        done = subprocess.run(
+            [*command, "--", *fixed, "--out", str(path), *options],
+            env={**os.environ, SLOWER: str(slower)},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise SystemExit(f"lightfer bench failed:\n{done.stdout}{done.stderr}")
+    results = read_results(path)
+    for environment in results.environments.values():
+        if environment.code != code_version():
+            here = code_version()
+            raise SystemExit(
+                f"{path} is of code {environment.code}, not {here}: give another --out"
+            )
+    return results
+
+
+def interleaved(folder: Path, runtime: str, repeats: int, rounds: int, say: Say) -> list[dict]:
+    """One row per repeat: which arms are called different from the first, and the ratios."""
     rows = []
     for repeat in range(repeats):
-        lot = random.Random(repeat)
-        calibration = time_passes(arms["base"], x, passes=3 * passes, warmup=WARMUP)
-        delays = {name: share * median(calibration) for name, share in ARMS.items()}
-        for name, delay in delays.items():
-            arms[name].delay_s = delay
-        blocks: dict[str, list[list[float]]] = {name: [] for name in arms}
-        before = snapshot()
-        for _ in range(rounds):
-            for name in lot.sample(list(arms), len(arms)):
-                blocks[name].append(time_passes(arms[name], x, passes=passes, warmup=WARMUP))
-        noise = verdict(before, snapshot(), list(blocks.values()))
-        times = {name: round_values(visits) for name, visits in blocks.items()}
-        found = {name: compare_paired(times["base"], times[name]) for name in ARMS}
-        corrected = holm([found[name].p for name in ARMS])
-        logs = {name: np.log(values) for name, values in times.items()}
-        rows.append(
-            {
-                "median_s": median(calibration),
-                "delays_s": delays,
-                "p_holm": dict(zip(ARMS, corrected, strict=True)),
-                "ratio": {name: asdict(f.interval) for name, f in found.items()},
-                "pair_sd": float(np.std(np.subtract(logs["again"], logs["base"]), ddof=1)),
-                "noise": noise.verdict,
-                "noise_reasons": noise.reasons,
-                "medians_s": {n: v.tolist() for n, v in times.items()},
-            }
-        )
-        ratios = ", ".join(f"{name} {f.interval.estimate:.3f}" for name, f in found.items())
-        say(f"interleaved {repeat + 1}/{repeats}: {ratios}; {noise.verdict}")
+        path = folder / f"{runtime}-interleaved-{repeat}.json"
+        options = ("--rounds", str(rounds), "--seed", str(repeat))
+        row = judge_interleaved(bench(path, runtime, list(ARMS), *options))
+        rows.append({"runtime": runtime, **row})
+        say(f"{runtime} interleaved {repeat + 1}/{repeats}: {row}")
     return rows
 
 
-def separate_runs(
-    model_name: str, repeats: int, folder: Path, say: Callable[[str], None]
-) -> list[tuple[Results, Results, Results]]:
-    """Per repeat the earlier run A, the new A, and B."""
-    earlier = _bench(model_name, folder / "a-0.json", slower=0.0)
+def judge_interleaved(results: Results) -> dict:
+    """By the product's test of the times of one run."""
+    found, of = {e.model.partition(":")[2]: e for e in results.entries}, Times(results)
+    times = [of.at(found[name]) for name in ARMS]
+    if None in times:
+        raise SystemExit(f"not every arm was timed: {[e.error for e in results.entries]}")
+    known = [time for time in times if time is not None]
+    differ = times_differ(known)
+    equal = [i for i, share in enumerate(ARMS.values()) if share == 0]
+    (environment,) = results.environments.values()
+    return {
+        "false": bool(differ[np.ix_(equal, equal)].any()),
+        "found": {n: bool(differ[0, i]) for i, n in enumerate(ARMS) if ARMS[n]},
+        "ratio": {n: t.estimate_s / known[0].estimate_s for n, t in zip(ARMS, known, strict=True)},
+        "noise": environment.noise and environment.noise.verdict,
+    }
+
+
+Runs = tuple[Results, dict[str, Results]]  # the earlier run A, and the new runs by name
+
+
+def separate_runs(folder: Path, runtime: str, repeats: int, say: Say) -> list[Runs]:
+    """Per repeat the earlier run A, the new A, and both slower runs."""
+    earlier = bench(folder / f"{runtime}-a-0.json", runtime, ["alone"])
     found = []
     for repeat in range(1, repeats + 1):
         new: dict[str, Results] = {}
-        for name in random.Random(repeat).sample(["a", "b"], 2):
-            path = folder / f"{name}-{repeat}.json"
-            new[name] = _bench(model_name, path, slower=SLOWDOWN if name == "b" else 0.0)
-        found.append((earlier, new["a"], new["b"]))
-        same, slower = (compare_results(earlier, new[name], anyway=True) for name in "ab")
-        say(f"separate runs {repeat}/{repeats}: A/A {_told(same)}; A/B {_told(slower)}")
+        for name in random.Random(repeat).sample(list(RUNS), len(RUNS)):
+            path = folder / f"{runtime}-{name}-{repeat}.json"
+            new[name] = bench(path, runtime, ["alone"], slower=RUNS[name])
+        found.append((earlier, new))
+        told = {name: verdicts(earlier, new[name]) for name in RUNS}
+        say(f"{runtime} separate runs {repeat}/{repeats}: {told}")
         earlier = new["a"]
     return found
 
 
-def _bench(model_name: str, path: Path, slower: float) -> Results:
-    """`lightfer bench MODEL --data none` in a process of its own, slowed down."""
-    command = [sys.executable, __file__, "--bench", model_name, "--out", str(path)]
-    done = subprocess.run([*command, "--slower", str(slower)], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"lightfer bench failed:\n{done.stdout}{done.stderr}")
-    return read_results(path)
+def verdicts(a: Results, b: Results, allowance: float | None = None, anyway: bool = False) -> list:
+    """What `lightfer compare` says of the times."""
+    changes = compare_results(a, b, allowance, anyway=anyway).changes
+    return [change.verdict for change in changes if change.kind == "time"]
 
 
-def bench_slowed(model_name: str, path: Path, slower: float) -> None:
-    """In the child: the command, on networks that are wrapped."""
-    from lightfer.bench import case as subject
-    from lightfer.cli import main as cli
-
-    subject.create_model = lambda *a, **k: Slowed(create_model(*a, **k), share=slower)  # pyright: ignore
-    sys.argv = ["lightfer", "bench", model_name, "--data", "none", "--out", str(path)]
-    try:
-        cli.main()
-    except SystemExit as end:
-        if end.code:
-            raise
-    if not Slowed.passes:
-        raise SystemExit("`lightfer bench` no longer builds its networks by create_model")
+def judge_separate(runs: Sequence[Runs], allowance: float = RUN_TO_RUN) -> dict:
+    """How many are false and found with an allowance between runs."""
+    row: dict = {"run_to_run": allowance}
+    for suffix, anyway in (("", False), ("_if_none_refused", True)):
+        said = {n: [verdicts(e, new[n], allowance, anyway) for e, new in runs] for n in RUNS}
+        row[f"false{suffix}"] = sum(bool({"faster", "slower"} & set(v)) for v in said["a"])
+        for name in ("b15", "b30"):
+            found = ("slower" in v and "faster" not in v for v in said[name])
+            row[f"{name}{suffix}"] = sum(found)
+        row[f"refused{suffix}"] = sum(REFUSED in v for each in said.values() for v in each)
+    return row
 
 
-def _times(found: Comparison) -> list[str]:
-    return [c.verdict for c in found.changes if c.kind == "time"]
+def spread_of_runs(runs: Sequence[Runs]) -> tuple[float, float]:
+    """Standard deviation of log time over the runs A, raw and relative to the yardstick."""
+    all_a = [runs[0][0], *(new["a"] for _, new in runs)]
+    times = [Times(a).at(a.entries[0]) for a in all_a]
+    raw = [np.log(time.raw_s) for time in times if time]
+    relative = [np.log(time.estimate_s / (time.reference_s or 1.0)) for time in times if time]
+    return stdev(raw), stdev(relative)
 
 
-def _told(found: Comparison) -> str:
-    cells = [
-        f"{c.what.split(',')[0]} {c.verdict if c.verdict != NOTHING else 'alike'}"
-        + (f" ({c.ratio:.2f})" if c.ratio else f" ({c.note})")
-        for c in found.changes
-        if c.kind == "time"
-    ]
-    return ", ".join(cells)
-
-
-def allowances(runs: Sequence[tuple[Results, Results, Results]]) -> list[dict]:
-    """Alarms and finds if each allowance between runs were in use."""
-    rows = []
-    for allowance in sorted({*ALLOWANCES, RUN_TO_RUN}):
-        row: dict = {"run_to_run": allowance, "in_use": allowance == RUN_TO_RUN}
-        for suffix, anyway in (("", False), ("_if_none_refused", True)):
-            same, slow = (
-                [_times(compare_results(r[0], r[i], allowance, anyway=anyway)) for r in runs]
-                for i in (1, 2)
-            )
-            row |= {
-                f"alarms{suffix}": sum(bool({"faster", "slower"} & set(v)) for v in same),
-                f"found{suffix}": sum("slower" in v and "faster" not in v for v in slow),
-                f"refused{suffix}": sum(REFUSED in v for v in (*same, *slow)),
-            }
-        rows.append(row)
-    return rows
-
-
-def spread_of_runs(runs: Sequence[tuple[Results, Results, Results]]) -> dict[str, float]:
-    """Standard deviation of log time over the runs A, per batch size: what is to be allowed for."""
-    entries: list[Entry] = [runs[0][0].entries[0], *(a.entries[0] for _, a, _ in runs)]
-    logs: dict[int, list[float]] = {}
-    for entry in entries:
-        for timed in entry.latency:
-            quartile = quantiles(timed.samples_s, n=4, method="inclusive")[0]
-            logs.setdefault(timed.batch_size, []).append(float(np.log(quartile)))
-    return {f"batch {size}": stdev(values) for size, values in logs.items()}
-
-
-def report(data: dict) -> str:
-    """Both tables, with their conditions and whether the bars are met."""
-    lines = [data["conditions"], ""]
-    rows = data["interleaved"]
+def report(rows: Sequence[dict], runs: dict[str, list[Runs]], conditions: str) -> str:
+    """Both tables, with the bars."""
+    lines = [conditions, ""]
     if rows:
-        n = len(rows)
-        alarms = sum(min(r["p_holm"][a] for a in ("again", "again too")) < LEVEL for r in rows)
-        counts = {name: sum(r["p_holm"][name] < LEVEL for r in rows) for name in ARMS}
-        sd, noisy = median(r["pair_sd"] for r in rows), sum(r["noise"] != "quiet" for r in rows)
         lines += [
-            f"Interleaved, {data['rounds']} rounds of {data['passes']} passes, median pass "
-            f"{1e3 * median(r['median_s'] for r in rows):.2f} ms, two neighbours differ by "
-            f"{sd:.1%} (standard deviation), {noisy} of {n} repeats not quiet",
+            "Interleaved; bars: false at most 1 of 20, 3 % slower found 15 of 20, 10 % 20 of 20",
             "",
-            "| arm | called different | bar |",
-            "| --- | --- | --- |",
-            f"| the same model, twice (family) | {alarms} of {n} | at most 1 of 20 |",
-            f"| 3 % slower | {counts['3 % slower']} of {n} | at least 15 of 20 |",
-            f"| 10 % slower | {counts['10 % slower']} of {n} | 20 of 20 |",
-            "",
-        ]
-    if data["separate_runs"]:
-        n = data["repeats"]
-        spread = ", ".join(f"{k} {v:.1%}" for k, v in data["spread_of_runs"].items())
-        lines += [
-            f"Separate runs of `lightfer bench` at its defaults; runs A differ by {spread} "
-            f"(standard deviation); bars: alarms at most 2 of 20, found at least 18 of 20",
-            "",
-            "| allowed between runs | A/A alarms | 30 % slower found | refused | if none were |",
+            "| runtime | false families | 3 % slower found | 10 % slower found | not quiet |",
             "| --- | --- | --- | --- | --- |",
         ]
-        for row in data["separate_runs"]:
-            mark = " (in use)" if row["in_use"] else ""
+    for runtime in dict.fromkeys(row["runtime"] for row in rows):
+        own = [row for row in rows if row["runtime"] == runtime]
+        counts = [sum(r["false"] for r in own)]
+        counts += [sum(r["found"][arm] for r in own) for arm in ("slower_3", "slower_10")]
+        counts.append(sum(r["noise"] != "quiet" for r in own))
+        lines.append(f"| {runtime} | " + " | ".join(f"{c} of {len(own)}" for c in counts) + " |")
+    if runs:
+        lines += [
+            "",
+            "Separate runs; bars over three runtimes of 20: false at most 5 of 60, 30 % slower "
+            "found 54, 15 % slower 45",
+            "",
+            "| runtime | allowed | false | 15 % found | 30 % found | refused | if none were |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+        ]
+    for name, own in [*runs.items(), ("all", [r for each in runs.values() for r in each])]:
+        for allowance in sorted({*ALLOWANCES, RUN_TO_RUN}) if own else ():
+            row, n = judge_separate(own, allowance), len(own)
+            mark = " (in use)" if allowance == RUN_TO_RUN else ""
+            counts = " | ".join(f"{row[key]} of {n}" for key in ("false", "b15", "b30"))
+            others = ", ".join(str(row[f"{k}_if_none_refused"]) for k in ("false", "b15", "b30"))
             lines.append(
-                f"| {row['run_to_run']:.0%}{mark} | {row['alarms']} of {n} | {row['found']} of {n} "
-                f"| {row['refused']} | {row['alarms_if_none_refused']} alarms, "
-                f"{row['found_if_none_refused']} found |"
+                f"| {name} | {allowance:.0%}{mark} | {counts} | {row['refused']} | {others} |"
             )
-    return "\n".join([*lines, "", f"{data['seconds']:.0f} s"])
+    for name, own in runs.items():
+        if len(own) > 1:
+            raw, relative = spread_of_runs(own)
+            lines.append(
+                f"\n{name}: runs A differ by {raw:.1%}, relative to the yardstick {relative:.1%}"
+            )
+    return "\n".join(lines)
+
+
+def conditions(results: Sequence[Results]) -> str:
+    """Of all runs together."""
+    environments = [e for r in results for e in r.environments.values()]
+    first, noises = environments[0], [e.noise.verdict for e in environments if e.noise]
+    counts = ", ".join(f"{noises.count(v)} {v}" for v in dict.fromkeys(noises))
+    seconds = median(e.noise.seconds for e in environments if e.noise)
+    return (
+        f"{NET}, batch 1, {first.cpu}, {first.threads} threads of {first.cores} cores, torch "
+        f"{first.versions.get('torch')}, code {first.code}, from {first.started}; "
+        f"{len(environments)} runs: {counts}; median run {seconds:.0f} s"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("out/aa_ab"), help="folder to write")
-    parser.add_argument("--model", default="mobilenet_v1_x0_25")
+    parser.add_argument("--out", type=Path, default=Path("out/aa_ab"), help="folder of the runs")
+    parser.add_argument("--runtime", action="append", help="default: these three that are known")
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=40, help="blocks of each arm per repeat")
-    parser.add_argument("--passes", type=int, default=50, help="timed passes per block")
-    parser.add_argument("--threads", type=int, help="of the interleaved part; default: all cores")
+    parser.add_argument("--rounds", type=int, default=24, help="of the interleaved part")
     parser.add_argument("--only", choices=["interleaved", "separate"], help="one of the two parts")
-    parser.add_argument("--bench", help=argparse.SUPPRESS)  # the child's model
-    parser.add_argument("--slower", type=float, default=0.0, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.bench:
-        bench_slowed(options.bench, options.out, options.slower)
-        return
-
     start = perf_counter()
 
     def say(text: str) -> None:
         print(f"[{perf_counter() - start:4.0f} s] {text}", file=sys.stderr, flush=True)
 
-    allocator = tune_process(options.threads)
-    environment = describe_environment(data=None, allocator=allocator, device="cpu")
     options.out.mkdir(parents=True, exist_ok=True)
-    before = snapshot()
-    rows, runs = [], []
-    if options.only != "separate":
-        rows = interleaved(options.model, options.repeats, options.rounds, options.passes, say)
-    if options.only != "interleaved":
-        runs = separate_runs(options.model, options.repeats, options.out, say)
-    noise = verdict(before, snapshot())
-    data = {
-        "conditions": f"{options.model}, batch 1, PyTorch eager, {environment.cpu}, "
-        f"{environment.threads} threads of {environment.cores} cores, torch "
-        f"{environment.versions.get('torch')}, code {environment.code}, {environment.started}; "
-        + "; ".join([f"{noise.verdict} machine", *noise.reasons]),
-        "rounds": options.rounds,
-        "passes": options.passes,
-        "repeats": options.repeats,
-        "level": LEVEL,
-        "interleaved": rows,
-        "separate_runs": allowances(runs) if runs else [],
-        "spread_of_runs": spread_of_runs(runs) if runs else {},
-        "seconds": perf_counter() - start,
-    }
-    (options.out / "aa_ab.json").write_text(json.dumps(data, indent=1) + "\n")
-    text = report(data)
+    rows: list[dict] = []
+    runs: dict[str, list[Runs]] = {}
+    for runtime in options.runtime or ["pytorch", "onnxruntime", "openvino"]:
+        if options.only != "separate":
+            rows += interleaved(options.out, runtime, options.repeats, options.rounds, say)
+        if options.only != "interleaved":
+            runs[runtime] = separate_runs(options.out, runtime, options.repeats, say)
+    every = [read_results(path) for path in sorted(options.out.glob("*-*.json"))]
+    text = report(rows, runs, conditions(every))
     (options.out / "aa_ab.md").write_text(text + "\n")
     print(text)
 
 
+def child() -> None:
+    """`lightfer bench` on these nets: sys.argv is --bench RUNTIME NET... -- OPTIONS."""
+    from lightfer.cli import main as cli
+
+    sys.path.insert(0, str(Path(__file__).parent))  # for aa_ab:base
+    slow_down(sys.argv[2])
+    split = sys.argv.index("--")
+    sys.argv = ["lightfer", "bench", *sys.argv[3:split], *sys.argv[split + 1 :]]
+    cli.main()
+
+
 if __name__ == "__main__":
-    main()
+    child() if sys.argv[1:2] == ["--bench"] else main()
