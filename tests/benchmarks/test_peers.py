@@ -9,10 +9,12 @@ from benchmarks import peers
 
 
 def test_the_median_of_the_ratios_is_printed_and_what_lies_beyond_five_percent_is_bold():
+    first = {"ours": [1e-3, 2e-3, 9e-3], "peer": [1e-3, 2e-3, 1e-3]}
+    second = {"ours": [1.1e-3], "peer": [1e-3]}
     rows = [
-        {"model": "a", "runtime": "openvino", "ours": [1e-3, 2e-3, 9e-3], "peer": [1e-3, 2e-3, 1e-3]},
-        {"model": "b", "runtime": "pytorch", "ours": [1.1e-3], "peer": [1e-3]},
-    ]  # fmt: skip
+        {"model": "a", "runtime": "openvino", **first},
+        {"model": "b", "runtime": "pytorch", **second},
+    ]
     text = peers.report(rows, "here")
     assert "| a | openvino | 2.000 | 1.000 | 1.000 | 1.000 to 9.000 |" in text
     assert "| b | pytorch | 1.100 | 1.000 | **1.100** | 1.100 to 1.100 |" in text
