@@ -89,6 +89,11 @@ INLINE void store_arranged(float *to, Block block) {
     memcpy(to + LANES, &block.b, sizeof block.b);
 }
 
+INLINE void add_arranged(float *to, Block block) {
+    const Block sum = load_arranged(to);
+    store_arranged(to, (Block){sum.a + block.a, sum.b + block.b});
+}
+
 /* How values lie in memory; a constant wherever it is passed on. */
 enum { BFLOAT16 = 1, FEW = 2 /* channels, less than a block */ };
 INLINE int64_t form_of(const Call *c) {
@@ -365,7 +370,7 @@ INLINE Block arranged_row(const Call *c, int64_t row, int64_t block) {
 INLINE void sum_pixels(const Call *c, float *sums, int64_t begin, int64_t end, int64_t block,
                        int64_t back, int64_t activation, int64_t form) {
     const int64_t channel = first_channel(c, block);
-    Block one = load_arranged(sums + block), two = load_arranged(sums + padded(c) + block);
+    Block one = {{0}, {0}}, two = one;
     const Block scale = arranged_row(c, SCALE, block), shift = arranged_row(c, SHIFT, block);
     const Block middle = back ? arranged_row(c, MEAN, block) : load(c, c->x, channel, form);
     for (int64_t pixel = begin; pixel < end; pixel++) {
@@ -382,8 +387,8 @@ INLINE void sum_pixels(const Call *c, float *sums, int64_t begin, int64_t end, i
         one.b += g.b;
         add_product(&two, g, distance);
     }
-    store_arranged(sums + block, one);
-    store_arranged(sums + padded(c) + block, two);
+    add_arranged(sums + block, one);
+    add_arranged(sums + padded(c) + block, two);
 }
 
 INLINE void sum_part(const Call *c, int64_t part, int64_t back, int64_t activation,
