@@ -20,8 +20,8 @@ _ROWS = 5  # of numbers of each channel that the C code arranges
 def norm_act(x: Tensor, norm: nn.BatchNorm2d, activation: int = 0) -> Tensor:
     """(N, C, H, W) to the same shape and dtype, channels last: `activation(norm(x))` in training.
 
-    The running statistics of `norm` move. Statistics are sums in float32, tile by tile, of the distances to the
-    first pixel. Raises ValueError where a channel has one value, as torch does.
+    The running statistics of `norm` move. Sums are made in float32, tile by tile, of distances to
+    the first pixel. Raises ValueError where a channel has one value, as torch does.
     """
     if x.numel() == x.shape[1]:
         raise ValueError(f"batch norm of shape {tuple(x.shape)}: expected more than one value")
