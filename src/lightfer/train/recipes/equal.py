@@ -18,8 +18,8 @@ from lightfer.train.config import TrainConfig
 
 AUGMENTATION = Augmentation(
     crop=4,
-    translate=0.1,
-    scale=0.15,
+    translate=0.05,
+    scale=0.08,
     rotate_degrees=12.0,
     contrast=0.25,
     brightness=0.15,
