@@ -145,9 +145,9 @@ def page(runs: Sequence[Mapping[str, Any]]) -> str:
         "",
         "Written by `python benchmarks/recipe.py` from `data/recipe.json`; do not edit.",
         "",
-        "Each choice changed alone in one recipe, the start, without teachers. `equal` is the start "
+        "Each choice changed alone in one recipe, the start, without teachers. `equal` is this "
         "with scale 0.08 and translate 0.05, the one choice that was better by a point over two "
-        "seeds; together with it, what else looked better brought nothing more. Top-1 on validation "
+        "seeds; what else looked better brought nothing more beside it. Top-1 on validation "
         "in percent, averaged weights of the last epoch; the difference is the mean over the seeds "
         "that both have. A standard error for one validation score is 0.8 points. The average's "
         "decay rises with the step s as (1 + s) / (10 + s), to 0.999 after 8,990 steps, 40 epochs: "
