@@ -5,14 +5,18 @@ GENERATED returns. The weight cards and the table of benchmarks/README.md become
 """
 
 import json
+import os
 import re
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
+from lightfer._files import sha256_of
 from lightfer.data.dataset import CLASSES
 from lightfer.models.registry import architecture, list_models, shipped
 from lightfer.models.weights import Card, load_checkpoint
@@ -62,6 +66,17 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return GENERATED[mark[1]](published())
 
     return MARK.sub(made, markdown)
+
+
+def on_post_build(config: Any) -> None:
+    """The search's worker for pages opened from disk is that of the site, not of another host."""
+    site = Path(config.site_dir)
+    for page in site.rglob("*.html"):
+        ours = os.path.relpath(site / "iframe-worker.js", page.parent)
+        text = page.read_text(encoding="utf-8")
+        page.write_text(
+            text.replace("https://unpkg.com/iframe-worker/shim", ours), encoding="utf-8"
+        )
 
 
 def published() -> Results:
@@ -193,6 +208,51 @@ def rule(results: Results) -> str:
     return f"> {RULE}"
 
 
+def files(results: Results) -> str:
+    """Every weight file that comes with the package."""
+    address = f"{project()['urls']['Repository']}/raw/v{project()['version']}/src/lightfer/weights"
+    rows = []
+    for name in list_models(pretrained=True):
+        path, card = shipped(name), _card(name)
+        assert path is not None
+        rows.append(
+            (
+                f"[{name}](weights/{name}.md)",
+                top1(card.validation),
+                top1(card.test),
+                f"[{path.stat().st_size:,} bytes]({address}/{path.name})",
+                f"`{sha256_of(path)}`",
+            )
+        )
+    return table(("Weights", "Validation top-1 %", "Test top-1 %", "Download", "SHA-256"), rows)
+
+
+def bibtex(results: Results) -> str:
+    """The entry for this software, from CITATION.cff."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    names = (a.get("name") or f"{a['family-names']}, {a['given-names']}" for a in cited["authors"])
+    fields = {
+        "title": f"{{{cited['title']}}}",
+        "author": " and ".join(f"{{{name}}}" for name in names),
+        "version": cited["version"],
+        "year": f"{cited['date-released']:%Y}",
+        "license": cited["license"],
+        "url": cited["repository-code"],
+    }
+    lines = ",\n".join(f"  {key} = {{{value}}}" for key, value in fields.items())
+    return f"```bibtex\n@software{{lightfer,\n{lines}\n}}\n```"
+
+
+def changelog(results: Results) -> str:
+    """All versions, from CHANGELOG.md without its heading."""
+    return (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("\n")[2]
+
+
+def project() -> dict[str, Any]:
+    """What pyproject.toml says of the package."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
 GENERATED: dict[str, Callable[[Results], str]] = {
     "results": results_table,
     "rule": rule,
@@ -203,6 +263,9 @@ GENERATED: dict[str, Callable[[Results], str]] = {
     "retrained": retrained,
     "weights": weights,
     "zoo": zoo,
+    "files": files,
+    "bibtex": bibtex,
+    "changelog": changelog,
 }
 
 
@@ -231,7 +294,7 @@ def card_page(name: str) -> str:
     }
     parts = [
         f"# {name}",
-        table(("", ""), list(facts.items())).replace("---:", "---"),
+        table(("Property", "Value"), list(facts.items())).replace("---:", "---"),
         f"```python\nimport lightfer\n\nmodel = lightfer.create_model({name!r}, pretrained=True)"
         "\n```".replace("'", '"'),
         f"## Intended use\n\n{card.intended_use}",

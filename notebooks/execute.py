@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,10 +23,11 @@ from nbclient import NotebookClient
 
 from lightfer._files import write_text
 
-REPOSITORY = "https://github.com/OWNER/lightfer"
-"""Where the code is published. Not known yet: replace OWNER here and run this file, nowhere else.
-Whoever has another copy sets the variable LIGHTFER_REPOSITORY instead."""
 FOLDER = Path(__file__).parent
+PROJECT = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY = PROJECT["urls"]["Repository"]
+"""Where the code is published: set in pyproject.toml, then run this file. Whoever has another copy
+sets the variable LIGHTFER_REPOSITORY instead."""
 SETUP = f"""\
 # On Colab and other bare machines: fetches and installs lightfer where it is missing.
 import os

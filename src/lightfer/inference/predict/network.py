@@ -13,8 +13,9 @@ from lightfer.inference.card import ExportCard
 from lightfer.inference.onnx_from_weights import assembled
 from lightfer.inference.session import READERS, Run, open_session
 
-DEFAULT_MODEL = "mobilenet_v2"  # of the shipped ones the most accurate on validation
-"""The most accurate shipped model on validation; not the fastest."""
+DEFAULT_MODEL = "mobilenet_v2"
+"""Of `predict`, README, pages and notebooks: of the shipped models the most accurate on validation,
+not the fastest. Tests hold all of them to this rule."""
 
 FORMAT = 1
 """Part of the names in the cache: to be changed with what an exported file is."""
