@@ -100,7 +100,7 @@ def test_every_command_has_these_options(page: str, command: str):
     line = command.split("| ")[-1] if command.startswith("cat") else command
     words = shlex.split(re.sub(r"(\w+)\|[\w|]+", r"\1", line))[1:]  # onnx|openvino: the first
     group = get_command(app)
-    while hasattr(group, "commands"):
+    while hasattr(group, "commands") and not words[0].startswith("--"):
         group = group.commands[words.pop(0)]  # type: ignore[attr-defined]
     if group.name == "predict":
         parser().parse_args(words)
