@@ -45,8 +45,8 @@ ONLY_PARSED = {
 what begins with the path of another environment, as `litert/bin/lightfer`."""
 
 SHORTER = {
-    r"bench(?! tiny_net| own_nets| runs)": f"{NET} --rounds 1",
-    r"bench": "--rounds 1",
+    r"bench(?! tiny_net| own_nets| runs)": f"{NET} --rounds 1 --quick",
+    r"bench": "--rounds 1 --quick",
     r"train (\S+) .*--recipe equal": r"--epochs 1 --threads 1 --out runs/\1-equal-seed0",
     r"train": "--epochs 1 --threads 1",
     r"queue": "--workers 1 --threads 1",
