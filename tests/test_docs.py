@@ -206,9 +206,22 @@ MEASURED = re.compile(
 CONSTANTS = {
     "export.md": ["0.0001", "0.508", "0.255"],  # the largest difference; of the input
     "index.md": ["0.508", "0.255"],
-    "measuring.md": ["100 ms", "95 %", "3 %"],  # of a counter; of an interval; what it may be wide
+    "measuring.md": [
+        "100 ms",
+        "95 %",
+        "3 %",
+        "10%",
+    ],  # of a counter; of an interval; what it may be wide
     "predict.md": ["3 %", "0.96", "0.95", "0.01"],  # the smallest face; factors tried; an example
-    "protocol.md": ["95 %"],
+    "protocol.md": [
+        "95 %",
+        "0.0625",
+        "2 %",
+        "10 %",
+        "25 %",
+        "50 %",
+        "3 %",
+    ],  # its rules, and their power
 }
 """What the code sets, which a page may state."""
 
