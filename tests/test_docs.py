@@ -221,6 +221,7 @@ CONSTANTS = {
         "25 %",
         "50 %",
         "3 %",
+        "5 %",
     ],  # its rules, and their power
 }
 """What the code sets, which a page may state."""
