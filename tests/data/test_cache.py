@@ -15,9 +15,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     forms: list[str] = []
     original = loading._read_part
 
-    def counted(part):
+    def counted(part, size):
         forms.append(part.form)
-        return original(part)
+        return original(part, size)
 
     monkeypatch.setattr(loading, "_read_part", counted)
     monkeypatch.setenv("LIGHTFER_CACHE", str(tmp_path / "cache"))

@@ -169,6 +169,17 @@ def test_traffic_agrees_with_an_independent_count(name: str):
     assert unfused - 0.05 <= c.bytes_unfused / 1e6 <= unfused * 1.003 + 0.05
 
 
+@pytest.mark.parametrize("side", [64, 96, 112])
+def test_counts_are_exact_at_the_sizes_that_are_trained(side: int):
+    """FlopCounterMode counts the same, and parameters do not depend on the size."""
+    for name in DEFAULT_MODELS:
+        _, operators, theirs = counters.counted(name, 7, 1, side)
+        assert counters.flop_counter_explained(operators) == theirs
+        counts = count_operations(ZOO[name](), (1, 1, side, side))
+        assert counts.macs == sum(o.macs for o in operators)
+        assert counts.params == count_operations(ZOO[name](), (1, 1, 48, 48)).params
+
+
 @pytest.mark.parametrize("classes_channels_side", counters.INPUTS.values(), ids=str)
 def test_no_difference_from_flop_counter_mode_is_unexplained(classes_channels_side):
     """Every model of the zoo; FlopCounterMode charges a shift that is computed as a convolution."""

@@ -36,7 +36,6 @@ from lightfer.results import Accuracy, EnergyBlock, Work
 
 EAGER, FULL = "pytorch", "float32"
 REFERENCE = f"{EAGER}-{FULL}"  # the variant that others are compared with
-INPUT_SHAPE = (1, 1, IMAGE_SIZE, IMAGE_SIZE)
 PROTOCOL = 2  # version of what `visit_case` does: a change of it is a new one
 PARTS = 2  # of the passes at one batch size, the yardstick before, between and after
 YARDSTICK_SHARE = 0.05  # of a round's seconds, for each block of the yardstick
@@ -58,6 +57,15 @@ class Case:
         return f"{self.runtime}-{self.precision}"
 
     @property
+    def size(self) -> int:
+        """Side of its images in pixels."""
+        return self.weights.card.input.height if self.weights.card else IMAGE_SIZE
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        return (1, 1, self.size, self.size)
+
+    @property
     def journal_key(self) -> str:
         return f"{self.weights.key} {self.variant}"
 
@@ -77,7 +85,7 @@ def load_case(case: Case, device: str, threads: int, data: Dataset | None = None
     if case.precision == "int8" and data and "train" in data.splits:
         calibration = normalize(calibration_images(data))
     loaded = runtime.load(
-        model, INPUT_SHAPE, threads=threads, precision=case.precision, calibration=calibration
+        model, case.input_shape, threads=threads, precision=case.precision, calibration=calibration
     )
     used = loaded.settings.get("precision", case.precision)
     if used != case.precision:
@@ -95,14 +103,16 @@ def measure_once(
     device: str,
     batch_size: int,
     views: Sequence[View],
+    also: Sequence[Dataset] = (),
     test_log: Path,
 ) -> Static:
     """Size, operations, the logits compared with eager PyTorch's, and accuracy.
 
-    `eager` is what was measured of the same model and precision in eager PyTorch.
+    `eager` is what was measured of the same model and precision in eager PyTorch. `also` are other
+    data sets to score it on.
     """
     counts, difference = _compare(case, run, images[:batch_size], device)
-    accuracy, other, of = _accuracy(case, run, data, eager, difference, views, test_log)
+    accuracy, other, of = _accuracy(case, run, data, eager, difference, views, also, test_log)
     return Static(
         params=counts.params,
         macs=counts.macs,
@@ -123,7 +133,7 @@ def _compare(
 ) -> tuple[Operations, float | None]:
     """Operations, and the largest difference of a logit from eager float32; None of that itself."""
     model = case.weights.build(device)
-    counts = count_operations(model, INPUT_SHAPE)
+    counts = count_operations(model, case.input_shape)
     if case.variant == REFERENCE:
         return counts, None
     x = _prepare(images.to(device))
@@ -137,6 +147,7 @@ def _accuracy(
     eager: Static | None,
     difference: float | None,
     views: Sequence[View],
+    also: Sequence[Dataset],
     test_log: Path,
 ) -> tuple[Accuracy | None, tuple[Accuracy, ...], str | None]:
     """Score the test split if there is one and weights, else quote the card, which speaks of
@@ -152,16 +163,17 @@ def _accuracy(
         return quoted and msgspec.structs.replace(quoted, source="reference"), (), None
     if case.runtime != EAGER and agrees and eager and eager.accuracy:
         return eager.accuracy, eager.accuracy_other, REFERENCE
+    who = {"model_name": case.weights.name, "weights_sha256": case.weights.sha256}
     accuracy, other = score_test(
         run,
         data,
-        model_name=case.weights.name,
-        weights_sha256=case.weights.sha256,
+        **who,
         log=test_log,
         votes=votes_beside(data),
         views=views if case.variant == REFERENCE else (),
     )
-    return accuracy, other, None
+    elsewhere = (score_test(run, of, **who, log=test_log, views=())[0] for of in also)
+    return accuracy, (*other, *elsewhere), None
 
 
 def visit_case(

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from lightfer.bench.case import EAGER, FULL, PROTOCOL, Case
 from lightfer.bench.journal import Journal, Kind, Pieces
 from lightfer.bench.quiet import Quiet, missing
+from lightfer.data.dataset import Dataset
 from lightfer.inference.backends import PRECISIONS, find_runtime, runtime_of
 from lightfer.measure.accuracy import View
 from lightfer.measure.carbon import WORLD
@@ -196,11 +197,16 @@ def _wants_more(pieces: Pieces, size: int, number: int, plan: EnergyPlan) -> boo
 
 
 def fingerprint(
-    config: BenchConfig, cases: Sequence[Case], environment: Environment, meters: Meters
+    config: BenchConfig,
+    cases: Sequence[Case],
+    environment: Environment,
+    meters: Meters,
+    also: Sequence[Dataset] = (),
 ) -> str:
     """Equal for runs that may be continued by one another."""
     derived = ("intensity", "pue", "cpu_model", "wait_quiet")  # measure nothing else
     what = {name: value for name, value in asdict(config).items() if name not in derived}
+    what["also"] = [data.sha256() for data in also]
     what["meters"] = [meter.source for meter in meters.meters]
     weights = [(c.weights.sha256, c.variant, version(runtime_of(c.runtime).package)) for c in cases]
     text = f"{what} {weights} {environment_id(environment)}"

@@ -45,6 +45,7 @@ from lightfer.bench.plan import (
 )
 from lightfer.bench.quiet import Quiet, keep_quiet
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
+from lightfer.data.loading import at_size
 from lightfer.inference.backends import Loaded
 from lightfer.measure.energy import TEST_IMAGES, EnergyPlan, measure_ticks, slowest
 from lightfer.measure.environment import describe_environment, environment_id, run_id
@@ -68,13 +69,16 @@ def run_benchmark(
     journal_path: Path,
     test_log: Path,
     meters: Meters = NO_METERS,
+    also: Sequence[Dataset] = (),
     on_step: Callable[[str, int, int], None] = lambda text, done, of: None,
 ) -> tuple[Results, Journal]:
     """Measure every model; returns the results and the journal, to be removed once they are kept.
 
     Without `data` the accuracy is that of each card, marked `reference`. A journal left by an
     interrupted run of the same configuration, code, machine and data is continued. `meters` are
-    read if `config.energy` is a plan. `on_step(text, done, of)` reports progress.
+    read if `config.energy` is a plan. `also` are other data sets whose test split the same nets are
+    scored on; their accuracies stand beside that on `data`, by the set's name and hash.
+    `on_step(text, done, of)` reports progress.
 
     Raises ValueError or CheckpointError for a model that does not exist and a runtime that cannot
     be used, before anything runs.
@@ -85,8 +89,9 @@ def run_benchmark(
     environment = describe_environment(
         data=_describe(data), allocator=allocator, device=config.device
     )
-    journal = Journal(journal_path, fingerprint(config, cases, environment, meters), environment)
-    bench = _Bench(config, data, environment.threads, journal, test_log, meters)
+    known = fingerprint(config, cases, environment, meters, also)
+    journal = Journal(journal_path, known, environment)
+    bench = _Bench(config, data, also, environment.threads, journal, test_log, meters)
     told = [0, 0]
     quiet = None
     if config.wait_quiet:
@@ -144,15 +149,17 @@ class _Bench:
         self,
         config: BenchConfig,
         data: Dataset | None,
+        also: Sequence[Dataset],
         threads: int,
         journal: Journal,
         test_log: Path,
         meters: Meters,
     ) -> None:
-        self.config, self.data, self.threads = config, data, threads
+        self.config, self.data, self.also, self.threads = config, data, also, threads
         self.journal, self.test_log, self.meters = journal, test_log, meters
-        images = data["test"].images if data else _random_images(TEST_IMAGES)
+        images = data["test"].images if data else _random_images(TEST_IMAGES, IMAGE_SIZE)
         self.images = images[:QUICK_IMAGES] if config.quick else images
+        self.sized = {IMAGE_SIZE: (data, tuple(also), self.images)}
         self.yardsticks: dict[str, Yardstick] = {}
         self.loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
 
@@ -180,11 +187,12 @@ class _Bench:
 
     def _measure(self, step: Step) -> Record:
         config = self.config
+        data, also, images = self._at_size(step.case.size)
         if step.kind == "round":
             visit = Visit(
                 step.case,
-                self.images,
-                self.data if step.case.precision == "int8" else None,
+                images,
+                data if step.case.precision == "int8" else None,
                 self.threads,
                 config,
             )
@@ -197,17 +205,18 @@ class _Bench:
             return measure_once(
                 step.case,
                 run,
-                self.images,
-                self.data,
+                images,
+                data,
                 eager,
                 device=config.device,
                 batch_size=config.batch_size,
                 views=config.views,
+                also=also,
                 test_log=self.test_log,
             )
         block = energy_block(
             run,
-            self.images,
+            images,
             self.meters.meters,
             device=config.device,
             batch_size=step.batch_size,
@@ -223,9 +232,19 @@ class _Bench:
 
     def _load(self, case: Case) -> Loaded:
         if case.journal_key not in self.loaded:
-            run = load_case(case, self.config.device, self.threads, self.data)
+            data = self._at_size(case.size)[0]
+            run = load_case(case, self.config.device, self.threads, data)
             self.loaded[case.journal_key] = run
         return self.loaded[case.journal_key]
+
+    def _at_size(self, size: int) -> tuple[Dataset | None, tuple[Dataset, ...], Tensor]:
+        """The data, the other data sets and the images that are timed, as many of any size."""
+        if size not in self.sized:
+            data = self.data and at_size(self.data, size)
+            images = data["test"].images if data else _random_images(len(self.images), size)
+            images = images[: len(self.images)]
+            self.sized[size] = data, tuple(at_size(of, size) for of in self.also), images
+        return self.sized[size]
 
 
 @dataclass(frozen=True)
@@ -280,8 +299,8 @@ def _describe(data: Dataset | None) -> Data | None:
     return Data(name=data.name, label=data.label, verified=data.verified, sha256=hashes)
 
 
-def _random_images(count: int) -> Tensor:
+def _random_images(count: int, size: int) -> Tensor:
     """Noise in place of faces: a convolution takes as long on any pixels."""
     generator = torch.Generator().manual_seed(0)
-    shape = (count, 1, IMAGE_SIZE, IMAGE_SIZE)
+    shape = (count, 1, size, size)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)

@@ -28,6 +28,10 @@ def bench(
         str | None,
         typer.Option(help="FER2013 (file or folder), 'synthetic' or 'none'; default: found."),
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="Another data set to score the same nets on, as rafdb:PATH; repeatable."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Results file to write.")] = Path("out/results.json"),
     append: Annotated[
         bool, typer.Option("--append", help="Keep what the file holds, add this machine.")
@@ -117,7 +121,7 @@ def bench(
     from lightfer._files import check_writable, is_stream
     from lightfer.bench.plan import NO_METERS, BenchConfig, each_once, variants
     from lightfer.bench.run import run_benchmark
-    from lightfer.cli.console import find_data, print_results, progress
+    from lightfer.cli.console import find_data, load_data, print_results, progress
     from lightfer.inference.backends import list_runtimes
     from lightfer.measure.energy import EnergyPlan
     from lightfer.measure.process import tune_process
@@ -136,6 +140,9 @@ def bench(
     asked = thorough or energy_seconds is not None or power_log is not None
     meters = find_meters(device, power_log, clock_offset) if asked else NO_METERS
     dataset = find_data(data, needed=("test",))
+    if also and dataset is None:
+        raise ValueError("--also adds data sets to --data, and none is found: give --data")
+    others = [load_data(source, needed=("test",), only_needed=True) for source in also or ()]
     every = ("float32", "bfloat16")
     if dataset and "train" in dataset.splits:  # what int8 is calibrated on
         every = (*every, "int8")
@@ -174,6 +181,7 @@ def bench(
                 journal_path=beside.with_name(f".{beside.name}.journal"),
                 test_log=test_log,
                 meters=meters,
+                also=others,
                 on_step=bar,
             )
     finally:

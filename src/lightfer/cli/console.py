@@ -33,16 +33,23 @@ def find_data(source: str | None, *, needed: "Sequence[SplitName]") -> "Dataset 
 
 
 def load_data(
-    source: str | None, *, needed: "Sequence[SplitName]", only_needed: bool = False
+    source: str | None,
+    *,
+    needed: "Sequence[SplitName]",
+    only_needed: bool = False,
+    size: int | None = None,
 ) -> "Dataset":
     """The data that `source`, the environment or the cache name; what is used is said.
 
-    Reads every split that there is, or the `needed` ones only. Raises DataError if one of these
+    Reads every split that there is, or the `needed` ones only, in images of `size` pixels a side,
+    None: FER2013's. Raises DataError if one of these
     is missing or the data cannot be read, ValueError if none is found.
     """
     from lightfer.data import load
+    from lightfer.data.dataset import IMAGE_SIZE
 
-    dataset = load(find_source(source), needed if only_needed else None)
+    splits = needed if only_needed else None
+    dataset = load(find_source(source), splits, size or IMAGE_SIZE)
     for split in needed:
         dataset[split]
     counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())

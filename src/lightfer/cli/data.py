@@ -77,6 +77,9 @@ def _print(result: "Audit", source: str) -> None:
         f"{result.blank:,} blank.\nsha256 {result.sha256}",
         highlight=False,
     )
+    if result.mapping:
+        pairs = ", ".join(f"{said} {of}" for said, of in result.mapping.items())
+        console.print(f"labels of the files: {pairs}", highlight=False)
 
 
 def _lines(splits: "list[SplitAudit]") -> list[tuple[str, list[Any]]]:

@@ -8,7 +8,9 @@ import typer
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model with shipped weights, or a weight file.")],
-    data: Annotated[str | None, typer.Option(help="FER2013, or 'synthetic'.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="FER2013, 'synthetic' or another set, as rafdb:PATH.")
+    ] = None,
     split: Annotated[
         Literal["test", "validation"], typer.Option(help="Scoring test is written down.")
     ] = "test",
@@ -45,7 +47,7 @@ def evaluate(
         raise ValueError(f"no weights are shipped for {model}: give the path of a weight file")
     if into_card and weights.path:
         check_writable(weights.path)
-    dataset = load_data(data, needed=(split,))
+    dataset = load_data(data, needed=(split,), size=weights.card.input.height)
     if into_card and not dataset.verified:
         raise ValueError("a card holds accuracies on verified FER2013 only")
     network = weights.build(device)
@@ -68,7 +70,13 @@ def evaluate(
         else:
             part, others = dataset["validation"], ()
             logits = predict_logits(network, part.images, on_batch=on_batch)
-            accuracy = measure_accuracy(logits, part.labels, split=split, label_source=dataset.name)
+            accuracy = measure_accuracy(
+                logits,
+                part.labels,
+                split=split,
+                label_source=dataset.name,
+                data_sha256=part.sha256() if dataset.known_as else None,
+            )
             if into_card and (found := calibrate(logits, part.labels)):
                 calibration = {"temperature": found.temperature, "ece_calibrated": found.ece}
                 typer.echo(

@@ -49,9 +49,12 @@ def export(
         check_writable(path)
     tune_process()
     needed = ("train", "validation") if precision == "int8" else ()
-    dataset = load_data(data, needed=needed) if data or precision == "int8" else None
+    weights = find_weights(model)
+    size = weights.card.input.height if weights.card else None
+    wanted = data or precision == "int8"
+    dataset = load_data(data, needed=needed, size=size) if wanted else None
     with progress() as bar:
-        done = export_model(find_weights(model), config, dataset, test_log=log, on_step=bar)
+        done = export_model(weights, config, dataset, test_log=log, on_step=bar)
     card = done.card
     typer.echo(
         f"{', '.join(map(str, done.files))}: {done.size_bytes:,} bytes, {card.precision}, "

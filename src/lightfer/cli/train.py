@@ -13,7 +13,9 @@ def train(
         str,
         typer.Argument(help="A name of `lightfer models`, or package.module:function of your own."),
     ],
-    data: Annotated[str | None, typer.Option(help="FER2013, or 'synthetic'.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="FER2013, 'synthetic' or another set, as rafdb:PATH.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run; default: runs/MODEL-RECIPE-seedN.")
     ] = None,
@@ -21,6 +23,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
+    size: Annotated[int, typer.Option(help="Side of the images in pixels, as 64, 96 or 112.")] = 48,
     teachers: Annotated[
         str | None,
         typer.Option(help="Models or weight files, with commas: asked about every view."),
@@ -74,6 +77,7 @@ def train(
         seed=seed,
         settings=changes,
         fold=fold,
+        size=size,
         copies=copies,
         teachers=tuple(teachers.split(",")) if teachers else (),
         soft_labels=str(soft_labels) if soft_labels else None,
@@ -85,6 +89,7 @@ def train(
         raise ValueError("--view-cache keeps the answers of --teachers: give them, or leave it out")
     kind = ",".join([recipe, *(f"{name}={value}" for name, value in changes.items())])
     parts = [f"-without{fold.replace('/', 'of')}"] if fold else []
+    parts += [] if size == 48 else [f"-size{size}"]
     parts += [] if copies else ["-without-copies"]
     parts += ["-taught"] if job.taught else []
     folder = out or Path("runs") / f"{file_name(model)}-{kind}-seed{seed}{''.join(parts)}"
@@ -93,7 +98,7 @@ def train(
     if view_cache is not None:
         check_writable(view_cache, folder=True)
     tune_process(threads, device)
-    dataset = load_data(data, needed=job.splits, only_needed=True)
+    dataset = load_data(data, needed=job.splits, only_needed=True, size=size)
 
     with progress() as bar:
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightfer.data.copies import image_groups
-from lightfer.data.dataset import CLASSES, Dataset, Split, SplitName
+from lightfer.data.dataset import Dataset, Split, SplitName
 from lightfer.data.ferplus import Votes, agreement, majority_labels
 from lightfer.data.official import class_counts
 
@@ -54,6 +54,7 @@ class Audit:
     conflicting_images: int
     blank: int
     splits: dict[SplitName, SplitAudit]
+    mapping: dict[str, str] | None  # what the files of another data set call the classes
 
 
 def audit(dataset: Dataset, votes: Votes | None = None) -> Audit:
@@ -75,6 +76,7 @@ def audit(dataset: Dataset, votes: Votes | None = None) -> Audit:
         conflicting_images=int(torch.isin(ids, conflicting).sum()),
         blank=sum(split.blank for split in splits.values()),
         splits=splits,
+        mapping=None if dataset.mapping is None else dict(dataset.mapping),
     )
 
 
@@ -98,7 +100,9 @@ def _audit_split(
     deviation = split.images.flatten(1).double().std(1, correction=0)
     return SplitAudit(
         images=len(split),
-        class_counts=dict(zip(CLASSES, class_counts(split.labels), strict=True)),
+        class_counts=dict(
+            zip(dataset.classes, class_counts(split.labels, len(dataset.classes)), strict=True)
+        ),
         repeated=len(own) - len(own.unique()),
         equal_to_train=equal_to("train"),
         equal_to_validation=equal_to("validation"),

@@ -1,6 +1,6 @@
 """Decoded images kept between runs, so that 300 MB of text are parsed once.
 
-    CACHE/images/KEY.npy      uint8 (N, 48, 48), all splits of one part one after the other
+    CACHE/images/KEY.npy      uint8 (N, S, S), all splits of one part one after the other
     CACHE/images/KEY.json     their names, labels, rows and checksums; written last
     CACHE/index/STAMPS.txt    KEY
 
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from lightfer._files import atomic_path, cache_folder, write_text
-from lightfer.data.dataset import IMAGE_SIZE, Split, SplitName, Verification
+from lightfer.data.dataset import Split, SplitName, Verification
 from lightfer.data.forms import Part
 from lightfer.data.members import reading
 
@@ -38,17 +38,19 @@ DAY_S = 24 * 60 * 60
 Recognised = dict[SplitName, tuple[Split, Verification]]
 
 
-def cached(part: Part, read: Callable[[Part], Recognised]) -> Recognised:
-    """What `read` makes of `part`, from the cache where it is there. Raises DataError."""
+def cached(part: Part, size: int, read: Callable[[Part, int], Recognised]) -> Recognised:
+    """What `read` makes of `part`, with images of `size` pixels a side, from the cache where it is
+    there. Raises DataError.
+    """
     folder = cache_folder()
-    index = folder / "index" / f"{_stamps(part)}.txt"
+    index = folder / "index" / f"{_stamps(part, size)}.txt"
     with suppress(OSError, UnicodeError):
         if (found := _load(folder, index.read_text())) is not None:
             return found
-    key = _content(part)
+    key = _content(part, size)
     found = _load(folder, key)
     if found is None:
-        found = read(part)
+        found = read(part, size)
         if not found:
             return found
         with suppress(OSError):
@@ -59,16 +61,16 @@ def cached(part: Part, read: Callable[[Part], Recognised]) -> Recognised:
     return found
 
 
-def _stamps(part: Part) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {part.form} {part.splits}\n".encode())
+def _stamps(part: Part, size: int) -> str:
+    digest = hashlib.sha256(f"{FORMAT} {part.form} {part.splits} {size}\n".encode())
     for member in part.members:
         where = f"{member.file} {member.name} {member.stamp}\n"
         digest.update(where.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _content(part: Part) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {part.form} {part.splits}\n".encode())
+def _content(part: Part, size: int) -> str:
+    digest = hashlib.sha256(f"{FORMAT} {part.form} {part.splits} {size}\n".encode())
     for member in part.members:
         digest.update(f"{member.name}\n".encode(errors="surrogateescape"))
     for file in dict.fromkeys(member.file for member in part.members):
@@ -93,7 +95,7 @@ def _store(folder: Path, key: str, found: Recognised) -> None:
         for name, (split, verification) in found.items()
     }
     with atomic_path(images_path) as temporary, temporary.open("wb") as file:
-        np.save(file, images.reshape(-1, IMAGE_SIZE, IMAGE_SIZE))
+        np.save(file, images[:, 0])
     text = json.dumps(described)
     crc32 = {"images": zlib.crc32(images.data), "splits": zlib.crc32(text.encode())}
     write_text(text_path, json.dumps({"crc32": crc32, "splits": text}))
@@ -114,7 +116,7 @@ def _load(folder: Path, key: str) -> Recognised | None:
         described = json.loads(text)
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    images = torch.from_numpy(array).view(-1, 1, IMAGE_SIZE, IMAGE_SIZE)
+    images = torch.from_numpy(array).unsqueeze(1)
     found: Recognised = {}
     start = 0
     for name in described:

@@ -19,6 +19,8 @@ from PIL import Image
 
 SCALE = 1 / 0.96
 """Side of the crop in sides of a Haar box."""
+CROP_SIDE = 128
+"""Pixels: a picture whose longer side is no longer is taken for a crop, where nothing is said."""
 
 
 class Box(NamedTuple):

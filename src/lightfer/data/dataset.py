@@ -1,7 +1,7 @@
 """What a data set is: one uint8 tensor of grey faces and one label tensor per split."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,10 @@ SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """In the order of the labels of `fer2013.csv`, which is not alphabetical: neutral is 6."""
+WITH_CONTEMPT = (*CLASSES, "contempt")
+"""The eight classes of AffectNet, CK+ and FER+; FER2013 lacks the last."""
 IMAGE_SIZE = 48
+"""Side of FER2013's images, and of what networks are shown where nothing else is asked for."""
 
 Verification = Literal["pixels and labels", "labels", "none"]
 """What of a data set equals the official FER2013 (see `official.py`)."""
@@ -24,7 +27,7 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N, 1, 48, 48), uint8, 0 black to 255 white; labels (N,), int64, 0 to 6.
+    """Images (N, 1, S, S), uint8, 0 black to 255 white; labels (N,), int64, indices of the classes.
 
     `rows` (N,), int64, are the lines of the original `fer2013.csv`, from 0 without its header,
     where the files tell them; votes of FER+ are joined by them.
@@ -35,10 +38,11 @@ class Split:
     rows: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.images.shape != (len(self.labels), 1, IMAGE_SIZE, IMAGE_SIZE):
+        n, side = len(self.labels), self.images.shape[-1]
+        if self.images.shape != (n, 1, side, side):
             raise ValueError(
-                f"images have shape {tuple(self.images.shape)}, expected "
-                f"({len(self.labels)}, 1, {IMAGE_SIZE}, {IMAGE_SIZE}) for {len(self.labels)} labels"
+                f"images have shape {tuple(self.images.shape)}, expected ({n}, 1, S, S), grey "
+                f"squares, for {n} labels"
             )
         if self.rows is not None and self.rows.shape != self.labels.shape:
             raise ValueError(f"{len(self.rows)} rows for {len(self.labels)} labels")
@@ -63,13 +67,17 @@ class Dataset:
     """The splits that were read, and where they came from.
 
     `name` is "fer2013" where every split has the official class counts; that alone proves
-    little, so see `verified`.
+    little, so see `verified`. Of another set that is known (`sets.py`) it is that set's, whose
+    title is `known_as` and whose labels mean what `mapping` says; others are "synthetic", "custom".
     """
 
-    name: Literal["fer2013", "synthetic", "custom"]
+    name: str
     source: str
     splits: dict[SplitName, Split]
     verification: Verification = "none"
+    classes: tuple[str, ...] = CLASSES
+    known_as: str | None = None
+    mapping: Mapping[str, str] | None = None
 
     @property
     def verified(self) -> bool:
@@ -79,6 +87,8 @@ class Dataset:
     @property
     def label(self) -> str:
         """What to print beside every number measured on this data."""
+        if self.known_as:
+            return self.known_as
         if self.name == "synthetic":
             return "synthetic faces"
         if self.name == "custom":
@@ -88,6 +98,11 @@ class Dataset:
             "labels": "FER2013, labels verified, unverified pixels",
             "none": "unverified data (with FER2013's class counts)",
         }[self.verification]
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return next(iter(self.splits.values())).images.shape[-1]
 
     def sha256(self) -> str:
         """Hash over the names and contents of the splits that were read."""

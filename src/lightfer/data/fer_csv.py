@@ -32,8 +32,11 @@ def read_header(member: Member) -> list[str]:
     raise DataError(f"{member.where}: empty file, expected the columns emotion, pixels and Usage")
 
 
-def read_csv(member: Member, default: SplitName | None) -> dict[SplitName, Split]:
-    """Read every image, split by `Usage`, or all into the `default` split without that column."""
+def read_csv(member: Member, default: SplitName | None, size: int) -> dict[SplitName, Split]:
+    """Read every image, split by `Usage`, or all into the `default` split without that column.
+
+    Images of `size` pixels a side are made of the 48x48 ones.
+    """
     columns = _columns(member, default)
     images: dict[SplitName, list[np.ndarray]] = {}
     labels: dict[SplitName, list[int]] = {}
@@ -60,7 +63,11 @@ def read_csv(member: Member, default: SplitName | None) -> dict[SplitName, Split
         labels.setdefault(split, []).append(label)
         rows.setdefault(split, []).append(row)
     return {
-        split: Split(stack(images[split]), torch.tensor(labels[split]), torch.tensor(rows[split]))
+        split: Split(
+            stack([image.reshape(IMAGE_SIZE, IMAGE_SIZE) for image in images[split]], size),
+            torch.tensor(labels[split]),
+            torch.tensor(rows[split]),
+        )
         for split in images
     }
 

@@ -5,12 +5,13 @@ Parquet, a CSV with a column Usage, image folders, CSV files without Usage. A zi
 there is nothing else.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from lightfer.data.dataset import SPLITS, DataError, Split, SplitName, join
 from lightfer.data.fer_csv import read_csv, read_header
+from lightfer.data.folds import fold_numbers
 from lightfer.data.images import read_images
 from lightfer.data.members import Member
 from lightfer.data.names import USAGES, folder_labels, split_in_name, split_name
@@ -32,7 +33,39 @@ class Part:
     form: str
     splits: tuple[SplitName, ...]
     members: tuple[Member, ...]
-    read: Callable[[], dict[SplitName, Split]]
+    read: Callable[[int], dict[SplitName, Split]]  # of images with so many pixels a side
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """Another data set than FER2013, as `--data NAME:PATH` reads it; one module has one."""
+
+    title: str
+    mapping: Mapping[str, str | None]  # what its files say -> class; None: such images are left out
+    counts: Mapping[SplitName, tuple[int, ...]]
+    """Official images of each class of WITH_CONTEMPT; validation, if held out, is in train's."""
+    parts: Callable[[Sequence[Member], str], list[Part]]
+
+    @property
+    def has_contempt(self) -> bool:
+        return "contempt" in self.mapping.values()
+
+
+def held_out(train: Split) -> dict[SplitName, Split]:
+    """Of a set without a validation split: every tenth group of equal images becomes one."""
+    chosen = fold_numbers(train, 10) == 0
+    return {"train": train.where(~chosen), "validation": train.where(chosen)}
+
+
+def one_of(members: Sequence[Member], found: Sequence[Member], what: str, where: str) -> Member:
+    """The only one of `found`. Raises DataError."""
+    if len(found) == 1:
+        return found[0]
+    listed = f": {_listed(found)}" if found else ""
+    raise DataError(
+        f"{where}: {len(found)} files {what} among {len(members):,}{listed}, expected one. "
+        "Pass the folder or archive of the data set as it was distributed"
+    )
 
 
 def find_parts(members: Sequence[Member], wanted: Sequence[SplitName], where: str) -> list[Part]:
@@ -62,8 +95,8 @@ def _parquet_parts(members: Sequence[Member], where: str) -> list[Part]:
     ]
 
 
-def _read(members: Sequence[Member], split: SplitName | None) -> dict[SplitName, Split]:
-    return join([read_parquet(member, split) for member in members])
+def _read(members: Sequence[Member], split: SplitName | None, size: int) -> dict[SplitName, Split]:
+    return join([read_parquet(member, split, size) for member in members])
 
 
 def _csv_parts(members: Sequence[Member], where: str) -> list[Part]:
@@ -120,10 +153,10 @@ def _image_parts(members: Sequence[Member], where: str) -> list[Part]:
 
 
 def _read_images(
-    split: SplitName, members: Sequence[Member], labels: dict[str, int]
+    split: SplitName, members: Sequence[Member], labels: dict[str, int], size: int
 ) -> dict[SplitName, Split]:
     of_member = [labels[member.parts[-2]] for member in members]
-    return {split: read_images(members, of_member)}
+    return {split: read_images(members, of_member, size)}
 
 
 def _split_of_image(member: Member) -> SplitName:

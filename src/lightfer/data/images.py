@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 
-from lightfer.data.crop import Box, face_crop
+from lightfer.data.crop import CROP_SIDE, Box, face_crop
 from lightfer.data.dataset import IMAGE_SIZE, DataError, Split
+from lightfer.data.finder import NO_OPENCV, default_finder
 from lightfer.data.members import Member
 from lightfer.data.names import USAGES
 from lightfer.data.official import ROWS
@@ -21,18 +24,82 @@ def decode(data: bytes, where: str, size: int = IMAGE_SIZE, box: Box | None = No
     `lightfer.data.pictures` and `lightfer.data.crop`: a grey crop of the right size comes out
     unchanged. Raises DataError.
     """
+    picture = _opened(data, where)
+    if box and not _overlaps(picture, box):
+        raise DataError(
+            f"{where}: {picture.width}x{picture.height} pixels, and the face's box {tuple(box)} is "
+            "outside of it. Use the pictures in the size in which they were distributed"
+        )
+    return face_crop(picture, box, (size, size))
+
+
+def _overlaps(picture: Image.Image, box: Box) -> bool:
+    return -box.width < box.x < picture.width and -box.height < box.y < picture.height
+
+
+def _opened(data: bytes, where: str) -> Image.Image:
     try:
-        return face_crop(open_picture(data), box, (size, size))
+        return open_picture(data)
     except PictureError as error:
         raise DataError(f"{where}: {error}") from error
 
 
-def stack(images: Sequence[np.ndarray]) -> torch.Tensor:
-    """N arrays (48, 48) -> uint8 (N, 1, 48, 48)."""
-    return torch.from_numpy(np.stack(images).reshape(-1, 1, IMAGE_SIZE, IMAGE_SIZE))
+def stack(images: Sequence[np.ndarray], size: int) -> torch.Tensor:
+    """N arrays (S, S) -> uint8 (N, 1, size, size), resized as `decode` does where S is another."""
+    return torch.from_numpy(np.stack([resized(image, size) for image in images])).unsqueeze(1)
 
 
-def read_images(members: Sequence[Member], labels: Sequence[int]) -> Split:
+def resized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Grey uint8 (S, S) -> (size, size)."""
+    if pixels.shape == (size, size):
+        return pixels
+    return face_crop(Image.fromarray(pixels), None, (size, size))
+
+
+def resized_split(split: Split, size: int) -> Split:
+    """The split with images of `size` pixels a side, made of those that it has."""
+    return Split(stack(list(split.images[:, 0].numpy()), size), split.labels, split.rows)
+
+
+class Face(NamedTuple):
+    """One picture of a data set, and what its files say of it."""
+
+    member: Member
+    label: int
+    box: Box | None = None  # None: it is a crop already
+
+
+def read_faces(faces: Sequence[Face], size: int) -> Split:
+    """Decode one split, in this order. Raises DataError for a picture that cannot be used."""
+    images = [decode(face.member.read(), face.member.where, size, face.box) for face in faces]
+    return Split(stack(images, size), torch.tensor([face.label for face in faces]))
+
+
+def framed(faces: Sequence[Face]) -> list[Face]:
+    """The faces with the box of the largest one that OpenCV finds in each picture, as
+    `lightfer predict` crops it; a small picture is a crop already.
+
+    Raises DataError without OpenCV, and for a picture in which no face is found.
+    """
+    finder, boxed = default_finder(), []
+    for face in faces:
+        picture = _opened(face.member.read(), face.member.where)
+        if max(picture.size) <= CROP_SIDE:
+            boxed.append(face)
+            continue
+        if finder is None:
+            raise DataError(f"{face.member.where}: to find the face in it, {NO_OPENCV}")
+        found = finder(np.asarray(picture.convert("L")))
+        if not found:
+            raise DataError(
+                f"{face.member.where}: no face found. Crop the pictures of this set, to at most "
+                f"{CROP_SIDE} pixels, or leave this one out"
+            )
+        boxed.append(face._replace(box=found[0]))
+    return boxed
+
+
+def read_images(members: Sequence[Member], labels: Sequence[int], size: int) -> Split:
     """Decode one split. Ordered by the number in the file names where each has its own.
 
     The number is the line of the CSV where it can be (0 to 35,886); otherwise only an order.
@@ -42,11 +109,11 @@ def read_images(members: Sequence[Member], labels: Sequence[int]) -> Split:
     numbered = None not in numbers and len(set(numbers)) == len(numbers)
     if numbered:
         order.sort(key=lambda i: numbers[i] or 0)
-    images = [decode(members[i].read(), members[i].where) for i in order]
+    images = [decode(members[i].read(), members[i].where, size) for i in order]
     rows = torch.tensor([numbers[i] or 0 for i in order]) if numbered else None
     if rows is not None and int(rows.max()) >= ROWS:
         rows = None
-    return Split(stack(images), torch.tensor([labels[i] for i in order]), rows)
+    return Split(stack(images, size), torch.tensor([labels[i] for i in order]), rows)
 
 
 def _number(member: Member) -> int | None:

@@ -9,10 +9,22 @@ from typing import Any
 
 from lightfer._files import cache_folder
 from lightfer.data.cache import Recognised, cached
-from lightfer.data.dataset import SPLITS, DataError, Dataset, Split, SplitName, Verification
+from lightfer.data.dataset import (
+    CLASSES,
+    IMAGE_SIZE,
+    SPLITS,
+    WITH_CONTEMPT,
+    DataError,
+    Dataset,
+    Split,
+    SplitName,
+    Verification,
+)
 from lightfer.data.forms import Part, find_parts
+from lightfer.data.images import resized_split
 from lightfer.data.members import Member, open_members
-from lightfer.data.official import has_official_counts, recognise
+from lightfer.data.official import class_counts, has_official_counts, recognise
+from lightfer.data.sets import NAMES, SETS
 from lightfer.data.synthetic import synthetic_faces
 
 ENTRY_POINTS = "lightfer.data"
@@ -36,27 +48,59 @@ def find(explicit: str | Path | None = None) -> str | None:
     return fetched if fetched and Path(fetched).exists() else None
 
 
-def load(source: str | Path, splits: Sequence[SplitName] | None = SPLITS) -> Dataset:
-    """Read `splits` of `source`: "synthetic", or a file, folder or zip of any form of FER2013, or
-    `NAME:PATH` of a form that an installed package names in its entry points `lightfer.data`.
+def load(
+    source: str | Path, splits: Sequence[SplitName] | None = SPLITS, size: int = IMAGE_SIZE
+) -> Dataset:
+    """Read `splits` of `source`: "synthetic", a file, folder or archive of any form of FER2013, or
+    `NAME:PATH` of another data set (`sets.py`) or of a form that an installed package names in its
+    entry points `lightfer.data`. Images get `size` pixels a side.
 
     Only the files of the wanted splits have to exist; None takes those that do. Raises DataError.
     """
     if str(source) == "synthetic":
         faces = synthetic_faces()
-        return replace(faces, splits={name: faces[name] for name in splits or SPLITS})
+        wanted = {name: faces[name] for name in splits or SPLITS}
+        return at_size(replace(faces, splits=wanted), size)
     form, _, rest = str(source).partition(":")
+    if rest and form in NAMES:
+        return _other(form, Path(rest).expanduser(), splits, size)
     if rest and form in (points := entry_points(group=ENTRY_POINTS)).names:
-        return _own(form, points[form].load, Path(rest).expanduser(), splits)
+        return at_size(_own(form, points[form].load, Path(rest).expanduser(), splits), size)
     path = Path(source).expanduser()
     with open_members(path) as members:
         parts = find_parts(members, splits or (), str(path))
         zips = [member.file for member in members if member.suffix == ".zip"]
         if not parts and len(zips) == 1 and path.is_dir():
-            return load(zips[0], splits)
+            return load(zips[0], splits, size)
         if not parts:
             raise _nothing_found(path, members)
-        read = _read(parts, splits or SPLITS)
+        read = _read(parts, splits or SPLITS, IMAGE_SIZE)  # at which its content is recognised
+        if size != IMAGE_SIZE:
+            larger = _read(parts, splits or SPLITS, size)
+            for name, (split, verification) in read.items():
+                read[name] = replace(split, images=larger[name][0].images), verification
+    wanted = _wanted(read, splits, path)
+    official = [_official(name, split, path) for name, split in wanted.items()]
+    verification = _weakest([read[name][1] for name in wanted])
+    return Dataset("fer2013" if all(official) else "custom", str(path), wanted, verification)
+
+
+def at_size(data: Dataset, size: int) -> Dataset:
+    """`data` with images of `size` pixels a side: read again where there are files of pictures,
+    which may be larger than what was made of them, else resized.
+    """
+    if data.size == size:
+        return data
+    if data.name == "synthetic" or (":" in data.source and not data.known_as):
+        splits = {name: resized_split(split, size) for name, split in data.splits.items()}
+        return replace(data, splits=splits)
+    return load(data.source, tuple(data.splits), size)
+
+
+def _wanted(
+    read: Recognised, splits: Sequence[SplitName] | None, path: Path
+) -> dict[SplitName, Split]:
+    """The splits that are asked for, of what was read. Raises DataError where one is missing."""
     wanted: list[SplitName] = [s for s in SPLITS if s in (read if splits is None else splits)]
     for split in wanted:
         if split not in read or len(read[split][0]) == 0:
@@ -66,10 +110,39 @@ def load(source: str | Path, splits: Sequence[SplitName] | None = SPLITS) -> Dat
             )
     if not wanted:
         raise DataError(f"{path}: no images. Get the file again")
-    official = [_official(split, read[split][0], path) for split in wanted]
-    name = "fer2013" if all(official) else "custom"
-    verification = _weakest([read[split][1] for split in wanted])
-    return Dataset(name, str(path), {split: read[split][0] for split in wanted}, verification)
+    return {split: read[split][0] for split in wanted}
+
+
+def _other(name: str, path: Path, splits: Sequence[SplitName] | None, size: int) -> Dataset:
+    """A data set of `sets.py`; with an 8 behind its name contempt stays, else it is left out."""
+    known, eight = SETS[name.removesuffix("8")], name.endswith("8")
+    classes = WITH_CONTEMPT if eight else CLASSES
+    with open_members(path) as members:
+        read = _read(known.parts(members, str(path)), splits or SPLITS, size)
+    for split, (found, verification) in read.items():
+        read[split] = found.where(found.labels < len(classes)), verification
+    wanted = _wanted(read, splits, path)
+    found = _counts(wanted, len(classes))
+    official = {split: known.counts[split][: len(classes)] for split in found}
+    title = known.title + (", 8 classes" if eight else "")
+    if found != official:
+        images, expected = (sum(map(sum, counts.values())) for counts in (found, official))
+        title += f" (not its official class counts: {images:,} images for {expected:,})"
+    mapping = {
+        said: of if of and of in classes else "left out" for said, of in known.mapping.items()
+    }
+    return Dataset(name, f"{name}:{path}", wanted, classes=classes, known_as=title, mapping=mapping)
+
+
+def _counts(splits: dict[SplitName, Split], classes: int) -> dict[SplitName, tuple[int, ...]]:
+    """Images of each class; validation, which was held out of train, is counted there."""
+    counts: dict[SplitName, tuple[int, ...]] = {
+        name: class_counts(split.labels, classes) for name, split in splits.items()
+    }
+    if held_out := counts.pop("validation", None):
+        train = counts.get("train", (0,) * classes)
+        counts["train"] = tuple(map(sum, zip(train, held_out, strict=True)))
+    return counts
 
 
 def _own(
@@ -96,16 +169,16 @@ def _own(
     return Dataset("custom", f"{form}:{path}", wanted)
 
 
-def _read(parts: Sequence[Part], splits: Sequence[SplitName]) -> Recognised:
+def _read(parts: Sequence[Part], splits: Sequence[SplitName], size: int) -> Recognised:
     read: Recognised = {}
     for part in parts:
         if set(part.splits) & set(splits):
-            read |= cached(part, _read_part)
+            read |= cached(part, size, _read_part)
     return read
 
 
-def _read_part(part: Part) -> Recognised:
-    return {name: recognise(name, split) for name, split in part.read().items()}
+def _read_part(part: Part, size: int) -> Recognised:
+    return {name: recognise(name, split) for name, split in part.read(size).items()}
 
 
 def _official(name: SplitName, split: Split, path: Path) -> bool:

@@ -62,6 +62,17 @@ class Member:
             return file.read()
 
 
+def text_lines(member: Member) -> Iterator[tuple[int, str]]:
+    """Lines of UTF-8 text that are not blank, stripped, with their numbers from 1."""
+    try:
+        text = member.read().decode("utf-8-sig")
+    except UnicodeError as error:
+        raise DataError(f"{member.where}: not UTF-8 text ({error}). Get the file again") from error
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
 @contextmanager
 def reading(where: str) -> Iterator[None]:
     """Turn what may go wrong while bytes are read into one DataError that names the file."""

@@ -37,9 +37,9 @@ LABELS_SHA256: dict[SplitName, str] = {
 """Of uint8 (N,), likewise."""
 
 
-def class_counts(labels: Tensor) -> tuple[int, ...]:
-    """Labels (N,) -> how many of each of the 7 classes."""
-    return tuple(torch.bincount(labels, minlength=len(CLASSES)).tolist())
+def class_counts(labels: Tensor, classes: int = len(CLASSES)) -> tuple[int, ...]:
+    """Labels (N,) -> how many of each class."""
+    return tuple(torch.bincount(labels, minlength=classes).tolist())
 
 
 def has_official_counts(name: SplitName, split: Split) -> bool:

@@ -18,7 +18,7 @@ import torch
 
 from lightfer.data.dataset import CLASSES, IMAGE_SIZE, DataError, Split, SplitName
 from lightfer.data.fer_csv import parse_pixels
-from lightfer.data.images import decode, stack
+from lightfer.data.images import decode, resized
 from lightfer.data.members import MAX_MEMBER_BYTES, Member, reading
 from lightfer.data.names import class_label, split_name
 
@@ -32,7 +32,7 @@ def has_usage(member: Member) -> bool:
         return "usage" in _columns(file)
 
 
-def read_parquet(member: Member, default: SplitName | None) -> dict[SplitName, Split]:
+def read_parquet(member: Member, default: SplitName | None, size: int) -> dict[SplitName, Split]:
     """Read one file, split by its `Usage`, or all into the `default` split without that column."""
     with _opened(member) as file:
         columns = _columns(file)
@@ -46,7 +46,7 @@ def read_parquet(member: Member, default: SplitName | None) -> dict[SplitName, S
         splits = _splits(values.get("usage"), len(table), default, member)
         labels = [_label(v, names, _at(member, row)) for row, v in enumerate(values[label])]
         images = [
-            _image(v.as_py(), _at(member, row)) for row, v in enumerate(table[columns[image]])
+            _image(v.as_py(), _at(member, row), size) for row, v in enumerate(table[columns[image]])
         ]
     return {
         name: _pick([i for i, s in enumerate(splits) if s == name], images, labels, rows, member)
@@ -74,7 +74,9 @@ def _pick(
         chosen = sorted(chosen, key=lambda i: rows[i])
         numbers = torch.tensor([rows[i] for i in chosen])
     return Split(
-        stack([images[i] for i in chosen]), torch.tensor([labels[i] for i in chosen]), numbers
+        torch.from_numpy(np.stack([images[i] for i in chosen])).unsqueeze(1),
+        torch.tensor([labels[i] for i in chosen]),
+        numbers,
     )
 
 
@@ -95,17 +97,17 @@ def _label(value: Any, names: list[str], where: str) -> int:
     return label
 
 
-def _image(value: Any, where: str) -> np.ndarray:
+def _image(value: Any, where: str, size: int) -> np.ndarray:
     if isinstance(value, dict):
         value = value.get("bytes")
     if isinstance(value, str):
-        return parse_pixels(value, where).reshape(IMAGE_SIZE, IMAGE_SIZE)
+        return resized(parse_pixels(value, where).reshape(IMAGE_SIZE, IMAGE_SIZE), size)
     if not isinstance(value, bytes):
         raise DataError(
             f"{where}: the image is {type(value).__name__}, expected encoded bytes, a struct with "
             "a field bytes, or text of 2304 numbers. Write the images into the file"
         )
-    return decode(value, where)
+    return decode(value, where, size)
 
 
 def _splits(

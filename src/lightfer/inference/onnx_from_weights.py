@@ -20,20 +20,22 @@ from lightfer.inference.card import CARD_KEY, ExportedFileError, export_card, pa
 
 WEIGHTS_CARD_KEY = "lightfer_card"  # as in `lightfer.models.weights`, which needs torch
 TYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}  # integers are counters of training
+GRAPHS_SHAPE = (7, 48, 48)  # classes, height, width: the graphs have no other
 FLOAT = 1  # TensorProto.DataType
 
 
 def assembled(weights: Path) -> bytes | None:
     """The content of an ONNX file with the weights and card of a weight file, float32, any batch.
 
-    None where there is no graph of its architecture. Raises ExportedFileError for a file that is no
-    weight file.
+    None where there is no graph of its architecture, classes and size of images. Raises
+    ExportedFileError for a file that is no weight file.
     """
     try:
         header, content = _safetensors(weights)
         card = json.loads(header["__metadata__"][WEIGHTS_CARD_KEY])
         graph = graph_file(card["model"])
-        if not graph.exists():
+        shape = (len(card["classes"]), *(card["input"][side] for side in ("height", "width")))
+        if not graph.exists() or shape != GRAPHS_SHAPE:
             return None
         tensors = b"".join(_message(5, _tensor(*named)) for named in _tensors(header, content))
         written = export_card(

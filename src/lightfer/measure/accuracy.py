@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from lightfer.data.augment import normalize
-from lightfer.data.dataset import CLASSES, Dataset
+from lightfer.data.dataset import WITH_CONTEMPT, Dataset
 from lightfer.data.ferplus import Votes, majority_labels
 from lightfer.data.subsets import kaggle_test, without_copies
 from lightfer.results import Accuracy, ClassScore
@@ -83,18 +83,24 @@ def measure_accuracy(
     split: str,
     label_source: str,
     view: View = "single",
+    data_sha256: str | None = None,
 ) -> Accuracy:
     """From logits (N, classes) and labels (N,) to every figure of `Accuracy`."""
     if len(logits) != len(labels) or len(labels) == 0:
         raise ValueError(f"{len(logits)} predictions for {len(labels)} labels: expected one each")
     images, classes = logits.shape
+    if int(labels.max()) >= classes:
+        raise ValueError(
+            f"the network has {classes} classes, the data more: name it without the 8, as in "
+            "affectnet:PATH, which leaves contempt out"
+        )
     predicted = logits.argmax(1)
     confusion = torch.bincount(labels * classes + predicted, minlength=classes**2)
     confusion = confusion.view(classes, classes)
     hits, true, guessed = confusion.diag(), confusion.sum(1), confusion.sum(0)
     per_class = tuple(
         ClassScore(
-            name=CLASSES[i] if classes == len(CLASSES) else str(i),
+            name=WITH_CONTEMPT[i] if classes <= len(WITH_CONTEMPT) else str(i),
             images=int(true[i]),
             precision=_share(hits[i], guessed[i]),
             recall=_share(hits[i], true[i]),
@@ -115,6 +121,7 @@ def measure_accuracy(
         ece=expected_calibration_error(logits, labels),
         per_class=per_class,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
+        data_sha256=data_sha256,
     )
 
 
@@ -132,14 +139,16 @@ def score_test(
     """Score the test split, append a line to `log`, and return the headline and other accuracies.
 
     The headline is the whole split from a single view. The others are `views`; the
-    test images that are in neither train nor validation, if those splits were read; validation and
-    test together, the only figure comparable with work on Kaggle's folder `test`; and FER+ majority
-    labels, if `votes` are given. `log` is a file of JSON lines, written before this returns.
+    test images that are in neither train nor validation, if those splits were read; of FER2013
+    validation and test together, the only figure comparable with work on Kaggle's folder `test`;
+    and FER+ majority labels, if `votes` are given. `log` is a file of JSON lines, written before
+    this returns.
     """
     test = data["test"]
 
     def accuracy(logits: Tensor, labels: Tensor, split: str, **kinds: Any) -> Accuracy:
-        kinds = {"label_source": data.name, **kinds}
+        other = None if data.known_as is None else test.sha256()
+        kinds = {"label_source": data.name, "data_sha256": other, **kinds}
         return measure_accuracy(logits, labels, split=split, **kinds)
 
     logits = predict_logits(model, test.images, on_batch=on_batch)
@@ -153,7 +162,7 @@ def score_test(
     if {"train", "validation"} <= set(data.splits):
         new = without_copies(data)
         others.append(accuracy(logits[new], test.labels[new], "test without copies"))
-    if "validation" in data.splits:
+    if "validation" in data.splits and data.known_as is None:
         both = kaggle_test(data)
         first = predict_logits(model, data["validation"].images, on_batch=on_batch)
         others.append(accuracy(torch.cat([first, logits]), both.labels, "validation + test"))

@@ -78,7 +78,11 @@ def accuracy_difference(a: Accuracy, b: Accuracy) -> Difference:
 
 def same_images(a: Accuracy, b: Accuracy) -> bool:
     """Whether two accuracies of one environment are of the same images, labels and views."""
-    return (a.split, a.labels, a.view, a.images) == (b.split, b.labels, b.view, b.images)
+    return _scored(a) == _scored(b)
+
+
+def _scored(a: Accuracy) -> tuple:
+    return a.split, a.labels, a.data_sha256, a.view, a.images
 
 
 @lru_cache(8)  # machines that took their accuracies over share one table
@@ -89,7 +93,7 @@ def accuracies_differ(accuracies: tuple[Accuracy, ...]) -> NDArray[np.bool_]:
     groups: dict[tuple, list[int]] = {}
     for i in paired:
         a = accuracies[i]
-        groups.setdefault((a.split, a.labels, a.view, a.images), []).append(i)
+        groups.setdefault(_scored(a), []).append(i)
     for (*_, images), members in groups.items():
         if 2 <= len(members) <= MOST_PAIRED:
             right = [_bits(accuracies[i].correct_hex or "", images) for i in members]

@@ -168,15 +168,23 @@ def views(entries: Sequence[Entry]) -> str:
     kinds = list(dict.fromkeys(kind for _, found in scored for kind in found))
     lines = [("Model", *kinds), ("---",) * (1 + len(kinds))]
     for entry, found in scored:
-        tops = (found[kind].top1 if kind in found else None for kind in kinds)
-        lines.append((entry.model, *(number(top, ".2f", 100) for top in tops)))
+        lines.append((entry.model, *(_view(found.get(kind)) for kind in kinds)))
     return "\n".join(map(_line, lines))
+
+
+def _view(accuracy: Accuracy | None) -> str:
+    """Percent; on another data set, which others may hold in another size, with its interval."""
+    if accuracy and accuracy.data_sha256:
+        return top1(accuracy)
+    return number(accuracy and accuracy.top1, ".2f", 100)
 
 
 def _kind(accuracy: Accuracy) -> str:
     """What was scored, where it is not the test split's own labels, and how, if not plainly."""
     images = "" if accuracy.split == "test" else accuracy.split
     labels = "FER+ majority" if accuracy.labels == "fer+" else ""
+    if accuracy.data_sha256:
+        labels = f"{accuracy.labels} {accuracy.data_sha256[:8]}"
     view = "" if accuracy.view == "single" else accuracy.view
     return ", ".join(part for part in (images, labels, view) if part) or "single view"
 

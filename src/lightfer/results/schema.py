@@ -32,7 +32,7 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     """How well one set of images was classified, from `images` predictions."""
 
     split: str  # "test", "validation", "test without copies", "kaggle test", ...
-    labels: str  # "fer2013", "fer+", "synthetic"
+    labels: str  # "fer2013", "fer+", "synthetic", or another data set's name, as "rafdb"
     view: str  # "single", "flip", "ten-crop"
     images: int
     top1: float
@@ -47,6 +47,7 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     # last digit filled up with 0: what two files need to be compared image by image (McNemar),
     # without giving the labels away. Their order is that of the split with the data's sha256.
     correct_hex: str | None = None
+    data_sha256: str | None = None  # of the split, where it is of another data set than FER2013
 
 
 class Latency(Struct, frozen=True, kw_only=True):
@@ -158,7 +159,7 @@ class Entry(Struct, frozen=True, kw_only=True):
 class Data(Struct, frozen=True, kw_only=True):
     """The data that the accuracy was measured on; sha256 is of the pixels and labels."""
 
-    name: str  # "fer2013", "synthetic", "custom"
+    name: str  # "fer2013", "synthetic", "custom", or another set's name, as "rafdb"
     label: str  # what to print beside figures: "FER2013", "unverified data", ...
     verified: bool  # pixels and labels are known official content
     sha256: dict[str, str]  # split -> hash

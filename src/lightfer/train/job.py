@@ -15,7 +15,7 @@ from torch import nn
 
 from lightfer._files import file_name, write_text
 from lightfer.data.augment import MEAN, STD
-from lightfer.data.dataset import CLASSES, Dataset, SplitName
+from lightfer.data.dataset import IMAGE_SIZE, Dataset, SplitName
 from lightfer.data.folds import Fold, without_fold
 from lightfer.data.subsets import trained_without_copies
 from lightfer.measure.accuracy import measure_accuracy, predict_logits
@@ -56,6 +56,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     seed: int = 0
     settings: dict[str, Any] = {}  # what differs from the recipe
     fold: str | None = None  # part of the train split to leave out, as "0/5"
+    size: int = IMAGE_SIZE  # side of the images in pixels
     copies: bool = True  # False: without train images that occur in validation or test
     teachers: tuple[str, ...] = ()  # models with shipped weights, or weight files
     once: bool = False  # teachers are asked once, about plain images, as `lightfer teach` does
@@ -76,11 +77,14 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     def recipe_text(self) -> str:
         """The recipe as the card has it, with what differs from it."""
         changes = [f"{name}={value}" for name, value in self.settings.items()]
+        changes += [] if self.size == IMAGE_SIZE else [f"size={self.size}"]
         return ",".join([self.recipe, *changes, *([] if self.copies else ["without-copies"])])
 
     def config(self) -> TrainConfig:
         """The recipe's settings. Raises ValueError for a job that cannot be run."""
         architecture(self.model)
+        if not 32 <= self.size <= 224:
+            raise ValueError(f"size is {self.size}, expected 32 to 224 pixels a side")
         if self.teachers and self.soft_labels:
             raise ValueError("give teachers or soft labels, not both")
         if self.once and not self.teachers:
@@ -137,7 +141,7 @@ def run_job(
     torch.manual_seed(job.seed)
     return train_to_file(
         job.model,
-        architecture(job.model)(),
+        architecture(job.model)(len(data.classes)),
         data,
         config,
         run_dir,
@@ -205,8 +209,8 @@ def train_to_file(
     calibration = calibrate(logits, labels)
     card = Card(
         model=name,
-        classes=CLASSES,
-        input=InputContract(mean=MEAN, std=STD),
+        classes=data.classes,
+        input=InputContract(mean=MEAN, std=STD, height=data.size, width=data.size),
         data_name=data.name,
         data_sha256=splits,
         trained_on="train",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lightfer._files import write_bytes
 from lightfer.data.augment import normalize
 from lightfer.data.dataset import Dataset
+from lightfer.data.loading import at_size
 from lightfer.data.subsets import calibration_images
 from lightfer.data.synthetic import synthetic_faces
 from lightfer.inference.backends.int8 import NO_IMAGES
@@ -87,7 +88,7 @@ def export(
             card = with_accuracy(card, net.model, run, weights, data, config.allow_loss, test_log)
         target.stamp(path, card)
         on_step(f"{weights.name}: comparing with PyTorch", 2, 3)
-        images = _images(data)
+        images = _images(data, card.input.height)
         difference, logit = _compare(as_prepared(target.open(path), card), net.model, images)
         if config.precision == "float32" and not difference <= AGREES:
             raise ExportError(
@@ -99,11 +100,12 @@ def export(
     return Exported(card, files, size, len(images), difference, logit)
 
 
-def _images(data: Dataset | None) -> Tensor:
-    """Faces to compare on, uint8 (N, 1, 48, 48): of validation, or drawn ones."""
+def _images(data: Dataset | None, size: int) -> Tensor:
+    """Faces to compare on, uint8 (N, 1, size, size): of validation, or drawn ones."""
     if data is not None and "validation" in data.splits:
         return data["validation"].images[:COMPARED_IMAGES]
-    return synthetic_faces({"validation": COMPARED_IMAGES}, seed=0)["validation"].images
+    drawn = synthetic_faces({"validation": COMPARED_IMAGES}, seed=0)
+    return at_size(drawn, size)["validation"].images
 
 
 @torch.inference_mode()

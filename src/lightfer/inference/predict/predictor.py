@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, get_args
 import numpy as np
 from PIL import Image
 
-from lightfer.data.crop import Box, face_crop
+from lightfer.data.crop import CROP_SIDE, Box, face_crop
 from lightfer.data.finder import NO_OPENCV, FaceFinder, default_finder
 from lightfer.data.pictures import PictureError, as_pictures, open_picture
 from lightfer.inference.predict.network import (
@@ -32,8 +32,6 @@ from lightfer.inference.predict.sources import Item
 T = TypeVar("T")
 R = TypeVar("R")
 Faces = Literal["auto", "always", "never"]
-CROP_SIDE = 128
-"""Pixels: a picture whose longer side is no longer is taken for a crop by `faces="auto"`."""
 
 BATCH = 64
 WINDOW = 64  # pictures that are being looked at, wait to be, or wait for their batch

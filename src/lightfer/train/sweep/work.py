@@ -71,7 +71,7 @@ def work(name: str, job: Job, token: str, options: Options) -> Outcome:
     from lightfer.train.job import run_job
 
     tune_process(options.threads, options.device)
-    data = _read(options.data, job.splits)
+    data = _read(options.data, job.splits, job.size)
     watch = _Watch(name, token, options.folder)
     # What a meter tells is a training's if there is no other one.
     meters = open_meters(options.device)[0] if options.workers == 1 else []
@@ -91,11 +91,11 @@ def work(name: str, job: Job, token: str, options: Options) -> Outcome:
 
 
 @lru_cache(maxsize=2)
-def _read(source: str, splits: tuple[SplitName, ...]) -> "Dataset":
+def _read(source: str, splits: tuple[SplitName, ...], size: int) -> "Dataset":
     """Once for all items of a process; of test only the pixels are looked at, for copies."""
     from lightfer.data import load
 
-    return load(source, splits)
+    return load(source, splits, size)
 
 
 class _Watch:
