@@ -1,5 +1,6 @@
 """Comparing energies of two files: a ratio where both are measured alike, else the reason."""
 
+import msgspec
 import pytest
 
 from lightfer.measure.energy import model_cpu_energy
@@ -62,6 +63,16 @@ def test_what_is_not_measured_alike_is_refused_with_the_reason(a, b, reason: str
     assert change.verdict == REFUSED
     assert reason in change.note
     assert change.p is None
+
+
+def test_an_interval_without_its_blocks_is_refused_not_a_crash():
+    """A file may hold the interval alone: `compare` ended with an error over it."""
+    energy = msgspec.structs.replace(measured_energy(), blocks=())
+    change = only(
+        compare_results(results(entry(energy=energy)), results(entry(energy=energy))), "energy"
+    )
+    assert change.verdict == REFUSED
+    assert "one block shows no spread" in change.note
 
 
 def test_other_machines_are_refused_and_without_energy_nothing_is_said():

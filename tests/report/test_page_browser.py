@@ -12,6 +12,8 @@ import pytest
 
 from lightfer.report.choose import Limits, choose
 from lightfer.report.page.build import page
+from lightfer.report.rank import standings
+from lightfer.report.readme import shown as chosen_for_readme
 from lightfer.report.significance import front
 from lightfer.results import Results, read_results
 from lightfer.results.select import Times
@@ -137,6 +139,37 @@ def test_the_front_is_that_of_the_library(show: Any):
     assert set(expected.values()) == {"front", "tied", "dominated"}
 
 
+def test_opens_with_one_row_a_net_in_the_variant_of_the_readme(show: Any):
+    """Finding 1.19: 49 rows of runtimes that may not be compared; the answer had no label."""
+    results = read_results(ROOT / "results.json")
+    expected = chosen_for_readme(results)
+    assert expected is not None
+    page_shown = show(results)
+    assert sorted(column(page_shown, "Model")) == sorted(e.model for e in expected.entries)
+    pick = choose(expected.entries, expected.times).pick
+    assert pick is not None
+    assert take(page_shown) == f"Take {pick.entry.model}"
+    named = page_shown.locator("#plot svg text.name").all_text_contents()
+    front_names = [
+        s.model for s in standings(expected.entries, expected.times) if s.status == "front"
+    ]
+    for model in (pick.entry.model, *front_names):
+        assert any(name.startswith(model) for name in named), model
+    boxes = page_shown.evaluate("""() => [...document.querySelectorAll("#plot .name")].map((t) => {
+      const b = t.getBBox();
+      return [b.x, b.y + 2, b.x + b.width, b.y + b.height - 2];
+    })""")
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            assert not (a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])
+    verdict = results.environments[expected.entries[0].environment].noise
+    for place in ("#answer", "#noise"):
+        text = page_shown.locator(place).inner_text()
+        assert ("machine while measuring" in text) == (verdict and verdict.verdict != "quiet")
+    page_shown.locator("#variant").select_option("")
+    assert page_shown.locator("#shown").inner_text() == f"{len(results.entries)} rows"
+
+
 def test_switches_the_theme_and_keeps_the_systems(show: Any):
     shown = show(made_up(2, 1), scheme="dark")
     background = "getComputedStyle(document.body).backgroundColor"
@@ -208,6 +241,8 @@ def test_hostile_strings_are_text(show: Any, tmp_path: Path):
     models = hostile(path)
     shown = show(read_results(path))
     shown.get_by_label("Machine", exact=True).select_option(label="all machines")
+    if shown.locator("#variant option[value='']").count():
+        shown.locator("#variant").select_option("")
     shown.locator("#second").select_option(index=2)
     for summary in shown.locator("summary").all():
         summary.click()

@@ -336,7 +336,7 @@ def _no_ratio(a: Energy | None, b: Energy | None) -> str:
     if a.method() != b.method() or a.included().keys() != b.included().keys():
         told = (f"{', '.join(e.included())} by {e.method()}" for e in (a, b))
         return f"energy of {' against '.join(told)}"
-    if a.ci95 is None or b.ci95 is None:
+    if a.ci95 is None or b.ci95 is None or min(len(e.gross_of_blocks()) for e in (a, b)) < 2:
         return "one block shows no spread between blocks: measure at least 2"
     return ""
 

@@ -10,16 +10,17 @@ violation, as later versions add some.
 import json
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from lightfer.results import SCHEMA, Results, ResultsError
+from lightfer.results import SCHEMA, Entry, Results, ResultsError
 
 if TYPE_CHECKING:
-    from jsonschema import ValidationError
+    from jsonschema import Draft202012Validator, ValidationError
 
 FILE_NAME = f"{SCHEMA.replace('/', '-')}.schema.json"
 
@@ -57,24 +58,82 @@ def violations_of_file(path: Path) -> list[Violation]:
 
     Raises ResultsError if it cannot be read or is not JSON; `NaN` and `Infinity` are not.
     """
+    try:
+        text = path.read_bytes()
+        return _violations_of_parts(text)
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{path}: {error}") from error
 
+
+class _Parts(msgspec.Struct):
+    """A file whose entries are not decoded yet."""
+
+    entries: list[msgspec.Raw] = []
+
+
+def _violations_of_parts(text: bytes) -> list[Violation]:
+    """Entry by entry, so that thousands of them take little memory: the records decode what is of
+    the right form; the schema is asked only about what they refuse.
+    """
+    try:
+        entries = msgspec.json.decode(text, type=_Parts).entries
+        rest = msgspec.json.decode(text, type=_Rest)
+    except msgspec.DecodeError:  # what holds the entries is of another form, or it is not JSON
+        return violations(_json(text))
+    head = {name: value for name in ("schema", "environments", "cards")
+            if (value := getattr(rest, name)) is not msgspec.UNSET}  # fmt: skip
+    found = _of_another_form({**head, "entries": []})
+    meant: list[Violation] = []
+    sound = _Sound(head.get("environments", {}) if not found else {})
+    for i, raw in enumerate(entries):
+        try:
+            msgspec.json.decode(raw, type=Entry)
+        except msgspec.ValidationError:
+            wrong = _of_another_form({"schema": SCHEMA, "entries": [_json(bytes(raw))]})
+            found += [
+                v._replace(path=v.path.replace("$.entries[0]", f"$.entries[{i}]", 1)) for v in wrong
+            ]
+        else:
+            if not found:
+                meant += sound.entry(i, msgspec.json.decode(raw))
+    return found or meant
+
+
+class _Rest(msgspec.Struct):
+    """Everything but the entries, of whatever form."""
+
+    schema: Any = msgspec.UNSET
+    environments: Any = msgspec.UNSET
+    cards: Any = msgspec.UNSET
+
+
+def _json(text: bytes) -> Any:
     def refuse(name: str) -> float:
         raise ValueError(f"{name} is not JSON; unknown is null")
 
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"{path}: {error}") from error
-    return violations(document)
+    return json.loads(text.decode("utf-8"), parse_constant=refuse)
 
 
 def violations(document: Any) -> list[Violation]:
     """Everything that is wrong with a document; what it means is only looked at if its form is."""
+    found = _of_another_form(document)
+    if found:
+        return found
+    sound = _Sound(document.get("environments", {}))
+    entries = document.get("entries", [])
+    return [violation for i, entry in enumerate(entries) for violation in sound.entry(i, entry)]
+
+
+@cache
+def _validator() -> "Draft202012Validator":
     from jsonschema import Draft202012Validator
 
-    errors = Draft202012Validator(json_schema()).iter_errors(document)
-    found = [_named(inner) for error in errors for inner in _innermost(error)]
-    return list(dict.fromkeys(found)) or list(_senseless(document))
+    return Draft202012Validator(json_schema())
+
+
+def _of_another_form(document: Any) -> list[Violation]:
+    errors = _validator().iter_errors(document)
+    return list(dict.fromkeys(_named(inner) for error in errors for inner in _innermost(error)))
 
 
 def _innermost(error: "ValidationError") -> "Iterator[ValidationError]":
@@ -119,16 +178,21 @@ def _kind(schema: Any) -> str:
     return schema.get("type") or schema["$ref"].rsplit("/", 1)[1]
 
 
-def _senseless(document: dict) -> Iterator[Violation]:
-    """Figures that contradict one another, in a document of the right form."""
-    environments, ids = document.get("environments", {}), set()
-    for i, entry in enumerate(document.get("entries", [])):
+class _Sound:
+    """Whether figures contradict one another, entry by entry, of documents of the right form."""
+
+    def __init__(self, environments: dict) -> None:
+        self._environments = environments
+        self._ids: set[str] = set()
+
+    def entry(self, i: int, entry: dict) -> Iterator[Violation]:
+        """What is wrong with the entry at place `i`."""
         path = f"$.entries[{i}]"
-        if entry["id"] in ids:
+        if entry["id"] in self._ids:
             yield Violation(f"{path}.id", f"{entry['id']!r} stands there twice")
-        ids.add(entry["id"])
-        if entry["environment"] not in environments:
-            known = ", ".join(environments) or "none"
+        self._ids.add(entry["id"])
+        if entry["environment"] not in self._environments:
+            known = ", ".join(self._environments) or "none"
             yield Violation(
                 f"{path}.environment", f"{entry['environment']!r} is not one of: {known}"
             )

@@ -32,8 +32,23 @@ function answer() {
     take("Take ", opener(pick)),
     figures(pick),
     element("p", {}, reasons(found).join(" ")),
+    noise() ? element("p", { class: "noisy" }, noise()) : null,
     ...cheaper(found),
-  ];
+    element("p", { class: "note" }, DATA.rule.replace("the fastest", cost.time ? "the fastest" : "the one that costs least")),
+  ].filter(Boolean);
+}
+
+// What the machine did meanwhile, where it was not quiet.
+function noise() {
+  const shown = [...new Set(view.shown.map((row) => row.machine))].map((index) => machines[index]);
+  return shown
+    .filter((machine) => machine.about?.noise && machine.about.noise.verdict !== "quiet")
+    .map(({ name, about }) => {
+      const where = shown.length > 1 ? `${name}: ` : "";
+      const verdict = about.noise.verdict[0].toUpperCase() + about.noise.verdict.slice(1);
+      return `${where}${verdict} machine while measuring: ${about.noise.reasons.join(", ")}.`;
+    })
+    .join(" ");
 }
 
 function figures(pick) {
@@ -51,7 +66,7 @@ function figures(pick) {
   );
 }
 
-// Sentences: why this one, what is not told apart from it, and what a reader must know of its figures.
+// Sentences: why this one, what does not differ significantly from it, and what a reader must know of its figures.
 function reasons({ pick, best, fitting, able, equals, unknown }) {
   const limits = view.limits.filter((limit) => limit.most !== null);
   const models = able.length === 1 ? "model" : "models";
@@ -77,7 +92,7 @@ function reasons({ pick, best, fitting, able, equals, unknown }) {
     );
   }
   if (equals.length)
-    said.push(`Not told apart from the most accurate: ${list(equals.map((row) => row.name))}.`);
+    said.push(`Not significantly less accurate: ${list(equals.map((row) => row.name))}.`);
   const crosses = ({ cost, most }) => cost.of(pick)[2] !== null && cost.of(pick)[2] * cost.factor > most;
   if (limits.some(crosses)) said.push("The interval of its cost reaches beyond a limit.");
   if (unknown.length) said.push(`Left out for want of a figure for a limit: ${unknown.length}.`);
@@ -86,6 +101,8 @@ function reasons({ pick, best, fitting, able, equals, unknown }) {
 
 function caveats(pick) {
   const said = [];
+  if (pick.teachers.length)
+    said.push(`It learnt from the answers of ${list(pick.teachers)} beside the labels (KD).`);
   if (pick.score.source === "reference")
     said.push("Its accuracy is quoted from the weights' card, not measured on this machine.");
   if (pick.score.labels === "synthetic")
@@ -99,7 +116,7 @@ function cheaper({ pick, others }) {
   if (!others.length) return [];
   const line = (row) => {
     const points = (100 * (pick.score.top1[0] - row.score.top1[0])).toFixed(1);
-    const told = accuracyDiffers(pick, row) ? "" : " (not told apart)";
+    const told = accuracyDiffers(pick, row) ? "" : " (not significant)";
     return element("li", {}, opener(row), ` ${versus(view.cost, pick, row)}, ${points} points lower${told}`);
   };
   return [
@@ -110,7 +127,7 @@ function cheaper({ pick, others }) {
 
 function versus(cost, dear, cheap) {
   const ratio = cost.of(dear)[0] / cost.of(cheap)[0],
-    told = costDiffers(cost, dear, cheap) ? "" : " (not told apart)";
+    told = costDiffers(cost, dear, cheap) ? "" : " (not significant)";
   const times = `${ratio.toFixed(ratio < 10 ? 1 : 0)} times`;
   if (cost.verb === "faster" || cost.verb === "smaller") return `${times} ${cost.verb}${told}`;
   return `at ${times} ${cost.verb}${told}`;

@@ -2,8 +2,7 @@
 
 const view = {
   machine: 0,
-  runtime: "",
-  precision: "",
+  variant: "",
   find: "",
   later: 0,
   cost: COSTS[0] || null,
@@ -25,11 +24,10 @@ view.redraw = () => {
   view.shown = rows.filter(
     (row) =>
       (view.machine === null || row.machine === view.machine) &&
-      (!view.runtime || row.runtime === view.runtime) &&
-      (!view.precision || row.precision === view.precision) &&
+      (!view.variant || row.variant === view.variant) &&
       words.every((word) => row.search.includes(word)),
   );
-  view.together = new Set(view.shown.map((row) => `${row.device} ${row.way}`)).size > 1;
+  view.together = new Set(view.shown.map((row) => row.variant)).size > 1;
   const known = view.shown
     .filter((row) => row.score)
     .flatMap((row) => row.score.top1.filter((v) => v !== null));
@@ -40,6 +38,7 @@ view.redraw = () => {
     const limit = view.limits.find((l) => l.cost === view.cost);
     drawChart(view.shown, view.cost, view.status, view.pick, limit ? limit.most : null);
     drawSummary();
+    by("noise").textContent = noise();
   } else drawAnswer();
   drawTable(view.shown);
   clearTimeout(view.later);
@@ -71,9 +70,8 @@ function startControls() {
     ],
     String(view.machine),
   );
-  const distinct = (key) => [...new Set(rows.map((row) => row[key]))].sort();
-  fill("runtime", [["", "any"], ...distinct("runtime").map((r) => [r, r])], "");
-  fill("precision", [["", "any"], ...distinct("precision").map((p) => [p, p])], "");
+  view.variant = usual(view.machine);
+  fillVariants();
   fill(
     "cost",
     COSTS.map((c) => [c.key, c.label]),
@@ -100,13 +98,15 @@ function startControls() {
   }
   by("machine").addEventListener("change", (e) => {
     view.machine = e.target.value === "" ? null : Number(e.target.value);
+    if (view.variant && !ofMachine(view.machine).some((row) => row.variant === view.variant))
+      view.variant = usual(view.machine);
+    fillVariants();
     restart();
   });
-  for (const id of ["runtime", "precision"])
-    by(id).addEventListener("change", (e) => {
-      view[id] = e.target.value;
-      restart();
-    });
+  by("variant").addEventListener("change", (e) => {
+    view.variant = e.target.value;
+    restart();
+  });
   by("cost").addEventListener("change", (e) => {
     view.cost = COSTS.find((c) => c.key === e.target.value);
     view.redraw();
@@ -122,6 +122,29 @@ function startControls() {
     });
     view.redraw();
   });
+}
+
+const ofMachine = (index) => rows.filter((row) => index === null || row.machine === index);
+
+function fillVariants() {
+  const found = [...new Map(ofMachine(view.machine).map((row) => [row.variant, row])).values()];
+  const devices = new Set(found.map((row) => row.device)).size;
+  const options = found.map((row) => [row.variant, devices > 1 ? `${row.way}, ${row.device}` : row.way]);
+  fill("variant", [...options, ...(options.length > 1 ? [["", "all, side by side"]] : [])], view.variant);
+}
+
+// Where to begin, as the README does: of the variants with most models the fastest in float32.
+function usual(index) {
+  const variants = new Map();
+  for (const row of ofMachine(index))
+    if (!row.error) variants.set(row.variant, (variants.get(row.variant) || []).concat(row));
+  const mean = (members) => {
+    const known = members.filter((row) => row.times["1"]?.[1]);
+    return known.reduce((sum, row) => sum + Math.log(row.times["1"][0]), 0) / (known.length || 1);
+  };
+  const order = ([, a], [, b]) =>
+    (b[0].precision === "float32") - (a[0].precision === "float32") || b.length - a.length || mean(a) - mean(b);
+  return [...variants].sort(order)[0]?.[0] ?? "";
 }
 
 function restart() {

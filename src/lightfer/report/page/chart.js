@@ -92,7 +92,7 @@ function drawChart(shown, cost, status, pick, limit) {
     svg.append(drawn("path", { d: marks[kind], class: kind }));
   if (pick && chart.place.has(pick))
     svg.append(drawn("path", { d: circle(...chart.place.get(pick), 9), class: "pick" }));
-  svg.append(...labels(status, pick, width));
+  svg.append(...labels(status, pick, width, height));
   svg.append(drawn("path", { id: "ring", d: "", class: "ring" }));
 }
 
@@ -147,37 +147,56 @@ function linearTicks(low, high) {
   return ticks;
 }
 
-// Names beside the marks that matter, each where it hits no mark and no other name; else none.
-function labels(status, pick, width) {
+// Names beside their marks, where they hit no mark and no other name. The answer and the front are
+// always named, farther off and with a line to their mark if need be; of the others who finds room.
+function labels(status, pick, width, height) {
   const order = { front: 0, tied: 1, dominated: 2 },
     taken = [],
     made = [];
   for (const [x, y] of chart.place.values()) taken.push([x - 5, y - 5, x + 5, y + 5]);
+  const must = (row) => row === pick || status.get(row) === "front";
   const sorted = [...chart.rows].sort(
     (a, b) => (b === pick) - (a === pick) || order[status.get(a)] - order[status.get(b)],
   );
-  for (const row of sorted.slice(0, 40)) {
-    const name = row.name.length > 34 ? `${row.name.slice(0, 32)}…` : row.name;
+  const covered = (box) =>
+    taken.filter((t) => box[0] < t[2] && t[0] < box[2] && box[1] < t[3] && t[1] < box[3]).length;
+  for (const [place, row] of sorted.entries()) {
+    if (place >= 40 && !must(row)) break;
+    const whole = `${row.name}${row.teachers.length ? " (KD)" : ""}`,
+      name = whole.length > 40 ? `${whole.slice(0, 38)}…` : whole;
     const [x, y] = chart.place.get(row),
       wide = name.length * 6.7;
-    for (const [dx, dy, anchor] of [
-      [10, -8, "start"],
-      [10, 16, "start"],
-      [-10, -8, "end"],
-      [-10, 16, "end"],
-    ]) {
-      const from = anchor === "start" ? x + dx : x + dx - wide;
-      const box = [from, y + dy - 11, from + wide, y + dy + 3];
-      if (
-        box[0] < 48 ||
-        box[2] > width - 2 ||
-        taken.some((t) => box[0] < t[2] && t[0] < box[2] && box[1] < t[3] && t[1] < box[3])
-      )
-        continue;
-      taken.push(box);
-      made.push(text(x + dx, y + dy, name, anchor, `name ${status.get(row)}`));
-      break;
+    let best = null;
+    for (const far of must(row) ? [1, 2.4, 4, 6, 8, 11] : [1]) {
+      for (const [dx, dy, anchor] of [
+        [10, -8, "start"],
+        [10, 16, "start"],
+        [-10, -8, "end"],
+        [-10, 16, "end"],
+        [0, -14, "middle"],
+        [0, 22, "middle"],
+      ]) {
+        const free = { start: x + dx, end: x + dx - wide, middle: x - wide / 2 }[anchor],
+          from = must(row) ? Math.max(48, Math.min(free, width - 2 - wide)) : free,
+          base = y + dy * far;
+        const box = [from, base - 11, from + wide, base + 3];
+        if (box[0] < 48 || box[2] > width - 2 || box[1] < 0 || box[3] > height - 46) continue;
+        const hits = covered(box);
+        if (!best || hits < best.hits) best = { hits, box, from, base, far };
+        if (!hits) break;
+      }
+      if (best?.hits === 0) break;
     }
+    if (!best || (best.hits && !must(row))) continue;
+    taken.push(best.box);
+    if (best.far > 1)
+      made.push(
+        drawn("path", {
+          d: `M${x} ${y}L${Math.max(best.from, Math.min(x, best.from + wide))} ${best.base < y ? best.base + 3 : best.base - 10}`,
+          class: "leader",
+        }),
+      );
+    made.push(text(best.from, best.base, name, "start", `name ${status.get(row)}`));
   }
   return made;
 }
@@ -200,7 +219,7 @@ function pointAt(index) {
     element(
       "span",
       { class: "quiet" },
-      `${view.status.get(row)}${view.machine === null ? ` · ${machines[row.machine].name}` : ""}`,
+      `${row.raw[cost.time] ? `raw ${figure(row.raw[cost.time][0], cost.factor)} ${bounds(row.raw[cost.time], (v) => figure(v, cost.factor))} · ` : ""}${view.status.get(row)}${view.machine === null ? ` · ${machines[row.machine].name}` : ""}`,
     ),
   );
   const box = document.getElementById("plot");

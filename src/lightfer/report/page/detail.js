@@ -28,6 +28,7 @@ function drawDetail() {
       .replaceChildren(element("option", { value: "" }, i ? "none" : "choose"), ...options);
   });
   const chosen = detail.rows.filter(Boolean);
+  document.getElementById("facts").replaceChildren(...factTable(chosen));
   document.getElementById("classes").replaceChildren(...classBars(chosen));
   document
     .getElementById("columns")
@@ -40,7 +41,6 @@ function column(row) {
   return [
     element("h3", {}, row.name),
     row.error ? element("p", { class: "failed" }, `failed: ${row.error}`) : null,
-    facts(row),
     confusion(row),
     training(row),
     weightCard(row),
@@ -67,6 +67,12 @@ function facts(row) {
         cost.label,
         `${withUnit(cost, row)} ${bounds(cost.of(row), (v) => figure(v, cost.factor))}${["energy", "carbon"].includes(cost.key) && row.method ? ` (${row.method})` : ""}`,
       ]);
+  for (const cost of COSTS)
+    if (row.raw[cost.time])
+      lines.push([
+        `${cost.label}, not corrected`,
+        `${figure(row.raw[cost.time][0], cost.factor)} ${cost.unit} ${bounds(row.raw[cost.time], (v) => figure(v, cost.factor))}`,
+      ]);
   if (row.testSet !== null && row.images)
     lines.push([`All ${row.images.toLocaleString("en")} images`, `${figure(row.testSet)} s`]);
   if (row.net)
@@ -79,7 +85,42 @@ function facts(row) {
   for (const warning of row.warnings) lines.push(["Warning on energy", warning]);
   if (row.storedAs) lines.push(["Size is of", row.storedAs]);
   if (row.grid) lines.push(["Emissions assume", row.grid]);
-  return definitions(lines);
+  return lines;
+}
+
+// The figures of the chosen models, line by line beside one another.
+function factTable(chosen) {
+  if (!chosen.length) return [];
+  const found = chosen.map((row) => new Map(facts(row)));
+  const terms = [...new Set(found.flatMap((lines) => [...lines.keys()]))];
+  return [
+    element(
+      "table",
+      { class: "facts" },
+      element(
+        "thead",
+        {},
+        element(
+          "tr",
+          {},
+          element("th", { scope: "col" }, "Figure"),
+          chosen.map((row) => element("th", { scope: "col" }, row.name)),
+        ),
+      ),
+      element(
+        "tbody",
+        {},
+        terms.map((term) =>
+          element(
+            "tr",
+            {},
+            element("th", { scope: "row" }, term),
+            found.map((lines) => element("td", {}, lines.get(term) ?? DASH)),
+          ),
+        ),
+      ),
+    ),
+  ];
 }
 
 const definitions = (lines) =>

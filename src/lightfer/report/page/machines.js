@@ -14,8 +14,7 @@ function drawMachines(shown) {
       ? shown
       : rows.filter(
           (row) =>
-            (!view.runtime || row.runtime === view.runtime) &&
-            (!view.precision || row.precision === view.precision) &&
+            (!view.variant || row.variant === view.variant) &&
             words.every((word) => row.search.includes(word)),
         );
   for (const row of every) {
@@ -41,7 +40,7 @@ function drawMachines(shown) {
             triple = row ? cost.of(row) : null;
           return element(
             "td",
-            { class: "number" },
+            { class: "number", "data-title": m.name },
             figure(triple?.[0] ?? null, cost.factor),
             small(bounds(triple, (v) => figure(v, cost.factor))),
             row?.error ? small("failed") : null,

@@ -30,19 +30,27 @@ const names = new Map();
 for (const row of rows) {
   const eager = row.runtime === "pytorch" && row.precision === "float32";
   row.way = `${row.runtime} ${row.precision}`;
-  row.name = eager ? row.model : `${row.model} · ${row.way}`;
-  const key = `${row.machine} ${row.device} ${row.name}`;
+  row.variant = `${row.device} ${row.way}`;
+  row.teachers = row.card?.distillation?.teachers.map((teacher) => teacher.model) ?? [];
+  row.plain = row.model;
+  row.full = eager ? row.model : `${row.model} · ${row.way}`;
+  const key = `${row.machine} ${row.device} ${row.full}`;
   names.set(key, (names.get(key) || []).concat(row));
 }
 for (const same of names.values()) {
   if (same.length > 1)
     same.forEach((row) => {
-      row.name += ` · ${row.weights ? row.weights.slice(0, 8) : "random weights"}`;
+      const training = ` · ${row.weights ? row.weights.slice(0, 8) : "random weights"}`;
+      row.full += training;
+      row.plain += training;
     });
 }
 // A name may hold characters that turn the direction of what follows: they end with the name.
+const kept = (name) =>
+  /[\u0590-\u08ff\u202a-\u202e\u2066-\u2069]/.test(name) ? `\u2068${name}\u2069` : name;
+// The runtime and precision are part of the name where several of them are shown.
 for (const row of rows)
-  if (/[\u0590-\u08ff\u202a-\u202e\u2066-\u2069]/.test(row.name)) row.name = `\u2068${row.name}\u2069`;
+  Object.defineProperty(row, "name", { get: () => kept(view.together ? row.full : row.plain) });
 for (const row of rows)
   row.search =
     `${row.model} ${row.family} ${row.way} ${row.device} ${row.recipe || ""} ${machines[row.machine].name}`.toLowerCase();

@@ -3,7 +3,7 @@
 // The rows that are compared with one another: those of one variant, as in `lightfer rank`, where all
 // that are shown are of one, else those of their machine.
 const SETS = DATA.sets.map((set) => ({ ...set, tables: new Map() }));
-const variantOf = (row) => `${row.machine} ${row.device} ${row.way}`;
+const variantOf = (row) => `${row.machine} ${row.variant}`;
 const setOfVariant = new Map(),
   setOfMachine = new Map();
 for (const set of SETS) {
@@ -54,7 +54,7 @@ function costDiffers(cost, a, b) {
 const apart = (x, y) => x[1] !== null && y[1] !== null && (x[1] > y[2] || y[1] > x[2]);
 
 // Row -> "front", "tied" or "dominated", among the rows of each machine. A row is beaten by another
-// that is better on one axis and no worse on the other; surely, if what differs is told apart.
+// that is better on one axis and no worse on the other; surely, if what differs does so significantly.
 function standing(shown, cost) {
   const found = new Map(),
     groups = new Map();

@@ -62,7 +62,8 @@ function tableColumns() {
 const small = (content) => (content ? element("small", {}, content) : null);
 
 function nameCell(row) {
-  return [opener(row), row.error ? element("small", { class: "failed" }, `failed: ${row.error}`) : null];
+  const taught = row.teachers.length ? small(`KD: ${row.teachers.join(", ")}`) : null;
+  return [opener(row), taught, row.error ? element("small", { class: "failed" }, `failed: ${row.error}`) : null];
 }
 
 function accuracyCell(row) {
@@ -124,6 +125,7 @@ function drawTable(shown) {
             {
               class: column.number ? "number" : column.key === "machine" ? "words" : null,
               scope: i ? null : "row",
+              "data-title": i ? [column.title, column.unit].filter(Boolean).join(", ") : null,
             },
             column.cell(row),
           ),

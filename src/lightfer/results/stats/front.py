@@ -23,21 +23,14 @@ def pareto_front(objectives: Sequence[Objective]) -> list[str]:
     better on one. `tied`: off the front by the estimates, but by differences that are not
     significant, so that another run may put it there.
     """
-    count = len(objectives[0].values)
-
-    def beats(j: int, i: int, surely: bool) -> bool:
-        better = False
-        for axis in objectives:
-            gain = axis.values[i] - axis.values[j]
-            if gain < 0 or (surely and gain > 0 and not axis.differ[i, j]):
-                return False
-            better |= gain > 0
-        return better
-
-    def status(i: int) -> str:
-        others = [j for j in range(count) if j != i]
-        if any(beats(j, i, surely=True) for j in others):
-            return "dominated"
-        return "tied" if any(beats(j, i, surely=False) for j in others) else "front"
-
-    return [status(i) for i in range(count)]
+    values = [np.asarray(axis.values, float) for axis in objectives]
+    found = []
+    for i in range(len(values[0])):
+        gains = [value[i] - value for value in values]  # of each other item over this one
+        maybe = np.any([gain > 0 for gain in gains], axis=0)
+        surely = maybe.copy()
+        for axis, gain in zip(objectives, gains, strict=True):
+            maybe &= gain >= 0
+            surely &= (gain == 0) | ((gain > 0) & axis.differ[i])
+        found.append("dominated" if surely.any() else "tied" if maybe.any() else "front")
+    return found
