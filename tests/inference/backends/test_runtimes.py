@@ -215,3 +215,10 @@ def test_no_heavy_package_is_imported_by_the_list():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_exported_file_tells_nothing_of_the_machine_that_made_it():
+    pytest.importorskip("onnxscript")
+    content = to_onnx(create_model("mobilenet_v1_x0_25"), SHAPE)
+    assert b".py" not in content
+    assert str(Path(protocol.__file__).parents[3]).encode() not in content

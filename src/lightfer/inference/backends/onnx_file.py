@@ -52,7 +52,12 @@ def module_to_onnx(
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    proto = program.model_proto
+    graph = proto.graph
+    values = (*graph.initializer, *graph.input, *graph.output, *graph.value_info)
+    for part in (graph, *graph.node, *values):
+        del part.metadata_props[:]  # the lines of code it comes from, with their folders
+    return proto
 
 
 def joined(first: Any, second: Any) -> Any:
