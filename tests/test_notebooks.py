@@ -5,11 +5,19 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import pandas
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from notebooks.execute import FOLDER, SETUP, badge, cleaned, execute, notebook_names
+
+from lightfer._files import sha256_of
+from lightfer.report import readme
+from lightfer.report.rank import correlations
+from lightfer.results import read_results
+from lightfer.results.select import Times
 
 ROOT = FOLDER.parent
 NAMES = notebook_names()
@@ -62,7 +70,7 @@ def test_the_training_notebook_leaves_a_weight_file(tmp_path: Path):
 
 @pytest.mark.usefixtures("_small")
 def test_the_evaluation_notebook_writes_every_figure_of_every_model(tmp_path: Path):
-    from lightfer import list_models, read_results
+    from lightfer import list_models
 
     execute("03_model_evaluation", tmp_path)
     results = read_results(tmp_path / "out/results.json")
@@ -97,8 +105,35 @@ def test_the_analysis_runs_from_results_alone_without_torch(
     (tmp_path / "results.json").write_bytes((ROOT / "results.json").read_bytes())
     shown = "".join(map(texts, execute("04_analysis", tmp_path).cells))
     assert "mobilenet_v1" in shown
-    assert shown.count("image/svg+xml") == 4
+    assert shown.count("image/svg+xml") == 6
     assert "undecided" in shown
+    published = readme.shown(read_results(ROOT / "results.json"))
+    assert published
+    for line in readme.finding(published):  # the discussion is computed
+        assert json.dumps(line)[1:-1] in shown
+
+
+def test_statistics_of_the_analysis_never_pool_runtimes():
+    """No correlation rests on more entries than there are nets."""
+    (cell,) = [c for c in code_cells("04_analysis") if c.source.startswith("ways = ")]
+    results = read_results(ROOT / "results.json")
+    chosen = readme.shown(results)
+    assert chosen
+    namespace: dict[str, Any] = {
+        "results": results,
+        "nets": chosen.entries,
+        "measured": Times(results),
+        "correlations": correlations,
+        "pandas": pandas,
+    }
+    exec(cell.source, namespace)
+    assert len(set(namespace["rhos"]["runtime"])) > 1
+    assert namespace["rhos"]["nets"].max() == len({e.model for e in chosen.entries})
+
+
+def test_the_outputs_of_the_analysis_are_of_the_published_results():
+    begins = sha256_of(ROOT / "results.json")[:12]
+    assert begins in "".join(map(texts, code_cells("04_analysis"))), "run `make notebooks`"
 
 
 @pytest.mark.parametrize("name", NAMES)
