@@ -1,0 +1,77 @@
+"""One contract for the executors; those whose package is not installed are skipped.
+
+`benchmarks/executors.py` kills more often. Ray and Zeus cannot share an environment, so the tests
+of Ray need one without Zeus.
+"""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from benchmarks.executors import Engine, quiet_s, run_killed, started
+from benchmarks.queue_kill import LIGHTFER, check_equal, write_list
+
+from lightfer._executors import open_executor
+from lightfer.train.sweep.items import Item
+from lightfer.train.sweep.run import run_queue
+from lightfer.train.sweep.work import Options
+from tests.train.sweep.conftest import EPOCHS, SMALL
+
+PACKAGES = {"pool": "os", "ray": "ray", "slurm": "submitit"}  # Dask: see docs/queue.md
+
+
+@pytest.fixture(scope="module", params=PACKAGES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    pytest.importorskip(PACKAGES[request.param])
+    with started(request.param) as one:
+        yield one
+
+
+def test_values_and_errors_come_back_and_a_lost_worker_is_not_the_end(
+    engine: Engine, tmp_path: Path
+):
+    executor, slots = open_executor(engine.name, tmp_path, 1)
+    try:
+        assert slots == 1
+        assert executor.submit(pow, 2, 5).result(timeout=120) == 32
+        with pytest.raises((ZeroDivisionError, BrokenExecutor), match="zero"):
+            executor.submit(divmod, 1, 0).result(timeout=120)
+        with pytest.raises(BrokenExecutor):
+            executor.submit(die).result(timeout=240)
+        assert executor.submit(pow, 2, 6).result(timeout=120) == 64
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_killed_workers_and_sessions_change_no_weight(
+    engine: Engine, whole: Path, blind_csv: Path, tmp_path: Path
+):
+    path, out = write_list(tmp_path, EPOCHS), tmp_path / "q"
+    command = [*LIGHTFER, str(path), "--data", str(blind_csv), "--workers", "2"]
+    command += ["--executor", engine.name, "--out", str(out)]
+    told = run_killed(engine, command, out, ["worker", "session"], random.Random(0))
+    assert [kill["kill"] for kill in told] == ["worker", "session"]
+    assert told[1]["quiet_after_s"] < 20  # ten of silence, and ten to be gone
+    check_equal(whole, out)
+    assert quiet_s(engine.mark) < 10
+
+
+def test_a_session_ends_in_time_and_leaves_nothing_running(
+    engine: Engine, blind_csv: Path, tmp_path: Path
+):
+    long = Item(model="shufflenet_v2_x0_5", name="long", settings={**SMALL, "epochs": 5000})
+    options = Options(tmp_path, str(blind_csv), budget_s=15.0, executor=engine.name)
+    begun = monotonic()
+    session = run_queue((long,), options, begun=begun)
+    assert abs(monotonic() - begun - 15) < 10
+    assert (session.finished, session.failed) == ({}, {})
+    assert quiet_s(engine.mark) < 10
