@@ -64,6 +64,7 @@ def test_every_form_of_import_is_seen(source: str):
         "inference.session",
         "report.compare",
         "report.rank",
+        "report.site.build",
         "results.stats",
         "results.validate",
     ],

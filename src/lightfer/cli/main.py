@@ -24,6 +24,7 @@ from lightfer.cli import (
     teach,
     train,
     validate,
+    web,
 )
 
 app = typer.Typer(
@@ -90,6 +91,7 @@ app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("rank")(rank.rank)
 app.command("validate")(validate.validate)
+app.command("web")(web.web)
 app.add_typer(data.app, name="data")
 
 

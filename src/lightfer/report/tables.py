@@ -32,6 +32,7 @@ HEADER = (
 )
 DASH = "–"  # noqa: RUF001
 HEADLINE = "pytorch float32"
+RUNTIMES = ("torch", "onnxruntime-web")  # whose versions stand below a table
 VIEWS_TITLE = "Top-1 % on test in other views, and on other sets of images and labels:"
 PIVOT_TITLE = (
     "One image in every runtime and precision, ms; below float32 with the top-1 that is left:"
@@ -235,9 +236,10 @@ def conditions(environment: Environment) -> str:
         source = "no test data: accuracy, where given, is the weights' card's (ref)"
     else:
         source = f"data: {data.label}"
+    shown = [f"{name} {v}" for name, v in environment.versions.items() if name in RUNTIMES]
     return (
         f"{machine}, {environment.threads} threads of {environment.cores} cores, "
-        f"torch {environment.versions.get('torch', '?')}, allocator: {environment.allocator}; "
+        f"{', '.join(shown)}, allocator: {environment.allocator}; "
         f"{source}; {environment.started[:10]}{noise(environment)}."
     )
 

@@ -1,4 +1,5 @@
-"""The graph of an architecture as ONNX without its weights, for `inference.onnx_from_weights`.
+"""The graph of an architecture as ONNX without its weights, for `inference.onnx_from_weights`,
+and what a pass of it does, for those who read results without torch.
 
     python -m lightfer.inference.export.graph     # writes all shipped models' into the package
 
@@ -7,14 +8,18 @@ a weight file, and batch norms are left to the runtime, which folds them.
 """
 
 import gzip
+import json
 from importlib import import_module
 
 import torch
 from torch import nn
 
-from lightfer._files import graph_file, write_bytes
+from lightfer._files import graph_file, write_bytes, write_text
 from lightfer.inference.backends.onnx_file import module_to_onnx
-from lightfer.models.registry import create_model, list_models
+from lightfer.measure.operations import count_operations
+from lightfer.models.registry import architecture, create_model, list_models
+
+INPUT_SHAPE = (1, 1, 48, 48)
 
 
 def graph_without_weights(model: nn.Module, shape: tuple[int, ...]) -> bytes:
@@ -34,9 +39,23 @@ def graph_without_weights(model: nn.Module, shape: tuple[int, ...]) -> bytes:
     return proto.SerializeToString()
 
 
+def counts(name: str) -> dict[str, str | int]:
+    """What stands of an architecture in `graphs/operations.json`."""
+    known, counted = architecture(name), count_operations(create_model(name), INPUT_SHAPE)
+    return {
+        "family": known.family,
+        "output_stride": known.output_stride,
+        "params": counted.params,
+        "macs": counted.macs,
+    }
+
+
 def main() -> None:
-    for name in list_models(pretrained=True):
-        content = graph_without_weights(create_model(name), (1, 1, 48, 48))
+    names = list_models(pretrained=True)
+    text = json.dumps({name: counts(name) for name in names}, indent=1) + "\n"
+    write_text(graph_file("").with_name("operations.json"), text)
+    for name in names:
+        content = graph_without_weights(create_model(name), INPUT_SHAPE)
         write_bytes(graph_file(name), gzip.compress(content, mtime=0))
         print(f"{graph_file(name)}: {graph_file(name).stat().st_size:,} bytes")
 

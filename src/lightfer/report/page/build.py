@@ -26,6 +26,7 @@ SCRIPTS = (
     "detail",
     "machines",
     "answer",
+    "theme",
     "app",
 )  # in this order
 MOST_PLAIN = 60  # rows of the table for readers without scripts
@@ -33,11 +34,15 @@ MISSING = 'the page needs Jinja: pip install "lightfer[report]"'
 
 
 def page(
-    results: Results, on_step: Callable[[str, int, int], None] = lambda text, done, of: None
+    results: Results,
+    on_step: Callable[[str, int, int], None] = lambda text, done, of: None,
+    opening: str = "",
 ) -> str:
     """The HTML of the whole report. Raises ValueError if Jinja is not installed.
 
-    `on_step(text, done, of)` reports progress: thousands of entries take some seconds.
+    `on_step(text, done, of)` reports progress: thousands of entries take some seconds. `opening` is
+    a script that runs before the page's own and may change its data: as times are still to come
+    then, nothing is claimed of the thesis.
     """
     try:
         from jinja2 import Environment as Templates
@@ -50,11 +55,12 @@ def page(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     style = _read("page.css")
-    script = "(() => {\n'use strict';\n" + "\n".join(_read(f"{s}.js") for s in SCRIPTS) + "})();\n"
+    scripts = [opening, "\n".join(_read(f"{s}.js") for s in SCRIPTS)]
+    script = "".join(f"(() => {{\n'use strict';\n{text}}})();\n" for text in scripts if text)
     on_step("intervals", 0, 3)
     data = as_script(page_data(results))
     on_step("thesis", 1, 3)
-    cards = findings(results)
+    cards = [] if opening else findings(results)
     on_step("page", 2, 3)
     html = templates.from_string(_read("page.html.j2")).render(
         policy=Markup(_policy(style, script)),
@@ -89,7 +95,7 @@ def _subtitle(results: Results) -> str:
     models = len({entry.model for entry in results.entries})
     machines = len(results.environments)
     labels = sorted({e.data.label for e in results.environments.values() if e.data})
-    days = sorted({e.started[:10] for e in results.environments.values()})
+    days = sorted({e.started[:10] for e in results.environments.values()} - {""})
     parts = [_count(models, "model"), _count(machines, "machine"), *labels]
     if days:
         parts.append(days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}")

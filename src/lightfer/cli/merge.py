@@ -1,0 +1,32 @@
+"""lightfer merge: many results files as one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def merge(
+    files: Annotated[
+        list[Path], typer.Argument(help="Results files, or folders of them: native, browser, both.")
+    ],
+    out: Annotated[Path, typer.Option(help="The one file.")],
+) -> None:
+    """Put results files of many devices into one, for `report`, `rank` and `compare`.
+
+    Where one device measured the same net several times, its last run stays. If any file cannot be
+    used, all such are named and nothing is written.
+    """
+    from lightfer._files import check_writable
+    from lightfer.cli.console import progress
+    from lightfer.results import write_results
+    from lightfer.results.merge import merge_files
+
+    check_writable(out)
+    with progress() as bar:
+        merged, count = merge_files(files, on_step=bar)
+        bar(f"writing {out.name}", count, count)
+        write_results(out, merged)
+    typer.echo(
+        f"{count} files, {len(merged.environments)} runs, {len(merged.entries)} entries: {out}"
+    )

@@ -1,0 +1,103 @@
+"""Many devices beside one another: the spread of each net over them, and whether rankings hold.
+
+A device is one run in one runtime and precision. Devices are compared on the nets that all of them
+timed, each by the median of its passes of one image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lightfer.results import Entry, Results
+from lightfer.results.stats import Interval, concordance
+
+FEWEST = 3  # devices, and nets that all of them timed
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One net over devices, seconds of one image."""
+
+    model: str
+    fastest_s: float
+    tenth_s: float
+    median_s: float
+    ninetieth_s: float
+    slowest_s: float
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device: its nets from the fastest to the slowest."""
+
+    name: str
+    key: str
+    noise: str
+    ranking: tuple[str, ...]
+    times_s: tuple[float, ...]  # in the order of the ranking
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The devices of one runtime and precision."""
+
+    way: str
+    spreads: tuple[Spread, ...]  # the fastest net first
+    devices: tuple[Device, ...]  # the fastest first, by the geometric mean of its nets
+    agreement: Interval | None  # Kendall's W of their rankings
+
+
+def fleets(results: Results) -> list[Fleet]:
+    """Of each runtime and precision that at least three devices timed."""
+    groups: dict[tuple[str, str, str], dict[str, dict[str, float]]] = {}
+    for entry in results.entries:
+        if seconds := _seconds(entry):
+            way = entry.device, entry.runtime, entry.precision
+            groups.setdefault(way, {}).setdefault(entry.environment, {})[entry.model] = seconds
+    return [
+        _fleet(" ".join(way[1:]), devices, results)
+        for way, devices in groups.items()
+        if len(devices) >= FEWEST
+    ]
+
+
+def _fleet(way: str, times: dict[str, dict[str, float]], results: Results) -> Fleet:
+    shared = sorted(set.intersection(*(set(nets) for nets in times.values())))
+    table = np.array([[nets[model] for model in shared] for nets in times.values()])
+    table = table.reshape(len(times), len(shared))
+    order = np.exp(np.log(table).mean(axis=1)).argsort() if shared else range(len(times))
+    keys = list(times)
+    return Fleet(
+        way=way,
+        spreads=_spreads(times),
+        devices=tuple(_device(keys[i], times[keys[i]], results) for i in order),
+        agreement=concordance(table) if len(shared) >= FEWEST else None,
+    )
+
+
+def _spreads(times: dict[str, dict[str, float]]) -> tuple[Spread, ...]:
+    by_model: dict[str, list[float]] = {}
+    for nets in times.values():
+        for model, seconds in nets.items():
+            by_model.setdefault(model, []).append(seconds)
+    quantiles = (0.0, 0.1, 0.5, 0.9, 1.0)
+    found = [Spread(m, *map(float, np.quantile(v, quantiles))) for m, v in by_model.items()]
+    return tuple(sorted(found, key=lambda spread: spread.median_s))
+
+
+def _device(key: str, nets: dict[str, float], results: Results) -> Device:
+    about = results.environments.get(key)
+    ranking: Sequence[str] = sorted(nets, key=lambda model: nets[model])
+    return Device(
+        name=(about.gpu or about.cpu) if about else key,
+        key=key,
+        noise=about.noise.verdict if about and about.noise else "unknown",
+        ranking=tuple(ranking),
+        times_s=tuple(nets[model] for model in ranking),
+    )
+
+
+def _seconds(entry: Entry) -> float | None:
+    timed = (t for t in entry.latency if t.batch_size == 1 and t.clock == "wall")
+    return next((t.median_s for t in timed), None)

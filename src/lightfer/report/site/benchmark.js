@@ -1,0 +1,206 @@
+// The benchmark's page: starts and stops the worker, keeps the journal, shows how far it is.
+
+import { drop, keep, kept, visitor } from "./kept.js";
+import { makeOffline } from "./offline.js";
+import { visits } from "./protocol.js";
+import { resultsOf, shownOf } from "./results.js";
+import { median } from "./statistics.js";
+
+const by = (id) => document.getElementById(id);
+const fetched = (path) => fetch(new URL(path, import.meta.url)).then((answer) => answer.json());
+const JOURNAL = "journal",
+  RESULTS = "results",
+  SHOWN = "shown",
+  DEVICE = "device";
+
+const site = await fetched("site.json");
+const names = site.nets.map((net) => net.name);
+let worker = null,
+  journal = null;
+
+// Equal for runs that may be continued by one another.
+const fingerprint = () => [site.build, crossOriginIsolated, navigator.userAgent].join(" ");
+
+function unfinished() {
+  const found = kept(JOURNAL);
+  return found?.fingerprint === fingerprint() && !found.ended && found.visits.length ? found : null;
+}
+
+function fresh() {
+  return {
+    fingerprint: fingerprint(),
+    started: new Date().toISOString().replace(/\.\d+Z$/, "+00:00"),
+    seed: Math.floor(Math.random() * 2 ** 31),
+    rounds: Number(by("rounds").value),
+    threads: 1,
+    isolated: crossOriginIsolated,
+    visits: [],
+  };
+}
+
+async function start(goingOn) {
+  journal = (goingOn && unfinished()) || fresh();
+  keep(JOURNAL, journal);
+  running(true);
+  say("Starting ONNX Runtime Web …");
+  await offline;
+  await Promise.all(["shipped.json", "results.html"].map((path) => fetch(path))); // kept from now on
+  worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+  worker.addEventListener("message", ({ data }) => told(data));
+  worker.addEventListener("error", (event) => broken(event.message || "the worker could not be started"));
+  worker.postMessage({
+    type: "start",
+    nets: names,
+    order: visits(names, journal.rounds, journal.seed).slice(journal.visits.length),
+    hidden: document.hidden,
+  });
+}
+
+function told(data) {
+  if (data.type === "runtime") Object.assign(journal, { runtime: data.version, step: data.step });
+  else if (data.type === "opening") {
+    say(`Opening ${data.net} (${data.done + 1} of ${data.of}) …`);
+  } else if (data.type === "visit") visited(data);
+  else if (data.type === "stopped") ended("Stopped. Nothing is lost: “Go on” continues where it was.");
+  else if (data.type === "broken") broken(data.error);
+  else if (data.type === "done") finish();
+}
+
+const short = (seconds) => Number(seconds.toPrecision(6));
+
+function visited({ type, samples, yardstick, ...visit }) {
+  const timed = samples && { samples: samples.map(short), yardstick: short(yardstick) };
+  journal.visits.push({ ...visit, ...timed });
+  keep(JOURNAL, journal);
+  drawProgress();
+}
+
+async function finish() {
+  journal.ended = Date.now();
+  keep(JOURNAL, journal);
+  const shipped = await fetched("shipped.json");
+  const device = by("device").value.trim().slice(0, 80);
+  const results = resultsOf({ shipped, journal, site, device, visitor: visitor() });
+  keep(RESULTS, results);
+  keep(SHOWN, shownOf(results, site.t));
+  ended("Finished.");
+  showFinished();
+}
+
+function broken(error) {
+  ended(`It did not work: ${error}`);
+  by("status").classList.add("failed");
+}
+
+function ended(message) {
+  worker?.terminate();
+  worker = null;
+  running(false);
+  say(message);
+}
+
+function running(is) {
+  by("start").hidden = by("again").hidden = is;
+  by("stop").hidden = !is;
+  by("status").classList.remove("failed");
+  if (is) by("finished").hidden = true;
+  else showStart();
+  drawProgress();
+}
+
+function showStart() {
+  const left = unfinished();
+  by("start").textContent = left ? "Go on" : "Measure this device";
+  by("again").hidden = !left;
+}
+
+function showFinished() {
+  const results = kept(RESULTS);
+  by("finished").hidden = !results;
+  if (!results) return;
+  const [about] = Object.values(results.environments);
+  by("verdict").textContent = about.noise.reasons.length
+    ? `This device was ${about.noise.verdict} while it measured: ${about.noise.reasons.join("; ")}. Close other tabs and programs and measure again for closer figures.`
+    : "This device was quiet while it measured.";
+}
+
+function say(message) {
+  by("status").textContent = message;
+}
+
+function drawProgress() {
+  const done = journal?.visits ?? [],
+    total = names.length * (journal?.rounds ?? 1);
+  by("bar").max = total;
+  by("bar").value = done.length;
+  by("bar").hidden = !journal;
+  if (worker && done.length) {
+    const last = done.at(-1);
+    say(`Measured ${last.net}, round ${last.round + 1} of ${journal.rounds} (${done.length} of ${total} visits)`);
+  }
+  for (const row of by("nets").tBodies[0].rows) {
+    const found = done.filter((visit) => visit.net === row.dataset.net);
+    const samples = found.flatMap((visit) => visit.samples ?? []);
+    const error = found.find((visit) => visit.error)?.error;
+    row.cells[4].textContent = samples.length ? (1e3 * median(samples)).toFixed(2) : error ? "failed" : "–";
+    row.cells[5].textContent = journal ? `${found.length} of ${journal.rounds}` : "–";
+  }
+}
+
+function drawNets() {
+  const figure = (value, digits) => value.toFixed(digits);
+  by("nets").tBodies[0].replaceChildren(
+    ...site.nets.map((net) => {
+      const row = document.createElement("tr");
+      row.dataset.net = net.name;
+      const head = document.createElement("th");
+      head.scope = "row";
+      head.append(...net.name.split(/(?<=_)/).flatMap((part) => [part, document.createElement("wbr")]));
+      const cells = [figure(100 * net.top1, 1), figure(net.params / 1e6, 2), figure(net.bytes / 1e6, 1), "–", "–"];
+      row.append(
+        head,
+        ...cells.map((text) => Object.assign(document.createElement("td"), { className: "number", textContent: text })),
+      );
+      return row;
+    }),
+  );
+}
+
+function download() {
+  const results = kept(RESULTS);
+  const [key] = Object.keys(results.environments);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([`${JSON.stringify(results)}\n`], { type: "application/json" }));
+  link.download = `lightfer-${key}.json`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+document.addEventListener("visibilitychange", () => {
+  worker?.postMessage({ type: "visibility", hidden: document.hidden });
+  if (worker && document.hidden) say("Waiting: the tab is hidden, and hidden tabs are slowed down.");
+});
+by("start").addEventListener("click", () => start(true));
+by("again").addEventListener("click", () => {
+  drop(JOURNAL);
+  start(false);
+});
+by("stop").addEventListener("click", () => {
+  say("Stopping after this visit …");
+  worker?.postMessage({ type: "stop" });
+});
+by("download").addEventListener("click", download);
+by("device").value = kept(DEVICE) ?? "";
+by("device").addEventListener("change", () => keep(DEVICE, by("device").value.trim()));
+by("clock").textContent = crossOriginIsolated
+  ? "This page is isolated: its clock has steps of 5 µs."
+  : "This page is not isolated: its clock has coarser steps, so several passes are timed together.";
+
+const offline = makeOffline(by("reload"));
+startTheme();
+drawNets();
+journal = unfinished();
+showStart();
+showFinished();
+drawProgress();
+document.body.dataset.ready = "true";

@@ -1,0 +1,218 @@
+"""The site's files: scripts as they are, nets and runtime from the package.
+
+Needs neither torch nor onnx: the browser puts each graph and its weights together (`nets.js`), and
+`graphs/operations.json` says what a pass does. ONNX Runtime Web is in `ort/`, as npm has it, its
+WebAssembly packed by gzip.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lightfer._files import check_writable, graph_file, sha256_of, shipped, write_bytes
+from lightfer.report.page.build import page
+from lightfer.results import Accuracy, Entry, Environment, Results, WeightCard
+
+YARDSTICK = "yardstick.onnx"
+RUNTIME = "onnxruntime-web"
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+    "connect-src 'self'; worker-src 'self'; img-src 'self' data:; base-uri 'none'; "
+    "form-action 'none'"
+)
+MOST_ROUNDS = 12  # of which the page computes intervals
+SHELL = (".html", ".css", ".js", "site.json")  # kept in the browser at the first view
+OPENING = "measured.js"  # inside results.html
+LATER = ("results.html",)  # kept when it is first needed
+
+OnStep = Callable[[str, int, int], None]
+
+
+def build_site(folder: Path, yardstick: str, on_step: OnStep = lambda text, done, of: None) -> int:
+    """Write the site into `folder`; returns its bytes. Files of the same names are replaced.
+
+    `yardstick` is the version of the frozen one, see `lightfer.measure.yardstick`.
+
+    Raises OutputError if the folder cannot be written.
+    """
+    check_writable(folder, folder=True)
+    on_step("building the site", 0, 1)
+    content = site_files(yardstick)
+    for done, (name, data) in enumerate(content.items()):
+        on_step(name, done, len(content))
+        write_bytes(folder / name, data)
+    return sum(map(len, content.values()))
+
+
+def site_files(yardstick: str) -> dict[str, bytes]:
+    """Every file of the site, by its path."""
+    content = dict(_copied())
+    nets = [path.stem for path in sorted(_package("weights").glob("*.safetensors"))]
+    for name in nets:
+        content[f"nets/{name}.onnx.gz"] = graph_file(name).read_bytes()
+        content[f"nets/{name}.safetensors"] = _weights(name).read_bytes()
+    content[YARDSTICK] = (_package("measure/yardstick") / "net.onnx").read_bytes()
+    results = shipped_results(nets)
+    content["shipped.json"] = msgspec.json.encode(results)
+    content["results.html"] = page(_described(results), opening=_read(OPENING)).encode()
+    build = hashlib.sha256(b"".join(content[name] for name in sorted(content))).hexdigest()[:16]
+    about = _about(results, yardstick, build)
+    content["site.json"] = json.dumps(about).encode()
+    first = [f for f in content if f.endswith(SHELL) and f not in LATER and "/" not in f]
+    downloaded = sum(len(data) for name, data in content.items() if "/" in name)
+    for name, values in {
+        "index.html": {
+            "policy": POLICY,
+            "version": version("lightfer"),
+            "megabytes": f"{downloaded / 1e6:.0f}",
+        },
+        "offline-worker.js": {
+            "build": build,
+            "/* shell */": ", ".join(json.dumps(f) for f in ["./", *sorted(first)]),
+        },
+    }.items():
+        content[name] = _filled(content[name].decode(), values).encode()
+    return content
+
+
+def shipped_results(nets: list[str]) -> Results:
+    """A results file of the shipped nets without any time; accuracies are quoted from the cards."""
+    counts = json.loads((_package("graphs") / "operations.json").read_text())
+    entries, cards = [], {}
+    for name in nets:
+        path, card = _weights(name), _card(name)
+        sha256 = sha256_of(path)
+        accuracy = msgspec.convert(card["test"], Accuracy) if card.get("test") else None
+        entries.append(
+            Entry(
+                id=name,
+                environment="",
+                model=name,
+                device="cpu",
+                runtime=RUNTIME,
+                precision="float32",
+                weights=sha256,
+                recipe=card["recipe"],
+                seed=card["seed"],
+                deployed_bytes=len(graph_file(name).read_bytes()) + path.stat().st_size,
+                accuracy=accuracy and msgspec.structs.replace(accuracy, source="reference"),
+                **msgspec.convert(counts[name], _Counts).fields(),
+            )
+        )
+        cards[sha256] = _public(card)
+    return Results(entries=tuple(entries), cards=cards)
+
+
+class _Counts(msgspec.Struct):
+    """What `graphs/operations.json` says of an architecture."""
+
+    family: str
+    output_stride: int
+    params: int
+    macs: int
+
+    def fields(self) -> dict[str, Any]:
+        return {**msgspec.structs.asdict(self), "flops": 2 * self.macs}
+
+
+def _public(card: dict[str, Any]) -> WeightCard:
+    """The card of a weight file as it stands in a results file."""
+    validation = {**card["validation"], "per_class": None, "confusion": None, "correct_hex": None}
+    renamed = {
+        "settings": card["config"],
+        "data": card["data_name"],
+        "training_energy": card.get("training"),
+        "validation": validation,
+    }
+    return msgspec.convert({**card, **renamed}, WeightCard)
+
+
+def _described(results: Results) -> Results:
+    """The same on a machine that the browser will describe."""
+    somewhere = Environment(
+        cpu="this device",
+        cores=1,
+        threads=1,
+        memory_bytes=None,
+        gpu=None,
+        system="",
+        python="",
+        versions={},
+        allocator="",
+        flush_denormal=False,
+        code="",
+        command="",
+        data=None,
+        started="",
+    )
+    entries = tuple(msgspec.structs.replace(e, environment="device") for e in results.entries)
+    return msgspec.structs.replace(results, environments={"device": somewhere}, entries=entries)
+
+
+def _about(results: Results, yardstick: str, build: str) -> dict[str, Any]:
+    from scipy import stats
+
+    nets = [
+        {
+            "name": entry.model,
+            "top1": entry.accuracy and entry.accuracy.top1,
+            "params": entry.params,
+            "bytes": entry.deployed_bytes,
+        }
+        for entry in results.entries
+    ]
+    return {
+        "build": build,
+        "version": version("lightfer"),
+        "nets": nets,
+        "yardstick": f"frozen net {yardstick[:16]}, float32, in ONNX Runtime Web",
+        "t": [float(stats.t.ppf(0.975, freedom)) for freedom in range(1, MOST_ROUNDS)],
+    }
+
+
+def _copied() -> Iterator[tuple[str, bytes]]:
+    """What lies in the package as it is served."""
+    for path in sorted(_package("report/site").rglob("*")):
+        if path.is_file() and path.suffix not in (".py", ".pyc") and path.name != OPENING:
+            yield path.relative_to(_package("report/site")).as_posix(), path.read_bytes()
+    for name in ("page.css", "theme.js"):
+        yield name, (_package("report/page") / name).read_bytes()
+
+
+def _filled(text: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        mark = name if name.startswith("/*") else "{{" + name + "}}"
+        if mark not in text:
+            raise ValueError(f"the site's template has no {mark}")
+        text = text.replace(mark, value)
+    return text
+
+
+@cache
+def _package(folder: str) -> Path:
+    return Path(str(files("lightfer"))) / folder
+
+
+def _read(name: str) -> str:
+    return (_package("report/site") / name).read_text(encoding="utf-8")
+
+
+def _weights(name: str) -> Path:
+    path = shipped(name)
+    if path is None:
+        raise ValueError(f"the package has no weights of {name}")
+    return path
+
+
+def _card(name: str) -> dict[str, Any]:
+    """The card in a weight file: eight bytes of length, then JSON with the card as text."""
+    with _weights(name).open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return json.loads(header["__metadata__"]["lightfer_card"])

@@ -1,0 +1,37 @@
+// Before the report's scripts: puts what this browser measured into the page's data.
+
+const kept = localStorage.getItem("lightfer-shown");
+const place = document.getElementById("data");
+if (kept) {
+  const { key, about, nets } = JSON.parse(kept),
+    data = JSON.parse(place.textContent);
+  const at = (name) => data.columns.indexOf(name);
+  for (const row of data.rows) {
+    const found = nets[row[at("model")]];
+    row[at("times")] = found?.time ? { 1: found.time } : {};
+    row[at("error")] = found?.error ?? null;
+  }
+  Object.assign(data.machines[0], { id: key, about });
+  place.textContent = JSON.stringify(data);
+  describe(key, about);
+} else location.replace("index.html");
+
+// The one row of the table of machines, which the site could not know.
+function describe(key, about) {
+  const cells = document.querySelectorAll("#machines .scroll:first-of-type tbody tr > *");
+  const lines = [
+    [about.cpu, key],
+    [about.noise.verdict, ...about.noise.reasons],
+    [`${about.cores} cores, ${about.threads} thread`],
+    [about.system],
+    [Object.entries(about.versions).map((pair) => pair.join(" ")).join(", ")],
+    ["–"],
+    [about.started.slice(0, 10), about.command],
+  ];
+  lines.forEach(([first, ...rest], i) => {
+    cells[i].replaceChildren(
+      first,
+      ...rest.map((text) => Object.assign(document.createElement("small"), { textContent: text })),
+    );
+  });
+}

@@ -1,0 +1,135 @@
+// From the visits of a benchmark to a results file of schema lightfer/1, and to what the report shows.
+
+import { median, medianInterval, noiseVerdict } from "./statistics.js";
+
+// `shipped` is a results file of the nets without times, made with the site; `journal` what was
+// measured, `device` what the visitor calls the device, `visitor` random characters of its own.
+export function resultsOf({ shipped, journal, site, device, visitor }) {
+  const nets = measured(journal);
+  const environment = { ...environmentOf(journal, site, device), noise: noiseOf(nets, journal) };
+  const key = environmentKey(environment, visitor);
+  const entries = shipped.entries.map((entry) => entryOf(entry, key, nets.get(entry.model), journal));
+  return { ...shipped, environments: { [key]: environment }, entries };
+}
+
+// Each net's rounds, with the yardstick beside each.
+function measured(journal) {
+  const nets = new Map();
+  for (const { net, samples, yardstick, passes, thrownAway, error } of journal.visits) {
+    if (!nets.has(net)) nets.set(net, { rounds: [], yardstick: [], passes: 0, thrownAway: 0, errors: [] });
+    const found = nets.get(net);
+    found.thrownAway += thrownAway ?? 0;
+    if (error) found.errors.push(error);
+    else {
+      found.passes = passes;
+      found.rounds.push(samples);
+      found.yardstick.push(yardstick);
+    }
+  }
+  return nets;
+}
+
+function noiseOf(nets, journal) {
+  return noiseVerdict([...nets.values()], (journal.ended - Date.parse(journal.started)) / 1e3);
+}
+
+function environmentOf(journal, site, device) {
+  return {
+    cpu: device || "unknown processor (browsers hide its name)",
+    cores: navigator.hardwareConcurrency || 1,
+    threads: journal.threads,
+    memory_bytes: null,
+    gpu: null,
+    system: /\(([^)]*)\)/.exec(navigator.userAgent)?.[1] ?? "unknown",
+    python: "none",
+    versions: { lightfer: site.version, "onnxruntime-web": journal.runtime, ...browser() },
+    allocator: "browser",
+    flush_denormal: false,
+    code: site.version,
+    command: "lightfer web",
+    data: null,
+    started: journal.started,
+    yardstick: site.yardstick,
+  };
+}
+
+function browser() {
+  const known = [
+    ["Firefox", /Firefox\/([\d.]+)/],
+    ["Edge", /Edg\/([\d.]+)/],
+    ["Chromium", /(?:Chrome|Chromium|HeadlessChrome)\/([\d.]+)/],
+    ["Safari", /Version\/([\d.]+).*Safari/],
+  ];
+  for (const [name, pattern] of known) {
+    const found = pattern.exec(navigator.userAgent);
+    if (found) return { [name]: found[1] };
+  }
+  return { browser: "unknown" };
+}
+
+// A short name: the device, and a hash of what is fixed and of something that no other visitor has.
+function environmentKey(environment, visitor) {
+  const fixed = { ...environment, started: "", command: "", noise: null };
+  const slug = environment.cpu.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "") || "device";
+  return `${slug.slice(0, 60)}-${environment.threads}t-${hash(visitor + JSON.stringify(fixed))}`;
+}
+
+// FNV-1a, twice: not a secret, and there where a page without https has no crypto.subtle.
+function hash(text) {
+  const half = (seed) => {
+    let value = seed;
+    for (const byte of new TextEncoder().encode(text)) value = Math.imul(value ^ byte, 0x01000193);
+    return (value >>> 0).toString(16).padStart(8, "0");
+  };
+  return half(0x811c9dc5) + half(0x2166f3a1);
+}
+
+function entryOf(entry, key, net, journal) {
+  const latency = [];
+  if (net?.rounds.length)
+    latency.push({
+      batch_size: 1,
+      threads: journal.threads,
+      samples_s: net.rounds.flat(),
+      median_s: median(net.rounds.flat()),
+      rounds: net.rounds.length,
+      clock: "wall",
+      yardstick_s: net.yardstick,
+    });
+  const failed = net?.errors.length
+    ? `${net.errors.length} rounds failed twice: ${[...new Set(net.errors)].join("; ")}`
+    : null;
+  return {
+    ...entry,
+    id: `${key}/${entry.model}/${entry.weights.slice(0, 8)}/${entry.runtime}-${entry.precision}`,
+    environment: key,
+    runtime_version: journal.runtime,
+    runtime_settings: {
+      backend: "wasm",
+      threads: journal.threads,
+      cross_origin_isolated: journal.isolated ? "yes" : "no",
+      timer_step_us: Math.round(1e6 * journal.step),
+      passes_per_sample: net?.passes ?? 0,
+      blocks_thrown_away: net?.thrownAway ?? 0,
+    },
+    latency,
+    error: failed,
+  };
+}
+
+// What the report shows of it: the machine, and of each net its time with the interval.
+export function shownOf(results, t) {
+  const [[key, about]] = Object.entries(results.environments);
+  const nets = Object.fromEntries(
+    results.entries.map(({ model, latency: [timed], error }) => [
+      model,
+      { error, time: timed ? medianInterval(rounds(timed), t) : null },
+    ]),
+  );
+  return { key, about, nets };
+}
+
+function rounds({ samples_s, rounds }) {
+  const size = samples_s.length / rounds;
+  return Array.from({ length: rounds }, (_, i) => samples_s.slice(i * size, (i + 1) * size));
+}

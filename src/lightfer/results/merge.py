@@ -1,0 +1,68 @@
+"""Many results files as one: of other machines, of visitors' browsers, of later runs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from lightfer.results.io import ResultsError, read_results
+from lightfer.results.schema import Entry, Environment, Results, WeightCard
+
+OnStep = Callable[[str, int, int], None]
+
+
+def merge(parts: Sequence[Results]) -> Results:
+    """All entries once, in the order in which they first come.
+
+    Of entries with the same id, which one device measured in several runs, that of the run that
+    started last stays, whatever the order of the files.
+    """
+    newest: dict[str, tuple[str, Entry]] = {}
+    environments: dict[str, Environment] = {}
+    cards: dict[str, WeightCard] = {}
+    for part in parts:
+        for key, about in part.environments.items():
+            if key not in environments or about.started >= environments[key].started:
+                environments[key] = about
+        for entry in part.entries:
+            about = part.environments.get(entry.environment)
+            started = about.started if about else ""
+            if entry.id not in newest or started >= newest[entry.id][0]:
+                newest[entry.id] = started, entry
+        cards.update(part.cards)
+    entries = tuple(entry for _, entry in newest.values())
+    used = {entry.environment for entry in entries}
+    kept = {key: about for key, about in environments.items() if key in used}
+    return Results(environments=kept, entries=entries, cards=cards)
+
+
+def merge_files(
+    paths: Sequence[Path], on_step: OnStep = lambda text, done, of: None
+) -> tuple[Results, int]:
+    """The content of files, and of the .json files in folders, as one; and how many files it was.
+
+    Raises ResultsError that names every file which cannot be read or holds no entry.
+    """
+    files = list(dict.fromkeys(file for path in paths for file in _files(path)))
+    parts, faults = [], []
+    for done, file in enumerate(files):
+        on_step(file.name, done, len(files))
+        try:
+            found = read_results(file)
+        except ResultsError as error:
+            faults.append(str(error))
+            continue
+        if not found.entries:
+            faults.append(f"{file}: holds no entries, expected a results file with measurements")
+        parts.append(found)
+    if faults:
+        raise ResultsError("; ".join(faults))
+    return merge(parts), len(files)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    found = sorted(path.rglob("*.json"))
+    if not found:
+        raise ResultsError(f"{path}: no .json file in this folder, expected results files")
+    yield from found

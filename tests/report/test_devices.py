@@ -1,0 +1,81 @@
+"""Devices as rows: spreads and rankings of made-up devices whose order is known."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from lightfer.report.devices import fleets
+from lightfer.report.page.build import page
+from lightfer.results import Results
+from lightfer.results.stats import concordance
+from tests.report.made_up import made_up
+
+
+def fleet_of(times_s: list[list[float]]) -> Results:
+    """Times [device][net] of one image, everything else drawn."""
+    made = made_up(len(times_s[0]), len(times_s))
+    entries = []
+    for i, entry in enumerate(made.entries):
+        device, net = divmod(i, len(times_s[0]))
+        timed = [
+            msgspec.structs.replace(t, median_s=times_s[device][net]) if t.batch_size == 1 else t
+            for t in entry.latency
+        ]
+        entries.append(msgspec.structs.replace(entry, latency=tuple(timed)))
+    return msgspec.structs.replace(made, entries=tuple(entries))
+
+
+def test_spreads_and_rankings_are_those_of_the_devices():
+    results = fleet_of([[4e-3, 1e-3, 2e-3], [8e-3, 2e-3, 4e-3], [1e-3, 3e-3, 2e-3]])
+    (found,) = fleets(results)
+    assert [s.model for s in found.spreads] == ["net_001", "net_002", "net_000"]
+    assert [s.median_s for s in found.spreads] == pytest.approx([2e-3, 2e-3, 4e-3])
+    assert [(s.fastest_s, s.slowest_s) for s in found.spreads][2] == (1e-3, 8e-3)
+    assert [d.key for d in found.devices] == ["machine-2", "machine-0", "machine-1"]
+    assert found.devices[0].ranking == ("net_000", "net_002", "net_001")
+    text = page(results)
+    assert "3 devices" in text
+    assert "net_000 1.00, net_002 2.00, net_001 3.00" in text
+
+
+def test_two_devices_are_no_fleet():
+    assert fleets(made_up(3, 2)) == []
+    assert 'id="devices"' not in page(made_up(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("table", "w"),
+    [
+        ([[1, 2, 3], [10, 20, 30], [5, 6, 7]], 1.0),
+        # Kendall & Gibbons' formula 12 S / (m^2 (n^3 - n)): rank sums 6, 6, 6 and 5, 4, 9.
+        ([[1, 2, 3], [2, 3, 1], [3, 1, 2]], 0.0),
+        ([[1, 2, 3], [2, 1, 3], [2, 1, 3]], 12 * ((5 - 6) ** 2 + (4 - 6) ** 2 + 9) / (9 * 24)),
+    ],
+)
+def test_kendalls_w_is_the_textbooks(table: list[list[float]], w: float):
+    found = concordance(table)
+    assert found.estimate == pytest.approx(w, abs=1e-12)
+    assert 0 <= found.low <= found.estimate <= found.high <= 1
+
+
+def test_its_interval_covers():
+    """Devices that share an order and add noise of their own; the truth is a large sample's W."""
+    lot = np.random.default_rng(0)
+    order = np.arange(7.0)
+
+    def drawn(devices: int) -> np.ndarray:
+        return order + lot.normal(0, 2, (devices, 7))
+
+    truth = (concordance(drawn(4000)).estimate * 4000 - 1) / 3999  # mean rho
+    m, hits = 20, 0
+    for _ in range(300):
+        found = concordance(drawn(m))
+        low, high = ((m * w - 1) / (m - 1) for w in (found.low, found.high))
+        hits += low <= truth <= high
+    assert 0.91 <= hits / 300 <= 0.99
+
+
+@pytest.mark.parametrize("table", [[[1, 2], [1, 2]], [[1], [1], [1]], [[1, 1], [1, 2], [1, 2]]])
+def test_what_ranks_nothing_is_refused(table: list[list[float]]):
+    with pytest.raises(ValueError, match=r"expected 3 rankers|ranks nothing"):
+        concordance(table)

@@ -1,0 +1,99 @@
+"""The site's files: complete, small, and of the nets that the package ships."""
+
+import gzip
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lightfer
+from lightfer._files import graph_file, shipped
+from lightfer.inference.export.graph import counts
+from lightfer.measure.yardstick import sha256
+from lightfer.models.registry import list_models
+from lightfer.report.site.build import build_site, shipped_results, site_files
+
+PACKAGE = Path(lightfer.__file__).parent
+NETS = list_models(pretrained=True)
+# Of onnxruntime-web 1.30.0's dist/ort-wasm-simd-threaded.wasm, as npm has it.
+WASM_SHA256 = "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
+
+
+@pytest.fixture(scope="module")
+def content() -> dict[str, bytes]:
+    return site_files(sha256())
+
+
+def test_every_file_that_a_page_names_is_there(content: dict[str, bytes]):
+    worker = content["offline-worker.js"].decode()
+    shell = json.loads(worker.split("SHELL = ")[1].split(";")[0])
+    assert {"./", "index.html", "benchmark.js", "page.css", "site.json"} <= set(shell)
+    assert set(shell) - {"./"} <= set(content)
+    assert "{{" not in worker + content["index.html"].decode()
+    for name, data in content.items():
+        if name.endswith(".js"):
+            for line in data.decode().splitlines():
+                if line.startswith("import ") or line.startswith("export * from"):
+                    module = line.split('"./')[1].split('"')[0]
+                    assert module in content, f"{name} imports {module}"
+
+
+BLOCKED = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("torch", "onnx", "onnxruntime"):
+            raise ImportError(f"{name} is not here")
+
+sys.meta_path.insert(0, Blocked())
+from lightfer.cli.main import app
+app(["web", "--out", sys.argv[1]])
+"""
+
+
+def test_it_is_written_whole_without_torch_or_onnx(tmp_path: Path):
+    site = str(tmp_path / "site")
+    done = subprocess.run([sys.executable, "-c", BLOCKED, site], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "ready for any file host" in done.stdout
+    for name in NETS:
+        assert (tmp_path / f"site/nets/{name}.safetensors").stat().st_size > 1e6
+    first = (tmp_path / "site/site.json").read_bytes()
+    assert build_site(tmp_path / "site", sha256()) > 2e7
+    assert (tmp_path / "site/site.json").read_bytes() == first  # the same package, the same site
+
+
+def test_the_counts_beside_the_graphs_are_those_of_the_nets():
+    known = json.loads(graph_file("").with_name("operations.json").read_text())
+    assert known == {name: counts(name) for name in NETS}
+
+
+def test_accuracies_are_the_cards_and_marked():
+    results = shipped_results(NETS)
+    assert [e.model for e in results.entries] == NETS
+    for entry in results.entries:
+        path = shipped(entry.model)
+        assert path is not None
+        assert entry.weights == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert entry.accuracy is not None
+        assert entry.accuracy.source == "reference"
+        assert results.cards[str(entry.weights)].model == entry.model
+
+
+def test_the_runtime_is_the_pinned_one_with_its_licences():
+    folder = PACKAGE / "report" / "site" / "ort"
+    packed = (folder / "ort-wasm-simd-threaded.wasm.gz").read_bytes()
+    assert hashlib.sha256(gzip.decompress(packed)).hexdigest() == WASM_SHA256
+    assert "MIT License" in (folder / "LICENSE").read_text()
+    assert "ONNX Runtime" in (folder / "ort.wasm.min.mjs").read_text()[:200]
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 11e6
+
+
+def test_nothing_to_do_is_said():
+    done = subprocess.run([sys.executable, "-m", "lightfer", "web"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--out FOLDER" in done.stderr

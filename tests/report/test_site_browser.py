@@ -1,0 +1,275 @@
+"""The site in headless Chromium: what a visitor measures, on plain and isolating hosts, offline.
+
+The oracle of the logits is ONNX Runtime on the file that Python assembles; that of the intervals
+and of the verdict on noise is what this package computes from the file that was downloaded.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lightfer._files import shipped
+from lightfer.inference.onnx_from_weights import assembled
+from lightfer.inference.session import open_session
+from lightfer.measure.noise import snapshot, verdict
+from lightfer.measure.yardstick import sha256
+from lightfer.models.registry import list_models
+from lightfer.report.page.build import page
+from lightfer.report.rank import places
+from lightfer.report.significance import latency_interval
+from lightfer.report.site.build import build_site
+from lightfer.report.site.serve import _Handler, site_server
+from lightfer.results import Results, read_results
+from lightfer.results.validate import violations_of_file
+from tests.report import browser as chromium
+
+ROOT = Path(__file__).parents[2]
+NETS = list_models(pretrained=True)
+VISITS = "JSON.parse(localStorage.getItem('lightfer-journal')).visits"
+LONG_MS = 150_000  # on a machine with other work
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Any]:
+    pytest.importorskip("playwright", reason="the browser test needs Playwright")
+    if chromium.chromium() is None:
+        pytest.skip("no chromium on the PATH: apt-get install chromium")
+    with chromium.browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Addresses of the site: on a host that isolates, and on a plain one, in a folder of it."""
+    above = tmp_path_factory.mktemp("host")
+    build_site(above / "people" / "site", sha256())
+    isolating, plain = site_server(above / "people" / "site"), site_server(above, isolated=False)
+    for server in (isolating, plain):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield {
+        "isolating": f"http://127.0.0.1:{isolating.server_address[1]}/",
+        "plain": f"http://127.0.0.1:{plain.server_address[1]}/people/site/",
+    }
+    for server in (isolating, plain):
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def visiting(
+    running: Any, address: str, errors: tuple[int, ...] = (), **options: Any
+) -> Iterator[Any]:
+    """A page of a new visitor; at the end there was no error but answers of the statuses `errors`,
+    and no request elsewhere.
+    """
+    context = running.new_context(**options)
+    shown, told, requests = context.new_page(), [], []
+    shown.on("console", lambda m: told.append(m.text) if m.type == "error" else None)
+    shown.on("pageerror", lambda error: told.append(str(error)))
+    context.on("request", lambda request: requests.append(request.url))
+    try:
+        shown.goto(address)
+        shown.wait_for_selector("[data-ready]", timeout=20_000)
+        yield shown
+    finally:
+        context.close()
+    assert [t for t in told if not any(f"status of {code}" in t for code in errors)] == []
+    foreign = [r for r in requests if not r.startswith((address, "data:", "blob:"))]
+    assert foreign == []
+
+
+def until(shown: Any, condition: str, seconds: float = LONG_MS / 1e3) -> None:
+    """Playwright's own `wait_for_function` evaluates text, which the page's policy forbids."""
+    end = monotonic() + seconds
+    while not shown.evaluate(condition):
+        assert monotonic() < end, f"still not: {condition}"
+        shown.wait_for_timeout(100)
+
+
+def measure(shown: Any, rounds: str = "2") -> None:
+    shown.get_by_label("Rounds").select_option(rounds)
+    shown.get_by_role("button", name="Measure this device").click()
+
+
+def finished(shown: Any, tmp_path: Path) -> Results:
+    """The downloaded file, once the benchmark has ended."""
+    shown.get_by_text("Finished.").wait_for(timeout=LONG_MS)
+    with shown.expect_download() as download:
+        shown.get_by_role("button", name="Download results").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    assert violations_of_file(path) == []
+    return read_results(path)
+
+
+LOGITS = """async (names) => {
+  const { netBytes } = await import("./nets.js");
+  const { noise, openNet, startRuntime } = await import("./runtime.js");
+  await startRuntime();
+  const faces = noise(2), found = {};
+  for (const name of names) found[name] = [...await (await openNet(await netBytes(name)))(faces)];
+  return [[...faces], found];
+}"""
+
+
+@pytest.mark.parametrize("packed", ["as files", "decoded by the server"])
+def test_logits_are_those_of_native_onnx_runtime(
+    running: Any, hosts: dict[str, str], packed: str, monkeypatch: pytest.MonkeyPatch
+):
+    if packed != "as files":  # as some hosts serve .gz: the browser unpacks it itself
+
+        def headers(self: Any) -> None:
+            if self.path.endswith(".gz"):
+                self.send_header("Content-Encoding", "gzip")
+            plain(self)
+
+        plain = _Handler.end_headers
+        monkeypatch.setattr(_Handler, "end_headers", headers)
+    with visiting(running, hosts["isolating"], service_workers="block") as shown:
+        faces, found = shown.evaluate(LOGITS, NETS)
+    x = np.array(faces, np.float32).reshape(2, 1, 48, 48)
+    assert sorted(found) == sorted(NETS)
+    for name in NETS:
+        path = shipped(name)
+        assert path is not None
+        model = assembled(path)
+        assert model is not None
+        expected = open_session(model, "onnxruntime").run(x)
+        assert np.abs(expected - np.reshape(found[name], (2, 7))).max() <= 1e-4, name
+
+
+def test_what_a_visitor_measures_stands_beside_native_files(
+    running: Any, hosts: dict[str, str], tmp_path: Path
+):
+    with visiting(running, hosts["isolating"]) as shown:
+        assert shown.evaluate("crossOriginIsolated")
+        shown.get_by_label("Name of this device").fill("A phone, one of mine")
+        measure(shown)
+        results = finished(shown, tmp_path)
+        kept = shown.evaluate("JSON.parse(localStorage.getItem('lightfer-shown')).nets")
+        shown.get_by_text("Which model should I take?").click()
+        shown.wait_for_selector("[data-ready]", timeout=20_000)
+        assert shown.locator("#answer .take").inner_text().removeprefix("Take ") in NETS
+        assert shown.locator("#table tbody tr").count() == len(NETS)
+        assert "A phone, one of mine" in shown.locator("#machines").inner_text()
+
+    ((key, environment),) = results.environments.items()
+    assert key.startswith("a-phone-one-of-mine-1t-")
+    assert sha256()[:16] in str(environment.yardstick)
+    assert environment.cpu == "A phone, one of mine"
+    assert sorted(e.model for e in results.entries) == sorted(NETS)
+    for entry in results.entries:
+        (timed,) = entry.latency
+        assert (timed.rounds, len(timed.samples_s), timed.clock) == (2, 100, "wall")
+        assert entry.runtime_settings is not None
+        step_us, passes = (
+            entry.runtime_settings[k] for k in ("timer_step_us", "passes_per_sample")
+        )
+        assert 25 * int(step_us) * 1e-6 <= 1.01 * min(timed.samples_s) * int(passes)
+        interval = latency_interval(timed)
+        assert interval is not None
+        shown_time = [interval.estimate, interval.low, interval.high]
+        assert kept[entry.model]["time"] == pytest.approx(shown_time, rel=1e-5)
+    assert len(places(results.entries)) == len(NETS)
+
+    latencies = [e.latency[0] for e in results.entries]
+    yardsticks = [t.yardstick_s or () for t in latencies]
+    judged = verdict(snapshot(), snapshot(), [t.visits() for t in latencies], yardsticks)
+    noise = environment.noise
+    assert noise is not None
+    assert noise.round_spread == pytest.approx(judged.round_spread, rel=1e-5)
+    assert noise.yardstick_spread == pytest.approx(judged.yardstick_spread, rel=1e-5)
+
+    native = read_results(ROOT / "results.json")
+    both = native.merged(results)
+    assert len(both.entries) == len(native.entries) + len(NETS)
+    assert "A phone, one of mine" in page(both)
+
+
+def test_a_plain_host_in_a_folder_stop_go_on_and_offline(running: Any, hosts: dict[str, str]):
+    with visiting(running, hosts["plain"]) as shown:
+        assert not shown.evaluate("crossOriginIsolated")
+        measure(shown)
+        until(shown, "document.getElementById('bar').value >= 3")
+        shown.get_by_role("button", name="Stop").click()
+        shown.get_by_text("Nothing is lost").wait_for(timeout=LONG_MS)
+        before = shown.evaluate(VISITS)
+        shown.get_by_role("button", name="Go on").click()
+        until(shown, f"{VISITS}.length >= {len(before) + 2}")
+        shown.get_by_role("button", name="Stop").click()
+        shown.get_by_text("Nothing is lost").wait_for(timeout=LONG_MS)
+        journal = shown.evaluate("JSON.parse(localStorage.getItem('lightfer-journal'))")
+        assert journal["visits"][: len(before)] == before
+        assert not journal["isolated"]
+        for visit in journal["visits"]:  # a coarse clock, and yet no sample of 0
+            assert min(visit["samples"]) * visit["passes"] > 24 * journal["step"] >= 24 * 50e-6
+
+        shown.context.set_offline(True)
+        shown.get_by_role("button", name="Reload for a finer clock").click()
+        until(shown, "crossOriginIsolated && document.body.dataset.ready === 'true'")
+        shown.get_by_role("button", name="Measure this device").click()
+        until(shown, f"{VISITS}.length === 2")
+        journal = shown.evaluate("JSON.parse(localStorage.getItem('lightfer-journal'))")
+        assert journal["isolated"]
+        assert journal["step"] < 50e-6
+        assert shown.evaluate("fetch('results.html').then((answer) => answer.status)") == 200
+
+
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_hidden_tab_waits_and_its_blocks_are_thrown_away(running: Any, hosts: dict[str, str]):
+    with visiting(running, hosts["isolating"]) as shown:
+        measure(shown)
+        until(shown, "document.getElementById('bar').value >= 1")
+        shown.evaluate(HIDE, True)
+        assert "Waiting" in shown.locator("#status").inner_text()
+        shown.wait_for_timeout(2_500)
+        waiting = len(shown.evaluate(VISITS))
+        shown.wait_for_timeout(2_500)
+        assert len(shown.evaluate(VISITS)) == waiting
+        shown.evaluate(HIDE, False)
+        until(shown, f"{VISITS}.length > {waiting}")
+        assert shown.evaluate(VISITS)[waiting]["thrownAway"] == 1
+        shown.get_by_role("button", name="Stop").click()
+        shown.get_by_text("Nothing is lost").wait_for(timeout=LONG_MS)
+
+
+def test_a_net_that_fails_costs_only_itself(running: Any, hosts: dict[str, str], tmp_path: Path):
+    def broken(route: Any) -> None:
+        route.fulfill(status=404, body="gone")
+
+    net = "squeezenet1_1_bn"
+    with visiting(running, hosts["isolating"], service_workers="block", errors=(404,)) as shown:
+        shown.context.route(f"**/nets/{net}.safetensors", broken)
+        measure(shown)
+        until(shown, f"{VISITS}.length === {len(NETS)}")
+        visits = shown.evaluate(VISITS)
+        row = shown.locator(f"#nets tr[data-net={net}]").inner_text()
+    assert [v["net"] for v in visits if "error" in v] == [net]
+    assert "the server says 404" in next(v["error"] for v in visits if "error" in v)
+    assert "failed" in row
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (768, "dark"), (1400, "light")])
+def test_nothing_is_wider_than_the_screen(
+    running: Any, hosts: dict[str, str], width: int, scheme: str
+):
+    size = {"width": width, "height": 900}
+    with visiting(running, hosts["plain"], viewport=size, color_scheme=scheme) as shown:
+        assert shown.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_little_is_fetched_before_a_net_is_chosen(running: Any, hosts: dict[str, str]):
+    sizes = "performance.getEntriesByType('resource').map((r) => r.transferSize)"
+    with visiting(running, hosts["plain"], service_workers="block") as shown:
+        assert 10_000 < sum(shown.evaluate(sizes)) < 300_000
