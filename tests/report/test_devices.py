@@ -6,7 +6,7 @@ import pytest
 
 from lightfer.report.devices import fleets
 from lightfer.report.page.build import page
-from lightfer.results import Results
+from lightfer.results import Latency, Results
 from lightfer.results.stats import concordance
 from tests.report.made_up import made_up
 
@@ -17,11 +17,8 @@ def fleet_of(times_s: list[list[float]]) -> Results:
     entries = []
     for i, entry in enumerate(made.entries):
         device, net = divmod(i, len(times_s[0]))
-        timed = [
-            msgspec.structs.replace(t, median_s=times_s[device][net]) if t.batch_size == 1 else t
-            for t in entry.latency
-        ]
-        entries.append(msgspec.structs.replace(entry, latency=tuple(timed)))
+        timed = Latency.of([[times_s[device][net]] * 4] * 2, batch_size=1, threads=1)
+        entries.append(msgspec.structs.replace(entry, latency=(timed,)))
     return msgspec.structs.replace(made, entries=tuple(entries))
 
 
@@ -30,7 +27,7 @@ def test_spreads_and_rankings_are_those_of_the_devices():
     (found,) = fleets(results)
     assert [s.model for s in found.spreads] == ["net_001", "net_002", "net_000"]
     assert [s.median_s for s in found.spreads] == pytest.approx([2e-3, 2e-3, 4e-3])
-    assert [(s.fastest_s, s.slowest_s) for s in found.spreads][2] == (1e-3, 8e-3)
+    assert (found.spreads[2].fastest_s, found.spreads[2].slowest_s) == pytest.approx((1e-3, 8e-3))
     assert [d.key for d in found.devices] == ["machine-2", "machine-0", "machine-1"]
     assert found.devices[0].ranking == ("net_000", "net_002", "net_001")
     text = page(results)

@@ -15,6 +15,7 @@ from lightfer.cli import (
     data,
     evaluate,
     export,
+    merge,
     models,
     predict,
     queue,
@@ -90,6 +91,7 @@ app.command("choose")(choose.choose)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("rank")(rank.rank)
+app.command("merge")(merge.merge)
 app.command("validate")(validate.validate)
 app.command("web")(web.web)
 app.add_typer(data.app, name="data")

@@ -21,7 +21,7 @@ def report(
     """
     from lightfer._files import check_writable, write_text
     from lightfer.cli.console import progress
-    from lightfer.results import Results, read_results
+    from lightfer.results.merge import merge_files
 
     if html is None and figures is None:
         html = Path("report.html")
@@ -29,12 +29,7 @@ def report(
         check_writable(html)
     if figures is not None:
         check_writable(figures, folder=True)
-    merged = Results()
-    for path in results:
-        read = read_results(path)
-        if not read.entries:
-            raise ValueError(f"{path}: holds no entries, expected a file of `lightfer bench`")
-        merged = merged.merged(read)
+    merged, _ = merge_files(results)
     if html is not None:
         from lightfer.report.page.build import page
 

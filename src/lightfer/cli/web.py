@@ -18,7 +18,7 @@ def web(
     """Make a site that measures every shipped net on its visitor's own device, in the browser.
 
     Nothing is installed there and nothing leaves the device; what was measured is downloaded as a
-    results file, which `rank`, `compare` and `report` take beside those of `bench`.
+    results file, which `rank`, `compare`, `merge` and `report` take beside those of `bench`.
     """
     import tempfile
 

@@ -1,7 +1,7 @@
 """Many devices beside one another: the spread of each net over them, and whether rankings hold.
 
 A device is one run in one runtime and precision. Devices are compared on the nets that all of them
-timed, each by the median of its passes of one image.
+timed, each by its time of one image as tables and page quote it.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lightfer.results import Entry, Results
+from lightfer.results import Results
+from lightfer.results.select import Times
 from lightfer.results.stats import Interval, concordance
 
 FEWEST = 3  # devices, and nets that all of them timed
@@ -51,10 +52,12 @@ class Fleet:
 def fleets(results: Results) -> list[Fleet]:
     """Of each runtime and precision that at least three devices timed."""
     groups: dict[tuple[str, str, str], dict[str, dict[str, float]]] = {}
+    times = Times(results)
     for entry in results.entries:
-        if seconds := _seconds(entry):
+        if time := times.at(entry):
             way = entry.device, entry.runtime, entry.precision
-            groups.setdefault(way, {}).setdefault(entry.environment, {})[entry.model] = seconds
+            nets = groups.setdefault(way, {}).setdefault(entry.environment, {})
+            nets[entry.model] = time.estimate_s
     return [
         _fleet(" ".join(way[1:]), devices, results)
         for way, devices in groups.items()
@@ -96,8 +99,3 @@ def _device(key: str, nets: dict[str, float], results: Results) -> Device:
         ranking=tuple(ranking),
         times_s=tuple(nets[model] for model in ranking),
     )
-
-
-def _seconds(entry: Entry) -> float | None:
-    timed = (t for t in entry.latency if t.batch_size == 1 and t.clock == "wall")
-    return next((t.median_s for t in timed), None)

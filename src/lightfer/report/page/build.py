@@ -11,6 +11,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
+from lightfer.report.devices import fleets
 from lightfer.report.page.data import as_script, page_data
 from lightfer.report.tables import DASH, table
 from lightfer.report.thesis import findings
@@ -68,6 +69,7 @@ def page(
         script=Markup(script),
         data=Markup(data),
         findings=cards,
+        fleets=fleets(results),
         machines=[_machine(*item) for item in results.environments.items()],
         plain=_plain(results) if len(results.entries) <= MOST_PLAIN else [],
         subtitle=_subtitle(results),

@@ -2,7 +2,7 @@
 
 import { drop, keep, kept, visitor } from "./kept.js";
 import { makeOffline } from "./offline.js";
-import { visits } from "./protocol.js";
+import { PASSES, VERSION, visits, WARMUP } from "./protocol.js";
 import { resultsOf, shownOf } from "./results.js";
 import { median } from "./statistics.js";
 
@@ -27,13 +27,27 @@ function unfinished() {
 }
 
 function fresh() {
+  const rounds = Number(by("rounds").value),
+    quick = rounds < 5;
   return {
     fingerprint: fingerprint(),
     started: new Date().toISOString().replace(/\.\d+Z$/, "+00:00"),
-    seed: Math.floor(Math.random() * 2 ** 31),
-    rounds: Number(by("rounds").value),
+    protocol: {
+      version: VERSION,
+      quick,
+      seconds: quick ? 0.25 : 1,
+      passes: PASSES,
+      warmup: WARMUP,
+      rounds,
+      batch_sizes: [1],
+      seed: Math.floor(Math.random() * 2 ** 31),
+      processes: false,
+      garbage_collection: "the browser's",
+      pinning: "the browser's",
+    },
     threads: 1,
     isolated: crossOriginIsolated,
+    loading: {},
     visits: [],
   };
 }
@@ -48,10 +62,12 @@ async function start(goingOn) {
   worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
   worker.addEventListener("message", ({ data }) => told(data));
   worker.addEventListener("error", (event) => broken(event.message || "the worker could not be started"));
+  const { protocol } = journal;
   worker.postMessage({
     type: "start",
     nets: names,
-    order: visits(names, journal.rounds, journal.seed).slice(journal.visits.length),
+    order: visits(names, protocol.rounds, protocol.seed).slice(journal.visits.length),
+    seconds: protocol.seconds,
     hidden: document.hidden,
   });
 }
@@ -60,7 +76,8 @@ function told(data) {
   if (data.type === "runtime") Object.assign(journal, { runtime: data.version, step: data.step });
   else if (data.type === "opening") {
     say(`Opening ${data.net} (${data.done + 1} of ${data.of}) …`);
-  } else if (data.type === "visit") visited(data);
+  } else if (data.type === "opened") journal.loading[data.net] = short(data.seconds);
+  else if (data.type === "visit") visited(data);
   else if (data.type === "stopped") ended("Stopped. Nothing is lost: “Go on” continues where it was.");
   else if (data.type === "broken") broken(data.error);
   else if (data.type === "done") finish();
@@ -68,12 +85,15 @@ function told(data) {
 
 const short = (seconds) => Number(seconds.toPrecision(6));
 
-function visited({ type, samples, yardstick, ...visit }) {
-  const timed = samples && { samples: samples.map(short), yardstick: short(yardstick) };
-  journal.visits.push({ ...visit, ...timed });
+function visited({ type, samples, ...visit }) {
+  const figures = Object.entries({ ...visit, ...(samples && { samples }) });
+  journal.visits.push(Object.fromEntries(figures.map(([name, value]) => [name, rounded(value)])));
   keep(JOURNAL, journal);
   drawProgress();
 }
+
+const rounded = (value) =>
+  Array.isArray(value) ? value.map(short) : typeof value === "number" ? short(value) : value;
 
 async function finish() {
   journal.ended = Date.now();
@@ -130,20 +150,20 @@ function say(message) {
 
 function drawProgress() {
   const done = journal?.visits ?? [],
-    total = names.length * (journal?.rounds ?? 1);
+    total = names.length * (journal?.protocol.rounds ?? 1);
   by("bar").max = total;
   by("bar").value = done.length;
   by("bar").hidden = !journal;
   if (worker && done.length) {
     const last = done.at(-1);
-    say(`Measured ${last.net}, round ${last.round + 1} of ${journal.rounds} (${done.length} of ${total} visits)`);
+    say(`Measured ${last.net}, round ${last.round + 1} of ${journal.protocol.rounds} (${done.length} of ${total} visits)`);
   }
   for (const row of by("nets").tBodies[0].rows) {
     const found = done.filter((visit) => visit.net === row.dataset.net);
     const samples = found.flatMap((visit) => visit.samples ?? []);
     const error = found.find((visit) => visit.error)?.error;
     row.cells[4].textContent = samples.length ? (1e3 * median(samples)).toFixed(2) : error ? "failed" : "–";
-    row.cells[5].textContent = journal ? `${found.length} of ${journal.rounds}` : "–";
+    row.cells[5].textContent = journal ? `${found.length} of ${journal.protocol.rounds}` : "–";
   }
 }
 

@@ -9,6 +9,7 @@ if (kept) {
   for (const row of data.rows) {
     const found = nets[row[at("model")]];
     row[at("times")] = found?.time ? { 1: found.time } : {};
+    row[at("raw")] = found?.raw ? { 1: found.raw } : {};
     row[at("error")] = found?.error ?? null;
   }
   Object.assign(data.machines[0], { id: key, about });

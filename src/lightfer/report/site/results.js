@@ -1,30 +1,36 @@
 // From the visits of a benchmark to a results file of schema lightfer/1, and to what the report shows.
 
-import { median, medianInterval, noiseVerdict } from "./statistics.js";
+import { evenlyRanked, median, noiseVerdict, timeInterval } from "./statistics.js";
 
 // `shipped` is a results file of the nets without times, made with the site; `journal` what was
 // measured, `device` what the visitor calls the device, `visitor` random characters of its own.
 export function resultsOf({ shipped, journal, site, device, visitor }) {
   const nets = measured(journal);
   const environment = { ...environmentOf(journal, site, device), noise: noiseOf(nets, journal) };
-  const key = environmentKey(environment, visitor);
-  const entries = shipped.entries.map((entry) => entryOf(entry, key, nets.get(entry.model), journal));
+  const machine = deviceKey(environment, visitor);
+  const key = `${machine}-${hash(JSON.stringify(environment)).slice(0, 6)}`; // of this run
+  const entries = shipped.entries.map((entry) => ({
+    ...entryOf(entry, nets.get(entry.model), journal),
+    id: `${machine}/${entry.model}/${entry.weights.slice(0, 8)}/${entry.runtime}-${entry.precision}`,
+    environment: key,
+  }));
   return { ...shipped, environments: { [key]: environment }, entries };
 }
 
 // Each net's rounds, with the yardstick beside each.
 function measured(journal) {
   const nets = new Map();
-  for (const { net, samples, yardstick, passes, thrownAway, error } of journal.visits) {
-    if (!nets.has(net)) nets.set(net, { rounds: [], yardstick: [], passes: 0, thrownAway: 0, errors: [] });
-    const found = nets.get(net);
-    found.thrownAway += thrownAway ?? 0;
-    if (error) found.errors.push(error);
-    else {
-      found.passes = passes;
-      found.rounds.push(samples);
-      found.yardstick.push(yardstick);
-    }
+  for (const visit of journal.visits) {
+    if (!nets.has(visit.net)) nets.set(visit.net, { visits: [], errors: [], thrownAway: 0 });
+    const found = nets.get(visit.net);
+    found.thrownAway += visit.thrownAway ?? 0;
+    if (visit.error) found.errors.push(visit.error);
+    else found.visits.push(visit);
+  }
+  for (const net of nets.values()) {
+    const fewest = Math.min(...net.visits.map((visit) => visit.samples.length)); // as many of each
+    net.rounds = net.visits.map((visit) => evenlyRanked(visit.samples, fewest));
+    net.yardstick = net.visits.map((visit) => visit.yardstick);
   }
   return nets;
 }
@@ -50,6 +56,7 @@ function environmentOf(journal, site, device) {
     data: null,
     started: journal.started,
     yardstick: site.yardstick,
+    protocol: journal.protocol,
   };
 }
 
@@ -67,9 +74,9 @@ function browser() {
   return { browser: "unknown" };
 }
 
-// A short name: the device, and a hash of what is fixed and of something that no other visitor has.
-function environmentKey(environment, visitor) {
-  const fixed = { ...environment, started: "", command: "", noise: null };
+// The device's short name: a hash of what is fixed and of something that no other visitor has ends it.
+function deviceKey(environment, visitor) {
+  const fixed = { ...environment, started: "", noise: null, protocol: null };
   const slug = environment.cpu.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "") || "device";
   return `${slug.slice(0, 60)}-${environment.threads}t-${hash(visitor + JSON.stringify(fixed))}`;
 }
@@ -84,7 +91,7 @@ function hash(text) {
   return half(0x811c9dc5) + half(0x2166f3a1);
 }
 
-function entryOf(entry, key, net, journal) {
+function entryOf(entry, net, journal) {
   const latency = [];
   if (net?.rounds.length)
     latency.push({
@@ -95,36 +102,44 @@ function entryOf(entry, key, net, journal) {
       rounds: net.rounds.length,
       clock: "wall",
       yardstick_s: net.yardstick,
+      passes: net.visits.map((visit) => visit.count),
+      p50_s: net.visits.map((visit) => visit.p50),
+      p90_s: net.visits.map((visit) => visit.p90),
+      p99_s: net.visits.map((visit) => visit.p99),
     });
   const failed = net?.errors.length
     ? `${net.errors.length} rounds failed twice: ${[...new Set(net.errors)].join("; ")}`
     : null;
   return {
     ...entry,
-    id: `${key}/${entry.model}/${entry.weights.slice(0, 8)}/${entry.runtime}-${entry.precision}`,
-    environment: key,
     runtime_version: journal.runtime,
     runtime_settings: {
       backend: "wasm",
       threads: journal.threads,
       cross_origin_isolated: journal.isolated ? "yes" : "no",
       timer_step_us: Math.round(1e6 * journal.step),
-      passes_per_sample: net?.passes ?? 0,
+      passes_per_sample: net?.visits.at(-1)?.passes ?? 0,
       blocks_thrown_away: net?.thrownAway ?? 0,
     },
     latency,
+    load_s: journal.loading[entry.model] ?? null,
     error: failed,
   };
 }
 
-// What the report shows of it: the machine, and of each net its time with the interval.
+// What the report shows of it: the machine, and of each net its time with the interval, raw and as if
+// the machine had been equally fast in all rounds, by the yardstick beside each.
 export function shownOf(results, t) {
   const [[key, about]] = Object.entries(results.environments);
+  const timed = results.entries.flatMap((entry) => entry.latency);
+  const reference = timed.length ? median(timed.flatMap((latency) => latency.yardstick_s)) : null;
   const nets = Object.fromEntries(
-    results.entries.map(({ model, latency: [timed], error }) => [
-      model,
-      { error, time: timed ? medianInterval(rounds(timed), t) : null },
-    ]),
+    results.entries.map(({ model, latency: [latency], error }) => {
+      if (!latency) return [model, { error, time: null, raw: null }];
+      const raw = rounds(latency).map(median);
+      const corrected = raw.map((seconds, i) => (seconds * reference) / latency.yardstick_s[i]);
+      return [model, { error, time: timeInterval(corrected, t), raw: timeInterval(raw, t) }];
+    }),
   );
   return { key, about, nets };
 }

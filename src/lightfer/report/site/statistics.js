@@ -14,16 +14,25 @@ export function quantile(values, p) {
 export const median = (values) => quantile(values, 0.5);
 export const lowerQuartile = (values) => quantile(values, 0.25);
 
-// [median of all samples, low, high]: Student's t on the logarithms of the rounds' medians;
-// `t` holds the quantiles of 97.5 % by degrees of freedom, from 1 on.
-export function medianInterval(rounds, t) {
-  const middle = median(rounds.flat());
-  if (rounds.length < 2) return [middle, null, null];
-  const logs = rounds.map((samples) => Math.log(median(samples))),
-    mean = logs.reduce((a, b) => a + b) / logs.length,
-    variance = logs.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (logs.length - 1),
-    half = t[logs.length - 2] * Math.sqrt(variance / logs.length);
-  return [middle, Math.min(Math.exp(mean - half), middle), Math.max(Math.exp(mean + half), middle)];
+// Of more than `most` samples those of evenly spaced ranks.
+export function evenlyRanked(samples, most) {
+  if (samples.length <= most) return samples;
+  const ordered = ascending(samples);
+  return Array.from({ length: most }, (_, i) => ordered[Math.floor(((i + 0.5) * samples.length) / most)]);
+}
+
+// [estimate, low, high] of the time of a net from one number per round, two to eleven of them: the
+// Hodges-Lehmann pseudomedian of the logarithms and Student's t; `t` holds its quantiles of 97.5 % by
+// degrees of freedom, from 1 on.
+export function timeInterval(values, t) {
+  if (values.length < 2) return [values[0], null, null];
+  const logs = values.map(Math.log),
+    n = logs.length;
+  const estimate = median(logs.flatMap((a, i) => logs.slice(i).map((b) => (a + b) / 2)));
+  const mean = logs.reduce((a, b) => a + b) / n,
+    variance = logs.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (n - 1),
+    half = t[n - 2] * Math.sqrt(variance / n);
+  return [estimate, estimate - half, estimate + half].map(Math.exp);
 }
 
 // (slowest - fastest) / fastest of the closest majority of rounds, relative to the yardstick.

@@ -8,7 +8,7 @@ times       rounds of passes: a net, two nets of one run, two separate runs
 two_stage   how many blocks of energy to take
 accuracies  the same images, or different ones
 front       who is beaten by nobody, as far as that can be told
-ranks       Spearman's rho with its interval
+ranks       Spearman's rho, and Kendall's W of many rankers, with intervals
 """
 
 from lightfer.results.stats.accuracies import compare_proportions as compare_proportions
@@ -19,6 +19,7 @@ from lightfer.results.stats.difference import Interval as Interval
 from lightfer.results.stats.difference import holm as holm
 from lightfer.results.stats.front import Objective as Objective
 from lightfer.results.stats.front import pareto_front as pareto_front
+from lightfer.results.stats.ranks import concordance as concordance
 from lightfer.results.stats.ranks import rank_correlation as rank_correlation
 from lightfer.results.stats.times import closest_majority as closest_majority
 from lightfer.results.stats.times import compare_paired as compare_paired
