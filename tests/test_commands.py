@@ -42,6 +42,7 @@ ONLY_PARSED = {
     "lightfer predict s3://bucket/photographs --executor ray:ADDRESS --out s3://bucket/labels": (
         "needs a network"
     ),
+    "lightfer web --serve": "serves until it is interrupted; its own tests do",
     "lightfer bench --thorough": "takes many minutes: every runtime, `torch.compile` too",
 }
 """Beside these, `pip`, `make`, `python -m venv` and `jupyter` are not run: they need a network; nor
@@ -126,7 +127,7 @@ def workspace(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     shutil.copy(small_csv, "fer2013.csv")
-    for folder in ("photographs", "holiday", "crops", "out"):
+    for folder in ("photographs", "holiday", "crops", "out", "community"):
         Path(folder).mkdir()
     face = Image.fromarray(faces["test"].images[0, 0].numpy())
     for path in ("portrait.jpg", "group.png", "photographs/a.jpg", "holiday/b.png", "crops/c.png"):
@@ -136,7 +137,8 @@ def workspace(
             writer.write(face.convert("RGB").resize((96, 96)))
     Path("film.avi").rename("film.mp4")
     published = read_results(ROOT / "results.json")
-    for path in ("results", "out/results", "before", "after", "main", "branch"):
+    names = ("results", "out/results", "before", "after", "main", "branch")
+    for path in (*names, "phone", "community/phone"):
         write_results(Path(f"{path}.json"), published)
     Path("list.toml").write_text(f'[[item]]\nmodel = "{NET}"\nsettings = {{ epochs = 2 }}\n')
     yield tmp_path
