@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch.utils.benchmark import Timer
 
-from lightfer.bench.case import EAGER, FULL, INPUT_SHAPE, visit_case
+from lightfer.bench.case import EAGER, FULL, visit_case
 from lightfer.inference.backends import Loaded, eager, onnxruntime, openvino
 from lightfer.inference.backends.onnx_file import to_onnx
 from lightfer.inference.card import INPUT, OUTPUT
@@ -41,6 +41,7 @@ from lightfer.measure.process import tune_process
 from lightfer.measure.yardstick import Yardstick
 from lightfer.models.registry import find_weights, list_models
 
+INPUT_SHAPE = (1, 1, 48, 48)
 Median = Callable[[], float]  # seconds of one pass
 
 

@@ -116,7 +116,7 @@ def _pin(free: Queue) -> None:
 def _run(source: str, folder: Path, model: str, epochs: int, choice: str, seed: int) -> dict:
     data = load(source, ("train", "validation"))
     config = config_for(model, seed, epochs=epochs)
-    changes = {"augmentation": START} | CHOICES[choice]
+    changes: dict[str, Any] = {"augmentation": START} | CHOICES[choice]
     if "learning_rate" in changes:  # a factor, where the network has a rate of its own
         changes["learning_rate"] *= config.learning_rate / config_for("", seed).learning_rate
     torch.manual_seed(seed)

@@ -253,7 +253,8 @@ class Weights:
         """The network in evaluation mode on `device`, channels last; random weights are equal."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            model = create_model(self.name, pretrained=self.path or False).to(device)
+            shape = (len(self.card.classes), self.card.input.channels) if self.card else ()
+            model = create_model(self.name, self.path or False, *shape).to(device)
         return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 

@@ -23,7 +23,7 @@ from torch.nn.functional import kl_div
 
 from lightfer.data.dataset import CLASSES, Split
 from lightfer.data.folds import Fold, in_fold
-from lightfer.models.registry import create_model, find_weights
+from lightfer.models.registry import find_weights
 from lightfer.models.weights import Card, load_checkpoint, sha256_of_tensors
 from lightfer.train.config import Precision, TrainConfig
 from lightfer.train.loss import Batch, Loss, label_loss
@@ -119,8 +119,7 @@ def load_teacher(source: str | Path, train_split: Split, device: str = "cpu") ->
             f"{here[:12]}): a teacher must have been trained on the train split that its student "
             "learns from"
         )
-    network = create_model(card.model, path).to(device).requires_grad_(False)
-    network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    network = find_weights(source).build(device).requires_grad_(False)
     return Teacher(network, card, sha256_of_tensors(weights))
 
 
