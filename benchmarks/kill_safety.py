@@ -97,7 +97,8 @@ def kill_bench(folder: Path, data: str, kills: int, draw: random.Random) -> str:
     for a, b in zip(whole.entries, again.entries, strict=True):
         assert (a.accuracy, a.accuracy_other) == (b.accuracy, b.accuracy_other)
         assert (a.model, a.params, a.macs, a.weights) == (b.model, b.params, b.macs, b.weights)
-        assert [len(t.samples_s) for t in a.latency] == [len(t.samples_s) for t in b.latency]
+        timed = [[(t.batch_size, t.clock, t.rounds) for t in e.latency] for e in (a, b)]
+        assert timed[0] == timed[1]
     return f"bench: {kills} kills hit the running command, {late} came late; operations equal"
 
 

@@ -8,6 +8,7 @@ from lightfer.cli.table import replace_block
 from lightfer.measure.operations import count_operations, list_operators
 from lightfer.models import shift
 from lightfer.models._torchvision import import_torchvision
+from lightfer.models.blocks import BatchNormAct
 from lightfer.models.registry import DEFAULT_MODELS, ZOO
 from lightfer.models.shift import Shift
 from lightfer.models.shufflenet_v2 import channel_shuffle
@@ -193,6 +194,14 @@ def test_no_difference_from_flop_counter_mode_is_unexplained(classes_channels_si
     assert differences == {}
 
 
+def _count_norm_and_relu(module: BatchNormAct, inputs: tuple[torch.Tensor], output: torch.Tensor):
+    """For ptflops, which knows a module by its type: what it counts for a norm and a ReLU."""
+    from ptflops import pytorch_ops
+
+    pytorch_ops.bn_flops_counter_hook(module, inputs, output)
+    pytorch_ops.relu_flops_counter_hook(module, inputs, output)
+
+
 @pytest.mark.parametrize(
     "name", [*DEFAULT_MODELS, *("shiftresnet20_e3", "resnet18_cifar", "vgg_slim")]
 )
@@ -207,8 +216,14 @@ def test_no_difference_from_ptflops_is_unexplained(name: str, capsys, monkeypatc
         "pytorch": counters.ptflops_modules_explained(model, operators, 48),
     }
     for backend, ours in explained.items():
+        known = {BatchNormAct: _count_norm_and_relu} if backend == "pytorch" else {}
         theirs, _ = ptflops.get_model_complexity_info(
-            model, (1, 48, 48), as_strings=False, print_per_layer_stat=False, backend=backend
+            model,
+            (1, 48, 48),
+            as_strings=False,
+            print_per_layer_stat=False,
+            backend=backend,
+            custom_modules_hooks=known,
         )
         assert (backend, theirs) == (backend, ours)
 

@@ -99,7 +99,8 @@ def test_in_a_fresh_environment(exported: Path, crops: Path, tmp_path: Path):
     """pip install --no-deps lightfer, and onnxruntime, NumPy and Pillow."""
     source = tmp_path / "source"  # a copy, as building leaves files behind
     shutil.copytree(ROOT / "src", source / "src")
-    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+    names = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "results.json")
+    for name in names:
         shutil.copy2(ROOT / name, source / name)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     try:
