@@ -43,6 +43,7 @@ def _net(number: int, lot: random.Random) -> dict:
     macs = int(10 ** lot.uniform(6, 8.5))
     skill = min(0.74, 0.5 + 0.03 * (len(str(macs)) - 6) + lot.uniform(0, 0.17))
     right = [lot.random() < skill for _ in range(IMAGES)]
+    labels = [lot.randrange(len(CLASSES)) for _ in right]
     bits = "".join("1" if r else "0" for r in right) + "0" * (-IMAGES % 4)
     digits = f"{int(bits, 2):0{len(bits) // 4}x}"
     return {
@@ -51,14 +52,16 @@ def _net(number: int, lot: random.Random) -> dict:
         "macs": macs,
         "params": int(macs * lot.uniform(0.05, 0.3)),
         "weights": f"{lot.getrandbits(256):064x}",
-        "accuracy": _accuracy(sum(right), digits, lot),
+        "accuracy": _accuracy(right, labels, digits, lot),
     }
 
 
-def _accuracy(right: int, digits: str, lot: random.Random) -> Accuracy:
-    top1 = right / IMAGES
+def _accuracy(right: list[bool], labels: list[int], digits: str, lot: random.Random) -> Accuracy:
+    top1 = sum(right) / IMAGES
     half = 1.96 * (top1 * (1 - top1) / IMAGES) ** 0.5
-    counts = [[lot.randrange(60) + (300 if i == j else 0) for j in range(7)] for i in range(7)]
+    counts = [[0] * len(CLASSES) for _ in CLASSES]
+    for label, hit in zip(labels, right, strict=True):
+        counts[label][label if hit else (label + lot.randrange(1, 7)) % 7] += 1
     scores = tuple(
         ClassScore(name=name, images=500, precision=None, recall=lot.random(), f1=lot.random())
         for name in CLASSES

@@ -17,7 +17,7 @@ def accuracies(count: int) -> tuple[Accuracy, ...]:
 
 
 def timed(*rounds: float) -> Time:
-    return Time(np.array(rounds), np.array(rounds), None)
+    return Time.of([rounds], [rounds], [None])[0]
 
 
 def test_pairs_of_times_are_those_of_the_paired_test_and_holm():

@@ -20,6 +20,7 @@ from lightfer.results import (
     read_results,
     write_results,
 )
+from lightfer.results.select import Times
 
 ENVIRONMENT = Environment(
     cpu="a [1, 2] cpu",
@@ -51,6 +52,40 @@ def entry(name: str = "m", **fields) -> Entry:
         output_stride=32,
         **fields,
     )
+
+
+def test_without_passes_each_round_keeps_its_median_and_times_stay_the_same(tmp_path: Path):
+    samples = [[1.0, 5.0, 2.0], [3.0, 1.5, 9.0]], [[0.5], [0.25]]
+    latencies = tuple(
+        Latency.of(s, size, 2, yardstick_s=(1.0, 1.5))
+        for size, s in zip((1, 64), samples, strict=True)
+    )
+    about = msgspec.structs.replace(ENVIRONMENT, yardstick="a net")
+    results = Results(environments={"e": about}, entries=(entry(latency=latencies),))
+    write_results(path := tmp_path / "r.json", results)
+    found = read_results(path, passes=False)
+    assert found.entries[0].latency[0].samples_s == (2.0, 3.0)
+    (whole,), (thin,) = results.entries, found.entries
+    for a, b in zip(whole.latency, thin.latency, strict=True):
+        assert a.median_s == b.median_s
+        ours, theirs = Times(results).of(whole, a), Times(found).of(thin, b)
+        assert ours is not None
+        assert theirs is not None
+        assert (ours.interval, ours.raw) == (theirs.interval, theirs.raw)
+        assert ours.corrected
+
+
+def test_equal_accuracies_are_kept_once(tmp_path: Path):
+    accuracy = Accuracy(
+        split="test", labels="l", view="single", images=4, top1=0.5, ci95=(0.1, 0.9)
+    )
+    other = msgspec.structs.replace(accuracy, view="flip")
+    entries = tuple(entry(n, accuracy=accuracy, accuracy_other=(other,)) for n in ("a", "b"))
+    write_results(path := tmp_path / "r.json", Results(entries=entries))
+    a, b = read_results(path).entries
+    assert a.accuracy == accuracy
+    assert a.accuracy is b.accuracy
+    assert a.accuracy_other[0] is b.accuracy_other[0]
 
 
 def test_round_trip_keeps_everything_and_unknown_is_null(tmp_path: Path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
@@ -22,6 +22,7 @@ from lightfer.results.stats import (
     rank_correlation,
     round_values,
     time_interval,
+    time_intervals,
     wilson_interval,
 )
 
@@ -195,7 +196,7 @@ def test_families_of_corrected_rounds_raise_few_alarms(rounds: int):
     for _ in range(300):
         logs = np.log(nets_beside_a_yardstick(rng, rounds, 7))
         first, second = np.triu_indices(7, 1)
-        alarms += min(holm(located(logs[second] - logs[first])[3].tolist())) < 0.05
+        alarms += min(holm(located(logs[second] - logs[first])[3])) < 0.05
     assert alarms <= 15 + 4 * (300 * 0.05 * 0.95) ** 0.5
 
 
@@ -252,6 +253,18 @@ def test_a_yardstick_takes_the_state_of_the_machine_out(ratio: float, low: float
     assert low <= np.mean(found) <= high
 
 
+def test_many_intervals_at_once_are_those_of_each_net():
+    for rounds in (2, 5, 12):
+        values = np.exp(np.random.default_rng(3).standard_normal((5000, rounds)))
+        for i, found in enumerate(time_intervals(values)[::499]):
+            one = time_interval(values[499 * i])
+            assert (found.estimate, found.low, found.high) == pytest.approx(
+                (one.estimate, one.low, one.high)
+            )
+    with pytest.raises(ValueError, match="at least 2 rounds"):
+        time_intervals([[1.0], [2.0]])
+
+
 def test_the_closest_majority():
     rows = np.array([[5.0, 1.0, 1.1], [9.0, 1.0, 8.9], [3.0, 2.0, 1.5]])
     assert closest_majority(rows).tolist() == [[1.0, 1.1], [8.9, 9.0], [1.5, 2.0]]
@@ -298,14 +311,14 @@ def test_single_passes_as_the_unit_would_cover_far_too_little():
 
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
-    assert holm([]) == []
+    assert holm([0.6, 0.7]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []
 
 
 def test_holm_errs_in_five_percent_of_families():
     rng = np.random.default_rng(7)
     families = rng.random((2000, 10))
-    assert np.mean([min(holm(list(f))) < 0.05 for f in families]) == pytest.approx(0.05, abs=0.012)
+    assert np.mean([holm(f).min() < 0.05 for f in families]) == pytest.approx(0.05, abs=0.012)
 
 
 def test_mcnemar_by_hand():
@@ -409,6 +422,21 @@ def test_few_models_are_permuted_in_every_order():
     """Of four in perfect order 2 of 24 permutations are as extreme."""
     assert rank_correlation([1, 2, 3, 4], [5, 6, 7, 8]).p == pytest.approx(2 / 24)
     assert rank_correlation([1, 2, 3, 4], [8, 7, 6, 5]).p == pytest.approx(2 / 24)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=4, max_size=9))
+def test_p_is_that_of_scipys_permutations(pairs: list[tuple[int, int]]):
+    x, y = (scipy_stats.rankdata(column) for column in zip(*pairs, strict=True))
+    assume(np.ptp(x) > 0 and np.ptp(y) > 0)
+    found = scipy_stats.permutation_test(
+        (y,), lambda rows, axis: np.abs((rows - rows.mean()) @ (x - x.mean())),
+        permutation_type="pairings", alternative="greater", n_resamples=9999, vectorized=True,
+        rng=np.random.default_rng(1),
+    )  # fmt: skip
+    # Of up to 7 items all orders are tried, of more 9,999 are drawn: four standard errors.
+    tolerance = 1e-9 if len(x) <= 7 else 4 * (0.25 / 9999) ** 0.5
+    assert rank_correlation(x, y).p == pytest.approx(found.pvalue, abs=tolerance)
 
 
 def test_rank_correlation_of_ten_models_is_wide_and_keeps_its_level():

@@ -41,7 +41,7 @@ def choose(
     from lightfer.results.select import Times
 
     path = results or published_results()
-    found = read_results(path)
+    found = read_results(path, passes=False)
     size = None if max_mb is None else round(max_mb * 1e6)
     limits = Limits(None if max_ms is None else max_ms / 1e3, size, min_accuracy)
     entries = [

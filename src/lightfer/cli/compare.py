@@ -39,9 +39,7 @@ def compare(
     Refuses what is not comparable and says why. Either file may be the predecessor's. With a limit
     the exit code is 1 where it is passed, else 3 where rows are refused or missing.
     """
-    import json
-    from dataclasses import asdict
-
+    from lightfer.cli.console import print_json
     from lightfer.report.compare import compare_files
     from lightfer.report.gate import Limits, judge
     from lightfer.report.gate import markdown as as_markdown
@@ -53,7 +51,7 @@ def compare(
     found = compare_files(a, b, run_to_run, anyway=anyway)
     verdict = judge(found, limits) if limits != Limits() else None
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=1, allow_nan=False))
+        print_json(found)
     elif markdown:
         typer.echo(as_markdown(found, verdict), nl=False)
     else:

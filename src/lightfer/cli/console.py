@@ -1,9 +1,11 @@
 """What the commands share: finding data, progress bars, tables on the terminal."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -20,6 +22,12 @@ NO_DATA = (
     "no FER2013 found (--data, LIGHTFER_DATA, or the cache); accuracy is quoted from the weights' "
     "cards and marked (ref)"
 )
+
+
+def print_json(value: Any) -> None:
+    """Dataclasses, records and what holds them, a line an item, in ASCII for any terminal."""
+    text = json.dumps(msgspec.to_builtins(value), allow_nan=False)
+    typer.echo(msgspec.json.format(text, indent=1))  # json.dumps itself indents slowly
 
 
 def find_data(source: str | None, *, needed: "Sequence[SplitName]") -> "Dataset | None":

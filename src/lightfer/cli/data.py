@@ -1,6 +1,5 @@
 """lightfer data: fetch FER2013, and show what is wrong with a data set."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,8 +37,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Count classes, exact copies, contradictory labels and blank images; compare with FER+."""
-    from dataclasses import asdict
-
+    from lightfer.cli.console import print_json
     from lightfer.data import DataError, find, load
     from lightfer.data.audit import audit as audit_data
     from lightfer.data.ferplus import read_votes, votes_beside
@@ -52,7 +50,7 @@ def audit(
     dataset = load(source, None)
     result = audit_data(dataset, read_votes(ferplus) if ferplus else votes_beside(dataset))
     if as_json:
-        typer.echo(json.dumps(asdict(result), indent=1))
+        print_json(result)
     else:
         _print(result, source)
 

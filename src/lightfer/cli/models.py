@@ -1,6 +1,5 @@
 """lightfer models: the zoo with its sizes, papers and deviations."""
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -28,7 +27,7 @@ def models(
     Counts are at 48x48, 1 channel, 7 classes, and (@224) at 224x224, 3 channels, 1000 classes;
     bytes are of all tensors as float32. `--json` has the exact numbers.
     """
-    from lightfer.cli.console import progress
+    from lightfer.cli.console import print_json, progress
     from lightfer.models.registry import describe_model, list_models
 
     chosen = names or list_models(family)
@@ -40,7 +39,7 @@ def models(
             bar(name, i, len(chosen))
             rows.append(describe_model(name))
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        print_json(rows)
     else:
         _print(rows)
 

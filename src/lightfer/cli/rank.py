@@ -19,19 +19,16 @@ def rank(
     Then the rank correlation of multiply-adds, parameters and bytes with time, and of these and of
     time with measured energy, each with its interval.
     """
-    import json
-    from dataclasses import asdict
-
     from rich.table import Table
 
-    from lightfer.cli.console import stdout
+    from lightfer.cli.console import print_json, stdout
     from lightfer.report.choose import choose
     from lightfer.report.rank import correlations, energy_correlations, standings
     from lightfer.report.tables import conditions, milliseconds, time_note
     from lightfer.results import read_results
     from lightfer.results.select import Times, by_variant
 
-    found = read_results(results)
+    found = read_results(results, passes=False)
     times, console, groups = Times(found), stdout(), []
     for kind, entries in by_variant(found.entries).items():
         standing = standings(entries, times, batch_size)
@@ -42,9 +39,9 @@ def rank(
             {
                 **kind._asdict(),
                 "take": pick and pick.entry.model,
-                "places": [asdict(p) for p in standing],
-                "rank_correlation_with_time": {name: asdict(d) for name, d in rhos.items()},
-                "rank_correlation_with_energy": {name: asdict(d) for name, d in joules.items()},
+                "places": standing,
+                "rank_correlation_with_time": rhos,
+                "rank_correlation_with_energy": joules,
                 "no_correlation_with_energy": refused,
             }
         )
@@ -71,7 +68,7 @@ def rank(
         for line in lines:
             console.print(line, markup=False, highlight=False)
     if as_json:
-        typer.echo(json.dumps(groups, indent=1, allow_nan=False))
+        print_json(groups)
 
 
 def _rho(found: "Difference") -> str:

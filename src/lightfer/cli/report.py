@@ -29,7 +29,7 @@ def report(
         check_writable(html)
     if figures is not None:
         check_writable(figures, folder=True)
-    merged, _ = merge_files(results)
+    merged, _ = merge_files(results, passes=False)
     if html is not None:
         from lightfer.report.page.build import page
 

@@ -161,14 +161,14 @@ def explained_share(x: Sequence[float], y: Sequence[float], level: float = 0.95)
     Raises ValueError for fewer pairs, or where one of the two does not vary.
     """
     import numpy as np
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     if len(x) < 4:
         raise ValueError(f"{len(x)} nets: at least 4 are needed")
     if min(np.ptp(x), np.ptp(y)) == 0:
         raise ValueError("one of the two figures is equal for all nets")
     r = float(np.corrcoef(np.log(x), np.log(y))[0, 1])
-    z, half = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)), norm.ppf((1 + level) / 2)
+    z, half = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)), ndtri((1 + level) / 2)
     low, high = np.tanh(np.array([z - half / (len(x) - 3) ** 0.5, z + half / (len(x) - 3) ** 0.5]))
     bounds = sorted((float(low) ** 2, float(high) ** 2))
     return Interval(r * r, 0.0 if low < 0 < high else bounds[0], bounds[1], level)
@@ -178,7 +178,7 @@ def _explained(pairs: list[tuple[float, float]]) -> tuple[Verdict, str]:
     try:
         x, y = zip(*pairs, strict=True) if pairs else ((), ())
         share = explained_share(x, y)
-        rank = rank_correlation(x, y, permutations=1).interval  # its p-value is not used
+        rank = rank_correlation(x, y).interval
     except ValueError as error:
         return "undecided", str(error)
     figures = (

@@ -95,7 +95,8 @@ def compare_files(
         return compare_with_predecessor(quoted_a, read_results(b))
     if quoted_b is not None:
         return compare_with_predecessor(quoted_b, read_results(a), quoted_first=False)
-    return compare_results(read_results(a), read_results(b), run_to_run, anyway=anyway)
+    first, second = (read_results(path, passes=False) for path in (a, b))
+    return compare_results(first, second, run_to_run, anyway=anyway)
 
 
 def compare_results(
@@ -440,7 +441,7 @@ def _corrected(changes: Sequence[Change]) -> tuple[Change, ...]:
     done = list(changes)
     for kind, words in WORDS.items():
         family = [i for i, c in enumerate(done) if c.kind == kind and c.p is not None]
-        corrected = holm([done[i].p or 0.0 for i in family])
+        corrected = holm([done[i].p or 0.0 for i in family]).tolist()
         for i, p in zip(family, corrected, strict=True):
             change = done[i]
             grew = (change.ratio or 1.0) > 1 or (change.difference or 0.0) > 0

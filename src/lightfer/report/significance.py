@@ -63,7 +63,7 @@ def _all_pairs(n: int, p_values: Callable[[NDArray, NDArray], NDArray]) -> NDArr
         [p_values(first[i : i + step], second[i : i + step]) for i in range(0, len(first), step)]
     )
     differ = np.zeros((n, n), bool)
-    differ[first, second] = np.array(holm(p.tolist())) < ALPHA
+    differ[first, second] = holm(p) < ALPHA
     return differ | differ.T
 
 
@@ -120,14 +120,14 @@ def _bits(digits: str, images: int) -> NDArray[np.uint8]:
 
 def _paired(right: NDArray) -> NDArray[np.bool_]:
     """McNemar's exact test of all pairs of rows (n, images), corrected together -> (n, n)."""
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
     hits = right.astype(np.float32)
-    both = np.rint(hits @ hits.T)
-    only = np.rint(hits.sum(1))[:, None] - both  # [i, j]: right in i, not in j
+    both = np.rint(hits @ hits.T).astype(int)
+    only = both.diagonal()[:, None] - both  # [i, j]: right in i, not in j
 
     def p_values(first: NDArray, second: NDArray) -> NDArray:
         a, b = only[first, second], only[second, first]
-        return np.minimum(1.0, 2 * binom.cdf(np.minimum(a, b), a + b, 0.5))
+        return np.minimum(1.0, 2 * bdtr(np.minimum(a, b), a + b, 0.5))
 
     return _all_pairs(len(hits), p_values)

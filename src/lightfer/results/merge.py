@@ -35,10 +35,14 @@ def merge(parts: Sequence[Results]) -> Results:
 
 
 def merge_files(
-    paths: Sequence[Path], on_step: OnStep = lambda text, done, of: None
+    paths: Sequence[Path],
+    on_step: OnStep = lambda text, done, of: None,
+    *,
+    passes: bool = True,
 ) -> tuple[Results, int]:
     """The content of files, and of the .json files in folders, as one; and how many files it was.
 
+    `passes` is that of `read_results`.
     Raises ResultsError that names every file which cannot be read or holds no entry.
     """
     files = list(dict.fromkeys(file for path in paths for file in _files(path)))
@@ -46,7 +50,7 @@ def merge_files(
     for done, file in enumerate(files):
         on_step(file.name, done, len(files))
         try:
-            found = read_results(file)
+            found = read_results(file, passes=passes)
         except ResultsError as error:
             faults.append(str(error))
             continue

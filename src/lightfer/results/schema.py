@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from lightfer.results.energy import Carbon, Energy, Training
 
@@ -69,9 +69,13 @@ class Latency(Struct, frozen=True, kw_only=True):
     images_per_s: float | None = None  # all images of all passes over all their seconds
 
     def visits(self) -> list[tuple[float, ...]]:
-        """The samples of each round."""
-        size = len(self.samples_s) // self.rounds
-        return [self.samples_s[i * size : (i + 1) * size] for i in range(self.rounds)]
+        """The samples of each round; none where there are no rounds to have any."""
+        size = len(self.samples_s) // self.rounds if self.rounds > 0 else 0
+        return [self.samples_s[i * size : (i + 1) * size] for i in range(self.rounds) if size]
+
+    def without_passes(self) -> "Latency":
+        """The same times with one sample per round, its median."""
+        return structs.replace(self, samples_s=tuple(map(median, self.visits())))
 
     @staticmethod
     def of(

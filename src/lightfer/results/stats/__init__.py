@@ -28,5 +28,6 @@ from lightfer.results.stats.times import corrected as corrected
 from lightfer.results.stats.times import located as located
 from lightfer.results.stats.times import round_values as round_values
 from lightfer.results.stats.times import time_interval as time_interval
+from lightfer.results.stats.times import time_intervals as time_intervals
 from lightfer.results.stats.two_stage import two_stage_interval as two_stage_interval
 from lightfer.results.stats.two_stage import two_stage_size as two_stage_size

@@ -10,15 +10,15 @@ def mcnemar(only_a: int, only_b: int, images: int, level: float = 0.95) -> Diffe
     discordant images (McNemar, 1947); interval of Agresti & Min (2005, doi:10.1002/sim.1781): Wald
     after adding half an image to each of the four cells.
     """
-    from scipy import stats
+    from scipy.special import bdtr, ndtri
 
     if not 0 <= only_a + only_b <= images or min(only_a, only_b) < 0:
         raise ValueError(f"{only_a} + {only_b} discordant of {images} images: expected a part")
     discordant = only_a + only_b
-    p = float(stats.binomtest(only_b, discordant, 0.5).pvalue) if discordant else 1.0
+    p = min(1.0, 2 * float(bdtr(min(only_a, only_b), discordant, 0.5)))
     n, down, up = images + 2, only_a + 0.5, only_b + 0.5
     center = (up - down) / n
-    half = stats.norm.ppf((1 + level) / 2) * (up + down - (up - down) ** 2 / n) ** 0.5 / n
+    half = float(ndtri((1 + level) / 2)) * (up + down - (up - down) ** 2 / n) ** 0.5 / n
     interval = Interval(
         (only_b - only_a) / images, max(-1.0, center - half), min(1.0, center + half), level
     )
@@ -33,7 +33,7 @@ def compare_proportions(
     Hits from a share that was rounded are rounded to the nearest whole number. Interval of Newcombe
     (1998, method 10) from two Wilson intervals; score test of two proportions.
     """
-    from scipy import stats
+    from scipy.special import ndtr
 
     hits_a, hits_b = round(hits_a), round(hits_b)
     pa, pb = hits_a / images_a, hits_b / images_b
@@ -44,7 +44,7 @@ def compare_proportions(
     high = d + ((ub - pb) ** 2 + (pa - la) ** 2) ** 0.5
     pooled = (hits_a + hits_b) / (images_a + images_b)
     error = (pooled * (1 - pooled) * (1 / images_a + 1 / images_b)) ** 0.5
-    p = float(2 * stats.norm.sf(abs(d) / error)) if error > 0 else 1.0
+    p = float(2 * ndtr(-abs(d) / error)) if error > 0 else 1.0
     return Difference(Interval(d, low, high, level), p, "unpaired: predictions are not in both")
 
 

@@ -1,7 +1,9 @@
 """An estimate with its bounds, a difference with its p-value, several of them at once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,13 @@ class Difference:
     method: str
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: ArrayLike) -> NDArray:
     """p-values corrected so that at most 5 % of families hold any false one below 5 % (Holm, 1979).
 
-    In the order given. The correction is valid whatever the dependence between the tests.
+    (n,), in the order given. The correction is valid whatever the dependence between the tests.
     """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = largest
-    return adjusted
+    p = np.asarray(p_values, float)
+    order = p.argsort()
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return np.minimum(adjusted, 1.0)

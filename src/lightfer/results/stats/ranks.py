@@ -1,6 +1,9 @@
 """Whether columns rank the same items alike: two of them, or many."""
 
-from typing import Any
+from functools import lru_cache
+from itertools import permutations as all_orders
+from math import factorial
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +25,8 @@ def rank_correlation(
     With ten models and rho 0.6 the interval is about [-0.1, 0.9]: the width is the message. Raises
     ValueError for fewer than four pairs.
     """
-    from scipy import stats
+    from scipy.special import ndtri
+    from scipy.stats import rankdata, spearmanr
 
     x, y = np.asarray(x, float), np.asarray(y, float)
     n = len(x)
@@ -30,35 +34,38 @@ def rank_correlation(
         raise ValueError(f"{n} and {len(y)} values: expected at least 4 pairs")
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         raise ValueError("all values are equal: there is no rank correlation with a constant")
-    centered = stats.rankdata(x) - (n + 1) / 2
-    ranks = stats.rankdata(y)
-    rho = float(np.clip(np.corrcoef(centered, ranks)[0, 1], -1, 1))
-
-    def size(rows: NDArray, axis: int) -> NDArray:
-        """What |rho| is proportional to, of ranks (..., n); exact, as ranks are halves."""
-        return np.abs(rows @ centered)
-
-    test: Any = (
-        stats.spearmanr(x, y)
-        if n > MOST_PERMUTED
-        else stats.permutation_test(
-            (ranks,),
-            size,
-            permutation_type="pairings",
-            alternative="greater",
-            n_resamples=permutations,
-            vectorized=True,
-            rng=np.random.default_rng(seed),
-        )
-    )
+    ranks = rankdata([x, y], axis=1) - (n + 1) / 2
+    size = abs(float(ranks[0] @ ranks[1]))  # exact, as ranks are halves
+    rho = float(ranks[0] @ ranks[1]) / float(np.sqrt((ranks**2).sum(axis=1).prod()))
+    if n > MOST_PERMUTED:
+        p = float(cast("Any", spearmanr(x, y)).pvalue)
+    else:
+        null, drawn = _permuted(*map(tuple, np.sort(ranks).tolist()), permutations, seed)
+        more = len(null) - np.searchsorted(null, size)
+        p = float((more + drawn) / (len(null) + drawn))
     center = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
-    half = stats.norm.ppf((1 + level) / 2) * ((1 + rho * rho / 2) / (n - 3)) ** 0.5
+    half = ndtri((1 + level) / 2) * ((1 + rho * rho / 2) / (n - 3)) ** 0.5
     if abs(rho) > 1 - 1e-12:  # Fisher's z is infinite: the bound of the next smaller rho
         next_rho = 1 - 6 * 2 / (n * (n * n - 1))
         center = float(np.copysign(np.arctanh(next_rho), rho))
     low, high = np.tanh(center - half), np.tanh(center + half)
     interval = Interval(rho, float(min(low, rho)), float(max(high, rho)), level)
-    return Difference(interval, float(test.pvalue), f"Spearman, {n} models")
+    return Difference(interval, p, f"Spearman, {n} models")
+
+
+@lru_cache(64)  # where nothing is tied it depends on the number of items alone
+def _permuted(
+    x: tuple[float, ...], y: tuple[float, ...], permutations: int, seed: int
+) -> tuple[NDArray, bool]:
+    """What |rho| is proportional to, of centered ranks in other orders, in rising order, and
+    whether the orders were drawn: then the order that was found counts as one of them.
+    """
+    if drawn := factorial(len(x)) > permutations:
+        orders = np.tile(np.arange(len(x)), (permutations, 1))
+        orders = np.random.default_rng(seed).permuted(orders, axis=1)
+    else:
+        orders = np.array(list(all_orders(range(len(x)))))
+    return np.sort(np.abs(np.array(y)[orders] @ np.array(x))), drawn
 
 
 def concordance(table: ArrayLike, level: float = 0.95) -> Interval:
@@ -70,14 +77,15 @@ def concordance(table: ArrayLike, level: float = 0.95) -> Interval:
     bootstrap would draw rankers twice, who agree with themselves. Raises ValueError for fewer than
     three rankers or two items, or a ranker to whom all items are equal.
     """
-    from scipy import stats
+    from scipy.special import stdtrit
+    from scipy.stats import rankdata
 
     values = np.asarray(table, float)
     if values.ndim != 2 or values.shape[0] < 3 or values.shape[1] < 2:
         raise ValueError(
             f"a table of shape {values.shape}: expected 3 rankers and 2 items at least"
         )
-    ranks = stats.rankdata(values, axis=1)
+    ranks = rankdata(values, axis=1)
     centered = ranks - ranks.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(centered, axis=1, keepdims=True)
     if (lengths == 0).any():
@@ -89,7 +97,7 @@ def concordance(table: ArrayLike, level: float = 0.95) -> Interval:
     r = total / (m * (m - 1))
     left_out = (total - 2 * each) / ((m - 1) * (m - 2))
     pseudo = m * r - (m - 1) * left_out
-    half = float(stats.t.ppf((1 + level) / 2, m - 1)) * pseudo.std(ddof=1) / m**0.5
+    half = float(stdtrit(m - 1, (1 + level) / 2)) * pseudo.std(ddof=1) / m**0.5
     w, low, high = ((1 + (m - 1) * float(np.clip(x, -1 / (m - 1), 1))) / m
                     for x in (r, r - half, r + half))  # fmt: skip
     return Interval(w, low, high, level)

@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from lightfer.results.stats.difference import Difference, Interval
 
 FEWEST_TO_RANK = 12  # rounds: p can be 0.0005, enough for Holm's correction of 100 pairs
+AT_ONCE = 4096  # rows of rounds, of which many take memory: n rounds have n (n + 1) / 2 pairs
 FEWEST_FOR_MAJORITY = 5  # rounds of a run from which the closest majority shows a spread
 
 
@@ -57,11 +58,19 @@ def time_interval(values: ArrayLike, level: float = 0.95) -> Interval:
 
     Raises ValueError for fewer than two rounds.
     """
+    return time_intervals([values], level)[0]  # pyright: ignore[reportArgumentType]
+
+
+def time_intervals(values: ArrayLike, level: float = 0.95) -> list[Interval]:
+    """The same of many nets with equally many rounds, (nets, rounds)."""
     logs = np.log(np.asarray(values, float))
-    if len(logs) < 2:
+    if logs.shape[1] < 2:
         raise ValueError("one round shows no spread: measure at least 2 rounds")
-    estimate, low, high, _ = located(logs, level)
-    return Interval(float(np.exp(estimate)), float(np.exp(low)), float(np.exp(high)), level)
+    found = []
+    for some in np.array_split(logs, -(-len(logs) // AT_ONCE)):
+        bounds = np.exp(located(some, level)[:3]).T.tolist()
+        found += [Interval(estimate, low, high, level) for estimate, low, high in bounds]
+    return found
 
 
 def compare_paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Difference:
@@ -82,18 +91,17 @@ def compare_paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Differenc
 
 def located(d: NDArray, level: float = 0.95) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Where the values of each row (..., n) lie: estimate, bounds, and the p-value of 0, (...)."""
-    from scipy import stats
+    from scipy.special import stdtr
 
     n = d.shape[-1]
-    first, second = _pairs(n)
-    walsh = np.sort((d[..., first] + d[..., second]) / 2, axis=-1)
-    estimate = np.median(walsh, axis=-1)
+    walsh = _pair_means(d)
+    estimate = _middle(walsh)
     if n < FEWEST_TO_RANK:
         error = d.std(axis=-1, ddof=1) / n**0.5
         half = _t_quantile(n - 1, level) * error
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(estimate == 0, 0.0, np.abs(estimate) / error)
-        return estimate, estimate - half, estimate + half, 2 * stats.t.sf(t, n - 1)
+        return estimate, estimate - half, estimate + half, 2 * stdtr(n - 1, -t)
     below = _signed_rank_levels(n)
     # The number of Walsh averages above 0 is the sum of the positive ranks; a tie with 0 counts
     # for the null hypothesis on either side.
@@ -104,6 +112,20 @@ def located(d: NDArray, level: float = 0.95) -> tuple[NDArray, NDArray, NDArray,
     return estimate, walsh[..., dropped], walsh[..., -1 - dropped], p
 
 
+def _pair_means(d: NDArray) -> NDArray:
+    """Of all pairs of the values of each row, each with itself too, in rising order: the Walsh
+    averages, (..., n) -> (..., n (n + 1) / 2).
+    """
+    first, second = _pairs(d.shape[-1])
+    return np.sort((d[..., first] + d[..., second]) / 2, axis=-1)
+
+
+def _middle(ordered: NDArray) -> NDArray:
+    """The median of each row, which is in order."""
+    n = ordered.shape[-1]
+    return (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
+
+
 @cache
 def _pairs(n: int) -> tuple[NDArray, NDArray]:
     return np.triu_indices(n)
@@ -111,9 +133,9 @@ def _pairs(n: int) -> tuple[NDArray, NDArray]:
 
 @cache
 def _t_quantile(freedom: int, level: float) -> float:
-    from scipy import stats
+    from scipy.special import stdtrit
 
-    return float(stats.t.ppf((1 + level) / 2, freedom))
+    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 @cache
@@ -134,16 +156,16 @@ def closest_majority(values: NDArray) -> NDArray:
     (..., n) -> (..., n // 2 + 1). Andrews et al., 1972, Robust Estimates of Location.
     """
     ordered, kept = np.sort(values, axis=-1), values.shape[-1] // 2 + 1
-    windows = np.lib.stride_tricks.sliding_window_view(ordered, kept, axis=-1)
-    narrowest = (windows[..., -1] - windows[..., 0]).argmin(-1)
-    return np.take_along_axis(windows, narrowest[..., None, None], axis=-2)[..., 0, :]
+    widths = ordered[..., kept - 1 :] - ordered[..., : ordered.shape[-1] - kept + 1]
+    narrowest = widths.argmin(-1)[..., None] + np.arange(kept)
+    return np.take_along_axis(ordered, narrowest, axis=-1)
 
 
 @cache
 def _variance_factor(rounds: int) -> float:
     """Variance of the estimate, per variance of the closest majority; normal noise, simulated."""
     drawn = np.random.default_rng(0).standard_normal((20_000, rounds))
-    estimates = located(drawn)[0]
+    estimates = _middle(_pair_means(drawn))
     return float(estimates.var() / closest_majority(drawn).var(axis=-1, ddof=1).mean())
 
 
@@ -158,7 +180,7 @@ def compare_runs(a: ArrayLike, b: ArrayLike, run_to_run: float, level: float = 0
     grow by it. The sum is referred to Student's t with degrees of freedom after Satterthwaite
     (1946), the allowance counting as known.
     """
-    from scipy import stats
+    from scipy.special import stdtr, stdtrit
 
     estimates, variances, freedoms = [], [], []
     for values in (a, b):
@@ -166,7 +188,7 @@ def compare_runs(a: ArrayLike, b: ArrayLike, run_to_run: float, level: float = 0
         n = len(logs)
         if n < 2:
             raise ValueError("one round shows no spread: measure at least 2 rounds")
-        estimates.append(located(logs)[0])
+        estimates.append(_middle(_pair_means(logs)))
         kept = closest_majority(logs) if n >= FEWEST_FOR_MAJORITY else logs
         factor = _variance_factor(n) if n >= FEWEST_FOR_MAJORITY else 1 / n
         variances.append(kept.var(ddof=1) * factor)
@@ -179,8 +201,8 @@ def compare_runs(a: ArrayLike, b: ArrayLike, run_to_run: float, level: float = 0
     if error == 0:
         p, half = float(d == 0), 0.0
     else:
-        p = float(2 * stats.t.sf(abs(d) / error, freedom))
-        half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+        p = float(2 * stdtr(freedom, -abs(d) / error))
+        half = float(stdtrit(freedom, (1 + level) / 2)) * error
     ratio = Interval(float(np.exp(d)), float(np.exp(d - half)), float(np.exp(d + half)), level)
     rounds = f"{np.size(a)} and {np.size(b)} rounds"
     return Difference(ratio, p, f"{rounds}, {100 * run_to_run:.1f} % allowed between runs")

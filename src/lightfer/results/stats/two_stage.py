@@ -13,14 +13,14 @@ def two_stage_size(first: ArrayLike, half_width: float, most: int, level: float 
     that later values decide would make the interval cover too little. At least as many as there
     are, at most `most`.
     """
-    from scipy import stats
+    from scipy.special import stdtrit
 
     values = np.asarray(first, float)
     n = len(values)
     width = half_width * abs(values.mean())
     if width == 0:
         return most
-    t = float(stats.t.ppf((1 + level) / 2, n - 1))
+    t = float(stdtrit(n - 1, (1 + level) / 2))
     needed = int(np.ceil((t * values.std(ddof=1) / width) ** 2))
     return max(n, min(needed, most))
 
@@ -32,13 +32,13 @@ def two_stage_interval(values: ArrayLike, first: int, level: float = 0.95) -> In
     usual interval. For normal values it covers at least `level` whatever the spread is. Raises
     ValueError for fewer than two values.
     """
-    from scipy import stats
+    from scipy.special import stdtrit
 
     values = np.asarray(values, float)
     if len(values) < 2:
         raise ValueError("one value shows no spread: measure at least 2 blocks")
     start = values[:first]
-    t = float(stats.t.ppf((1 + level) / 2, len(start) - 1))
+    t = float(stdtrit(len(start) - 1, (1 + level) / 2))
     half = t * float(start.std(ddof=1)) / len(values) ** 0.5
     mean = float(values.mean())
     return Interval(mean, mean - half, mean + half, level)
