@@ -154,7 +154,7 @@ def _size(candidate: "Candidate") -> int:
 
 def _name(candidate: "Candidate") -> str:
     e = candidate.entry
-    return f"{e.model} in {e.runtime} {e.precision}"
+    return f"{candidate.name} in {e.runtime} {e.precision}"
 
 
 def _figures(candidate: "Candidate") -> str:

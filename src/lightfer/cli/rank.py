@@ -38,7 +38,7 @@ def rank(
         groups.append(
             {
                 **kind._asdict(),
-                "take": pick and pick.entry.model,
+                "take": pick and pick.name,
                 "places": standing,
                 "rank_correlation_with_time": rhos,
                 "rank_correlation_with_energy": joules,
@@ -60,7 +60,7 @@ def rank(
             top1 = f"{100 * s.top1.estimate:.2f} [{100 * s.top1.low:.1f}, {100 * s.top1.high:.1f}]"
             table.add_row(s.model, milliseconds(s.latency_s), *raw, top1, s.status)
         console.print(table)
-        lines = [f"take, without limits: {pick.entry.model} (lightfer choose)"] if pick else []
+        lines = [f"take, without limits: {pick.name} (lightfer choose)"] if pick else []
         lines += [time_note(is_corrected)] if standing else []
         lines += [f"{name} with time: {_rho(d)}" for name, d in rhos.items()]
         lines += [f"{name} with energy per image: {_rho(d)}" for name, d in joules.items()]

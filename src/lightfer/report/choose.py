@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lightfer.report.significance import accuracies_differ, front, times_differ
 from lightfer.results import Accuracy, Entry
-from lightfer.results.select import Time, Times
+from lightfer.results.select import Time, Times, net_names
 from lightfer.results.stats import Interval
 
 RULE = (
@@ -39,6 +39,7 @@ class Candidate:
     accuracy: Accuracy
     timed: Time  # of one image
     stored_bytes: int | None
+    name: str  # of the net, and of its training where there are several
 
     @property
     def time(self) -> Interval:
@@ -124,11 +125,12 @@ def stored_bytes(entry: Entry) -> int | None:
 
 
 def _candidates(entries: Sequence[Entry], times: Times) -> list[Candidate]:
-    found = []
+    found, names = [], net_names(entries)
     for entry in entries:
         time = times.at(entry)
         if entry.error is None and entry.accuracy is not None and time and time.interval:
-            found.append(Candidate(entry, entry.accuracy, time, stored_bytes(entry)))
+            size, name = stored_bytes(entry), names[entry.id]
+            found.append(Candidate(entry, entry.accuracy, time, size, name))
     kinds = Counter(_scored_on(c.accuracy) for c in found)
     most = kinds.most_common(1)[0][0] if kinds else None
     return [c for c in found if _scored_on(c.accuracy) == most]

@@ -10,7 +10,7 @@ from typing import Literal
 from lightfer.report.significance import accuracy_difference, same_images, times_differ
 from lightfer.report.tables import energy_method, is_metered, number
 from lightfer.results import Accuracy, Entry
-from lightfer.results.select import Times
+from lightfer.results.select import Times, over_nets
 from lightfer.results.stats import Interval, rank_correlation
 
 WITHIN_POINTS = 5.0  # "competitive": at most this far below the most accurate net
@@ -79,8 +79,8 @@ def macs_and_time(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]
     """How much of the time, one image and many, is explained by multiply-adds."""
     verdicts, texts = [], []
     for batch in _batches(entries):
-        timed = [(e.macs, times.at(e, batch)) for e in entries]
-        verdict, text = _explained([(float(m), t.estimate_s / batch) for m, t in timed if m and t])
+        pairs = over_nets(entries, lambda e: e.macs, lambda e, size=batch: times.seconds(e, size))
+        verdict, text = _explained([(macs, seconds / batch) for macs, seconds in pairs])
         verdicts.append(verdict)
         texts.append(f"batch {batch}: {text}")
     decided = set(verdicts) - {"undecided"}
@@ -93,7 +93,9 @@ def macs_and_energy(entries: Sequence[Entry], times: Times) -> tuple[Verdict, st
     measured, reason = _measured_energy(entries)
     if reason:
         return "undecided", reason
-    return _explained([(float(e.macs), j.estimate) for e, j in measured if e.macs])
+    joules = {e.id: j.estimate for e, j in measured}
+    pairs = over_nets([e for e, _ in measured], lambda e: e.macs, lambda e: joules[e.id])
+    return _explained(pairs)
 
 
 def shift_is_fast(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:

@@ -25,7 +25,7 @@ from lightfer.report.predecessor import IMAGES, Quoted, read_predecessor
 from lightfer.report.significance import accuracy_difference
 from lightfer.report.tables import subject
 from lightfer.results import Energy, Entry, Environment, Latency, Results, read_results
-from lightfer.results.select import Time, Times, yardstick_runtime
+from lightfer.results.select import Time, Times, net_names, yardstick_runtime
 from lightfer.results.stats import Difference, compare_proportions, compare_runs, holm
 
 RUN_TO_RUN = 0.05  # relative to the yardstick
@@ -111,6 +111,7 @@ def compare_results(
     conditions: dict[str, None] = {}
     noted: set[tuple[str, str]] = set()
     before, after = Times(a), Times(b)
+    names = net_names(a.entries)
     pairs = match(a, b, anyway=anyway)
     for entry, other, reasons in pairs:
         environments = (entry.environment, other.environment)
@@ -124,7 +125,7 @@ def compare_results(
             _accuracies(entry, a, other, b),
             *_counts(entry, other),
         ]
-        name = subject(entry)
+        name = subject(entry, names[entry.id])
         changes += [replace(change, model=name) for change in found]
     matched = {e.id for e, _, _ in pairs}, {e.id for _, e, _ in pairs}
     only_a, only_b = (

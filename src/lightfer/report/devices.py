@@ -6,6 +6,7 @@ timed, each by its time of one image as tables and page quote it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -51,18 +52,23 @@ class Fleet:
 
 def fleets(results: Results) -> list[Fleet]:
     """Of each runtime and precision that at least three devices timed."""
-    groups: dict[tuple[str, str, str], dict[str, dict[str, float]]] = {}
+    groups: dict[tuple[str, str, str], dict[str, dict[str, list[float]]]] = {}
     times = Times(results)
     for entry in results.entries:
         if time := times.at(entry):
             way = entry.device, entry.runtime, entry.precision
             nets = groups.setdefault(way, {}).setdefault(entry.environment, {})
-            nets[entry.model] = time.estimate_s
+            nets.setdefault(entry.model, []).append(time.estimate_s)
     return [
-        _fleet(" ".join(way[1:]), devices, results)
+        _fleet(" ".join(way[1:]), {k: _means(nets) for k, nets in devices.items()}, results)
         for way, devices in groups.items()
         if len(devices) >= FEWEST
     ]
+
+
+def _means(nets: dict[str, list[float]]) -> dict[str, float]:
+    """Of several trainings of a net."""
+    return {model: fmean(seconds) for model, seconds in nets.items()}
 
 
 def _fleet(way: str, times: dict[str, dict[str, float]], results: Results) -> Fleet:

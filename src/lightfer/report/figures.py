@@ -17,7 +17,7 @@ from lightfer._files import atomic_path
 from lightfer.report.significance import front, same_images
 from lightfer.report.tables import conditions, energy_method, plain
 from lightfer.results import Accuracy, Entry, Results
-from lightfer.results.select import Time, Times, by_variant
+from lightfer.results.select import Time, Times, by_variant, net_names
 
 if TYPE_CHECKING:
     import altair
@@ -92,8 +92,14 @@ def accuracy_bars(results: Results) -> "altair.LayerChart | None":
     scored = [(e, e.accuracy) for e in group(results) if e.accuracy]
     if not scored:
         return None
+    names = net_names([e for e, _ in scored])
     rows = [
-        {"model": e.model, "top1": 100 * a.top1, "low": 100 * a.ci95[0], "high": 100 * a.ci95[1]}
+        {
+            "model": names[e.id],
+            "top1": 100 * a.top1,
+            "low": 100 * a.ci95[0],
+            "high": 100 * a.ci95[1],
+        }
         for e, a in scored
     ]
     base = alt.Chart(_values(rows)).encode(y=alt.Y("model:N", sort="-x", title=None))
@@ -120,9 +126,10 @@ def trade_off(
     if not found:
         return None
     statuses = front([time for _, _, time in found], [a for _, a, _ in found])
+    models = net_names([e for e, _, _ in found])
     rows = [
         {
-            "model": e.model, "status": status,
+            "model": models[e.id], "status": status,
             "ms": 1e3 * time.estimate, "fast": 1e3 * time.low, "slow": 1e3 * time.high,
             "top1": 100 * a.top1, "low": 100 * a.ci95[0], "high": 100 * a.ci95[1],
         }
@@ -170,8 +177,9 @@ def shown_trade_off(results: Results, address: str, times: Times) -> str:
     """A line of Markdown that shows the trade-off at `address`, with its figures in words."""
     found = _timed(group(results), times, 1)
     statuses = front([time for _, _, time in found], [a for _, a, _ in found])
+    names = net_names([e for e, _, _ in found])
     named = ", ".join(
-        f"{e.model} {100 * a.top1:.1f} % at {1e3 * time.estimate_s:.2f} ms ({status})"
+        f"{names[e.id]} {100 * a.top1:.1f} % at {1e3 * time.estimate_s:.2f} ms ({status})"
         for (e, a, time), status in zip(found, statuses, strict=True)
     )
     words = f"Top-1 accuracy against the time of one image, fastest first: {named}"
@@ -188,10 +196,12 @@ def costs(results: Results) -> "altair.VConcatChart | altair.HConcatChart | None
         ("Parameters, M", lambda e: e.params and e.params / 1e6, ".2f"),
         (["mg CO2e per 1,000 faces", *(["(modelled)"] if modelled else [])], _milligrams, ".2f"),
     )
-    order = [e.model for e in sorted(entries, key=lambda e: e.macs or 0)]
+    models = net_names(entries)
+    order = [models[e.id] for e in sorted(entries, key=lambda e: e.macs or 0)]
     charts = []
     for title, value, form in panels:
-        rows = [{"model": e.model, "value": v} for e in entries if (v := value(e)) is not None]
+        known = [(models[e.id], v) for e in entries if (v := value(e)) is not None]
+        rows = [{"model": model, "value": v} for model, v in known]
         if not rows:
             continue
         y = alt.Y("model:N", sort=order, title=None, axis=None if charts else alt.Axis())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lightfer.report.significance import front
 from lightfer.results import Entry
-from lightfer.results.select import Times
+from lightfer.results.select import Times, net_names, over_nets
 from lightfer.results.stats import Difference, Interval, rank_correlation
 
 COUNTS = ("macs", "params", "bytes_fused", "bytes_unfused", "weight_bytes", "operator_calls")
@@ -19,7 +19,7 @@ COUNTS = ("macs", "params", "bytes_fused", "bytes_unfused", "weight_bytes", "ope
 
 @dataclass(frozen=True)
 class Standing:
-    """One model on accuracy against time: `front`, `tied` or `dominated`, see `pareto_front`."""
+    """One model, in one of its trainings, on accuracy against time: see `pareto_front`."""
 
     model: str
     status: str
@@ -38,9 +38,10 @@ def standings(entries: Sequence[Entry], times: Times, batch_size: int = 1) -> li
     ]
     if not found:
         return []
+    names = net_names(entries)
     statuses = front([time for *_, time in found], [accuracy for _, accuracy, _ in found])
     rows = [
-        Standing(e.model, status, Interval(a.top1, *a.ci95), t.interval, t.raw, t.corrected)
+        Standing(names[e.id], status, Interval(a.top1, *a.ci95), t.interval, t.raw, t.corrected)
         for (e, a, t), status in zip(found, statuses, strict=True)
         if t.interval and t.raw
     ]
@@ -53,12 +54,9 @@ def correlations(
     """Spearman's rho of each known count with time, over at least four models."""
     found = {}
     for name in COUNTS:
-        pairs = [
-            (count, time.estimate_s)
-            for entry in entries
-            if (count := _count(entry, name)) is not None
-            and (time := times.at(entry, batch_size)) is not None
-        ]
+        pairs = over_nets(
+            entries, lambda e, name=name: _count(e, name), lambda e: times.seconds(e, batch_size)
+        )
         if len(pairs) >= 4 and len({count for count, _ in pairs}) > 1:
             counts, seconds = zip(*pairs, strict=True)
             found[name] = rank_correlation(counts, seconds)
@@ -74,17 +72,19 @@ def energy_correlations(
     modelled from time is time by another name.
     """
     found: dict[str, Difference] = {}
-    measured = {e.id: each for e in entries if (each := _joules(e, batch_size)) is not None}
-    if len(measured) < 4:
+    known = [e for e in entries if _joules(e, batch_size) is not None]
+    if (measured := len({e.model for e in known})) < 4:
         methods = sorted({e.energy.method() or "unknown" for e in entries if e.energy})
         told = f"energy here is {', '.join(methods)}" if methods else "no energy is known"
-        return {}, f"{told}: measured at batch {batch_size} for {len(measured)} models, needs 4"
-    known = [e for e in entries if e.id in measured]
-    columns = {name: {e.id: _count(e, name) for e in known} for name in COUNTS}
-    timed = {e.id: times.at(e, batch_size) for e in known}
-    columns["latency"] = {key: t.estimate_s if t else None for key, t in timed.items()}
-    for name, column in columns.items():
-        pairs = [(value, measured[key]) for key, value in column.items() if value is not None]
+        return {}, f"{told}: measured at batch {batch_size} for {measured} models, needs 4"
+    for name in (*COUNTS, "latency"):
+        pairs = over_nets(
+            known,
+            lambda e, name=name: (
+                _count(e, name) if name in COUNTS else times.seconds(e, batch_size)
+            ),
+            lambda e: _joules(e, batch_size),
+        )
         if len(pairs) >= 4 and len({value for value, _ in pairs}) > 1:
             values, joules = zip(*pairs, strict=True)
             found[name] = rank_correlation(values, joules)

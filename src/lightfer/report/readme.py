@@ -19,9 +19,19 @@ from lightfer.report.tables import (
     teaching_notes,
     time_note,
     top1,
+    training_notes,
 )
 from lightfer.results import Accuracy, Entry, Environment, Results
-from lightfer.results.select import RUNTIMES, Time, Times, Variant, by_variant, variant
+from lightfer.results.select import (
+    RUNTIMES,
+    Time,
+    Times,
+    Variant,
+    by_variant,
+    net_names,
+    over_nets,
+    variant,
+)
 from lightfer.results.stats import rank_correlation
 
 
@@ -78,6 +88,7 @@ def block(found: Shown, figure: str = "") -> str:
     is_corrected = any(t.corrected for e in found.entries if (t := found.time(e)))
     about = f"{conditions(found.environment)} {time_note(is_corrected)}."
     lines.append(f"{found.runtime}, float32. {plain(about)}")
+    lines += [plain(note) for note in training_notes(found.entries, found.times)]
     lines += [plain(note) for note in teaching_notes(found.entries, found.results.cards)]
     return "\n".join(lines).strip() + "\n"
 
@@ -98,7 +109,7 @@ def finding(found: Shown) -> list[str]:
             f"{milliseconds(slow.interval, ' ms')} ({slowest.model}), "
             f"{slow.estimate_s / fast.estimate_s:.1f} times as long."
         )
-    flops = [(e.flops, t.estimate_s) for t, e in times if e.flops]
+    flops = over_nets(entries, lambda e: e.flops, lambda e: (t := found.time(e)) and t.estimate_s)
     if len(flops) >= 4:
         rho = rank_correlation([f for f, _ in flops], [t for _, t in flops]).interval
         lines.append(
@@ -118,10 +129,11 @@ def table(found: Shown) -> list[str]:
     titles += ("raw ms [95 %]",) if is_corrected else ()
     titles += (f"mJ/image{method}", "Trained by")
     rows = [titles, ("---", *["---:"] * (len(titles) - 2), "---")]
+    names = net_names(found.entries)
     ranked = sorted(found.entries, key=lambda e: -(e.accuracy.top1 if e.accuracy else 0.0))
     for e in ranked:
         gross = e.energy.gross.joules_per_image if e.energy and e.energy.gross else None
-        cells = (e.model, top1(e.accuracy), number(e.params, ".2f", 1e-6))
+        cells = (names[e.id], top1(e.accuracy), number(e.params, ".2f", 1e-6))
         time = found.time(e)
         cells += (number(e.flops, ".1f", 1e-6), milliseconds(time and time.interval))
         cells += (milliseconds(time and time.raw),) if is_corrected else ()
@@ -132,8 +144,9 @@ def table(found: Shown) -> list[str]:
 def _most_accurate(scored: Sequence[tuple[Entry, Accuracy]]) -> str:
     best, accuracy = scored[0]
     differ = accuracies_differ(tuple(a for _, a in scored))[0]
-    tied = [e.model for (e, _), differs in zip(scored, differ, strict=True) if not differs][1:]
-    text = f"Most accurate is {best.model}, {100 * accuracy.top1:.1f} % of {accuracy.images:,} "
+    names = net_names([e for e, _ in scored])
+    tied = [names[e.id] for (e, _), differs in zip(scored, differ, strict=True) if not differs][1:]
+    text = f"Most accurate is {names[best.id]}, {100 * accuracy.top1:.1f} % of {accuracy.images:,} "
     text += f"{accuracy.split} images"
     if not tied:
         return f"{text}; every other net is significantly less so."

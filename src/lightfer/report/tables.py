@@ -6,6 +6,7 @@ energies with how they were obtained, `(counter)` or `(modelled)`; unknown is a 
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from lightfer.report.significance import same_images
 from lightfer.results import (
     MEASURED,
     Accuracy,
@@ -15,7 +16,7 @@ from lightfer.results import (
     Results,
     WeightCard,
 )
-from lightfer.results.select import Time, Times
+from lightfer.results.select import Time, Times, mean_spread, net_names, trainings
 from lightfer.results.stats import Interval
 
 HEADER = (
@@ -49,13 +50,13 @@ def header(entries: Iterable[Entry]) -> tuple[str, ...]:
     return tuple(title.replace("64", size) for title in HEADER)
 
 
-def row(entry: Entry, times: Times) -> tuple[str, ...]:
-    """One model, in the order of `HEADER`."""
+def row(entry: Entry, times: Times, name: str = "") -> tuple[str, ...]:
+    """One model, in the order of `HEADER`; `name` is of `net_names`."""
     single = times.at(entry)
     batch = next((t for t in entry.latency if t.batch_size > 1 and t.clock == "wall"), None)
     grams = entry.carbon.g_co2e_per_1000_images if entry.carbon else None
     return (
-        subject(entry),
+        subject(entry, name),
         top1(entry.accuracy),
         number(entry.accuracy.macro_f1 if entry.accuracy else None, ".3f"),
         number(entry.params, ".3f", 1e-6),
@@ -68,9 +69,12 @@ def row(entry: Entry, times: Times) -> tuple[str, ...]:
     )
 
 
-def subject(entry: Entry) -> str:
-    """The model, and runtime and precision where they are not PyTorch's float32."""
-    return entry.model if _variant(entry) == HEADLINE else f"{entry.model} ({_variant(entry)})"
+def subject(entry: Entry, name: str = "") -> str:
+    """The model, or its name of `net_names`, and runtime and precision where they are not PyTorch's
+    float32.
+    """
+    name = name or entry.model
+    return name if _variant(entry) == HEADLINE else f"{name} ({_variant(entry)})"
 
 
 def top1(accuracy: Accuracy | None) -> str:
@@ -148,7 +152,8 @@ def _table(entries: Sequence[Entry], times: Times, cards: Mapping[str, WeightCar
 
 def table(entries: Sequence[Entry], times: Times) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Titles and rows; the raw times have a column where they are not what is quoted."""
-    titles, rows = header(entries), [row(e, times) for e in entries]
+    names = net_names(entries)
+    titles, rows = header(entries), [row(e, times, names[e.id]) for e in entries]
     if any(t.corrected for e in entries if (t := times.at(e))):
         return titles, rows
     raw = titles.index("1 image ms, raw")
@@ -160,16 +165,18 @@ def notes(entries: Sequence[Entry], times: Times, cards: Mapping[str, WeightCard
     """What a reader of the figures must know besides, one line each."""
     timed = [t for e in entries for latency in e.latency if (t := times.of(e, latency))]
     told = [time_note(corrected) for corrected in sorted({t.corrected for t in timed})]
+    told += training_notes(entries, times)
     return [*told, *teaching_notes(entries, cards), *carbon_notes(entries), *energy_notes(entries)]
 
 
 def views(entries: Sequence[Entry]) -> str:
     """Top-1 of every entry in each view, and on each set of images and labels."""
     scored = [(e, {_kind(a): a for a in (e.accuracy, *e.accuracy_other) if a}) for e in entries]
+    names = net_names(entries)
     kinds = list(dict.fromkeys(kind for _, found in scored for kind in found))
     lines = [("Model", *kinds), ("---",) * (1 + len(kinds))]
     for entry, found in scored:
-        lines.append((entry.model, *(_view(found.get(kind)) for kind in kinds)))
+        lines.append((names[entry.id], *(_view(found.get(kind)) for kind in kinds)))
     return "\n".join(map(_line, lines))
 
 
@@ -193,9 +200,10 @@ def _kind(accuracy: Accuracy) -> str:
 def _pivot(entries: Sequence[Entry], times: Times) -> list[str]:
     """A line per model, a column per variant."""
     variants = list(dict.fromkeys(_variant(e) for e in entries))
-    cells = {(e.model, _variant(e)): _single(e, times) for e in entries}
+    names = net_names(entries)
+    cells = {(names[e.id], _variant(e)): _single(e, times) for e in entries}
     lines = [("Model", *variants), ("---",) * (1 + len(variants))]
-    for model in dict.fromkeys(e.model for e in entries):
+    for model in dict.fromkeys(names[e.id] for e in entries):
         lines.append((model, *(cells.get((model, variant), DASH) for variant in variants)))
     return [*map(_line, lines), *_failures([e for e in entries if _variant(e) != HEADLINE])]
 
@@ -279,6 +287,40 @@ def energy_method(energy: Energy | None) -> str | None:
 def is_metered(energy: Energy | None) -> bool:
     """Whether meters gave the total, not a model and not a simulation."""
     return set((energy_method(energy) or "none").split(" + ")) <= set(MEASURED)
+
+
+def training_notes(entries: Iterable[Entry], times: Times) -> list[str]:
+    """What several trainings of one net from other seeds have in common, a line each: the mean and
+    the standard deviation over them.
+    """
+    notes = []
+    for group in trainings(entries):
+        first = group[0].accuracy
+        same = [e.accuracy for e in group
+                if e.accuracy and first and same_images(e.accuracy, first)]  # fmt: skip
+        figures = []
+        if len(same) == len(group):
+            figures.append(_spread("top-1", (a.top1 for a in same), 100, ".2f", " %"))
+            figures.append(_spread("macro-F1", (a.macro_f1 for a in same), 1, ".3f"))
+        for size in sorted({t.batch_size for e in group for t in e.latency if t.clock == "wall"}):
+            each = (times.seconds(e, size) for e in group)
+            figures.append(_spread(f"batch {size}", each, 1e3, ".2f", " ms"))
+        notes.append(
+            f"{subject(group[0])}, mean ± standard deviation over {len(group)} trainings, recipe "
+            f"{group[0].recipe}, seeds {', '.join(str(e.seed) for e in group)}: "
+            f"{', '.join(filter(None, figures)) or DASH}"
+        )
+    return notes
+
+
+def _spread(
+    what: str, values: Iterable[float | None], factor: float, form: str, unit: str = ""
+) -> str:
+    found = mean_spread(values)
+    if found is None:
+        return ""
+    mean, spread = (number(value, form, factor) for value in found)
+    return f"{what} {mean} ± {spread}{unit}"
 
 
 def teaching_notes(entries: Iterable[Entry], cards: Mapping[str, WeightCard]) -> list[str]:

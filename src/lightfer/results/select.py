@@ -1,8 +1,8 @@
-"""Entries by what may be compared with one another, and their times, raw and corrected."""
+"""Entries by what may be compared with one another, several trainings of one net, and times."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median, stdev
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +34,71 @@ def by_variant(entries: Iterable[Entry]) -> dict[Variant, list[Entry]]:
     for entry in entries:
         found.setdefault(variant(entry), []).append(entry)
     return found
+
+
+def net_names(entries: Sequence[Entry]) -> dict[str, str]:
+    """Id -> the model's name, and where others of its name stand beside it what tells them apart:
+    the seed; of other trainings the recipe too; the beginning of the weights' hash.
+    """
+    by_model: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_model.setdefault(entry.model, []).append(entry)
+    found = {}
+    for model, same in by_model.items():
+        kinds = len({(variant(e), e.weights) for e in same})
+        for told in _TOLD:
+            names = {e.id: model + told(e) for e in same}
+            if len({(variant(e), names[e.id]) for e in same}) == kinds:
+                break
+        found |= names  # pyright: ignore[reportPossiblyUnboundVariable]
+    return found
+
+
+def _seed(entry: Entry) -> str:
+    return "random weights" if entry.seed is None else f"seed {entry.seed}"
+
+
+_TOLD: tuple[Callable[[Entry], str], ...] = (
+    lambda e: "",
+    lambda e: f", {_seed(e)}",
+    lambda e: f", {e.recipe}, {_seed(e)}",
+    lambda e: f", {e.weights[:8] if e.weights else 'random weights'}",
+)
+
+
+def trainings(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Trainings of one net by one recipe from several seeds, that were measured alike: groups of
+    two or more.
+    """
+    found: dict[tuple, dict[str, Entry]] = {}
+    for entry in entries:
+        if entry.weights:
+            key = (*variant(entry), entry.model, entry.recipe)
+            found.setdefault(key, {}).setdefault(entry.weights, entry)
+    return [list(group.values()) for group in found.values() if len(group) > 1]
+
+
+def mean_spread(values: Iterable[float | None]) -> tuple[float, float] | None:
+    """Mean and standard deviation over trainings; None unless all of two or more are known."""
+    known = list(values)
+    numbers = [value for value in known if value is not None]
+    return (fmean(numbers), stdev(numbers)) if len(numbers) == len(known) > 1 else None
+
+
+def over_nets(
+    entries: Iterable[Entry],
+    x: Callable[[Entry], float | None],
+    y: Callable[[Entry], float | None],
+) -> list[tuple[float, float]]:
+    """Both values of each net that has them, the mean of several trainings of it: these are one
+    net, and would count as several in a correlation.
+    """
+    found: dict[str, list[tuple[float, float]]] = {}
+    for entry in entries:
+        a, b = x(entry), y(entry)
+        if a is not None and b is not None:
+            found.setdefault(entry.model, []).append((a, b))
+    return [(fmean(a for a, _ in pairs), fmean(b for _, b in pairs)) for pairs in found.values()]
 
 
 def wall(entry: Entry, batch_size: int = 1) -> Latency | None:
@@ -115,6 +180,11 @@ class Times:
     def at(self, entry: Entry, batch_size: int = 1) -> Time | None:
         """An entry's time at a batch size by the wall clock."""
         return self.of(entry, wall(entry, batch_size))
+
+    def seconds(self, entry: Entry, batch_size: int = 1) -> float | None:
+        """What is quoted of it."""
+        time = self.at(entry, batch_size)
+        return time and time.estimate_s
 
     def about(self, entry: Entry) -> Environment:
         """The machine and software of an entry. Raises KeyError if its file does not hold them."""

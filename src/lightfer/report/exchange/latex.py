@@ -3,7 +3,7 @@
 Every string of a results file is escaped: none of it is read as a command.
 """
 
-from lightfer.report.tables import DASH, conditions, table
+from lightfer.report.tables import DASH, conditions, table, training_notes
 from lightfer.results import Results
 from lightfer.results.select import Times
 
@@ -38,6 +38,7 @@ def latex(results: Results) -> str:
             r"    \bottomrule",
             r"  \end{tabular}",
             r"\end{table}",
+            *(f"% {one_line(note)}" for note in training_notes(entries, times)),
             *(f"% {one_line(e.model)} failed: {one_line(e.error)}" for e in entries if e.error),
         ]
     return "\n".join(parts) + "\n"

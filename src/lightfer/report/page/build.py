@@ -13,9 +13,9 @@ from typing import Any
 
 from lightfer.report.devices import fleets
 from lightfer.report.page.data import as_script, page_data
-from lightfer.report.tables import DASH, table
+from lightfer.report.tables import DASH, table, training_notes
 from lightfer.report.thesis import findings
-from lightfer.results import Environment, Results
+from lightfer.results import Entry, Environment, Results
 from lightfer.results.select import Times
 
 SCRIPTS = (
@@ -71,6 +71,7 @@ def page(
         findings=cards,
         fleets=fleets(results),
         machines=[_machine(*item) for item in results.environments.items()],
+        trainings=_trainings(results),
         plain=_plain(results) if len(results.entries) <= MOST_PLAIN else [],
         subtitle=_subtitle(results),
         version=version("lightfer"),
@@ -126,6 +127,19 @@ def _machine(key: str, environment: Environment) -> dict[str, Any]:
         "date": environment.started[:10],
         "command": environment.command,
     }
+
+
+def _trainings(results: Results) -> list[str]:
+    """Several trainings of one net: mean and spread, by machine where there are several."""
+    times = Times(results)
+    entries: dict[str, list[Entry]] = {}
+    for entry in results.entries:
+        entries.setdefault(entry.environment, []).append(entry)
+    return [
+        f"{key}: {note}" if len(entries) > 1 else note
+        for key, same in entries.items()
+        for note in training_notes(same, times)
+    ]
 
 
 def _plain(results: Results) -> list[dict[str, Any]]:
