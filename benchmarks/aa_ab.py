@@ -297,13 +297,13 @@ def main() -> None:
 
 def child() -> None:
     """`lightfer bench` on these nets: sys.argv is --bench RUNTIME NET... -- OPTIONS."""
-    from lightfer.cli import main as cli
+    from lightfer.__main__ import main as command
 
     sys.path.insert(0, str(Path(__file__).parent))  # for aa_ab:base
     slow_down(sys.argv[2])
     split = sys.argv.index("--")
     sys.argv = ["lightfer", "bench", *sys.argv[3:split], *sys.argv[split + 1 :]]
-    cli.main()
+    command()
 
 
 if __name__ == "__main__":

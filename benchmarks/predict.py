@@ -48,9 +48,9 @@ DRAWN = 1000  # faces, written again and again
 LOOP_FILES = 300  # of each round of the plain loop
 FEW = 10  # times fewer files for the smaller peak of memory
 TELL_PEAK = """
-import atexit, pathlib, lightfer.cli.main
+import atexit, pathlib, lightfer.__main__
 atexit.register(lambda: print(pathlib.Path("/proc/self/status").read_text()))
-lightfer.cli.main.main()
+lightfer.__main__.main()
 """
 
 

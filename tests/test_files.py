@@ -132,15 +132,17 @@ def test_no_space_is_said_in_one_line(tmp_path: Path):
 def test_sigterm_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     path = tmp_path / "results.json"
     write_text(path, "old")
-    code = "import sys, time; from pathlib import Path; from lightfer import _files\n"
-    code += "_files.end_on_sigterm()\n"
-    code += "with _files.atomic_path(Path(sys.argv[1])): print('begun', flush=True); time.sleep(60)"
+    code = "import sys, time; from pathlib import Path; from lightfer import _files, _stop\n"
+    code += "with _stop.Stoppable('table'), _files.atomic_path(Path(sys.argv[1])):\n"
+    code += "    print('begun', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", code, path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.terminate()
-        assert process.communicate()[1] == b""
+        assert (
+            process.communicate()[1] == b"lightfer: stopped; files are as they were; run it again\n"
+        )
     assert process.returncode == 143
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

@@ -10,19 +10,21 @@ import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "lightfer"
 MAY_IMPORT = {
-    "__init__": "results models inference",
-    "__main__": "inference cli",
-    "_files": "",
-    "_executors": "",
-    "results": "_files",
-    "data": "_files",
-    "measure": "results data",
-    "models": "_files results measure",
-    "train": "_files _executors data measure models",
-    "inference": "_files _executors data measure models",
-    "bench": "_files results data measure models inference",
-    "report": "_files results",
-    "cli": "_files _executors results data measure models train inference bench report",
+    "__init__": "errors results models inference",
+    "__main__": "errors _stop inference cli",
+    "errors": "",
+    "_files": "errors",
+    "_stop": "_files",
+    "_executors": "errors",
+    "results": "errors _files",
+    "data": "errors _files",
+    "measure": "errors _files results data",
+    "models": "errors _files results measure",
+    "train": "errors _files _executors data measure models",
+    "inference": "errors _files _executors _stop data measure models",
+    "bench": "errors _files results data measure models inference",
+    "report": "errors _files results",
+    "cli": "errors _files _executors results data measure models train inference bench report",
 }
 
 

@@ -4,15 +4,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightfer.errors import LightferError
     from lightfer.inference.predict import Prediction, Predictor
     from lightfer.models.registry import create_model, list_models
     from lightfer.results import Results, read_results
 
     __version__: str
 
-__all__ = ["Prediction", "Predictor", "Results", "create_model", "list_models", "read_results"]
+__all__ = [
+    "LightferError",
+    "Prediction",
+    "Predictor",
+    "Results",
+    "create_model",
+    "list_models",
+    "read_results",
+]
 
 _HOMES = {
+    "LightferError": "lightfer.errors",
     "Prediction": "lightfer.inference.predict",
     "Predictor": "lightfer.inference.predict",
     "Results": "lightfer.results",

@@ -4,34 +4,82 @@
 quickly, and run where lightfer is installed without its dependencies.
 """
 
+import os
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
+
+from lightfer._stop import Stoppable, Terminated
+from lightfer.errors import LightferError
 
 NEEDED = ("typer", "rich", "msgspec", "torch")
+WRONG = 2
 
 
 def main() -> None:
-    """Run the command line."""
-    if sys.argv[1:2] == ["predict"]:
+    """Run the command line of this process; see `run` and `lightfer._stop`."""
+    command = (sys.argv[1:2] or [""])[0]
+    if any(argument.startswith("--executor") for argument in sys.argv[2:]) and command == "predict":
+        command += " --executor"
+    with Stoppable(command):
+        for stream in (sys.stdout, sys.stderr):  # a terminal of ASCII is no reason to fail
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; returns its exit code.
+
+    What is the user's to mend is one line on standard error and code 2, and so are faults of the
+    system: no space, no permission, a file that went away. Only a fault of ours is a traceback.
+    """
+    try:
+        code = _command(arguments)
+        sys.stdout.flush()
+        return code
+    except (LightferError, OSError) as error:
+        return _ended(error)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("lightfer"):
+            raise
+        only = "; without it only `lightfer predict` works" if error.name in NEEDED else ""
+        return _ended(LightferError(f"{error.name} is not installed{only}: pip install lightfer"))
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            return _ended(error.__context__)
+        if isinstance(error, Terminated):
+            raise
+        return error.code if isinstance(error.code, int) else WRONG if error.code else 0
+
+
+def _ended(error: Exception) -> int:
+    if isinstance(error, BrokenPipeError):  # whoever read the output has enough
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, LightferError):
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    with suppress(OSError):
+        print(f"lightfer: {' '.join(text.split())}", file=sys.stderr)
+    return WRONG
+
+
+def _command(arguments: list[str]) -> int:
+    if arguments[:1] == ["predict"]:
         from lightfer.inference.predict.command import main as predict
 
-        sys.exit(predict(sys.argv[2:]))
-    if sys.argv[1:] == ["--version"]:
+        return predict(arguments[1:])
+    if arguments == ["--version"]:
         import lightfer
 
         print(f"lightfer {lightfer.__version__}")
-        return
-    try:
-        from lightfer.cli.main import main as commands
-    except ModuleNotFoundError as error:
-        if error.name not in NEEDED:
-            raise
-        print(
-            f"lightfer: {error.name} is not installed; without it only `lightfer predict` works: "
-            "pip install lightfer",
-            file=sys.stderr,
-        )
-        sys.exit(2)
-    commands()
+        return 0
+    from lightfer.cli.main import app
+
+    app(arguments, prog_name="lightfer")
+    return 0
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+from lightfer.errors import ArgumentError
+
 WATCH_S = 0.2
 """Between two looks of a worker at its parent."""
 POLL_S = 0.5
@@ -44,7 +46,7 @@ def open_executor(
     try:
         factory: Callable[[int], Executor] = getattr(import_module(kind), rest)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
+        raise ArgumentError(
             f"there is no executor {name!r}: expected pool, ray[:ADDRESS], dask:ADDRESS, "
             f"slurm[:local] or package.module:factory ({error})"
         ) from error
@@ -164,7 +166,7 @@ def _dask(address: str, workers: int | None) -> tuple[Executor, int]:
     threads = client.nthreads()
     if max(threads.values(), default=1) > 1:
         client.close()
-        raise ValueError(f"{address} has workers with several threads: start them --nthreads 1")
+        raise ArgumentError(f"{address} has workers with several threads: start them --nthreads 1")
     executor = client.get_executor(pure=False, retries=0)
     engine = _Engine(
         executor.submit, lambda error: isinstance(error, distributed.KilledWorker), client.close

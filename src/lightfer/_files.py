@@ -6,31 +6,27 @@ Standard library only.
 import errno
 import hashlib
 import os
+import secrets
 import shutil
-import signal
 import stat
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from types import FrameType
 from typing import BinaryIO
+
+from lightfer.errors import ArgumentError, LightferError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _STREAMS = (1, 2)  # file descriptors of standard output and standard error
+STDOUT = Path("-")
+"""Standard output, wherever a file to write is asked for."""
+_unfinished: set[Path] = set()
 
 
-class OutputError(OSError):
+class OutputError(LightferError, OSError):
     """A file cannot be written; the message says which, why, and what to do."""
-
-
-class Terminated(SystemExit):
-    """The process was asked to end (SIGTERM): what is half written is removed on the way out."""
-
-    def __init__(self) -> None:
-        super().__init__(128 + signal.SIGTERM)
 
 
 @contextmanager
@@ -42,34 +38,44 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises OutputError as `check_writable`, and where there is no space.
     """
     check_writable(path)
-    stream = is_stream(path)
-    target = Path(os.path.realpath(path))
-    if not stream:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    folder = None if stream else target.parent
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{target.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        if stream:
+    if is_stream(path):
+        with tempfile.TemporaryDirectory(prefix="lightfer-") as folder:
+            temporary = Path(folder) / (path.name.strip("-") or "stdout")
+            temporary.touch()
+            yield temporary
             with temporary.open("rb") as source, open_stream(path) as file:
                 shutil.copyfileobj(source, file)
-            return
+        return
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".lightfer-{secrets.token_hex(6)}.tmp")
+    _unfinished.add(temporary)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(mode=0o600)
+        yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(_mode(target))  # mkstemp makes private files
+        temporary.chmod(_mode(target))
         temporary.replace(target)
-    except OSError as error:
-        if error.errno not in _FULL:
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        if f"os error {errno.ENOSPC}" in str(error):  # of Rust: the writer of weight files
+            number = errno.ENOSPC
+        if number not in _FULL and getattr(error, "filename", None) != str(temporary):
             raise
-        raise OutputError(
-            f"{path} was not written: {os.strerror(error.errno)}; free some space, or choose "
-            "another place"
-        ) from error
+        assert number is not None
+        do = "free some space, or choose another place" if number in _FULL else "choose another"
+        raise OutputError(f"{path} was not written: {os.strerror(number)}; {do}") from error
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
+
+
+def remove_unfinished() -> None:
+    """Remove what a stop left of files that were being written; no more are written after it."""
+    for temporary in [*_unfinished]:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
@@ -77,6 +83,10 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
 
     With `folder`, `path` is to be a folder that files are written into.
     """
+    if path == STDOUT and folder:
+        raise OutputError("- is standard output, expected a folder: give its name")
+    if path == STDOUT:
+        return
     if os.path.lexists(path) and not folder:
         _check_existing(path)
         if is_stream(path):
@@ -110,6 +120,8 @@ def _check_existing(path: Path) -> None:
 
 def is_stream(path: Path) -> bool:
     """Whether `path` is there and is written into, not replaced: a device, a pipe, an output."""
+    if path == STDOUT:
+        return True
     if not path.exists() or path.is_dir():
         return False
     return not path.is_file() or bool(_standard(path))
@@ -123,6 +135,8 @@ def open_stream(path: Path) -> BinaryIO:
 
 def _standard(path: Path) -> int | None:
     """Which of this process's outputs `path` is, if any."""
+    if path == STDOUT:
+        return 1
     for descriptor in _STREAMS:
         with suppress(OSError):
             if os.path.samestat(path.stat(), os.fstat(descriptor)):
@@ -133,23 +147,6 @@ def _standard(path: Path) -> int | None:
 def _mode(path: Path) -> int:
     """The permissions of the file that is replaced, else those of any new file."""
     return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
-
-
-def end_on_sigterm() -> None:
-    """From now on SIGTERM raises Terminated in this process; its children end as they did.
-
-    Outside the main thread, which alone can be told of signals, nothing changes.
-    """
-    owner = os.getpid()
-
-    def end(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == owner:
-            raise Terminated
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, end)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -163,6 +160,45 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+@contextmanager
+def alone(path: Path, what: str) -> Iterator[None]:
+    """The block in one process at a time, by a lock on the file `path`.
+
+    Raises ArgumentError, which names `what` and the process that is in it, for any other.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        holder = path.read_text().strip() or "unknown"
+        raise ArgumentError(
+            f"{what} is in use by process {holder}: wait for it, or choose another --out"
+        ) from error
+    try:
+        path.write_text(f"{os.getpid()}\n")
+        yield
+    finally:
+        lock.release()
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, whole or not at all, also where other processes do so."""
+    data = line.encode() + b"\n"
+    if is_stream(path):
+        with open_stream(path) as stream:
+            stream.write(data)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        if file.write(data) != len(data):
+            file.truncate(before)
+            raise OutputError(f"{path} was not written: {os.strerror(errno.ENOSPC)}; free some")
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
@@ -170,11 +206,19 @@ def sha256_of(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """LIGHTFER_CACHE, else `lightfer` in XDG_CACHE_HOME or `~/.cache`. It may not exist yet."""
+    """LIGHTFER_CACHE, else `lightfer` in XDG_CACHE_HOME or `~/.cache`. It may not exist yet.
+
+    Where there is no home, it is a place that nothing can be written to: nothing is cached.
+    """
     if folder := os.environ.get("LIGHTFER_CACHE"):
-        return Path(folder).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "lightfer"
+        return in_home(folder)
+    base = in_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return Path(os.devnull if base.parts[0] == "~" else base, "lightfer")
+
+
+def in_home(path: str | Path) -> Path:
+    """`path` with a `~` in front replaced by the home, if there is one."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (that of Path raises where there is none)
 
 
 def file_name(model: str) -> str:

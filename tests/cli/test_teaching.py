@@ -78,19 +78,19 @@ def test_a_queue_that_has_nothing_to_do_packs_and_unpacks(here: Path, blind_csv:
         (("queue", "none.zip"), "none.zip cannot be unpacked"),
     ],
 )
-def test_errors_are_one_line(here, blind_csv, arguments, message: str, capsys, monkeypatch):
+def test_errors_are_one_line(here, blind_csv, arguments, message: str, capsys):
     data = ("--data", str(blind_csv))
-    line = complain(*arguments, *data, capsys=capsys, monkeypatch=monkeypatch)
+    line = complain(*arguments, *data, capsys=capsys)
     assert message in line
     assert "Traceback" not in line
 
 
 @pytest.mark.parametrize("option", [("--temperature", "3"), ("--teacher-weight", "0.5")])
 def test_options_of_teachers_without_teachers_are_refused(
-    here: Path, blind_csv: Path, option, capsys, monkeypatch: pytest.MonkeyPatch
+    here: Path, blind_csv: Path, option, capsys
 ):
     command = ("train", MODEL, "--data", str(blind_csv), *option)
-    said = complain(*command, capsys=capsys, monkeypatch=monkeypatch)
+    said = complain(*command, capsys=capsys)
     assert "are of teachers, and there are none: give teachers or soft labels" in said
     assert not Path("runs").exists()
 

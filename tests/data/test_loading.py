@@ -5,11 +5,13 @@ import shutil
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
 
 from lightfer.data import SPLITS, DataError, Dataset, find, load
+from lightfer.data.synthetic import synthetic_faces
 from tests.data.writers import FORMS, image_folder, kaggle_csv, parquet, zipped
 
 
@@ -190,3 +192,40 @@ def test_what_a_reader_of_ones_own_cannot_do_is_one_error(
     (readers / "faces.bin").touch()
     with pytest.raises(DataError, match=message):
         load(source)
+
+
+def test_the_same_form_is_read_whatever_is_asked_for(faces: Dataset, tmp_path: Path):
+    """A folder with Parquet of train, and a whole CSV of other faces: never one for each."""
+    parquet(tmp_path, faces)
+    for name in ("validation", "test"):
+        (tmp_path / f"fer2013-{name}.parquet").unlink()
+    kaggle_csv(tmp_path, synthetic_faces({"train": 5, "validation": 3, "test": 2}, seed=9))
+    for i in range(2):
+        (tmp_path / f"x{i}.heic").touch()
+    for split in SPLITS:
+        data = load(tmp_path, (split,))
+        assert data.form == "CSV"
+        assert {len(split) for split in data.splits.values()} <= {5, 3, 2}
+    assert load(tmp_path).description == (
+        "unverified data, CSV, 3 splits, 10 images (5 train, 3 validation, 2 test); also found "
+        "fer2013-train.parquet, 2 .heic, not used"
+    )
+
+
+def test_numbers_without_a_meaning_are_refused(faces: Dataset, tmp_path: Path):
+    """Alphabetical labels, as many tools number classes, would be read in another order."""
+    folder = parquet(tmp_path, faces)
+    for path in folder.glob("*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.rename_columns({"emotion": "label"}), path)
+    with pytest.raises(DataError, match=r"nothing tells what the numbers in the column label mean"):
+        load(folder)
+
+
+def test_two_columns_that_could_be_meant_are_refused(faces: Dataset, tmp_path: Path):
+    folder = parquet(tmp_path, faces)
+    path = folder / "fer2013-test.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("label", table["emotion"]), path)
+    with pytest.raises(DataError, match=r"emotion and label could both be meant"):
+        load(folder)

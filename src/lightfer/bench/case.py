@@ -15,6 +15,7 @@ from lightfer.data.augment import normalize
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.data.ferplus import votes_beside
 from lightfer.data.subsets import calibration_images
+from lightfer.errors import ArgumentError
 from lightfer.inference.backends import AGREES, Loaded, find_runtime
 from lightfer.measure.accuracy import View, score_test
 from lightfer.measure.energy import EnergyPlan, Meter, measure_block
@@ -89,7 +90,7 @@ def load_case(case: Case, device: str, threads: int, data: Dataset | None = None
     )
     used = loaded.settings.get("precision", case.precision)
     if used != case.precision:
-        raise ValueError(f"{case.runtime} computes in {used} here, not in {case.precision}")
+        raise ArgumentError(f"{case.runtime} computes in {used} here, not in {case.precision}")
     return loaded if loaded.load_s else replace(loaded, load_s=perf_counter() - start)
 
 

@@ -10,6 +10,7 @@ from lightfer.bench.case import EAGER, FULL, PROTOCOL, Case
 from lightfer.bench.journal import Journal, Kind, Pieces
 from lightfer.bench.quiet import Quiet, missing
 from lightfer.data.dataset import Dataset
+from lightfer.errors import ArgumentError
 from lightfer.inference.backends import PRECISIONS, find_runtime, runtime_of
 from lightfer.measure.accuracy import View
 from lightfer.measure.carbon import WORLD
@@ -45,20 +46,22 @@ class BenchConfig:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise ValueError("no model to measure: name at least one")
+            raise ArgumentError("no model to measure: name at least one")
         if min(self.rounds, self.passes, *self.batch_sizes) < 1:
-            raise ValueError(
+            raise ArgumentError(
                 f"rounds {self.rounds}, passes {self.passes} and batch sizes {self.batch_sizes} "
                 "must each be at least 1"
             )
         if self.warmup < 0:
-            raise ValueError(f"warm-up is {self.warmup} passes, expected at least 0")
+            raise ArgumentError(f"warm-up is {self.warmup} passes, expected at least 0")
         object.__setattr__(self, "batch_sizes", tuple(sorted(set(self.batch_sizes))))
         if unknown := [p for p in self.precisions if p not in PRECISIONS]:
             known = ", ".join(PRECISIONS)
-            raise ValueError(f"there is no precision {unknown[0]!r}; there are {known}")
+            raise ArgumentError(f"there is no precision {unknown[0]!r}; there are {known}")
         if self.pue < 1:
-            raise ValueError(f"PUE is {self.pue}, expected at least 1: all power over that of IT")
+            raise ArgumentError(
+                f"PUE is {self.pue}, expected at least 1: all power over that of IT"
+            )
 
     @property
     def batch_size(self) -> int:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightfer.errors import ArgumentError
+
 if TYPE_CHECKING:
     from lightfer.bench.plan import Meters
     from lightfer.measure.energy import CpuModel
@@ -133,7 +135,9 @@ def bench(
     for path in (out, test_log):
         check_writable(path)
     if append and is_stream(out):
-        raise ValueError(f"--append keeps what a file holds, and {out} is not a file: leave it out")
+        raise ArgumentError(
+            f"--append keeps what a file holds, and {out} is not a file: leave it out"
+        )
     if append and out.exists():
         read_results(out)  # that it can be read is known before the work
     allocator = tune_process(threads, device)
@@ -141,7 +145,7 @@ def bench(
     meters = find_meters(device, power_log, clock_offset) if asked else NO_METERS
     dataset = find_data(data, needed=("test",))
     if also and dataset is None:
-        raise ValueError("--also adds data sets to --data, and none is found: give --data")
+        raise ArgumentError("--also adds data sets to --data, and none is found: give --data")
     others = [load_data(source, needed=("test",), only_needed=True) for source in also or ()]
     every = ("float32", "bfloat16")
     if dataset and "train" in dataset.splits:  # what int8 is calibrated on
@@ -195,15 +199,16 @@ def bench(
             "it; delete the file if you do not want that",
             err=True,
         )
-    print_results(results)
+    print_results(results, err=is_stream(out))
     for environment in results.environments.values():
         if environment.protocol and environment.protocol.waiting:
-            typer.echo(waited(environment.protocol.waiting))
+            typer.echo(waited(environment.protocol.waiting), err=is_stream(out))
     if quick:
         typer.echo(
-            f"a quick look, marked so in the file: {QUICK_S} s for each time and round, not 1 s"
+            f"a quick look, marked so in the file: {QUICK_S} s for each time and round, not 1 s",
+            err=is_stream(out),
         )
-    typer.echo(f"written to {out}")
+    typer.echo(f"written to {out}", err=is_stream(out))
     if any(entry.error for entry in results.entries):
         raise typer.Exit(1)
 

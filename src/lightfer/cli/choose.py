@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightfer.errors import ArgumentError
+
 if TYPE_CHECKING:
     from lightfer.report.choose import Candidate, Choice, Limits
     from lightfer.results import Entry
@@ -51,7 +53,7 @@ def choose(
     ]
     if not entries:
         ways = dict.fromkeys(f"{e.runtime} {e.precision}" for e in found.entries)
-        raise ValueError(
+        raise ArgumentError(
             f"{path}: no entry of {runtime or 'any runtime'} in {precision or 'any precision'}; "
             f"there are {', '.join(ways) or 'none at all'}"
         )

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightfer.errors import ArgumentError
+
 if TYPE_CHECKING:
     from lightfer.report.compare import Comparison
 
@@ -70,7 +72,7 @@ def _percent(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise ValueError(f"--fail-slower is {text!r}, expected percent of at least 0, as 10%")
+        raise ArgumentError(f"--fail-slower is {text!r}, expected percent of at least 0, as 10%")
     return value / 100
 
 
@@ -78,14 +80,14 @@ def _print(found: "Comparison", a: Path, b: Path) -> None:
     """All rows as a table, with their notes."""
     from rich.table import Table
 
-    from lightfer.cli.console import stdout
+    from lightfer.cli.console import print_table, stdout
     from lightfer.report.changes import HEADER, row
 
     console = stdout()
     table = Table(*HEADER)
     for change in found.changes:
         table.add_row(*row(change))
-    console.print(table)
+    print_table(console, table)
     for note in dict.fromkeys(c.note for c in found.changes if c.note):
         models = list(dict.fromkeys(c.model for c in found.changes if c.note == note))
         console.print(f"{', '.join(models)}: {note}", markup=False, highlight=False)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from lightfer.errors import ArgumentError
 from lightfer.report.tables import conditions, notes, number, table, top1
 from lightfer.results import Accuracy, Results
 from lightfer.results.select import Times
@@ -60,8 +62,7 @@ def load_data(
     dataset = load(find_source(source), splits, size or IMAGE_SIZE)
     for split in needed:
         dataset[split]
-    counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
-    typer.echo(f"data: {dataset.label} ({counts})", err=True)
+    typer.echo(f"data: {dataset.description}", err=True)
     return dataset
 
 
@@ -71,7 +72,7 @@ def find_source(source: str | None) -> str:
 
     found = find(source)
     if found is None:
-        raise ValueError(
+        raise ArgumentError(
             "no data: give --data PATH (or 'synthetic'), set LIGHTFER_DATA, or run "
             "`lightfer data fetch`"
         )
@@ -82,12 +83,14 @@ def find_source(source: str | None) -> str:
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar on standard error; call it with a text, the steps done and their number."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    shown = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
         task = bar.add_task("starting", total=None)
 
         def update(text: str, done: int, of: int) -> None:
@@ -96,15 +99,36 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
-def stdout() -> Console:
-    """Standard output; wide enough for every table where it is not a terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
+def stdout(*, err: bool = False) -> Console:
+    """Standard output, or with `err` standard error; names are printed as they are.
+
+    Wide enough for every table where it is not a terminal.
+    """
+    console = Console(stderr=err, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 160
+    return console
 
 
-def print_results(results: Results) -> None:
-    """One table per environment on standard output."""
-    console, times = stdout(), Times(results)
+def print_table(console: Console, table: Table) -> None:
+    """A table; where the terminal is too narrow for it, a paragraph a row, with no name broken."""
+    wide = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+    if wide <= console.width or not console.is_terminal:
+        console.width = max(console.width, wide)
+        console.print(table)
+        return
+    for title in filter(None, (table.title, table.caption)):
+        console.print(title, soft_wrap=True)
+    columns = [[str(cell) for cell in column.cells] for column in table.columns]
+    for name, *cells in zip(*columns, strict=True):
+        console.print(name, soft_wrap=True)
+        for column, cell in zip(table.columns[1:], cells, strict=True):
+            console.print(f"  {column.header}: {cell}", soft_wrap=True)
+
+
+def print_results(results: Results, *, err: bool = False) -> None:
+    """One table per environment on standard output, or standard error."""
+    console, times = stdout(err=err), Times(results)
     for key, environment in results.environments.items():
         entries = [entry for entry in results.entries if entry.environment == key]
         titles, rows = table(entries, times)
@@ -113,7 +137,7 @@ def print_results(results: Results) -> None:
             shown.add_column(title, justify="right" if i else "left", overflow="fold")
         for cells in rows:
             shown.add_row(*cells)
-        console.print(shown)
+        print_table(console, shown)
         for entry in entries:
             if entry.error:
                 console.print(f"{entry.model} failed: {entry.error}", markup=False)
@@ -138,8 +162,8 @@ def print_accuracy(accuracy: Accuracy, others: Sequence[Accuracy]) -> None:
         figures = [number(f, ".3f") for f in (score.precision, score.recall, score.f1)]
         classes.add_row(score.name, f"{score.images:,}", *figures)
         confusion.add_row(score.name, *map(str, counts))
-    console.print(classes)
-    console.print(confusion)
+    print_table(console, classes)
+    print_table(console, confusion)
     for other in others:
         console.print(_heading(other), markup=False, highlight=False)
 

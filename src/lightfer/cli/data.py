@@ -8,7 +8,9 @@ import typer
 if TYPE_CHECKING:
     from lightfer.data.audit import Audit, SplitAudit
 
-app = typer.Typer(help="Fetch FER2013, or audit a data set.", no_args_is_help=True)
+app = typer.Typer(
+    help="Fetch FER2013, or audit a data set.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command()
@@ -22,8 +24,7 @@ def fetch(
     from lightfer.data.fetch import fetch as fetch_data
 
     dataset = fetch_data(handle or HANDLE)
-    counts = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
-    typer.echo(f"{dataset.source}: {dataset.label} ({counts})")
+    typer.echo(f"{dataset.source}: {dataset.description}")
 
 
 @app.command()
@@ -48,6 +49,7 @@ def audit(
             "no data: give --data PATH, set LIGHTFER_DATA, or run 'lightfer data fetch'"
         )
     dataset = load(source, None)
+    typer.echo(f"data: {dataset.description}", err=True)
     result = audit_data(dataset, read_votes(ferplus) if ferplus else votes_beside(dataset))
     if as_json:
         print_json(result)
@@ -57,8 +59,9 @@ def audit(
 
 def _print(result: "Audit", source: str) -> None:
     """One column per split, one line per count; what is unknown is a dash."""
-    from rich.console import Console
     from rich.table import Table
+
+    from lightfer.cli.console import print_table, stdout
 
     splits = list(result.splits.values())
     table = Table(title=f"{source}: {result.label}", title_justify="left")
@@ -67,8 +70,8 @@ def _print(result: "Audit", source: str) -> None:
         table.add_column(name, justify="right")
     for title, cells in _lines(splits):
         table.add_row(title, *map(_text, cells))
-    console = Console()
-    console.print(table)
+    console = stdout()
+    print_table(console, table)
     console.print(
         f"{result.images:,} images, {result.distinct:,} distinct; {result.conflicting_groups:,} "
         f"groups of equal images ({result.conflicting_images:,} images) with more than one label; "

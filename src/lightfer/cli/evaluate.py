@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from lightfer.errors import ArgumentError
+
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model with shipped weights, or a weight file.")],
@@ -44,12 +46,12 @@ def evaluate(
     tune_process(device=device)
     weights = find_weights(model)
     if weights.card is None:
-        raise ValueError(f"no weights are shipped for {model}: give the path of a weight file")
+        raise ArgumentError(f"no weights are shipped for {model}: give the path of a weight file")
     if into_card and weights.path:
         check_writable(weights.path)
     dataset = load_data(data, needed=(split,), size=weights.card.input.height)
     if into_card and not dataset.verified:
-        raise ValueError("a card holds accuracies on verified FER2013 only")
+        raise ArgumentError("a card holds accuracies on verified FER2013 only")
     network = weights.build(device)
     calibration: dict[str, float] = {}
     with progress() as bar:

@@ -37,7 +37,7 @@ def export(
     int8 is calibrated on train images; what it costs is measured on validation and test. A file
     that differs or loses too much is not written.
     """
-    from lightfer._files import check_writable
+    from lightfer._files import check_writable, is_stream
     from lightfer.cli.console import load_data, progress
     from lightfer.inference.export import ExportConfig
     from lightfer.inference.export import export as export_model
@@ -59,7 +59,11 @@ def export(
     typer.echo(
         f"{', '.join(map(str, done.files))}: {done.size_bytes:,} bytes, {card.precision}, "
         f"batch {card.batch or 'any'}; largest difference of a logit from PyTorch on "
-        f"{done.images} faces: {done.difference:.1e} (largest logit {done.logit:.1f})"
+        f"{done.images} faces: {done.difference:.1e} (largest logit {done.logit:.1f})",
+        err=is_stream(out),
     )
     for split, lost in (card.accuracy_lost or {}).items():
-        typer.echo(f"{split}: top-1 {card.accuracy[split]:.2%}, {lost:+.2f} points lost to int8")
+        typer.echo(
+            f"{split}: top-1 {card.accuracy[split]:.2%}, {lost:+.2f} points lost to int8",
+            err=is_stream(out),
+        )

@@ -1,13 +1,11 @@
-"""The command `lightfer`: its commands by name, and errors of the user's making."""
+"""The command `lightfer`: its commands by name."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import lightfer
-from lightfer._files import end_on_sigterm
 from lightfer.cli import (
     bench,
     choose,
@@ -33,6 +31,7 @@ app = typer.Typer(
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # names in brackets, as those of extras, are printed as they are
 )
 
 
@@ -95,22 +94,3 @@ app.command("merge")(merge.merge)
 app.command("validate")(validate.validate)
 app.command("web")(web.web)
 app.add_typer(data.app, name="data")
-
-
-def main() -> None:
-    """Run the command line; errors of the user's making are one line, without a traceback.
-
-    So are those of the system: no space, no permission, a file that went away.
-    """
-    end_on_sigterm()
-    try:
-        app()
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        known = isinstance(error, ValueError | OSError)
-        if type(error).__module__.split(".")[0] != "lightfer" and not known:
-            raise
-        print(f"lightfer: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lightfer.errors import ArgumentError
+
 COLUMNS = {
     "name": "Model",
     "width": "Width",
@@ -32,7 +34,7 @@ def models(
 
     chosen = names or list_models(family)
     if not chosen:
-        raise ValueError(f"there is no family {family!r}; there are {', '.join(_families())}")
+        raise ArgumentError(f"there is no family {family!r}; there are {', '.join(_families())}")
     rows = []
     with progress() as bar:
         for i, name in enumerate(chosen):
@@ -47,14 +49,14 @@ def models(
 def _print(rows: list[dict[str, Any]]) -> None:
     from rich.table import Column, Table
 
-    from lightfer.cli.console import stdout
+    from lightfer.cli.console import print_table, stdout
 
     console = stdout()
     name, *rest = COLUMNS.values()
     table = Table(Column(name, no_wrap=True), *(Column(t, justify="right") for t in rest))
     for row in rows:
         table.add_row(*(_cell(row[key]) for key in COLUMNS))
-    console.print(table)
+    print_table(console, table)
     for family in dict.fromkeys(row["family"] for row in rows):
         members = [row for row in rows if row["family"] == family]
         papers = dict.fromkeys(row["paper"] or "no paper" for row in members)

@@ -21,7 +21,7 @@ def rank(
     """
     from rich.table import Table
 
-    from lightfer.cli.console import print_json, stdout
+    from lightfer.cli.console import print_json, print_table, stdout
     from lightfer.report.choose import choose
     from lightfer.report.rank import correlations, energy_correlations, standings
     from lightfer.report.tables import conditions, milliseconds, time_note
@@ -59,7 +59,7 @@ def rank(
             raw = [milliseconds(s.raw_latency_s)] if is_corrected else []
             top1 = f"{100 * s.top1.estimate:.2f} [{100 * s.top1.low:.1f}, {100 * s.top1.high:.1f}]"
             table.add_row(s.model, milliseconds(s.latency_s), *raw, top1, s.status)
-        console.print(table)
+        print_table(console, table)
         lines = [f"take, without limits: {pick.name} (lightfer choose)"] if pick else []
         lines += [time_note(is_corrected)] if standing else []
         lines += [f"{name} with time: {_rho(d)}" for name, d in rhos.items()]

@@ -19,7 +19,7 @@ def report(
 
     Without options the page goes to report.html. Needs: pip install "lightfer[report]".
     """
-    from lightfer._files import check_writable, write_text
+    from lightfer._files import check_writable, is_stream, write_text
     from lightfer.cli.console import progress
     from lightfer.results.merge import merge_files
 
@@ -36,7 +36,8 @@ def report(
         with progress() as bar:
             text = page(merged, on_step=bar)
         write_text(html, text)
-        typer.echo(f"{len(merged.entries)} entries written to {html}, {len(text) / 1e6:.2f} MB")
+        size = f"{len(text) / 1e6:.2f} MB"
+        typer.echo(f"{len(merged.entries)} entries written to {html}, {size}", err=is_stream(html))
     if figures is not None:
         from lightfer.report.figures import write_figures
 

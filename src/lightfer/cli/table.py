@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightfer.errors import ArgumentError
+
 if TYPE_CHECKING:
     from lightfer.report.readme import Shown
 
@@ -38,7 +40,7 @@ def table(
     """Print the table of a results file, write it into a README, or export every figure."""
     import json
 
-    from lightfer._files import check_writable, write_text
+    from lightfer._files import check_writable, is_stream, write_text
     from lightfer.report.exchange.boamps import reports
     from lightfer.report.exchange.flat import csv_text, write_parquet
     from lightfer.report.readme import block, shown
@@ -53,15 +55,15 @@ def table(
     found = read_results(results)
     if csv is not None:
         write_text(csv, csv_text(found))
-        typer.echo(f"{len(found.entries)} rows written to {csv}")
+        typer.echo(f"{len(found.entries)} rows written to {csv}", err=is_stream(csv))
     if parquet is not None:
         write_parquet(parquet, found)
-        typer.echo(f"{len(found.entries)} rows written to {parquet}")
+        typer.echo(f"{len(found.entries)} rows written to {parquet}", err=is_stream(parquet))
     if latex is not None:
         from lightfer.report.exchange.latex import latex as as_latex
 
         write_text(latex, as_latex(found))
-        typer.echo(f"table written to {latex}")
+        typer.echo(f"table written to {latex}", err=is_stream(latex))
     if boamps is not None:
         written = dict(reports(found))
         for name, report in written.items():
@@ -72,11 +74,11 @@ def table(
     if into is not None:
         chosen = shown(found)
         if chosen is None:
-            raise ValueError(f"{results} holds no net with a time in float32: there is no table")
+            raise ArgumentError(f"{results} holds no net with a time in float32: there is no table")
         line = show_figure(chosen, figure, into) if figure is not None else ""
         content = replace_block(into.read_text(encoding="utf-8"), block(chosen, line))
         write_text(into, content)
-        typer.echo(f"table written into {into}")
+        typer.echo(f"table written into {into}", err=is_stream(into))
     elif markdown:
         typer.echo(as_markdown(found), nl=False)
     else:
@@ -91,7 +93,7 @@ def show_figure(chosen: "Shown", path: Path, beside: Path) -> str:
 
     chart = trade_off(chosen.results, times=chosen.times)
     if chart is None:
-        raise ValueError("no model has both an accuracy and a time: there is no figure to draw")
+        raise ArgumentError("no model has both an accuracy and a time: there is no figure to draw")
     write_chart(chart, path)
     address = path.resolve().relative_to(beside.resolve().parent).as_posix()
     return shown_trade_off(chosen.results, address, chosen.times)
@@ -102,5 +104,5 @@ def replace_block(text: str, block: str) -> str:
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"the file has no block {BEGIN} ... {END}: add both lines first")
+        raise ArgumentError(f"the file has no block {BEGIN} ... {END}: add both lines first")
     return f"{head}{BEGIN}\n{block}{END}{tail}"

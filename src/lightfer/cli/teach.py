@@ -20,7 +20,7 @@ def teach(
     A teacher that was trained without a fold (`lightfer train --fold`) is asked about that fold
     only. The file is written after each teacher, so the same command continues.
     """
-    from lightfer._files import check_writable
+    from lightfer._files import check_writable, is_stream
     from lightfer.cli.console import load_data, progress
     from lightfer.measure.process import tune_process
     from lightfer.train.distill import load_teacher
@@ -32,4 +32,7 @@ def teach(
     loaded = [load_teacher(teacher, split, device) for teacher in teachers]
     with progress() as bar:
         write_soft_labels(out, loaded, split, bar)
-    typer.echo(f"soft labels of {len(loaded)} teachers for {len(split):,} images written to {out}")
+    typer.echo(
+        f"soft labels of {len(loaded)} teachers for {len(split):,} images written to {out}",
+        err=is_stream(out),
+    )

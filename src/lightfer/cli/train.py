@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lightfer.errors import ArgumentError
 from lightfer.train.recipes import NAMES
 
 
@@ -86,7 +87,9 @@ def train(
     )
     config = job.config()
     if view_cache and not teachers:
-        raise ValueError("--view-cache keeps the answers of --teachers: give them, or leave it out")
+        raise ArgumentError(
+            "--view-cache keeps the answers of --teachers: give them, or leave it out"
+        )
     kind = ",".join([recipe, *(f"{name}={value}" for name, value in changes.items())])
     parts = [f"-without{fold.replace('/', 'of')}"] if fold else []
     parts += [] if size == 48 else [f"-size{size}"]

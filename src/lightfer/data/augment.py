@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
+from lightfer.errors import ArgumentError
+
 MEAN, STD = 0.508, 0.255
 """Mean and standard deviation of the pixels of the FER2013 train split, of full scale."""
 
@@ -59,7 +61,7 @@ def check_ranges(settings: object, **ranges: tuple[float, float]) -> None:
     for name, (low, high) in ranges.items():
         value = getattr(settings, name)
         if not isinstance(value, int | float) or not low <= value <= high:
-            raise ValueError(f"{name} is {value!r}, expected a number from {low:g} to {high:g}")
+            raise ArgumentError(f"{name} is {value!r}, expected a number from {low:g} to {high:g}")
 
 
 def normalize(images: Tensor) -> Tensor:

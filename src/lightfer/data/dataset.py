@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lightfer.errors import LightferError
+
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -21,7 +23,7 @@ Verification = Literal["pixels and labels", "labels", "none"]
 """What of a data set equals the official FER2013 (see `official.py`)."""
 
 
-class DataError(Exception):
+class DataError(LightferError):
     """A data file cannot be used; the message says which, where, and what to do."""
 
 
@@ -69,6 +71,7 @@ class Dataset:
     `name` is "fer2013" where every split has the official class counts; that alone proves
     little, so see `verified`. Of another set that is known (`sets.py`) it is that set's, whose
     title is `known_as` and whose labels mean what `mapping` says; others are "synthetic", "custom".
+    `form` is that of the files; `unused` is what lies beside them.
     """
 
     name: str
@@ -78,6 +81,8 @@ class Dataset:
     classes: tuple[str, ...] = CLASSES
     known_as: str | None = None
     mapping: Mapping[str, str] | None = None
+    form: str = ""
+    unused: tuple[str, ...] = ()
 
     @property
     def verified(self) -> bool:
@@ -103,6 +108,16 @@ class Dataset:
     def size(self) -> int:
         """Side of the images in pixels."""
         return next(iter(self.splits.values())).images.shape[-1]
+
+    @property
+    def description(self) -> str:
+        """What was read, on one line, and what lies beside it and was not."""
+        counts = ", ".join(f"{len(split):,} {name}" for name, split in self.splits.items())
+        images = sum(map(len, self.splits.values()))
+        splits = f"{len(self.splits)} split{'s' * (len(self.splits) > 1)}"
+        parts = [self.label, *filter(None, [self.form]), splits, f"{images:,} images ({counts})"]
+        also = f"; also found {', '.join(self.unused)}, not used" if self.unused else ""
+        return ", ".join(parts) + also
 
     def sha256(self) -> str:
         """Hash over the names and contents of the splits that were read."""

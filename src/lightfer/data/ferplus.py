@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lightfer._files import in_home
 from lightfer.data.dataset import CLASSES, DataError, Dataset, Split
 from lightfer.data.members import reading
 from lightfer.data.names import class_label, split_name
@@ -76,7 +77,7 @@ def read_votes(path: Path) -> Votes:
 
 def votes_beside(data: Dataset) -> Votes | None:
     """The votes in a file beside the data, if there is one and the content proves the rows."""
-    path = Path(data.source).expanduser()
+    path = in_home(data.source)
     file = (path if path.is_dir() else path.parent) / FILE_NAME
     return read_votes(file) if data.verification != "none" and file.is_file() else None
 

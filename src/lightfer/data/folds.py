@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightfer.data.copies import unflipped
 from lightfer.data.dataset import Split
+from lightfer.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Fold:
 
     def __post_init__(self) -> None:
         if not (self.of >= 2 and 0 <= self.index < self.of):
-            raise ValueError(
+            raise ArgumentError(
                 f"fold {self.index}/{self.of} does not exist: expected I/K with K of 2 or more, "
                 "and I from 0 to K - 1, as 0/5"
             )
@@ -35,7 +36,7 @@ class Fold:
         """From "0/5". Raises ValueError if `text` is nothing of that kind."""
         index, _, of = text.partition("/")
         if not (index.isdecimal() and of.isdecimal()):
-            raise ValueError(f"{text!r} is no fold: expected I/K, as 0/5")
+            raise ArgumentError(f"{text!r} is no fold: expected I/K, as 0/5")
         return cls(int(index), int(of))
 
 
@@ -54,7 +55,7 @@ def in_fold(split: Split, fold: Fold) -> Tensor:
     """Mask (N,), bool: the images of `fold`. Raises ValueError if it is empty."""
     mask = fold_numbers(split, fold.of) == fold.index
     if not mask.any():
-        raise ValueError(f"fold {fold} of {len(split)} images is empty: use fewer folds")
+        raise ArgumentError(f"fold {fold} of {len(split)} images is empty: use fewer folds")
     return mask
 
 

@@ -1,10 +1,11 @@
 """Which form of data a set of files is, and how to read each part of it.
 
-Where a folder holds several forms, the first of these is taken that can give the wanted splits:
-Parquet, a CSV with a column Usage, image folders, CSV files without Usage. A zip counts only where
-there is nothing else.
+Where a folder holds several forms, the first of these is taken that has all three splits, else the
+one with most, whatever command asks: Parquet, a CSV with a column Usage, image folders, CSV files
+without Usage. A zip counts only where there is nothing else.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,11 @@ CSV_SPLITS: dict[str, SplitName | None] = {
     "train.csv": "train",
 }
 """Split of the well-known files where they have no column Usage; None where they must have one."""
+
+
+DATA_SUFFIXES = (".parquet", ".csv", ".zip", ".tar", ".gz", ".tgz", ".xz", ".zst", ".bz2")
+FORMS = {"parquet": "Parquet", "csv": "CSV", "images": "image folders"}
+NAMED = 3  # files, and endings, that are named among what is not used
 
 
 @dataclass(frozen=True)
@@ -68,15 +74,30 @@ def one_of(members: Sequence[Member], found: Sequence[Member], what: str, where:
     )
 
 
-def find_parts(members: Sequence[Member], wanted: Sequence[SplitName], where: str) -> list[Part]:
+def find_parts(members: Sequence[Member], where: str) -> list[Part]:
     """Parts of the best form among `members`; none where there is no data. Raises DataError."""
     best: list[Part] = []
     for find in (_parquet_parts, _csv_parts, _image_parts, _plain_csv_parts):
         parts = find(members, where)
-        if parts and set(wanted) <= {split for part in parts for split in part.splits}:
-            return parts
-        best = best or parts
+        if len(splits_of(parts)) > len(splits_of(best)):
+            best = parts
+        if len(splits_of(best)) == len(SPLITS):
+            break
     return best
+
+
+def splits_of(parts: Sequence[Part]) -> set[SplitName]:
+    """Those that the parts may hold."""
+    return {split for part in parts for split in part.splits}
+
+
+def unused(members: Sequence[Member], parts: Sequence[Part]) -> tuple[str, ...]:
+    """What lies beside the parts: files that could be data by their names, others by ending."""
+    used = {member.name for part in parts for member in part.members}
+    left = [m for m in members if m.name not in used and m.parts[-1].lower() != "fer2013new.csv"]
+    named = [m.name for m in left if m.suffix in DATA_SUFFIXES][:NAMED]
+    endings = Counter(m.suffix or "without an ending" for m in left if m.name not in named)
+    return (*named, *(f"{count:,} {ending}" for ending, count in endings.most_common(NAMED)))
 
 
 def _parquet_parts(members: Sequence[Member], where: str) -> list[Part]:

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from lightfer._files import cache_folder
+from lightfer._files import cache_folder, in_home
 from lightfer.data.cache import Recognised, cached
 from lightfer.data.dataset import (
     CLASSES,
@@ -20,7 +20,7 @@ from lightfer.data.dataset import (
     SplitName,
     Verification,
 )
-from lightfer.data.forms import Part, find_parts
+from lightfer.data.forms import FORMS, Part, find_parts, unused
 from lightfer.data.images import resized_split
 from lightfer.data.members import Member, open_members
 from lightfer.data.official import class_counts, has_official_counts, recognise
@@ -63,12 +63,12 @@ def load(
         return at_size(replace(faces, splits=wanted), size)
     form, _, rest = str(source).partition(":")
     if rest and form in NAMES:
-        return _other(form, Path(rest).expanduser(), splits, size)
+        return _other(form, in_home(rest), splits, size)
     if rest and form in (points := entry_points(group=ENTRY_POINTS)).names:
-        return at_size(_own(form, points[form].load, Path(rest).expanduser(), splits), size)
-    path = Path(source).expanduser()
+        return at_size(_own(form, points[form].load, in_home(rest), splits), size)
+    path = in_home(source)
     with open_members(path) as members:
-        parts = find_parts(members, splits or (), str(path))
+        parts = find_parts(members, str(path))
         zips = [member.file for member in members if member.suffix == ".zip"]
         if not parts and len(zips) == 1 and path.is_dir():
             return load(zips[0], splits, size)
@@ -79,10 +79,13 @@ def load(
             larger = _read(parts, splits or SPLITS, size)
             for name, (split, verification) in read.items():
                 read[name] = replace(split, images=larger[name][0].images), verification
+        beside = unused(members, parts)
     wanted = _wanted(read, splits, path)
     official = [_official(name, split, path) for name, split in wanted.items()]
     verification = _weakest([read[name][1] for name in wanted])
-    return Dataset("fer2013" if all(official) else "custom", str(path), wanted, verification)
+    name = "fer2013" if all(official) else "custom"
+    form = FORMS[parts[0].form]
+    return Dataset(name, str(path), wanted, verification, form=form, unused=beside)
 
 
 def at_size(data: Dataset, size: int) -> Dataset:
@@ -105,8 +108,8 @@ def _wanted(
     for split in wanted:
         if split not in read or len(read[split][0]) == 0:
             raise DataError(
-                f"{path}: no {split} split, only {', '.join(read) or 'empty ones'}. "
-                "Add its images, or pass data that has it"
+                f"{path}: no {split} split, only "
+                f"{', '.join(read) or 'empty ones'}. Add its images, or pass data that has it"
             )
     if not wanted:
         raise DataError(f"{path}: no images. Get the file again")

@@ -145,8 +145,8 @@ def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
     """Visible files below `root` by their path in it, each once.
 
     Folders are visited before links to folders, so that a link that leads to a folder in the tree,
-    or around in a circle, adds nothing; so it is with files. A broken link is passed over, and so
-    is what is no file, as a pipe, which would be waited for.
+    or around in a circle, adds nothing; so it is with files. A broken link, and what is no file, as
+    a pipe, which would be waited for, have a name that no form of data has.
     """
     seen: set[str] = set()
     folders, links = [(root, "", 0)], []
@@ -169,6 +169,10 @@ def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
                 elif entry.is_file():
                     seen.add(os.path.join(real, entry.name))  # noqa: PTH118 (a hundred thousand)
                     yield prefix + entry.name, entry.stat()
+                elif not entry.is_symlink():
+                    yield f"{prefix}{entry.name} (no file)", entry.stat()
+                else:
+                    yield f"{prefix}{entry.name} (broken link)", entry.stat(follow_symlinks=False)
     for name, path, status in linked:  # two may lead to one file elsewhere, as equal images do
         if os.path.realpath(path) not in seen:
             yield name, status

@@ -1,8 +1,9 @@
 """Parquet: one row per image, as this project and Hugging Face write FER2013.
 
 The image is encoded bytes, a struct with a field `bytes`, or text of 2304 numbers; the label is an
-integer or a class name. Integers mean the class names that Hugging Face's metadata list, and
-without metadata the order of `fer2013.csv`. A column `Usage` splits, else the file's name does.
+integer or a class name. Integers mean the class names that Hugging Face's metadata list; without
+metadata they mean the order of `fer2013.csv` in a column `emotion` or where FER2013's class counts
+prove it, and are refused elsewhere. A column `Usage` splits, else the file's name does.
 """
 
 import io
@@ -21,6 +22,7 @@ from lightfer.data.fer_csv import parse_pixels
 from lightfer.data.images import decode, resized
 from lightfer.data.members import MAX_MEMBER_BYTES, Member, reading
 from lightfer.data.names import class_label, split_name
+from lightfer.data.official import has_official_counts
 
 LABEL_COLUMNS = ("emotion", "label", "labels")
 IMAGE_COLUMNS = ("image", "img", "img_bytes", "image_bytes", "pixels")
@@ -40,6 +42,7 @@ def read_parquet(member: Member, default: SplitName | None, size: int) -> dict[S
         image = _one_of(IMAGE_COLUMNS, columns, member)
         wanted = [columns[c] for c in (label, image, "usage", "row") if c in columns]
         table = file.read(columns=wanted, use_threads=False)
+        told = b"huggingface" in (file.schema_arrow.metadata or {})
         names = _class_names(file, columns[label], member)
         values = {c: table[columns[c]].to_pylist() for c in (label, "usage") if c in columns}
         rows = table[columns["row"]].to_pylist() if "row" in columns else None
@@ -48,10 +51,18 @@ def read_parquet(member: Member, default: SplitName | None, size: int) -> dict[S
         images = [
             _image(v.as_py(), _at(member, row), size) for row, v in enumerate(table[columns[image]])
         ]
-    return {
+        proven = told or label == "emotion" or not any(isinstance(v, int) for v in values[label])
+    found: dict[SplitName, Split] = {
         name: _pick([i for i, s in enumerate(splits) if s == name], images, labels, rows, member)
         for name in dict.fromkeys(splits)
     }
+    if not proven and not all(has_official_counts(name, split) for name, split in found.items()):
+        raise DataError(
+            f"{member.where}: nothing tells what the numbers in the column {columns[label]} mean. "
+            "Write the names of the classes, or call the column emotion if 0 to 6 are "
+            f"{', '.join(CLASSES)}"
+        )
+    return found
 
 
 def _pick(
@@ -157,9 +168,14 @@ def _columns(file: pq.ParquetFile) -> dict[str, str]:
 
 
 def _one_of(candidates: Sequence[str], columns: dict[str, str], member: Member) -> str:
-    for candidate in candidates:
-        if candidate in columns:
-            return candidate
+    found = [candidate for candidate in candidates if candidate in columns]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise DataError(
+            f"{member.where}: the columns {' and '.join(found)} could both be meant. Remove or "
+            "rename all but one of them"
+        )
     raise DataError(
         f"{member.where}: no column {' or '.join(candidates)} among {', '.join(columns)[:200]}. "
         "Rename the column that holds it"

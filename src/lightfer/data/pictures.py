@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+from lightfer.errors import LightferError
+
 AVIF = features.check("avif")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF", *(("AVIF",) if AVIF else ()))
 SUFFIXES = frozenset(
@@ -24,7 +26,7 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 << 20
 
 
-class PictureError(ValueError):
+class PictureError(LightferError, ValueError):
     """One item cannot be used; the message says why and what to do."""
 
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightfer.errors import LightferError
 from lightfer.models.contract import InputContract, fault_of
 
 CARD_KEY = "lightfer"
@@ -83,7 +84,7 @@ def export_card(
     )
 
 
-class ExportedFileError(Exception):
+class ExportedFileError(LightferError):
     """An exported file cannot be used; the message says which, why, and what to do."""
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from lightfer._files import append_line
 from lightfer.data.augment import normalize
 from lightfer.data.dataset import WITH_CONTEMPT, Dataset
 from lightfer.data.ferplus import Votes, majority_labels
@@ -178,9 +179,7 @@ def score_test(
         "images": headline.images,
         "top1": headline.top1,
     }
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    append_line(log, json.dumps(line))
     return headline, tuple(others)
 
 

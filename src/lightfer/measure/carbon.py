@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 from datetime import datetime
 
+from lightfer.errors import LightferError
 from lightfer.measure.codecarbon_data import codecarbon_version, grids
 from lightfer.measure.energy.model import TEST_IMAGES
 from lightfer.results import (
@@ -36,7 +37,7 @@ BOUNDARY = (
 )
 
 
-class CarbonError(Exception):
+class CarbonError(LightferError):
     """A grid intensity cannot be had; the message says why and what to do."""
 
 

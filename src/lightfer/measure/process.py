@@ -16,6 +16,8 @@ from pathlib import Path
 
 import torch
 
+from lightfer.errors import ArgumentError
+
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
@@ -92,4 +94,4 @@ def _check_device(device: str) -> None:
     }
     if not available.get(kind, False):
         usable = ", ".join(name for name, there in available.items() if there)
-        raise ValueError(f"device {device!r} is not available here; available: {usable}")
+        raise ArgumentError(f"device {device!r} is not available here; available: {usable}")

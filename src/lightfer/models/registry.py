@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lightfer._files import sha256_of, shipped
+from lightfer.errors import ArgumentError
 from lightfer.measure.operations import count_operations
 from lightfer.models.mobilenet_v1 import MobileNetV1
 from lightfer.models.mobilenet_v2 import MobileNetV2
@@ -177,7 +178,7 @@ def architecture(name: str) -> Architecture:
     from difflib import get_close_matches
 
     close = get_close_matches(name, [*ZOO, *own.names], n=3) or list(DEFAULT_MODELS)
-    raise ValueError(
+    raise ArgumentError(
         f"there is no model {name!r}; did you mean {', '.join(close)}? `lightfer models` lists all"
     )
 
@@ -187,14 +188,14 @@ def _own(name: str, load: Callable[[], Any]) -> Architecture:
     try:
         made = load()
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
+        raise ArgumentError(
             f"model {name!r} cannot be imported: {error}; expected package.module:function, in a "
             "folder on PYTHONPATH"
         ) from error
     if isinstance(made, Architecture):
         return replace(made, name=name)
     if not callable(made):
-        raise ValueError(
+        raise ArgumentError(
             f"model {name!r} is of type {type(made).__name__}, expected a function that builds a "
             "network, or an Architecture"
         )
@@ -232,7 +233,7 @@ def _measured_stride(name: str, constructor: Callable[..., nn.Module]) -> int:
     except Exception as error:  # of any code
         found = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if found != "(2, 7)":
-        raise ValueError(
+        raise ArgumentError(
             f"model {name!r} called as (num_classes=7, in_channels=1), on images (2, 1, 48, 48), "
             f"gives {found}, expected logits (2, 7): have it build a network of that form"
         )
@@ -301,7 +302,7 @@ def create_model(
     if card.model != name:
         raise CheckpointError(f"{path} holds weights of {card.model}, not of {name}")
     if (num_classes, in_channels) != (len(card.classes), card.input.channels):
-        raise ValueError(
+        raise ArgumentError(
             f"{path} is for {len(card.classes)} classes and {card.input.channels} channel(s), "
             f"not {num_classes} and {in_channels}: load it as it is and replace the layer"
         )

@@ -9,6 +9,7 @@ With the defaults (20 layers, expansion 3): 95 159 parameters, 36.3 M multiply-a
 
 from torch import Tensor, nn
 
+from lightfer.errors import ArgumentError
 from lightfer.models.blocks import ConvBNAct, global_average, init_weights, strides_for
 from lightfer.models.shift import Shift
 
@@ -76,7 +77,7 @@ class ShiftResNet(nn.Module):
     ) -> None:
         super().__init__()
         if layers not in REPEATS:
-            raise ValueError(f"layers is {layers}, but the authors' nets have {list(REPEATS)}")
+            raise ArgumentError(f"layers is {layers}, but the authors' nets have {list(REPEATS)}")
         stem, *strides = strides_for(STRIDES, output_stride)
         self.stem = ConvBNAct(in_channels, CHANNELS[0], kernel=3, stride=stem)
         stages, c_in = [], CHANNELS[0]

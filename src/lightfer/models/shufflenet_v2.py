@@ -8,6 +8,7 @@ Tensors are named as in torchvision's `shufflenet_v2_x1_0`.
 import torch
 from torch import Tensor, nn
 
+from lightfer.errors import ArgumentError
 from lightfer.models.blocks import ConvBNAct, global_average, init_weights, strides_for
 
 PAPER = "https://arxiv.org/abs/1807.11164"
@@ -77,7 +78,7 @@ class ShuffleNetV2(nn.Module):
     ) -> None:
         super().__init__()
         if width not in CHANNELS:
-            raise ValueError(f"width is {width}, but the paper's Table 5 has {list(CHANNELS)}")
+            raise ArgumentError(f"width is {width}, but the paper's Table 5 has {list(CHANNELS)}")
         stem, pool, *strides = strides_for(STRIDES, output_stride)
         *stage_channels, head = CHANNELS[width]
         self.conv1 = ConvBNAct(in_channels, STEM_CHANNELS, kernel=3, stride=stem)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lightfer.errors import ArgumentError
 from lightfer.models.blocks import BatchNormAct, global_average, strides_for
 
 PAPER = "https://arxiv.org/abs/1602.07360"
@@ -110,7 +111,7 @@ class SqueezeNet(nn.Module):
     ) -> None:
         super().__init__()
         if version not in VERSIONS or bypass not in BYPASSES:
-            raise ValueError(
+            raise ArgumentError(
                 f"version is {version!r} and bypass {bypass!r}, but there are versions "
                 f"{list(VERSIONS)} and bypasses {list(BYPASSES)}"
             )

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lightfer._files import atomic_path
+from lightfer.errors import LightferError
 from lightfer.models.contract import InputContract, fault_of
 from lightfer.results import Accuracy, Component, GridIntensity, Method
 
@@ -84,7 +85,7 @@ class Card(Struct, frozen=True, kw_only=True):
     not_intended_use: str = NOT_INTENDED_USE
 
 
-class CheckpointError(Exception):
+class CheckpointError(LightferError):
     """A weight file cannot be used; the message says which, why, and what to do."""
 
 

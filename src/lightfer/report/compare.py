@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from lightfer.errors import ArgumentError
 from lightfer.report.predecessor import IMAGES, Quoted, read_predecessor
 from lightfer.report.significance import accuracy_difference
 from lightfer.report.tables import subject
@@ -90,7 +91,9 @@ def compare_files(
     """
     quoted_a, quoted_b = read_predecessor(a), read_predecessor(b)
     if quoted_a is not None and quoted_b is not None:
-        raise ValueError(f"{a} and {b} are both of the predecessor's form: one must be lightfer's")
+        raise ArgumentError(
+            f"{a} and {b} are both of the predecessor's form: one must be lightfer's"
+        )
     if quoted_a is not None:
         return compare_with_predecessor(quoted_a, read_results(b))
     if quoted_b is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightfer._files import atomic_path
+from lightfer.errors import ArgumentError
 from lightfer.report.significance import front, same_images
 from lightfer.report.tables import conditions, energy_method, plain
 from lightfer.results import Accuracy, Entry, Results
@@ -45,7 +46,7 @@ def write_figures(
     drawn = {name: draw(results) for name, draw in FIGURES.items()}
     charts = {name: chart for name, chart in drawn.items() if chart is not None}
     if not charts:
-        raise ValueError("nothing to draw: no entry has an accuracy, a time or a count")
+        raise ArgumentError("nothing to draw: no entry has an accuracy, a time or a count")
     written = []
     for done, (name, chart) in enumerate(charts.items()):
         on_step(name, done, len(charts))
@@ -280,7 +281,7 @@ def _altair() -> Any:
         import altair
         import vl_convert  # noqa: F401
     except ImportError as error:
-        raise ValueError(MISSING) from error
+        raise ArgumentError(MISSING) from error
     return altair
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 
 from lightfer._files import write_text
+from lightfer.errors import LightferError
 from lightfer.results.schema import SCHEMA, Accuracy, Entry, Environment, Results, WeightCard
 
 
-class ResultsError(Exception):
+class ResultsError(LightferError):
     """A results file cannot be read; the message says where and why."""
 
 
@@ -49,7 +50,7 @@ def read_results(path: Path | str, *, passes: bool = True) -> Results:
         entries = tuple(_entry(i, raw, passes, shared) for i, raw in enumerate(parts.entries))
         return Results(environments=parts.environments, entries=entries, cards=parts.cards)
     except (OSError, ValueError, msgspec.DecodeError) as error:  # ValueError: it is not UTF-8
-        raise ResultsError(f"{path}: {error}") from error
+        raise ResultsError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _entry(i: int, raw: msgspec.Raw, passes: bool, shared: dict[Accuracy, Accuracy]) -> Entry:

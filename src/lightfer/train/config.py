@@ -5,6 +5,7 @@ from math import cos, inf, pi
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from lightfer.data.augment import Augmentation, check_ranges
+from lightfer.errors import ArgumentError
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -40,18 +41,18 @@ class TrainConfig:
         if isinstance(self.augmentation, dict):
             known = {field.name for field in fields(Augmentation)}
             if unknown := ", ".join(sorted(self.augmentation.keys() - known)):
-                raise ValueError(
+                raise ArgumentError(
                     f"augmentation has no {unknown}; it has {', '.join(sorted(known))}"
                 )
             object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
         for name, hint in get_type_hints(type(self)).items():
             value, choices = getattr(self, name), get_args(hint)
             if get_origin(hint) is Literal and value not in choices:
-                raise ValueError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+                raise ArgumentError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
             if isinstance(hint, type) and not isinstance(
                 value, (hint, int) if hint is float else hint
             ):
-                raise ValueError(f"{name} is {value!r}, expected {hint.__name__}")
+                raise ArgumentError(f"{name} is {value!r}, expected {hint.__name__}")
         check_ranges(
             self,
             epochs=(1, inf),
@@ -68,7 +69,7 @@ class TrainConfig:
         if self.dropout is not None:
             check_ranges(self, dropout=(0, 0.999))
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(
+            raise ArgumentError(
                 f"warmup_epochs is {self.warmup_epochs}, expected less than epochs, {self.epochs}"
             )
 

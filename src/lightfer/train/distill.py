@@ -23,6 +23,7 @@ from torch.nn.functional import kl_div
 
 from lightfer.data.dataset import CLASSES, Split
 from lightfer.data.folds import Fold, in_fold
+from lightfer.errors import ArgumentError
 from lightfer.models.registry import find_weights
 from lightfer.models.weights import Card, load_checkpoint, sha256_of_tensors
 from lightfer.train.config import Precision, TrainConfig
@@ -38,9 +39,11 @@ class Distillation:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise ValueError(f"temperature is {self.temperature}, expected more than 0")
+            raise ArgumentError(f"temperature is {self.temperature}, expected more than 0")
         if not 0 <= self.weight <= 1:
-            raise ValueError(f"weight is {self.weight}, expected 0 (no teachers) to 1 (no labels)")
+            raise ArgumentError(
+                f"weight is {self.weight}, expected 0 (no teachers) to 1 (no labels)"
+            )
 
 
 def distillation(temperature: float | None, weight: float | None) -> Distillation:
@@ -114,7 +117,7 @@ def load_teacher(source: str | Path, train_split: Split, device: str = "cpu") ->
     weights, card = load_checkpoint(path)
     here, there = train_split.sha256(), card.data_sha256.get("train", "unknown")
     if card.trained_on != "train" or here != there:
-        raise ValueError(
+        raise ArgumentError(
             f"{source} was trained on {card.trained_on} of other data (hash {there[:12]}, here "
             f"{here[:12]}): a teacher must have been trained on the train split that its student "
             "learns from"
@@ -135,7 +138,7 @@ def may_score(teachers: Sequence[Teacher], train_split: Split) -> Tensor:
     ]
     mask = torch.stack(masks)
     if unscored := int((~mask.any(0)).sum()):
-        raise ValueError(
+        raise ArgumentError(
             f"{unscored:,} of {n:,} train images have no teacher that did not see them: give the "
             f"teachers of all folds (here: {', '.join(str(t.fold) for t in teachers)})"
         )
@@ -172,7 +175,7 @@ class Teachers:
                 logits[i] = self._ask(teacher, batch.images).float()
                 continue
             if batch.partners is not None:
-                raise ValueError(
+                raise ArgumentError(
                     "mixup shows teachers of folds images that they were trained on: use the "
                     "soft labels of `lightfer teach`, or a recipe without mixup"
                 )

@@ -13,11 +13,12 @@ import torch
 from msgspec import Struct
 from torch import nn
 
-from lightfer._files import file_name, write_text
+from lightfer._files import alone, file_name, write_text
 from lightfer.data.augment import MEAN, STD
 from lightfer.data.dataset import IMAGE_SIZE, Dataset, SplitName
 from lightfer.data.folds import Fold, without_fold
 from lightfer.data.subsets import trained_without_copies
+from lightfer.errors import ArgumentError
 from lightfer.measure.accuracy import measure_accuracy, predict_logits
 from lightfer.measure.calibration import calibrate
 from lightfer.measure.carbon import WORLD
@@ -84,15 +85,17 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
         """The recipe's settings. Raises ValueError for a job that cannot be run."""
         architecture(self.model)
         if not 32 <= self.size <= 224:
-            raise ValueError(f"size is {self.size}, expected 32 to 224 pixels a side")
+            raise ArgumentError(f"size is {self.size}, expected 32 to 224 pixels a side")
         if self.teachers and self.soft_labels:
-            raise ValueError("give teachers or soft labels, not both")
+            raise ArgumentError("give teachers or soft labels, not both")
         if self.once and not self.teachers:
-            raise ValueError("once is of teachers, and there are none: give teachers")
+            raise ArgumentError("once is of teachers, and there are none: give teachers")
         if self.fold and self.taught:
-            raise ValueError("a network of a fold cannot be a student: its teachers saw the fold")
+            raise ArgumentError(
+                "a network of a fold cannot be a student: its teachers saw the fold"
+            )
         if not self.taught and not (self.temperature is None and self.weight is None):
-            raise ValueError(
+            raise ArgumentError(
                 "temperature and weight are of teachers, and there are none: give teachers or "
                 "soft labels, or leave them out"
             )
@@ -102,7 +105,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
         try:
             return find_recipe(self.recipe).config_for(self.model, self.seed, **self.settings)
         except TypeError as error:
-            raise ValueError(f"settings {self.settings} do not fit: {error}") from error
+            raise ArgumentError(f"settings {self.settings} do not fit: {error}") from error
 
 
 def run_job(
@@ -139,20 +142,21 @@ def run_job(
         amount = distillation(job.temperature, job.weight)
         student = student_options(targets, amount, split, config, device)
     torch.manual_seed(job.seed)
-    return train_to_file(
-        job.model,
-        architecture(job.model)(len(data.classes)),
-        data,
-        config,
-        run_dir,
-        recipe=job.recipe_text,
-        fold=Fold.parse(job.fold) if job.fold else None,
-        device=device,
-        meters=meters,
-        on_batch=on_batch,
-        on_epoch=on_epoch,
-        **student,
-    )
+    with alone(run_dir / ".lock", f"the training in {run_dir}"):
+        return train_to_file(
+            job.model,
+            architecture(job.model)(len(data.classes)),
+            data,
+            config,
+            run_dir,
+            recipe=job.recipe_text,
+            fold=Fold.parse(job.fold) if job.fold else None,
+            device=device,
+            meters=meters,
+            on_batch=on_batch,
+            on_epoch=on_epoch,
+            **student,
+        )
 
 
 def train_to_file(
@@ -277,7 +281,7 @@ def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
     known = json.loads(path.read_text(encoding="utf-8"))
     for key, value in about.items():
         if known.get(key) != value:
-            raise ValueError(
+            raise ArgumentError(
                 f"{run_dir} holds a run with {key} {known.get(key)}, now it is {value}: "
                 "choose another folder"
             )

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lightfer._files import atomic_path
 from lightfer.data.dataset import Split
+from lightfer.errors import LightferError
 from lightfer.measure.accuracy import predict_logits
 from lightfer.train.distill import Teacher, may_score
 from lightfer.train.loss import Batch
@@ -25,7 +26,7 @@ from lightfer.train.loss import Batch
 HEADER_KEY = "lightfer_soft_labels"
 
 
-class SoftLabelError(Exception):
+class SoftLabelError(LightferError):
     """A file of soft labels cannot be used; the message says which, why, and what to do."""
 
 

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lightfer._files import atomic_path, write_text
+from lightfer.errors import ArgumentError, LightferError
 from lightfer.train.config import TrainConfig
 
 
@@ -48,7 +49,7 @@ class TrainResult:
     history: tuple[Epoch, ...]
 
 
-class DivergedError(Exception):
+class DivergedError(LightferError):
     """A training has left the numbers; the message says when, what is kept, and what to do."""
 
 
@@ -121,7 +122,7 @@ class RunState:
         header, state = _load(self._state_path)
         known, now = json.loads(header["config"]), asdict(self.config)
         if _with_defaults(known) != now:
-            raise ValueError(
+            raise ArgumentError(
                 f"{self.run_dir} holds a run with another configuration ({known}, now {now}): "
                 "continue with that one or choose another folder"
             )

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lightfer._files import atomic_path
 from lightfer.data.dataset import CLASSES, Split
+from lightfer.errors import ArgumentError
 from lightfer.train.config import TrainConfig
 from lightfer.train.distill import Teachers, mean_of_softened
 from lightfer.train.loss import Batch
@@ -54,7 +55,7 @@ class KeptAnswers:
                 with atomic_path(self._path) as temporary:
                     save_file({"logits": self._logits, "sums": self._sums}, temporary)
         elif not torch.allclose(self._sums[i], sums, rtol=1e-4, atol=0.05):
-            raise ValueError(
+            raise ArgumentError(
                 f"{self._path} holds answers on other views than these: it comes from another "
                 "machine or version; delete the folder, or name another"
             )

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from lightfer.__main__ import run
 from lightfer.cli.main import app
 from lightfer.data import CLASSES
 from lightfer.data.pictures import open_picture
-from lightfer.inference.predict.command import main
 from lightfer.inference.predict.options import parser
 from tests.inference.predict.conftest import MODEL
 
@@ -30,7 +30,7 @@ def predict(capsys: pytest.CaptureFixture):
     """Runs the command; gives its lines and its messages, and checks its exit code."""
 
     def run(*arguments: object, code: int = 0) -> tuple[list[dict], str]:
-        assert main([*map(str, arguments), *QUICK]) == code
+        assert run(["predict", *map(str, arguments), *QUICK]) == code
         out, err = capsys.readouterr()
         return [json.loads(line) for line in out.splitlines()], err
 
@@ -136,7 +136,7 @@ def test_a_name_that_is_no_unicode(predict, crops: Path, tmp_path: Path):
 def test_mistakes_are_one_line(crops: Path, tmp_path: Path, arguments, message, capsys):
     shutil.copy(crops / "00.png", tmp_path / "a.png")
     found = [argument.format(a=tmp_path / "a.png") for argument in arguments]
-    code = main([*QUICK, *found])
+    code = run(["predict", *QUICK, *found])
     out, err = capsys.readouterr()
     assert (code, out) == (2, "")
     assert message in err or "directory" in err
@@ -148,7 +148,7 @@ def test_mistakes_are_one_line(crops: Path, tmp_path: Path, arguments, message, 
 )
 def test_wrong_options_end_with_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(list(arguments))
+        run(["predict", *arguments])
     assert stop.value.code == 2
     assert "lightfer predict" in capsys.readouterr().err
 
@@ -209,7 +209,7 @@ def test_outputs_are_checked_before_the_work(crops: Path, tmp_path: Path, capsys
     taken.touch()
     taken.chmod(0o444)
     for option, message in (("--out", "is read-only"), ("--annotate", "expected a folder")):
-        assert main([str(crops), option, str(taken), "--model", "missing"]) == 2
+        assert run(["predict", str(crops), option, str(taken), "--model", "missing"]) == 2
         messages = capsys.readouterr().err
         assert message in messages
         assert len(messages.splitlines()) == 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightfer.inference.predict.command import main
+from lightfer.__main__ import run
 from lightfer.inference.predict.sources import items_of
 from lightfer.inference.predict.video import frames, video_writer
 from tests.inference.predict.test_command import QUICK
@@ -47,7 +47,7 @@ def test_every_nth_frame(video: Path):
 
 def test_lines_of_frames_with_faces_and_an_annotated_film(video: Path, tmp_path: Path, capsys):
     target = tmp_path / "annotated.mp4"
-    assert main([str(video), "--every", "5", "--annotate", str(target), *QUICK]) == 0
+    assert run(["predict", str(video), "--every", "5", "--annotate", str(target), *QUICK]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["frame"], line["time_s"]) for line in lines] == [
         (10, 1.0), (15, 1.5), (20, 2.0), (25, 2.5)
@@ -60,7 +60,7 @@ def test_a_film_that_breaks_off(video: Path, tmp_path: Path, capsys):
     broken = tmp_path / "broken.avi"
     content = video.read_bytes()
     broken.write_bytes(content[: len(content) * 2 // 3])
-    assert main([str(broken), *QUICK, "--every", "4"]) == 1
+    assert run(["predict", str(broken), *QUICK, "--every", "4"]) == 1
     out, err = capsys.readouterr()
     lines = [json.loads(line) for line in out.splitlines()]
     assert lines[0]["label"] == "happy"
@@ -73,12 +73,12 @@ def test_a_film_without_a_face(tmp_path: Path, capsys):
     with video_writer(path, RATE) as writer:
         for _ in range(5):
             writer.write(Image.new("RGB", (160, 160), "grey"))
-    assert main([str(path), *QUICK]) == 1
+    assert run(["predict", str(path), *QUICK]) == 1
     assert "no face in any of the 5 frames" in capsys.readouterr().err
 
 
 def test_what_is_no_film(tmp_path: Path, capsys):
     path = tmp_path / "text.mp4"
     path.write_text("no")
-    assert main([str(path), *QUICK]) == 1
+    assert run(["predict", str(path), *QUICK]) == 1
     assert "not a video that OpenCV can read" in capsys.readouterr().err

@@ -205,7 +205,7 @@ def test_data_that_is_not_there_is_the_error_of_the_session(tmp_path: Path):
 def test_two_queues_in_one_folder(tmp_path: Path):
     with (
         FileLock(tmp_path / "queue.lock"),
-        pytest.raises(ValueError, match="a queue is running in"),
+        pytest.raises(ValueError, match="is in use by process"),
     ):
         run_queue((TEACHER,), Options(tmp_path, "synthetic"))
 

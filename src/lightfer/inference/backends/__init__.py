@@ -6,6 +6,7 @@ Other packages add theirs by entry points `lightfer.backends`, each of which nam
 from dataclasses import replace
 from importlib.metadata import entry_points
 
+from lightfer.errors import ArgumentError
 from lightfer.inference.backends import compiled, eager, onnxruntime, openvino
 from lightfer.inference.backends.protocol import AGREES, PRECISIONS, Loaded, Runtime
 
@@ -42,16 +43,16 @@ def runtime_of(name: str) -> Runtime:
         return RUNTIMES[name]
     others = entry_points(group=ENTRY_POINTS)
     if name not in others.names:
-        raise ValueError(f"there is no runtime {name!r}; there are {', '.join(list_runtimes())}")
+        raise ArgumentError(f"there is no runtime {name!r}; there are {', '.join(list_runtimes())}")
     value = others[name].value
     try:
         runtime = others[name].load()
     except (ImportError, AttributeError) as error:
-        raise ValueError(
+        raise ArgumentError(
             f"runtime {name!r} cannot be imported from {value!r}: {error}; reinstall its package"
         ) from error
     if not isinstance(runtime, Runtime):
-        raise ValueError(
+        raise ArgumentError(
             f"runtime {name!r}: {value!r} is of type {type(runtime).__name__}, expected a Runtime"
         )
     return replace(runtime, name=name)
@@ -66,11 +67,11 @@ def find_runtime(name: str, precision: str = "float32", device: str = "cpu") -> 
     runtime = runtime_of(name)
     reason = runtime.available()
     if reason:
-        raise ValueError(f"runtime {name}: {reason}")
+        raise ArgumentError(f"runtime {name}: {reason}")
     if precision not in runtime.precisions:
-        raise ValueError(
+        raise ArgumentError(
             f"runtime {name} computes in {' or '.join(runtime.precisions)} here, not {precision}"
         )
     if device.partition(":")[0] not in runtime.devices:
-        raise ValueError(f"runtime {name} runs on {', '.join(runtime.devices)}, not on {device}")
+        raise ArgumentError(f"runtime {name} runs on {', '.join(runtime.devices)}, not on {device}")
     return runtime

@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from lightfer.errors import ArgumentError
 from lightfer.inference.backends.protocol import Loaded, Runtime
 
 
@@ -31,7 +32,7 @@ def in_precision(model: nn.Module, precision: str) -> tuple[nn.Module, torch.dty
     """The model in evaluation mode, and the type of its input."""
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if precision not in dtypes:
-        raise ValueError(f"precision is {precision!r}, expected one of {', '.join(dtypes)}")
+        raise ArgumentError(f"precision is {precision!r}, expected one of {', '.join(dtypes)}")
     dtype = dtypes[precision]
     if dtype is not torch.float32:
         model = copy.deepcopy(model).to(dtype)

@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lightfer.errors import ArgumentError
 from lightfer.inference.backends.protocol import missing
 from lightfer.inference.card import INPUT
 
@@ -73,7 +74,7 @@ def quantize_openvino(network: Any, calibration: Tensor | None) -> Any:
     """
     images = _images(calibration)
     if reason := missing("nncf", extra="int8"):
-        raise ValueError(reason)
+        raise ArgumentError(reason)
     with _quiet():
         nncf = import_module("nncf")
         return nncf.quantize(
@@ -109,7 +110,7 @@ def int8_share(kinds: Counter[bool]) -> str:
 
 def _images(calibration: Tensor | None) -> Tensor:
     if calibration is None or len(calibration) == 0:
-        raise ValueError(NO_IMAGES)
+        raise ArgumentError(NO_IMAGES)
     return calibration.contiguous()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightfer.errors import ArgumentError
 from lightfer.inference.backends.int8 import int8_share, quantize_onnx
 from lightfer.inference.backends.onnx_file import to_onnx
 from lightfer.inference.backends.protocol import Loaded, Runtime, Settings, missing
@@ -30,7 +31,7 @@ def load(
 ) -> Loaded:
     """Export and open a session; one session serves every batch size."""
     if precision not in RUNTIME.precisions:
-        raise ValueError(f"ONNX Runtime computes in float32 or int8 on a CPU, not {precision}")
+        raise ArgumentError(f"ONNX Runtime computes in float32 or int8 on a CPU, not {precision}")
     content = to_onnx(model, shape)
     if precision == "int8":
         content = quantize_onnx(content, calibration)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightfer.errors import ArgumentError
 from lightfer.inference.backends.int8 import int8_share, quantize_openvino
 from lightfer.inference.backends.onnx_file import to_onnx
 from lightfer.inference.backends.protocol import Loaded, Runtime, Settings, missing
@@ -32,7 +33,7 @@ def load(
 ) -> Loaded:
     """Export, and compile for each batch size when it first comes."""
     if precision not in HINTS:
-        raise ValueError(f"precision is {precision!r}, expected one of {', '.join(HINTS)}")
+        raise ArgumentError(f"precision is {precision!r}, expected one of {', '.join(HINTS)}")
     network = to_openvino(to_onnx(model, shape))
     if precision == "int8":
         network = quantize_openvino(network, calibration)

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightfer._files import is_stream
+from lightfer.errors import LightferError
 from lightfer.inference.export.targets import TARGETS
 
 
-class ExportError(Exception):
+class ExportError(LightferError):
     """A file cannot be made or is not what it should be; the message says why. None was written."""
 
 
@@ -28,7 +30,10 @@ class ExportConfig:
         if self.precision not in target.precisions:
             known = " or ".join(target.precisions)
             raise ExportError(f"{self.target} files are in {known}, not in {self.precision}")
-        if self.out.suffix != target.suffix:
+        stream = is_stream(self.out)
+        if stream and self.target == "openvino":
+            raise ExportError(f"openvino makes two files, and {self.out} is none: name an .xml")
+        if self.out.suffix != target.suffix and not stream:
             raise ExportError(f"{self.out}: a file for {self.target} ends in {target.suffix}")
         if self.batch is not None and self.batch < 1:
             raise ExportError(f"batch is {self.batch}, expected at least 1")

@@ -79,7 +79,7 @@ def export(
     )
     net = Net(weights.build("cpu"), card, calibration)
     with TemporaryDirectory() as folder:
-        path = Path(folder) / config.out.name
+        path = Path(folder) / config.out.with_suffix(target.suffix).name
         on_step(f"{weights.name}: writing {config.precision} for {config.target}", 0, 3)
         target.write(net, path)
         if config.precision == "int8" and data:
@@ -95,8 +95,8 @@ def export(
                 f"the logits of the exported {weights.name} differ from PyTorch's by "
                 f"{difference:.1e}, more than {AGREES:.0e}: nothing was written. Please report it"
             )
+        size = sum(file.stat().st_size for file in path.parent.iterdir())
         files = _move(path, config.out)
-    size = sum(file.stat().st_size for file in files)
     return Exported(card, files, size, len(images), difference, logit)
 
 
@@ -121,7 +121,7 @@ def _compare(
 def _move(path: Path, out: Path) -> tuple[Path, ...]:
     """Write all files beside `path` to where `out` is, `out` itself last."""
     others = sorted(file for file in path.parent.iterdir() if file != path)
-    files = [(file, out.with_name(file.name)) for file in (*others, path)]
+    files = [*((file, out.with_name(file.name)) for file in others), (path, out)]
     for source, wanted in files:
         write_bytes(wanted, source.read_bytes())
     return tuple(wanted for _, wanted in reversed(files))

@@ -5,7 +5,6 @@ is installed, and starts quickly.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,15 +14,10 @@ from pathlib import Path
 from time import monotonic
 from typing import TextIO
 
-from lightfer._files import (
-    Terminated,
-    atomic_path,
-    check_writable,
-    end_on_sigterm,
-    is_stream,
-    open_stream,
-)
+from lightfer._files import STDOUT, atomic_path, check_writable, is_stream, open_stream
+from lightfer._stop import Terminated
 from lightfer.data.finder import NO_OPENCV
+from lightfer.errors import ArgumentError
 from lightfer.inference.predict.annotate import Annotator, is_file
 from lightfer.inference.predict.network import DEFAULT_MODEL
 from lightfer.inference.predict.options import parse
@@ -33,43 +27,25 @@ from lightfer.inference.predict.sources import Item, items_of, video_items
 
 NO_FINDER = f"OpenCV is not installed, so every image is taken as a face crop: {NO_OPENCV}"
 COUNTER_S = 0.5  # between two updates of the counter on a terminal
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
-STDOUT = Path("-")
+FLUSH_S = 0.2  # whoever reads the lines waits no longer for what is known
+FAILED = 1
 
 
 def main(arguments: list[str]) -> int:
     """Run the command with what stands behind `lightfer predict`; returns the exit code."""
     options = parse(arguments)
-    end_on_sigterm()
-    try:
-        if options.executor:
-            return _label(options)
-        _check(options)
-        predictor = Predictor(
-            options.model or DEFAULT_MODEL,
-            options.runtime,
-            faces="never" if options.crop else options.faces,
-            batch_size=options.batch_size,
-            threads=options.threads,
-            note=_say,
-        )
-        return _run(options, predictor)
-    except KeyboardInterrupt:
-        _say(
-            "interrupted: finished parts are kept, and the same command goes on"
-            if options.executor
-            else "interrupted: --out and an annotated video are as they were"
-        )
-        return INTERRUPTED
-    except BrokenPipeError:  # whoever read the lines has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        known = isinstance(error, ValueError | ModuleNotFoundError | OSError)
-        if type(error).__module__.split(".")[0] != "lightfer" and not known:
-            raise
-        _say(str(error))
-        return WRONG
+    if options.executor:
+        return _label(options)
+    _check(options)
+    predictor = Predictor(
+        options.model or DEFAULT_MODEL,
+        options.runtime,
+        faces="never" if options.crop else options.faces,
+        batch_size=options.batch_size,
+        threads=options.threads,
+        note=_say,
+    )
+    return _run(options, predictor)
 
 
 def _run(options: argparse.Namespace, predictor: Predictor) -> int:
@@ -79,8 +55,7 @@ def _run(options: argparse.Namespace, predictor: Predictor) -> int:
         _say(f"probabilities of {predictor.network.name} are not calibrated: it has no temperature")
     live = options.camera is not None
     items = islice(_items(options), None if not live else options.frames)
-    counter = _Counter()
-    code = 0
+    counter, flushed_s = _Counter(), 0.0
     with ExitStack() as stack:
         out = stack.enter_context(_lines(options.out))
         annotator = stack.enter_context(Annotator(options.annotate)) if options.annotate else None
@@ -88,16 +63,18 @@ def _run(options: argparse.Namespace, predictor: Predictor) -> int:
             found = predictor.stream(items, keep_pictures=annotator is not None, live=live)
             for seen in _with_faceless_videos(found, predictor.network.name):
                 for prediction in seen.predictions:
-                    print(prediction.to_json(), file=out, flush=live)
+                    print(prediction.to_json(), file=out)
+                if live or monotonic() - flushed_s > FLUSH_S:
+                    out.flush()
+                    flushed_s = monotonic()
                 if annotator is not None:
                     annotator.add(seen)
                 counter.count(seen)
-        except (KeyboardInterrupt, Terminated) as stop:
+        except (KeyboardInterrupt, Terminated):
             if not live:  # the outputs stay as they were: a part would pass for the whole
-                raise
-            code = int(stop.code or 0) if isinstance(stop, Terminated) else 0  # of a camera: kept
+                raise  # a camera's are kept: this is how it ends
     counter.end()
-    return code or (FAILED if counter.failed else 0)
+    return FAILED if counter.failed else 0
 
 
 def _label(options: argparse.Namespace) -> int:
@@ -137,9 +114,11 @@ def _check(options: argparse.Namespace) -> None:
         return
     inputs = list(options.paths) + ([] if options.camera is None else ["camera"])
     if len(inputs) > 1 or Path(inputs[0]).is_dir():
-        raise ValueError(f"--annotate {target} is one file: pass a folder for more than one item")
+        raise ArgumentError(
+            f"--annotate {target} is one file: pass a folder for more than one item"
+        )
     if target.exists() and Path(inputs[0]).exists() and target.samefile(inputs[0]):
-        raise ValueError(f"--annotate {target} is the input itself: pass another file")
+        raise ArgumentError(f"--annotate {target} is the input itself: pass another file")
 
 
 def _items(options: argparse.Namespace) -> Iterator[Item]:

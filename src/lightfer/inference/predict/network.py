@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lightfer._files import cache_folder, graph_file, sha256_of, shipped
+from lightfer.errors import LightferError
 from lightfer.inference.card import ExportCard
 from lightfer.inference.onnx_from_weights import assembled
 from lightfer.inference.session import READERS, Run, open_session
@@ -24,7 +25,7 @@ EXPORTED = (".onnx", ".xml")
 Note = Callable[[str], None]
 
 
-class PredictError(Exception):
+class PredictError(LightferError):
     """A network cannot be used for predictions; the message says why and what to do."""
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 from lightfer.data.crop import CROP_SIDE, Box, face_crop
 from lightfer.data.finder import NO_OPENCV, FaceFinder, default_finder
 from lightfer.data.pictures import PictureError, as_pictures, open_picture
+from lightfer.errors import ArgumentError
 from lightfer.inference.predict.network import (
     DEFAULT_MODEL,
     Network,
@@ -87,14 +88,14 @@ class Predictor:
         note: Note = lambda text: None,
     ) -> None:
         if faces not in get_args(Faces):
-            raise ValueError(f"faces is {faces!r}, expected one of {', '.join(get_args(Faces))}")
+            raise ArgumentError(f"faces is {faces!r}, expected one of {', '.join(get_args(Faces))}")
         if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+            raise ArgumentError(f"batch_size is {batch_size}, expected at least 1")
         self.faces, self.finder, self.batch_size = faces, finder, batch_size
         if finder is None and faces != "never":
             self.finder = default_finder()
         if self.finder is None and faces == "always":
-            raise ValueError(f"faces='always' needs OpenCV: {NO_OPENCV}; or give a finder")
+            raise ArgumentError(f"faces='always' needs OpenCV: {NO_OPENCV}; or give a finder")
         self.workers = threads or usable_cores()
         self.network: Network = load_network(
             model, runtime, batch_size=batch_size, threads=self.workers, note=note
@@ -124,24 +125,29 @@ class Predictor:
             for item in items:
                 yield from self._classify([look(item)])
             return
-        with ThreadPoolExecutor(self.workers) as pool:
+        pool = ThreadPoolExecutor(self.workers)
+        try:
             looked = ahead(pool, look, items, partial(_window, keep_pictures=keep_pictures))
             batches = ahead(pool, self._classify, self._batches(looked), lambda batch: self.workers)
-            try:
-                for batch in batches:
-                    yield from batch
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            for batch in batches:
+                yield from batch
+        finally:  # a read that does not return is not waited for
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _batches(self, looked: Iterable[_Looked]) -> Iterator[list[_Looked]]:
-        """Groups with about `batch_size` faces, and not too many items or pixels."""
+        """Groups with about `batch_size` faces, and not too many items or pixels.
+
+        The first have fewer, so that the first lines come soon.
+        """
         batch: list[_Looked] = []
         faces = pixels = 0
+        size = 1
         for one in looked:
             batch.append(one)
             faces, pixels = faces + len(one.crops), pixels + one.pixels
-            if max(faces, len(batch)) >= self.batch_size or pixels > MOST_PIXELS:
+            if max(faces, len(batch)) >= size or pixels > MOST_PIXELS:
                 yield batch
+                size = min(2 * size, self.batch_size)
                 batch, faces, pixels = [], 0, 0
         if batch:
             yield batch
@@ -210,11 +216,14 @@ def ahead(
     items: Iterable[T],
     window: Callable[[T], int],
 ) -> Iterator[R]:
-    """As `map`, in order, but by the pool, up to `window(item)` items ahead of what is taken."""
+    """As `map`, in order, but by the pool, up to `window(item)` items ahead of what is taken.
+
+    What is ready is given before another item is taken.
+    """
     futures: deque[Future[R]] = deque()
     for item in items:
         futures.append(pool.submit(function, item))
-        while len(futures) > window(item):
+        while futures and (len(futures) > window(item) or futures[0].done()):
             yield futures.popleft().result()
     while futures:
         yield futures.popleft().result()

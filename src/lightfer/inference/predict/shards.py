@@ -30,6 +30,7 @@ from pyarrow import fs
 from lightfer._executors import open_executor
 from lightfer._files import sha256_of, write_bytes
 from lightfer.data.pictures import MAX_BYTES, SUFFIXES
+from lightfer.errors import ArgumentError
 from lightfer.inference.predict.predictor import Faces, Predictor
 from lightfer.inference.predict.sources import Item, items_of
 from lightfer.inference.predict.video import VIDEO_SUFFIXES
@@ -275,7 +276,7 @@ def _column(file: pq.ParquetFile, name: str) -> str:
     for column in COLUMNS:
         if column in names:
             return names[column]
-    raise ValueError(f"{name} has no column {', '.join(COLUMNS)} among {', '.join(names):.100}")
+    raise ArgumentError(f"{name} has no column {', '.join(COLUMNS)} among {', '.join(names):.100}")
 
 
 def _rows_of(shard: Shard, store: Any) -> Iterator[Item]:
@@ -343,9 +344,11 @@ def _same_plan(
         with store.open_input_stream(path) as file:
             known = json.loads(file.read())
     except FileNotFoundError as error:
-        raise ValueError(f"{out} holds parts without a plan.json: choose another folder") from error
+        raise ArgumentError(
+            f"{out} holds parts without a plan.json: choose another folder"
+        ) from error
     if changed := [key for key in now if known.get(key) != now[key]]:
-        raise ValueError(
+        raise ArgumentError(
             f"{out} holds labels that were made with another {', '.join(changed)}: choose another "
             "folder, or give what it was begun with"
         )

@@ -13,10 +13,12 @@ from PIL import Image
 
 from lightfer._files import atomic_path
 from lightfer.data.finder import NO_OPENCV, import_opencv
+from lightfer.errors import ArgumentError
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"))
 MISSING_SHARE = 0.02  # of the frames that a header promises: some containers only estimate them
 FALLBACK_RATE = 15.0  # frames per second of an annotated video whose source does not say
+CAMERAS = 100  # larger numbers choose how OpenCV opens them, and those below 0 crash it
 MOST_FRAMES_PER_S = 1000  # more is a header that says nothing
 
 
@@ -34,6 +36,9 @@ class Frame:
 def frames(source: str | int, every: int = 1) -> Iterator[Frame]:
     """Every `every`-th frame of a file, or of the camera with that number; errors are frames."""
     cv2 = import_opencv()
+    if isinstance(source, int) and not 0 <= source < CAMERAS:
+        yield Frame(error=f"camera {source} is not there, expected a number from 0")
+        return
     if cv2 is None:
         yield Frame(error=f"videos and cameras need OpenCV: {NO_OPENCV}")
         return
@@ -91,7 +96,7 @@ class VideoWriter:
             code = self.cv2.VideoWriter.fourcc(*codec)
             self.writer = self.cv2.VideoWriter(str(self.path), code, self.rate, picture.size)
             if not self.writer.isOpened():
-                raise ValueError(f"OpenCV cannot write {self.path.name}; use .mp4 or .avi")
+                raise ArgumentError(f"OpenCV cannot write {self.path.name}; use .mp4 or .avi")
         self.writer.write(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]))
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from time import perf_counter, time
 from typing import Protocol
 
+from lightfer.errors import LightferError
 from lightfer.results import Component, Method
 
 _ORIGIN_S = time() - perf_counter()
@@ -17,7 +18,7 @@ def now() -> float:
     return _ORIGIN_S + perf_counter()
 
 
-class MeterError(Exception):
+class MeterError(LightferError):
     """A meter cannot be read; the message says which and why, and what to do if anything."""
 
 

@@ -12,6 +12,7 @@ from time import sleep
 
 import msgspec
 
+from lightfer.errors import ArgumentError
 from lightfer.measure.energy.counter import PATIENCE_S, CounterMeter, measure_tick_s
 from lightfer.measure.energy.protocol import Mark, Meter, MeterError, now
 from lightfer.results import EnergyBlock, EnergyReading
@@ -34,7 +35,7 @@ class EnergyPlan:
 
     def __post_init__(self) -> None:
         if self.seconds <= 0 or not 2 <= self.fewest_blocks <= self.most_blocks:
-            raise ValueError(
+            raise ArgumentError(
                 f"windows of {self.seconds} s, {self.fewest_blocks} to {self.most_blocks} blocks: "
                 "expected more than 0 s and at least 2 blocks"
             )

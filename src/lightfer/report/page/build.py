@@ -11,6 +11,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
+from lightfer.errors import ArgumentError
 from lightfer.report.devices import fleets
 from lightfer.report.page.data import as_script, page_data
 from lightfer.report.tables import DASH, table, training_notes
@@ -49,7 +50,7 @@ def page(
         from jinja2 import Environment as Templates
         from jinja2 import StrictUndefined
     except ImportError as error:
-        raise ValueError(MISSING) from error
+        raise ArgumentError(MISSING) from error
     from markupsafe import Markup
 
     templates = Templates(

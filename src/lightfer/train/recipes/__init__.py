@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any, Protocol, cast
 
+from lightfer.errors import ArgumentError
+
 NAMES = ("first_light", "second_light", "third_light", "equal")
 
 
@@ -17,5 +19,5 @@ class Recipe(Protocol):
 def find_recipe(name: str) -> Recipe:
     """The recipe called `name`. Raises ValueError if there is none."""
     if name not in NAMES:
-        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(NAMES)}")
+        raise ArgumentError(f"there is no recipe {name!r}; there are {', '.join(NAMES)}")
     return cast(Recipe, import_module(f"lightfer.train.recipes.{name}"))

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from lightfer._files import file_name
 from lightfer.data.folds import Fold
+from lightfer.errors import ArgumentError
 from lightfer.train.job import Job
 
 
@@ -52,9 +53,11 @@ def read_list(path: Path) -> tuple[Item, ...]:
     try:
         lines = msgspec.toml.decode(path.read_bytes(), type=_List).item
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file; expected a list of [[item]]s in TOML") from error
+        raise ArgumentError(
+            f"{path}: no such file; expected a list of [[item]]s in TOML"
+        ) from error
     except msgspec.DecodeError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ArgumentError(f"{path}: {error}") from error
     items: list[Item] = []
     groups: dict[str, tuple[str, ...]] = {}
     for line in lines:
@@ -104,13 +107,15 @@ def _check(path: Path, items: Sequence[Item]) -> None:
     names = Counter(item.name for item in items)
     for item in items:
         if not re.fullmatch(r"[\w.,=-]+", item.name) or item.name in (".", "..", "teachers"):
-            raise ValueError(f"{path}: {item.name!r} cannot be the name of an item's folder")
+            raise ArgumentError(f"{path}: {item.name!r} cannot be the name of an item's folder")
         if names[item.name] > 1:
-            raise ValueError(f"{path}: two items are called {item.name}: give one a `name`")
+            raise ArgumentError(f"{path}: two items are called {item.name}: give one a `name`")
         if item.fold:
             Fold.parse(item.fold)
     try:
         in_order(items)
     except CycleError as error:
         circle = ", ".join(dict.fromkeys(error.args[1]))
-        raise ValueError(f"{path}: {circle} are each other's teachers: nothing to start") from error
+        raise ArgumentError(
+            f"{path}: {circle} are each other's teachers: nothing to start"
+        ) from error

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightfer._files import atomic_path, file_name
+from lightfer.errors import LightferError
 from lightfer.train.sweep.items import Item
 
 _STATES = ("state.safetensors", "kept.safetensors")
 
 
-class PackError(Exception):
+class PackError(LightferError):
     """A pack cannot be used; the message says which, why, and what to do."""
 
 

@@ -17,10 +17,9 @@ from time import monotonic
 from typing import Literal
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from lightfer._executors import open_executor
-from lightfer._files import write_bytes
+from lightfer._files import alone, write_bytes
 from lightfer.train.sweep.items import Item, in_order, teachers_in
 from lightfer.train.sweep.pack import packed_files, write_pack
 from lightfer.train.sweep.teachers import check_items, job_of, weights_of
@@ -79,13 +78,7 @@ def run_queue(
     source, folder = Path(options.data), options.folder.absolute()
     data = str(source.absolute()) if source.exists() else options.data
     options = replace(options, folder=folder, data=data)  # workers may have other working folders
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        lock = FileLock(folder / "queue.lock").acquire(timeout=0)
-    except Timeout as error:
-        message = f"a queue is running in {folder}: wait for it or choose another --out"
-        raise ValueError(message) from error
-    with lock:
+    with alone(folder / "queue.lock", f"the queue in {folder}"):
         for left_behind in folder.glob("*/.*.tmp"):  # by workers that were killed
             left_behind.unlink()
         check_items(items, folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from lightfer._files import atomic_path, file_name, sha256_of
+from lightfer.errors import ArgumentError
 from lightfer.models.registry import find_weights
 from lightfer.train.job import Job
 from lightfer.train.sweep.items import Item
@@ -29,7 +30,7 @@ def check_items(items: Sequence[Item], folder: Path) -> None:
         try:
             item.config()
         except ValueError as error:
-            raise ValueError(f"{item.name}: {error}") from error
+            raise ArgumentError(f"{item.name}: {error}") from error
         _same_item(item, folder)
         kept |= {*item.teachers, item.soft_labels} - names - {None}
     for source in sorted(kept):
@@ -58,7 +59,7 @@ def _same_item(item: Item, folder: Path) -> None:
     fields = [name for name in Item.__struct_fields__ if name != "value"]
     changed = [name for name in fields if getattr(item, name) != getattr(known, name)]
     if changed:
-        raise ValueError(
+        raise ArgumentError(
             f"{path.parent} was begun with another {', '.join(changed)}: give the changed item "
             "another name"
         )
@@ -83,9 +84,11 @@ def _keep(teacher: str, folder: Path) -> None:
     source = Path(teacher)
     if copy.exists():
         if source.exists() and sha256_of(source) != sha256_of(copy):
-            raise ValueError(f"{source} has changed since {copy} was made of it: name another file")
+            raise ArgumentError(
+                f"{source} has changed since {copy} was made of it: name another file"
+            )
         return
     if not source.exists():
-        raise ValueError(f"{source}: no such weight file, nor an item of this name")
+        raise ArgumentError(f"{source}: no such weight file, nor an item of this name")
     with atomic_path(copy) as temporary:
         shutil.copyfile(source, temporary)

@@ -1,0 +1,200 @@
+"""Where and how people run commands: narrow terminals, ASCII, no home, pipes, stops, odd names."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from lightfer import LightferError, _files
+from lightfer.__main__ import run
+from lightfer._files import alone, append_line, cache_folder
+from lightfer.cli.console import print_table
+from lightfer.inference.predict import Predictor
+from lightfer.inference.predict.sources import Item
+from tests.conftest import ROOT
+
+RESULTS = str(ROOT / "results.json")
+LIGHTFER = [sys.executable, "-m", "lightfer"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begin"),
+    [
+        (("table", RESULTS, "--csv"), b"id,environment,"),
+        (("table", RESULTS, "--latex"), b"\\begin"),
+        (("table", RESULTS, "--parquet"), b"PAR1"),
+        (("report", RESULTS, "--html"), b"<!doctype html>"),
+    ],
+)
+def test_a_dash_is_standard_output(arguments, begin: bytes, tmp_path, monkeypatch, capfdbinary):
+    monkeypatch.chdir(tmp_path)
+    assert run([*arguments, "-"]) == 0
+    written = capfdbinary.readouterr().out
+    assert written.lower().startswith(begin) or begin in written[:200]
+    assert b"written to" not in written[-100:]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dash_is_no_folder(tmp_path: Path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["table", RESULTS, "--boamps", "-"], ["report", RESULTS, "--figures", "-"]):
+        assert run(arguments) == 2
+        assert "- is standard output, expected a folder" in capfd.readouterr().err
+
+
+def narrow(table: Table, width: int) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=True, color_system=None, markup=False)
+    print_table(console, table)
+    return out.getvalue()
+
+
+def test_a_narrow_terminal_breaks_no_name():
+    table = Table("Model", "1 image ms", title="cpu, pytorch, float32")
+    table.add_row("package.module:[/a_name_of_its_own]", "5.09 [4.51, 6.02]")
+    assert "│ package.module:[/a_name_of_its_own] │" in narrow(table, 80)
+    assert narrow(table, 40).splitlines() == [
+        "cpu, pytorch, float32",
+        "package.module:[/a_name_of_its_own]",
+        "  1 image ms: 5.09 [4.51, 6.02]",
+    ]
+
+
+def test_brackets_in_help_and_names_stay(tmp_path: Path, capsys):
+    assert run(["bench", "--help"]) == 0
+    assert 'pip install "lightfer[runtimes]"' in capsys.readouterr().out
+    document = json.loads(Path(RESULTS).read_text())
+    document["entries"][0]["model"] = "package.module:[/old]"
+    path = tmp_path / "[red]r[x].json"
+    path.write_text(json.dumps(document))
+    for command in (["table", path], ["rank", path], ["compare", path, path]):
+        assert run([*map(str, command)]) == 0
+        assert "[/old]" in capsys.readouterr().out
+
+
+def test_a_terminal_of_ascii_is_enough():
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for arguments in (["compare", RESULTS, RESULTS], ["compare", "--help"]):
+        done = subprocess.run(
+            [*LIGHTFER, *arguments], capture_output=True, env={**os.environ, **ascii_only}
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.isascii()
+
+
+def test_whoever_reads_the_output_may_go():
+    with subprocess.Popen(
+        [*LIGHTFER, "table", RESULTS, "--csv", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+    assert process.returncode == 0
+
+
+def test_without_a_home_nothing_is_cached(monkeypatch: pytest.MonkeyPatch):
+    for name in ("LIGHTFER_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for an unknown user
+    with pytest.raises(OSError, match="Not a directory"):
+        (cache_folder() / "x").mkdir(parents=True)
+
+
+def test_no_camera_has_such_a_number(capsys):
+    for number in ("-1", "100", "99999999999999999999"):
+        assert run(["predict", "--camera", number]) == 1
+        assert f"camera {number} is not there" in capsys.readouterr().err
+
+
+def test_the_first_picture_does_not_wait_for_the_others(monkeypatch: pytest.MonkeyPatch):
+    """Of a folder, or a slow disk, that takes ten seconds for all."""
+    predictor, taken = Predictor("mobilenet_v1", "onnxruntime", faces="never", threads=2), []
+
+    def items():
+        for i in range(100):
+            taken.append(i)
+            time.sleep(0.1)
+            yield Item(i, Image.new("L", (48, 48), i))
+
+    stream = predictor.stream(items())
+    assert next(stream).item.name == 0
+    assert len(taken) < 10
+    assert [seen.item.name for seen in stream] == [*range(1, 100)]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_does_not_wait_for_a_read(number: int, code: int, tmp_path: Path):
+    os.mkfifo(tmp_path / "never.png")
+    command = [*LIGHTFER, "predict", tmp_path / "never.png", "--out", tmp_path / "lines.jsonl"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        end = time.monotonic() + 60
+        while not list(tmp_path.glob(".lightfer-*")) and time.monotonic() < end:
+            time.sleep(0.05)
+        process.send_signal(number)
+        try:
+            _, messages = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == code
+    assert messages.splitlines()[-1].startswith("lightfer: stopped; --out and an annotated video")
+    assert "Traceback" not in messages
+    assert [path.name for path in tmp_path.iterdir()] == ["never.png"]
+
+
+def test_a_folder_that_is_in_use_is_refused_by_name(tmp_path: Path):
+    with alone(tmp_path / "run" / ".lock", "the training in run"):
+        code = "import sys; from pathlib import Path; from lightfer._files import alone\n"
+        code += "alone(Path(sys.argv[1]), 'the training in run').__enter__()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "run" / ".lock"], capture_output=True, text=True
+        )
+    assert f"the training in run is in use by process {os.getpid()}: wait" in done.stderr
+    with alone(tmp_path / "run" / ".lock", "the training in run"):
+        pass
+
+
+def test_a_line_is_added_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    log = tmp_path / "out" / "log.jsonl"
+    append_line(log, "first")
+    append_line(log, "käse")
+    assert log.read_text() == "first\nkäse\n"
+    script = (
+        f"ulimit -f 1; exec {sys.executable} -c 'import signal, sys; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from pathlib import Path; "
+        'from lightfer._files import append_line; append_line(Path(sys.argv[1]), "x" * 3000)\' '
+    )
+    done = subprocess.run(["bash", "-c", script + str(log)], capture_output=True, text=True)
+    assert "OutputError" in done.stderr
+    assert log.read_text() == "first\nkäse\n"
+
+
+def test_one_base_class_for_what_is_the_users_to_mend():
+    from lightfer.data import DataError
+    from lightfer.data.pictures import PictureError
+    from lightfer.inference.card import ExportedFileError
+    from lightfer.models.weights import CheckpointError
+    from lightfer.results import ResultsError
+
+    kinds = (DataError, PictureError, ExportedFileError, CheckpointError, ResultsError)
+    assert all(issubclass(kind, LightferError) for kind in (*kinds, _files.OutputError))
+
+
+def test_a_fault_of_ours_is_a_traceback(monkeypatch: pytest.MonkeyPatch):
+    """It used to be one line where it was a ValueError, and so could not be found."""
+
+    def fault(*arguments: object, **names: object) -> None:
+        raise ValueError("of an array")
+
+    monkeypatch.setattr("lightfer.cli.main.app", fault)
+    with pytest.raises(ValueError, match="of an array"):
+        run(["bench"])
