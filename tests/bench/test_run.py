@@ -170,7 +170,7 @@ def test_a_runtime_that_takes_another_precision_is_an_error(
     (entry,) = run(
         BenchConfig(("mobilenet_v1_x0_25",), ("sly",), rounds=1, seconds=0), None, tmp_path
     ).entries
-    assert entry.error == "ValueError: sly computes in bfloat16 here, not in float32"
+    assert entry.error == "ArgumentError: sly computes in bfloat16 here, not in float32"
 
 
 @pytest.mark.parametrize("data", [True, False], ids=["data", "no data"])

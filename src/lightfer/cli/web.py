@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lightfer.errors import ArgumentError
+
 
 def web(
     out: Annotated[
@@ -23,7 +25,7 @@ def web(
     import tempfile
 
     if out is None and not serve:
-        raise ValueError("nothing to do: give --out FOLDER, or --serve, or both")
+        raise ArgumentError("nothing to do: give --out FOLDER, or --serve, or both")
     if out is not None:
         _build(out)
     if not serve:
@@ -53,7 +55,9 @@ def _serve(folder: Path, port: int) -> None:
     try:
         server = site_server(folder, port)
     except OSError as error:
-        raise ValueError(f"port {port} cannot be used ({error.strerror}): give --port 0") from error
+        raise ArgumentError(
+            f"port {port} cannot be used ({error.strerror}): give --port 0"
+        ) from error
     with server:
         typer.echo(f"http://127.0.0.1:{server.server_address[1]}/ (Ctrl-C ends it)")
         try:

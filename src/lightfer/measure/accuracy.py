@@ -21,6 +21,7 @@ from lightfer.data.augment import normalize
 from lightfer.data.dataset import WITH_CONTEMPT, Dataset
 from lightfer.data.ferplus import Votes, majority_labels
 from lightfer.data.subsets import kaggle_test, without_copies
+from lightfer.errors import ArgumentError
 from lightfer.results import Accuracy, ClassScore
 from lightfer.results.stats import wilson_interval
 
@@ -91,7 +92,7 @@ def measure_accuracy(
         raise ValueError(f"{len(logits)} predictions for {len(labels)} labels: expected one each")
     images, classes = logits.shape
     if int(labels.max()) >= classes:
-        raise ValueError(
+        raise ArgumentError(
             f"the network has {classes} classes, the data more: name it without the 8, as in "
             "affectnet:PATH, which leaves contempt out"
         )
