@@ -19,7 +19,7 @@ def run(*arguments: str) -> str:
     result = CliRunner().invoke(app, arguments)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return result.output
+    return result.stdout
 
 
 def test_audit_as_json_is_the_audit(faces: Dataset, tmp_path: Path):
@@ -56,5 +56,5 @@ def test_fetch_reports_what_it_left_in_the_cache(
     module.dataset_download = lambda handle: str(kaggle_csv(tmp_path, faces))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "kagglehub", module)
     monkeypatch.setenv("LIGHTFER_CACHE", str(tmp_path / "cache"))
-    assert "unverified data (96 train, 48 validation, 48 test)" in run("fetch").replace("\n", "")
+    assert "192 images (96 train, 48 validation, 48 test)" in run("fetch").replace("\n", "")
     assert "192 distinct" in run("audit")

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from lightfer.__main__ import run
 from lightfer.inference.predict import Predictor
-from lightfer.inference.predict.command import main
 from lightfer.inference.predict.shards import Setup, Shard, label, label_shards, plan
 from tests.inference.predict.conftest import MODEL
 
@@ -199,8 +199,7 @@ def alive(session: int) -> list[str]:
 def test_options_that_do_not_fit_are_refused(
     capsys: pytest.CaptureFixture, options: list[str], message: str
 ):
-    with pytest.raises(SystemExit):
-        main(options)
+    assert run(["predict", *options]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -209,9 +208,9 @@ def test_the_command_tells_what_it_did(
 ):
     monkeypatch.chdir(tmp_path)
     common = ["--crop", "--model", MODEL, "--executor", THREADS, "--workers", "1", "--out", "out"]
-    assert main([str(crops), "nothing.png", *common, "--runtime", "pytorch"]) == 1
+    assert run(["predict", str(crops), "nothing.png", *common, "--runtime", "pytorch"]) == 1
     assert "49 inputs, 49 now, 1 of them unusable" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "plan.json").read_text())["inputs"] == 49
-    assert main([str(crops), *common, "--model", "no_such_net", "--out", "other"]) == 2
-    assert main([str(crops), *common, "--executor", "nowhere", "--out", "other"]) == 2
+    assert run(["predict", str(crops), *common, "--model", "no_such_net", "--out", "other"]) == 2
+    assert run(["predict", str(crops), *common, "--executor", "nowhere", "--out", "other"]) == 2
     assert "no executor 'nowhere'" in capsys.readouterr().err
