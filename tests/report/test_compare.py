@@ -203,7 +203,7 @@ NOISE = Noise(
         ({}, {"cpu": "other"}, "processor a [1, 2] cpu against other"),
         ({}, {"threads": 1}, "threads 2 against 1"),
         ({}, {"protocol": PROTOCOL}, "protocol before version 2 against version 2"),
-        ({"macs": 9}, {}, "input: 5 against 9 MACs at equal parameters"),
+        ({"macs": 9, "weights": "w"}, {}, "input: 5 against 9 MACs at equal parameters"),
         ({}, {"noise": NOISE}, "second file's machine was unusable: steal"),
         ({"latency": (timed(batch_size=8),)}, {}, "has batch 8, 2 threads"),
         ({"latency": (timed(threads=1),)}, {}, "has batch 1, 1 threads"),
@@ -223,6 +223,18 @@ def test_times_that_do_not_match_are_refused_and_the_reason_is_named(
     assert (changes(compare_results(a, b, anyway=True), "time")[0].verdict == NOTHING) == (
         "unusable" in reason
     )
+
+
+@pytest.mark.parametrize("weights", ["w", None])
+def test_code_that_does_more_work_on_the_same_weights_is_compared(weights: str | None):
+    """A block that computed twice was refused as of another input, at equal parameters."""
+    a, b = (
+        results(entry(params=1, macs=macs, weights=weights, latency=(timed(seconds, seed=macs),)))
+        for macs, seconds in ((5, 0.005), (9, 0.009))
+    )
+    found = compare_results(a, b)
+    assert only(found, "time").verdict == "slower"
+    assert only(found, "macs").verdict == "changed"
 
 
 def test_the_fitting_entry_is_chosen_among_several():
