@@ -188,12 +188,12 @@ def main() -> None:
 
 def child() -> None:
     """`lightfer bench`: sys.argv is --bench RUN NET... OPTIONS."""
-    from lightfer.cli import main as cli
+    from lightfer.__main__ import main as command
 
     if sys.argv[2] == "after":
         double_the_block()
     sys.argv = ["lightfer", "bench", *sys.argv[3:]]
-    cli.main()
+    command()
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from tests.report.made_up import made_up
 ROOT = Path(__file__).parents[1]
 RUN = """
 import resource, sys
-from lightfer.cli.main import main
+from lightfer.__main__ import main
 sys.argv = ["lightfer", *sys.argv[1:]]
 try:
     main()
