@@ -20,7 +20,7 @@ from lightfer.train.sweep.pack import PackError, unpack, write_pack
 from lightfer.train.sweep.run import Report, Session, run_queue
 from lightfer.train.sweep.teachers import check_items
 from lightfer.train.sweep.work import Leases, Options, work
-from tests.train.sweep.conftest import FOLDS, ITEMS, SMALL, STUDENT, TEACHER
+from tests.train.sweep.conftest import EPOCHS, FOLDS, ITEMS, SMALL, STUDENT, TEACHER
 
 
 def test_side_by_side_each_item_is_trained_as_by_itself(
@@ -36,6 +36,8 @@ def test_side_by_side_each_item_is_trained_as_by_itself(
     assert card.distillation is not None
     assert [t["fold"] for t in card.distillation["teachers"]] == ["0/2", "1/2"]
     assert card.test is None
+    views = [path.suffix for path in (tmp_path / "q" / "views").glob("*/*")]
+    assert views == [".safetensors"] * EPOCHS  # what the teachers said, for other students
 
     (line,) = (tmp_path / "q" / "sessions.jsonl").read_text().splitlines()
     session = msgspec.json.decode(line, type=Session)

@@ -14,7 +14,7 @@ from lightfer.inference.card import ExportCard
 from lightfer.inference.onnx_from_weights import assembled
 from lightfer.inference.session import READERS, Run, open_session
 
-DEFAULT_MODEL = "mobilenet_v2"
+DEFAULT_MODEL = "vgg_slim"
 """Of `predict`, README, pages and notebooks: of the shipped models the most accurate on validation,
 not the fastest. Tests hold all of them to this rule."""
 

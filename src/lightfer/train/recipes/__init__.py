@@ -5,7 +5,7 @@ from typing import Any, Protocol, cast
 
 from lightfer.errors import ArgumentError
 
-NAMES = ("first_light", "second_light", "third_light", "equal")
+NAMES = ("first_light", "second_light", "third_light", "equal", "teacher", "taught")
 
 
 class Recipe(Protocol):

@@ -75,7 +75,8 @@ def work(name: str, job: Job, token: str, options: Options) -> Outcome:
     watch = _Watch(name, token, options.folder)
     # What a meter tells is a training's if there is no other one.
     meters = open_meters(options.device)[0] if options.workers == 1 else []
-    given = {"device": options.device, "meters": meters}
+    views = options.folder / "views"  # what students of the same seed and recipe share
+    given = {"device": options.device, "meters": meters, "view_cache": views}
     try:
         _, card = run_job(
             job, data, options.folder / name, **given, on_batch=watch.batch, on_epoch=watch.epoch
