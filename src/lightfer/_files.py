@@ -149,6 +149,17 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
 
 
+def read_text(path: Path) -> str:
+    """The text of a file of the user's in UTF-8, line ends as they are.
+
+    Raises ArgumentError for another encoding.
+    """
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"{path} is not text in UTF-8: {error}; save it as UTF-8") from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path`, whole or not at all."""
     with atomic_path(path) as temporary:

@@ -7,13 +7,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from typer.testing import CliRunner
 
 import lightfer
+from lightfer.__main__ import run as run_here
+from lightfer._files import shipped
 from lightfer.cli.main import app
 from lightfer.models.registry import architecture, describe_model, find_weights
+from lightfer.models.weights import CheckpointError, load_checkpoint, save_checkpoint
 from lightfer.results import read_results
 
 TINY = """
@@ -152,7 +156,7 @@ def test_the_commands_take_a_network_of_ones_own(folder: Path):
     )
     short = ("--rounds", "1", "--append")
     for benched in (
-        run(folder, "bench", str(weights), *data, *short),
+        run(folder, "bench", f"{name}={weights}", *data, *short),
         run(folder, "bench", name, "--data", "none", "--threads", "1", *short),
     ):
         assert benched.returncode == 0, benched.stderr
@@ -201,3 +205,28 @@ def test_a_queue_names_folders_and_files_without_colons(tmp_path: Path):
     (item,) = read_list(tmp_path / "list.toml")
     path = "own_nets.tiny.TinyNet-seed0/own_nets.tiny.TinyNet.safetensors"
     assert weights_of(item, tmp_path) == tmp_path / path
+
+
+def test_no_code_is_imported_because_a_weight_file_says_so(folder: Path, small_csv: Path, capsys):
+    """Any file that one is sent would run code of its choice, in every command that opens it."""
+    own, path = "own_nets.tiny:TinyNet", folder / "a stranger's.safetensors"
+    sent = shipped("squeezenet1_1_bn")
+    assert sent is not None
+    _, card = load_checkpoint(sent)
+    save_checkpoint(path, {}, msgspec.structs.replace(card, model=own))
+    for command in (
+        ("predict", str(folder), "--runtime", "pytorch", "--model"),
+        ("predict", str(folder), "--runtime", "onnxruntime", "--model"),
+        ("bench", "--data", "none"),
+        ("evaluate", "--data", "none"),
+        ("export", "--to", "onnx", "--out", str(folder / "net.onnx")),
+        ("train", "mobilenet_v1", "--data", str(small_csv), "--teachers"),
+        ("teach", "--data", str(small_csv), "--out", str(folder / "labels.safetensors")),
+    ):
+        assert run_here([*command, str(path)]) == 2
+        message = capsys.readouterr().err.splitlines()[-1]
+        assert f"code to import: if you trust it, name it, too: {own}={path}" in message
+    with pytest.raises(CheckpointError, match="code to import"):
+        find_weights(f"own_nets.tiny:fixed_size={path}")
+    assert "own_nets.tiny" not in sys.modules
+    assert find_weights(f"{own}={path}").name == own

@@ -1,14 +1,16 @@
 """The unfinished benchmark run on disk, a line a step, so that it can be continued.
 
-JSON lines: the run's fingerprint and environment first, then what each step measured, as it was
-measured. A line is only ever added, so a stop costs at most the step that it fell into.
+Lines of a checksum and JSON: the run's fingerprint and environment first, then what each step
+measured, as it was measured. A line is only ever added, so a stop costs at most the step that it
+fell into.
 """
 
 import os
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +19,7 @@ from lightfer.measure.noise import Watched
 from lightfer.results import Accuracy, EnergyBlock, Environment, Work
 
 Kind = Literal["static", "round", "energy"]
+Part = TypeVar("Part", bound=Struct)
 
 
 class Static(Struct, frozen=True, kw_only=True, tag="static"):
@@ -142,8 +145,8 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
             if new:
-                file.write(msgspec.json.encode(self.head) + b"\n")
-            file.write(msgspec.json.encode(_Line(case=case, record=record)) + b"\n")
+                file.write(_sealed(self.head))
+            file.write(_sealed(_Line(case=case, record=record)))
             file.flush()
             os.fsync(file.fileno())
 
@@ -152,24 +155,33 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
     def _continue(self, path: Path) -> bool:
-        """Take in what `path` holds, if it is this run's; a last line that is torn is cut off."""
-        try:
-            lines = path.read_bytes().splitlines(keepends=True)
-            head = msgspec.json.decode(lines[0], type=_Head) if lines else None
-        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        """Take in what `path` holds, if it is this run's; from a damaged line on it is cut off."""
+        if not path.is_file():
             return False
+        lines = path.read_bytes().splitlines(keepends=True)
+        head = _opened(lines[0], _Head) if lines else None
         if head is None or head.fingerprint != self.head.fingerprint:
             return False
         self.path, self.head = path, head
         whole = len(lines[0])
         for line in lines[1:]:
-            try:
-                known = msgspec.json.decode(line, type=_Line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                break
-            if not line.endswith(b"\n"):
+            if (known := _opened(line, _Line)) is None:
                 break
             self.pieces[known.case].add(known.record)
             whole += len(line)
         os.truncate(path, whole)
         return True
+
+
+def _sealed(record: Struct) -> bytes:
+    """A line of the file."""
+    text = msgspec.json.encode(record)
+    return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def _opened(line: bytes, kind: type[Part]) -> Part | None:
+    """What `_sealed` was given; None where the line is torn or damaged, or was not made by it."""
+    text = line[9:-1]
+    if line != b"%08x %b\n" % (zlib.crc32(text), text):
+        return None
+    return msgspec.json.decode(text, type=kind)

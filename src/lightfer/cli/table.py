@@ -40,7 +40,7 @@ def table(
     """Print the table of a results file, write it into a README, or export every figure."""
     import json
 
-    from lightfer._files import check_writable, is_stream, write_text
+    from lightfer._files import check_writable, is_stream, read_text, write_text
     from lightfer.report.exchange.boamps import reports
     from lightfer.report.exchange.flat import csv_text, write_parquet
     from lightfer.report.readme import block, shown
@@ -76,7 +76,7 @@ def table(
         if chosen is None:
             raise ArgumentError(f"{results} holds no net with a time in float32: there is no table")
         line = show_figure(chosen, figure, into) if figure is not None else ""
-        content = replace_block(into.read_text(encoding="utf-8"), block(chosen, line))
+        content = replace_block(read_text(into), block(chosen, line))
         write_text(into, content)
         typer.echo(f"table written into {into}", err=is_stream(into))
     elif markdown:

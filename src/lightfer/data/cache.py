@@ -114,7 +114,7 @@ def _load(folder: Path, key: str) -> Recognised | None:
         ):
             return None
         described = json.loads(text)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     images = torch.from_numpy(array).unsqueeze(1)
     found: Recognised = {}

@@ -5,6 +5,7 @@ Names follow torchvision: `_x0_25` is a width where it is not the family's defau
 weight files, never change.
 """
 
+import re
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -262,11 +263,13 @@ class Weights:
 def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
     """What `key` names: a weight file, or a model with the weights that are shipped for it, if any.
 
-    Raises ValueError if there is no such model, CheckpointError for a file that cannot be used, and
-    with `needed` where no weights are shipped.
+    A weight file of a network of your own is named with it, `package.module:function=FILE`: no code
+    is imported because a file says so. Raises ValueError if there is no such model, CheckpointError
+    for a file that cannot be used, and with `needed` where no weights are shipped.
     """
     key = str(key)
-    path = Path(key) if key.endswith(".safetensors") else shipped(architecture(key).name)
+    own, _, file = key.partition("=") if re.match(r"[\w.]+:[\w.]+=", key) else ("", "", key)
+    path = Path(file) if key.endswith(".safetensors") else shipped(architecture(key).name)
     if path is None:
         if needed:
             with_weights = ", ".join(list_models(pretrained=True)) or "none"
@@ -275,6 +278,11 @@ def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
             )
         return Weights(key, key)
     _, card = load_checkpoint(path)
+    if ":" in card.model and card.model != own:
+        raise CheckpointError(
+            f"{path} says that it is of {card.model}, which is code to import: if you trust it, "
+            f"name it, too: {card.model}={path}"
+        )
     return Weights(key, architecture(card.model).name, path, sha256_of(path), card)
 
 

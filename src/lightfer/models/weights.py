@@ -132,7 +132,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], Card]:
         )
     try:
         card = msgspec.json.decode(header[CARD_KEY], type=Card)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its card is not valid: {error}") from error
     if fault := fault_of(card.input, card.classes, card.temperature):
         raise CheckpointError(f"{path}: its card cannot be right: {fault}; get the file again")

@@ -69,7 +69,7 @@ def read_predecessor(path: Path) -> list[Quoted] | None:
         if "schema" in msgspec.json.decode(text, type=dict[str, msgspec.Raw]):
             return None  # lightfer's own, which may be large
         document = msgspec.json.decode(text)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: {error}") from error
     if not is_predecessor(document):
         return None
@@ -94,7 +94,9 @@ def read_predecessor(path: Path) -> list[Quoted] | None:
 def _count(text: Any, place: str) -> Count:
     """`32.01 MMac` -> 32,010,000 within 5,000; `735.56 k` -> 735,560 within 5."""
     match = re.fullmatch(r"(\d+)(\.\d+)? ?([kMG]?)(?:Mac)?", str(text).strip())
-    if match is None:
-        raise ResultsError(f"{place}: found {text!r}, expected a count such as '32.01 MMac'")
+    if match is None or not float(match[1] + (match[2] or "")):
+        raise ResultsError(
+            f"{place}: found {text!r}, expected a count above 0, such as '32.01 MMac'"
+        )
     factor, decimals = FACTORS[match[3]], len(match[2] or ".") - 1
     return Count(float(match[1] + (match[2] or "")) * factor, factor * 10**-decimals / 2)

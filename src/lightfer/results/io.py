@@ -49,7 +49,7 @@ def read_results(path: Path | str, *, passes: bool = True) -> Results:
         shared: dict[Accuracy, Accuracy] = {}
         entries = tuple(_entry(i, raw, passes, shared) for i, raw in enumerate(parts.entries))
         return Results(environments=parts.environments, entries=entries, cards=parts.cards)
-    except (OSError, ValueError, msgspec.DecodeError) as error:  # ValueError: it is not UTF-8
+    except (OSError, ValueError, RecursionError, msgspec.DecodeError) as error:  # not UTF-8, too
         raise ResultsError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 

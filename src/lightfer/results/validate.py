@@ -61,7 +61,7 @@ def violations_of_file(path: Path) -> list[Violation]:
     try:
         text = path.read_bytes()
         return _violations_of_parts(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: {error}") from error
 
 

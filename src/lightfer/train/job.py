@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from msgspec import Struct
 from torch import nn
@@ -278,11 +279,18 @@ def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
         about = {**about, "code": code_version()}
         write_text(path, json.dumps(about, indent=1) + "\n")
         return about
-    known = json.loads(path.read_text(encoding="utf-8"))
-    for key, value in about.items():
-        if known.get(key) != value:
+    try:
+        known = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        msgspec.convert(known["code"], str)
+    except (ValueError, KeyError, RecursionError) as error:
+        raise ArgumentError(
+            f"{path} is damaged ({error}): train in another folder, or delete this one to begin "
+            "anew"
+        ) from error
+    for key in {**about, **known}.keys() - {"code"}:
+        if known.get(key) != about.get(key):
             raise ArgumentError(
-                f"{run_dir} holds a run with {key} {known.get(key)}, now it is {value}: "
+                f"{run_dir} holds a run with {key} {known.get(key)}, now it is {about.get(key)}: "
                 "choose another folder"
             )
     return known

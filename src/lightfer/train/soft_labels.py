@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
+from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -32,6 +34,18 @@ class SoftLabelError(LightferError):
 
 _AGAIN = "make it again with `lightfer teach`"
 VIEW = "image and mirror image, scored once"
+
+
+class _Teacher(Struct):
+    model: str
+    sha256: str
+    fold: str | None
+
+
+class _Header(Struct):
+    train_sha256: str
+    teachers: list[_Teacher]
+    crc32: int
 
 
 class SoftLabels:
@@ -116,20 +130,24 @@ def _read(path: Path, train_split: Split, device: str = "cpu") -> SoftLabels:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[HEADER_KEY])
             logits = file.get_tensor("logits")
-        teachers, train_sha256 = header["teachers"], header["train_sha256"]
-        crc32 = header["crc32"]
+        told = msgspec.convert(header, _Header)
     except FileNotFoundError as error:
         raise SoftLabelError(f"{path}: no such file; {_AGAIN}") from error
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise SoftLabelError(f"{path} is no readable file of soft labels; {_AGAIN}") from error
-    if crc32 != zlib.crc32(logits.numpy().tobytes()):
+    if told.crc32 != zlib.crc32(logits.numpy().tobytes()):
         raise SoftLabelError(f"{path} is damaged: its checksum is not that of its logits; {_AGAIN}")
-    if train_sha256 != train_split.sha256() or logits.shape[2] != len(train_split):
+    if logits.ndim != 4 or logits.shape[:2] != (len(told.teachers), 2):
         raise SoftLabelError(
-            f"{path} has soft labels for another train split (hash {train_sha256[:12]}, here "
+            f"{path} has logits of shape {tuple(logits.shape)}, expected (teachers, 2, images, "
+            f"classes) of {len(told.teachers)} teachers; {_AGAIN}"
+        )
+    if told.train_sha256 != train_split.sha256() or logits.shape[2] != len(train_split):
+        raise SoftLabelError(
+            f"{path} has soft labels for another train split (hash {told.train_sha256[:12]}, here "
             f"{train_split.sha256()[:12]}): give the data it was made for, or {_AGAIN}"
         )
-    return SoftLabels(logits, teachers, device)
+    return SoftLabels(logits, header["teachers"], device)
 
 
 def _ask(

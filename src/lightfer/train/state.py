@@ -5,7 +5,9 @@ whole after every epoch: no other file can disagree with it. Nothing is pickled.
 """
 
 import json
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from math import isfinite
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -51,6 +53,10 @@ class TrainResult:
 
 class DivergedError(LightferError):
     """A training has left the numbers; the message says when, what is kept, and what to do."""
+
+
+class StateError(LightferError):
+    """A run cannot be continued; the message says which, why, and what to do."""
 
 
 class RunState:
@@ -115,10 +121,14 @@ class RunState:
     def resume(self) -> None:
         """Continue with what `run_dir` holds, if anything.
 
-        Raises ValueError if that is a run with another configuration.
+        Raises ArgumentError if that is a run with another configuration, StateError if it is
+        damaged.
         """
-        if not self._state_path.exists():
-            return
+        if self._state_path.exists():
+            with _reading(self._state_path):
+                self._resume()
+
+    def _resume(self) -> None:
         header, state = _load(self._state_path)
         known, now = json.loads(header["config"]), asdict(self.config)
         if _with_defaults(known) != now:
@@ -132,7 +142,8 @@ class RunState:
         self.history = [Epoch(**e) for e in json.loads(header["history"])]
         if self.config.keep == "best":
             beside = self.run_dir / "kept.safetensors"  # where lightfer 0.1 wrote them
-            self._best = _part(state, "kept.") or _load(beside)[1]
+            with _reading(beside):
+                self._best = _part(state, "kept.") or _load(beside)[1]
 
     def _resume_optimizer(self, state: dict[str, Tensor]) -> None:
         """Through the optimiser itself, which knows on which device it needs what."""
@@ -202,9 +213,39 @@ def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _save(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=header)
+        save_file(tensors, temporary, metadata={**header, "crc32": _checksum(tensors, header)})
 
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Raises ValueError where the checksum, which lightfer 0.1 did not write, is another."""
     with safe_open(path, framework="pt") as file:
-        return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header: dict[str, str] = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if header.pop("crc32", None) not in (None, _checksum(tensors, header)):
+        raise ValueError("its checksum is not that of its content")
+    return header, tensors
+
+
+def _checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
+    found = zlib.crc32(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        values = tensors[name].cpu().contiguous().reshape(-1)
+        found = zlib.crc32(values.view(torch.uint8).numpy().data, zlib.crc32(name.encode(), found))
+    return f"{found:08x}"
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What is wrong with the content of `path` becomes a StateError."""
+    try:
+        yield
+    except LightferError:
+        raise
+    except (
+        *(SafetensorError, OSError, LookupError, TypeError, ValueError, AttributeError),
+        *(RuntimeError, RecursionError),
+    ) as error:
+        raise StateError(
+            f"{path} is damaged ({' '.join(str(error).split())}): train in another folder, or "
+            "delete this one to begin anew"
+        ) from error

@@ -342,10 +342,14 @@ def _same_plan(
         return
     try:
         with store.open_input_stream(path) as file:
-            known = json.loads(file.read())
+            known = dict(json.loads(file.read()))
     except FileNotFoundError as error:
         raise ArgumentError(
             f"{out} holds parts without a plan.json: choose another folder"
+        ) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ArgumentError(
+            f"{out} holds parts and a damaged plan.json ({error}): choose another folder"
         ) from error
     if changed := [key for key in now if known.get(key) != now[key]]:
         raise ArgumentError(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from statistics import median
 
@@ -150,8 +151,8 @@ def _time(where: str, text: str) -> float:
 
 def _watts(where: str, text: str, column: str) -> float:
     number = re.fullmatch(r"(\d+(?:\.\d+)?)(?: W)?", text)
-    if number:
-        return float(number[1])
+    if number and isfinite(watts := float(number[1])):
+        return watts
     if text.startswith("["):
         raise MeterError(f"{where}: the GPU does not tell its power: {text}")
     raise MeterError(f"{where}: found {text!r} for {column}, expected such as '35.21 W'; {HOW}")

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from lightfer._files import file_name
+from lightfer._files import file_name, read_text
 from lightfer.data.folds import Fold
 from lightfer.errors import ArgumentError
 from lightfer.train.job import Job
@@ -51,12 +51,12 @@ def read_list(path: Path) -> tuple[Item, ...]:
     Raises ValueError for what is not a list, a name that occurs twice, or teachers in a circle.
     """
     try:
-        lines = msgspec.toml.decode(path.read_bytes(), type=_List).item
+        lines = msgspec.toml.decode(read_text(path), type=_List).item
     except FileNotFoundError as error:
         raise ArgumentError(
             f"{path}: no such file; expected a list of [[item]]s in TOML"
         ) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ArgumentError(f"{path}: {error}") from error
     items: list[Item] = []
     groups: dict[str, tuple[str, ...]] = {}

@@ -42,8 +42,10 @@ def job_of(item: Item, items: Sequence[Item], folder: Path) -> Job:
     `folder`/teachers, or have shipped weights.
     """
     known = {other.name: other for other in items if other.name in item.teachers}
+    trained = {name: weights_of(other, folder) for name, other in known.items()}
+    own = {name: f"{other.model}=" for name, other in known.items() if ":" in other.model}
     teachers = tuple(
-        str(weights_of(known[name], folder) if name in known else _kept(name, folder))
+        f"{own.get(name, '')}{trained[name]}" if name in known else str(_kept(name, folder))
         for name in item.teachers
     )
     labels = str(_kept(item.soft_labels, folder)) if item.soft_labels else None
@@ -55,7 +57,12 @@ def _same_item(item: Item, folder: Path) -> None:
     path = folder / item.name / "item.json"
     if not path.exists():
         return
-    known = msgspec.json.decode(path.read_bytes(), type=Item)
+    try:
+        known = msgspec.json.decode(path.read_bytes(), type=Item)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ArgumentError(
+            f"{path} is damaged ({error}): delete its folder to begin the item anew"
+        ) from error
     fields = [name for name in Item.__struct_fields__ if name != "value"]
     changed = [name for name in fields if getattr(item, name) != getattr(known, name)]
     if changed:

@@ -117,7 +117,7 @@ class _Watch:
             leases = msgspec.json.decode(self.path.read_bytes(), type=Leases)
         except FileNotFoundError:
             leases = Leases()
-        except OSError:  # storage that is not there for a moment
+        except (OSError, ValueError):  # storage that is not there, or not whole, for a moment
             leases = Leases(self.beat, {self.name: self.token})
         if leases.beat != self.beat:
             self.beat, self.changed = leases.beat, now
