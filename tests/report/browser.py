@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic")
@@ -25,12 +26,12 @@ class Opened:
 
 
 @contextmanager
-def browser() -> Iterator[Any]:
+def browser(*options: str) -> Iterator[Any]:
     """Chromium, started by Playwright."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=list(OPTIONS))
+        started = playwright.chromium.launch(executable_path=chromium(), args=[*OPTIONS, *options])
         try:
             yield started
         finally:
@@ -57,3 +58,34 @@ def opened(
         yield found
     finally:
         context.close()
+
+
+@contextmanager
+def visiting(
+    running: Any, address: str, errors: tuple[int, ...] = (), *, file: str = "", **options: Any
+) -> Iterator[Any]:
+    """A page of a new visitor: `file` of the site at `address`. At the end there was no error but
+    answers of the statuses `errors`, and no request elsewhere.
+    """
+    context = running.new_context(**options)
+    shown, told, requests = context.new_page(), [], []
+    shown.on("console", lambda m: told.append(m.text) if m.type == "error" else None)
+    shown.on("pageerror", lambda error: told.append(str(error)))
+    context.on("request", lambda request: requests.append(request.url))
+    try:
+        shown.goto(address + file)
+        shown.wait_for_selector("[data-ready]", timeout=20_000)
+        yield shown
+    finally:
+        context.close()
+    assert [t for t in told if not any(f"status of {code}" in t for code in errors)] == []
+    foreign = [r for r in requests if not r.startswith((address, "data:", "blob:"))]
+    assert foreign == []
+
+
+def until(shown: Any, condition: str, seconds: float) -> None:
+    """Playwright's own `wait_for_function` evaluates text, which the page's policy forbids."""
+    end = monotonic() + seconds
+    while not shown.evaluate(condition):
+        assert monotonic() < end, f"still not: {condition}"
+        shown.wait_for_timeout(100)

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import posixpath
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 
 import lightfer
 from lightfer._files import graph_file, shipped
+from lightfer.data import CLASSES
 from lightfer.inference.export.graph import counts
+from lightfer.inference.predict.network import DEFAULT_MODEL
 from lightfer.measure.yardstick import sha256
 from lightfer.models.registry import list_models
 from lightfer.report.site.build import build_site, shipped_results, site_files
+from tests.report import cascade
 
 PACKAGE = Path(lightfer.__file__).parent
 NETS = list_models(pretrained=True)
@@ -32,13 +36,37 @@ def test_every_file_that_a_page_names_is_there(content: dict[str, bytes]):
     shell = json.loads(worker.split("SHELL = ")[1].split(";")[0])
     assert {"./", "index.html", "benchmark.js", "page.css", "site.json"} <= set(shell)
     assert set(shell) - {"./"} <= set(content)
-    assert "{{" not in worker + content["index.html"].decode()
+    assert "{{" not in worker + content["index.html"].decode() + content["live.html"].decode()
+    assert not [name for name in shell if "live" in name]  # which its first visitor fetches
     for name, data in content.items():
         if name.endswith(".js"):
             for line in data.decode().splitlines():
                 if line.startswith("import ") or line.startswith("export * from"):
-                    module = line.split('"./')[1].split('"')[0]
-                    assert module in content, f"{name} imports {module}"
+                    module = posixpath.join(posixpath.dirname(name), line.split('"')[1])
+                    assert posixpath.normpath(module) in content, f"{name} imports {module}"
+
+
+def test_the_page_counts_its_nets(content: dict[str, bytes]):
+    assert f">{len(NETS)} small networks" in content["index.html"].decode()
+
+
+def test_the_live_page_begins_with_the_net_of_predict_and_the_smallest(content: dict[str, bytes]):
+    site = json.loads(content["site.json"])
+    nets = {net["name"]: net for net in site["nets"]}
+    assert site["live"]["first"] == DEFAULT_MODEL
+    assert nets[site["live"]["second"]]["bytes"] == min(net["bytes"] for net in nets.values())
+    assert tuple(site["live"]["classes"]) == CLASSES
+
+
+def test_the_cascade_is_opencvs_with_its_licence():
+    pytest.importorskip("cv2")
+    xml = cascade.original()
+    text = (cascade.FOLDER / "cascade.json").read_text()
+    assert text == cascade.as_text(cascade.converted(xml))
+    assert len(text) < 200_000
+    licence = (cascade.FOLDER / "LICENSE").read_text()
+    assert licence == cascade.licence(xml)
+    assert "Redistribution and use in source and binary forms" in licence
 
 
 BLOCKED = """

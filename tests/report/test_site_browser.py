@@ -4,11 +4,8 @@ The oracle of the logits is ONNX Runtime on the file that Python assembles; that
 and of the verdict on noise is what this package computes from the file that was downloaded.
 """
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -24,12 +21,12 @@ from lightfer.models.registry import list_models
 from lightfer.report.page.build import page
 from lightfer.report.page.data import page_data
 from lightfer.report.rank import standings
-from lightfer.report.site.build import build_site
-from lightfer.report.site.serve import _Handler, site_server
+from lightfer.report.site.serve import _Handler
 from lightfer.results import Results, read_results
 from lightfer.results.select import Times
 from lightfer.results.validate import violations_of_file
 from tests.report import browser as chromium
+from tests.report.browser import visiting
 
 ROOT = Path(__file__).parents[2]
 NETS = list_models(pretrained=True)
@@ -46,52 +43,8 @@ def running() -> Iterator[Any]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Addresses of the site: on a host that isolates, and on a plain one, in a folder of it."""
-    above = tmp_path_factory.mktemp("host")
-    build_site(above / "people" / "site", sha256())
-    isolating, plain = site_server(above / "people" / "site"), site_server(above, isolated=False)
-    for server in (isolating, plain):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield {
-        "isolating": f"http://127.0.0.1:{isolating.server_address[1]}/",
-        "plain": f"http://127.0.0.1:{plain.server_address[1]}/people/site/",
-    }
-    for server in (isolating, plain):
-        server.shutdown()
-        server.server_close()
-
-
-@contextmanager
-def visiting(
-    running: Any, address: str, errors: tuple[int, ...] = (), **options: Any
-) -> Iterator[Any]:
-    """A page of a new visitor; at the end there was no error but answers of the statuses `errors`,
-    and no request elsewhere.
-    """
-    context = running.new_context(**options)
-    shown, told, requests = context.new_page(), [], []
-    shown.on("console", lambda m: told.append(m.text) if m.type == "error" else None)
-    shown.on("pageerror", lambda error: told.append(str(error)))
-    context.on("request", lambda request: requests.append(request.url))
-    try:
-        shown.goto(address)
-        shown.wait_for_selector("[data-ready]", timeout=20_000)
-        yield shown
-    finally:
-        context.close()
-    assert [t for t in told if not any(f"status of {code}" in t for code in errors)] == []
-    foreign = [r for r in requests if not r.startswith((address, "data:", "blob:"))]
-    assert foreign == []
-
-
-def until(shown: Any, condition: str, seconds: float = LONG_MS / 1e3) -> None:
-    """Playwright's own `wait_for_function` evaluates text, which the page's policy forbids."""
-    end = monotonic() + seconds
-    while not shown.evaluate(condition):
-        assert monotonic() < end, f"still not: {condition}"
-        shown.wait_for_timeout(100)
+def until(shown: Any, condition: str) -> None:
+    chromium.until(shown, condition, LONG_MS / 1e3)
 
 
 def measure(shown: Any, rounds: str = "2") -> None:
@@ -284,3 +237,5 @@ def test_little_is_fetched_before_a_net_is_chosen(running: Any, hosts: dict[str,
     sizes = "performance.getEntriesByType('resource').map((r) => r.transferSize)"
     with visiting(running, hosts["plain"], service_workers="block") as shown:
         assert 10_000 < sum(shown.evaluate(sizes)) < 300_000
+        named = "performance.getEntriesByType('resource').map((r) => r.name)"
+        assert [name for name in shown.evaluate(named) if "/live" in name] == []

@@ -24,13 +24,13 @@ YARDSTICK = "yardstick.onnx"
 RUNTIME = "onnxruntime-web"
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
-    "connect-src 'self'; worker-src 'self'; img-src 'self' data:; base-uri 'none'; "
-    "form-action 'none'"
+    "connect-src 'self'; worker-src 'self'; img-src 'self' data:; media-src blob:; "
+    "base-uri 'none'; form-action 'none'"
 )
 MOST_ROUNDS = 12  # of which the page computes intervals
 SHELL = (".html", ".css", ".js", "site.json")  # kept in the browser at the first view
 OPENING = "measured.js"  # inside results.html
-LATER = ("results.html",)  # kept when it is first needed
+LATER = ("results.html", "live.html")  # kept when they are first needed, as are folders
 
 OnStep = Callable[[str, int, int], None]
 
@@ -66,13 +66,11 @@ def site_files(yardstick: str) -> dict[str, bytes]:
     about = _about(results, yardstick, build)
     content["site.json"] = json.dumps(about).encode()
     first = [f for f in content if f.endswith(SHELL) and f not in LATER and "/" not in f]
-    downloaded = sum(len(data) for name, data in content.items() if "/" in name)
+    downloaded = sum(len(content[f]) for f in content if f.startswith(("nets/", "ort/")))
+    every = {"policy": POLICY, "version": version("lightfer")}
     for name, values in {
-        "index.html": {
-            "policy": POLICY,
-            "version": version("lightfer"),
-            "megabytes": f"{downloaded / 1e6:.0f}",
-        },
+        "index.html": {**every, "count": str(len(nets)), "megabytes": f"{downloaded / 1e6:.0f}"},
+        "live.html": every,
         "offline-worker.js": {
             "build": build,
             "/* shell */": ", ".join(json.dumps(f) for f in ["./", *sorted(first)]),
@@ -159,19 +157,29 @@ def _described(results: Results) -> Results:
 def _about(results: Results, yardstick: str, build: str) -> dict[str, Any]:
     from scipy import stats
 
+    cards = {entry.model: _card(entry.model) for entry in results.entries}
     nets = [
         {
             "name": entry.model,
             "top1": entry.accuracy and entry.accuracy.top1,
             "params": entry.params,
             "bytes": entry.deployed_bytes,
+            "mean": cards[entry.model]["input"]["mean"],
+            "std": cards[entry.model]["input"]["std"],
+            "temperature": cards[entry.model]["temperature"],
         }
         for entry in results.entries
     ]
+    live = {  # the two networks at first: that of `lightfer predict`, and the smallest file
+        "classes": next(iter(cards.values()))["classes"],
+        "first": max(cards, key=lambda name: cards[name]["validation"]["top1"]),
+        "second": min(nets, key=lambda net: net["bytes"])["name"],
+    }
     return {
         "build": build,
         "version": version("lightfer"),
         "nets": nets,
+        "live": live,
         "yardstick": f"frozen net {yardstick[:16]}, float32, in ONNX Runtime Web",
         "t": [float(stats.t.ppf(0.975, freedom)) for freedom in range(1, MOST_ROUNDS)],
     }

@@ -4,8 +4,8 @@
 const MOST_MS = 5000; // to wait for it: a page that is never served by it works all the same
 
 // Resolves once files are kept, or when there is no hope of it. `reload` is a button that is shown
-// where a reload would isolate the page.
-export async function makeOffline(reload) {
+// where a reload would isolate the page, if that matters.
+export async function makeOffline(reload = null) {
   if (!("serviceWorker" in navigator) || !isSecureContext) return;
   const controlled = new Promise((resolve) => {
     if (navigator.serviceWorker.controller) resolve(true);
@@ -17,7 +17,7 @@ export async function makeOffline(reload) {
   } catch {
     return; // a browser that forbids it
   }
-  if (!(await controlled) || crossOriginIsolated) return;
+  if (!(await controlled) || crossOriginIsolated || !reload) return;
   reload.hidden = false;
   reload.addEventListener("click", () => location.reload());
 }

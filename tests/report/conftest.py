@@ -1,0 +1,27 @@
+"""The site on two hosts, for the tests in a browser."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from lightfer.measure.yardstick import sha256
+from lightfer.report.site.build import build_site
+from lightfer.report.site.serve import site_server
+
+
+@pytest.fixture(scope="session")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Addresses of the site: on a host that isolates, and on a plain one, in a folder of it."""
+    above = tmp_path_factory.mktemp("host")
+    build_site(above / "people" / "site", sha256())
+    isolating, plain = site_server(above / "people" / "site"), site_server(above, isolated=False)
+    for server in (isolating, plain):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield {
+        "isolating": f"http://127.0.0.1:{isolating.server_address[1]}/",
+        "plain": f"http://127.0.0.1:{plain.server_address[1]}/people/site/",
+    }
+    for server in (isolating, plain):
+        server.shutdown()
+        server.server_close()
