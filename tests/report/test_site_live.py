@@ -289,3 +289,19 @@ def test_nothing_is_wider_than_the_screen(
     options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
     with visiting(running, hosts["plain"], file="live.html", **options) as shown:
         assert shown.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_a_network_that_cannot_be_had_is_said(
+    running: Any, hosts: dict[str, str], astronaut: Image.Image
+):
+    chosen = {"name": "a.png", "mimeType": "image/png", "buffer": encoded(astronaut)}
+    options = {"file": "live.html", "service_workers": "block", "errors": (404,)}
+    with visiting(running, hosts["isolating"], **options) as shown:
+        gone = "**/nets/mobilenet_v2.safetensors"
+        shown.context.route(gone, lambda route: route.fulfill(status=404, body="gone"))
+        shown.get_by_label("Second network").select_option("mobilenet_v2")
+        shown.get_by_label("Pictures or a video").set_input_files(chosen)
+        shown.get_by_text("a.png: nets/mobilenet_v2.safetensors: the server says 404").wait_for()
+        shown.context.unroute(gone)
+        shown.get_by_label("Pictures or a video").set_input_files(chosen)
+        shown.get_by_text("a.png: One face. happy").wait_for(timeout=1e3 * LONG_S)

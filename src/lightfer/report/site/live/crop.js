@@ -1,19 +1,10 @@
 // From a box to what the networks take, as lightfer.data.crop does it: a square about the box's middle,
 // what is outside the picture filled from its edge, and Pillow's antialiased bilinear resampling.
 
-import { even } from "./faces.js";
+import { even, resampled } from "./pixels.js";
 
 export const CROP_SIDE = 128; // a picture no longer than this is taken for a crop of one face
-const SCALE = 1 / 0.96, // side of the crop in sides of the box
-  BITS = 22; // Pillow's fixed point
-
-// Luma (ITU-R 601) of RGBA pixels, as Pillow rounds it.
-export function luma(pixels) {
-  const grey = new Uint8Array(pixels.length / 4);
-  for (let i = 0, at = 0; i < grey.length; i++, at += 4)
-    grey[i] = (19595 * pixels[at] + 38470 * pixels[at + 1] + 7471 * pixels[at + 2] + 0x8000) >> 16;
-  return grey;
-}
+const SCALE = 1 / 0.96; // side of the crop in sides of the box
 
 // The face at `box`, or all of a picture that is a crop (null), grey, `size` x `size` pixels of 8 bits.
 export function faceCrop({ grey, width, height }, box, size) {
@@ -24,8 +15,8 @@ export function faceCrop({ grey, width, height }, box, size) {
     for (let column = 0; column < side; column++)
       square[row * side + column] = grey[at + Math.max(0, Math.min(width - 1, x + column))];
   }
-  const shares = triangles(side, size);
-  return resampled(resampled(square, side, side, shares), size, side, shares);
+  const means = triangles(side, size);
+  return resampled(resampled(square, side, side, means), size, side, means);
 }
 
 function around({ x, y, width, height }) {
@@ -46,23 +37,7 @@ function triangles(size, newSize) {
     const centre = (i + 0.5) * scale,
       first = Math.max(0, Math.floor(centre - support + 0.5)),
       end = Math.min(size, Math.floor(centre + support + 0.5));
-    const weights = Array.from({ length: end - first }, (_, j) =>
-      Math.max(0, 1 - Math.abs(first + j - centre + 0.5) / support),
-    );
-    const sum = weights.reduce((a, b) => a + b);
-    return { first, weights: weights.map((weight) => Math.floor(0.5 + (weight / sum) * 2 ** BITS)) };
+    const weight = (pixel) => Math.max(0, 1 - Math.abs(pixel - centre + 0.5) / support);
+    return { first, weights: Array.from({ length: end - first }, (_, j) => weight(first + j)) };
   });
-}
-
-// Each line at its new length; lines become columns, so that the second time does the other direction.
-function resampled(grey, lines, length, shares) {
-  const found = new Uint8Array(shares.length * lines);
-  shares.forEach(({ first, weights }, i) => {
-    for (let line = 0; line < lines; line++) {
-      let sum = 2 ** (BITS - 1);
-      for (let j = 0, at = line * length + first; j < weights.length; j++) sum += weights[j] * grey[at + j];
-      found[i * lines + line] = sum >> BITS;
-    }
-  });
-  return found;
 }

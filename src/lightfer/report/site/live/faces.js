@@ -2,17 +2,13 @@
 // many sizes, number for number (4.x: resizing in fixed point, features in single precision), then
 // overlapping hits grouped. What is left out: the second, more patient look for one close-up.
 
+import { even, resampled } from "./pixels.js";
+
 const STEP = 1.1, // of sizes
   NEIGHBOURS = 4, // hits that make a face
   LONGEST_SIDE = 1024, // pixels; larger pictures are searched in a copy of this size
   ALIKE = 0.2; // of a side: hits that are no further apart are of one face
-const { abs, floor, fround, max, min, round, sqrt } = Math;
-
-// Halves go to the even neighbour, in OpenCV as in Python.
-export const even = (value) => {
-  const up = round(value);
-  return up - value === 0.5 && up % 2 ? up - 1 : up;
-};
+const { abs, floor, fround, max, min, sqrt } = Math;
 
 // The cascade's JSON -> a function of a grey picture { grey, width, height } (8 bits) and of the smallest
 // face in pixels, to boxes { x, y, width, height }, the largest first.
@@ -20,7 +16,7 @@ export function faceFinder(json) {
   const search = cascade(json);
   return (picture, smallest) => {
     const shrunk = min(1, LONGEST_SIDE / max(picture.width, picture.height));
-    const found = grouped(search(shrunk < 1 ? areas(picture, shrunk) : picture, smallest));
+    const found = grouped(search(shrunk < 1 ? smaller(picture, shrunk) : picture, smallest));
     const boxes = found.map(([x, y, width, height]) => {
       const [left, top, wide, high] = [x, y, width, height].map((v) => even(v / shrunk));
       return { x: left, y: top, width: wide, height: high };
@@ -218,34 +214,20 @@ function withoutNested(boxes) {
   return kept;
 }
 
-// The picture made smaller, each new pixel the mean of the area that it covers (OpenCV's INTER_AREA).
-function areas({ grey, width, height }, factor) {
-  const newWidth = max(1, even(width * factor)),
-    newHeight = max(1, even(height * factor));
-  const across = covered(width, newWidth),
-    down = covered(height, newHeight);
-  const small = new Uint8ClampedArray(newWidth * newHeight); // which rounds
-  const line = new Float64Array(width);
-  for (let y = 0; y < newHeight; y++) {
-    line.fill(0);
-    for (const [row, share] of down[y]) for (let x = 0; x < width; x++) line[x] += share * grey[row * width + x];
-    for (let x = 0; x < newWidth; x++) {
-      let sum = 0;
-      for (const [column, share] of across[x]) sum += share * line[column];
-      small[y * newWidth + x] = sum;
-    }
-  }
-  return { grey: small, width: newWidth, height: newHeight };
+// The picture made smaller, each new pixel the mean of the area that it covers, as INTER_AREA of OpenCV.
+function smaller({ grey, width, height }, factor) {
+  const wide = max(1, even(width * factor)),
+    high = max(1, even(height * factor));
+  const narrow = resampled(grey, height, width, areas(width, wide), false);
+  return { grey: resampled(narrow, wide, height, areas(height, high)), width: wide, height: high };
 }
 
-function covered(size, newSize) {
+function areas(size, newSize) {
   const scale = size / newSize;
   return Array.from({ length: newSize }, (_, i) => {
-    const start = i * scale,
-      end = min(size, start + scale),
-      found = [];
-    for (let pixel = floor(start); pixel < end - 1e-3; pixel++)
-      found.push([pixel, (min(end, pixel + 1) - max(start, pixel)) / (end - start)]);
-    return found;
+    const first = floor(i * scale),
+      end = min(size, (i + 1) * scale);
+    const covered = Array.from({ length: Math.ceil(end) - first }, (_, j) => min(end, first + j + 1) - max(i * scale, first + j));
+    return { first, weights: covered };
   });
 }

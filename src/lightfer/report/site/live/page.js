@@ -18,8 +18,8 @@ let worker = null,
   shown = null, // what is looked at: { kind: "camera" | "film" | "picture", … }
   files = [],
   seen = null, // the worker's last answer
-  announced = { text: "", at: 0 },
-  times = NETS.map(() => []);
+  announced = null, // what a film showed when it was last said, and when that was
+  times = null; // of each network, ms a face
 
 const settings = () => ({
   smallest: Number(by("smallest").value),
@@ -55,6 +55,7 @@ function show(next) {
   if (shown?.url) URL.revokeObjectURL(shown.url);
   shown = next;
   seen = null;
+  announced = { text: "", at: 0 };
   times = NETS.map(() => []);
   const kind = next?.kind ?? null;
   video.hidden = kind !== "camera" && kind !== "film";
@@ -74,7 +75,7 @@ async function startCamera() {
   by("stop").focus();
   say("Waiting for the camera …");
   try {
-    if (!navigator.mediaDevices) throw new Error("it needs an address with https, or this machine's own");
+    if (!navigator.mediaDevices) throw new Error("a camera needs an address with https");
     const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" };
     const stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
     const [track] = stream.getVideoTracks();
@@ -88,8 +89,8 @@ async function startCamera() {
     await follow(mine);
   } catch (error) {
     if (shown !== mine) return;
-    const known = { NotAllowedError: "it was not allowed", NotFoundError: "there is none" };
-    stopCamera(`No camera: ${known[error.name] ?? error.message}.`, true);
+    const known = { NotAllowedError: "it was not allowed", NotFoundError: "there is none" }[error.name];
+    stopCamera(known ? `No camera: ${known}.` : `It did not work: ${error.message}.`, true);
   }
 }
 
@@ -151,7 +152,10 @@ async function readPicture(mine, file) {
 
 function took(found) {
   seen = found;
-  found.read.forEach(({ ms }, i) => found.boxes.length && times[i].push(ms) > FEW && times[i].shift());
+  found.read.forEach(({ name, ms }, i) => {
+    if (name !== by(NETS[i]).value || !found.boxes.length) return; // of a network chosen before
+    times[i] = [...times[i], ms].slice(-FEW);
+  });
   draw();
   const faces = found.boxes.length;
   const text = faces === 0 ? "No face found; “Smallest face” says from what size on." : faces === 1 ? "One face." : `${faces} faces.`;
@@ -217,7 +221,7 @@ function drawFaces(faces) {
 
 function drawBars(face) {
   NETS.forEach((id, net) => {
-    by(`${id}-name`).textContent = by(id).value;
+    by(`${id}-name`).textContent = seen?.read[net].name ?? by(id).value;
     by(`${id}-time`).textContent = times[net].length ? `${median(times[net]).toFixed(1)} ms a face` : "–";
     const shares = face === null ? null : seen.read[net].shares[face];
     [...by("bars").tBodies[0].rows].forEach((row, i) => {
@@ -258,7 +262,7 @@ NETS.forEach((id) => {
   by(id).value = site.live[id];
 });
 makeBars();
-draw();
+show(null);
 by("camera").addEventListener("click", startCamera);
 by("stop").addEventListener("click", () => stopCamera("The camera is off."));
 document.addEventListener("visibilitychange", () => {

@@ -2,8 +2,9 @@
 
 import { load, netBytes } from "../nets.js";
 import { noise, openNet, SIDE, startRuntime } from "../runtime.js";
-import { CROP_SIDE, faceCrop, luma } from "./crop.js";
+import { CROP_SIDE, faceCrop } from "./crop.js";
 import { faceFinder } from "./faces.js";
+import { luma } from "./pixels.js";
 
 const MOST_PIXELS = 50_000_000; // as lightfer predict
 const opened = new Map();
@@ -37,7 +38,7 @@ async function looked({ frame, smallest, nets }) {
       logits = [];
     for (const input of inputs) logits.push(await run(input));
     const ms = (performance.now() - from) / crops.length;
-    read.push({ shares: logits.map((row) => softmax(row, nets[i].temperature ?? 1)), ms });
+    read.push({ name: nets[i].name, shares: logits.map((row) => softmax(row, nets[i].temperature ?? 1)), ms });
   }
   return { width: picture.width, height: picture.height, boxes, finding, read };
 }
