@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 import lightfer
+from lightfer.data.finder import import_opencv
 
 FOLDER = Path(lightfer.__file__).parent / "report" / "site" / "live"
 NAME = "haarcascade_frontalface_alt2.xml"
@@ -57,9 +58,7 @@ def licence(xml: str) -> str:
 
 
 def original() -> str:
-    import cv2
-
-    return Path(cv2.data.haarcascades, NAME).read_text()
+    return Path(import_opencv().data.haarcascades, NAME).read_text()
 
 
 def as_text(cascade: dict[str, Any]) -> str:
