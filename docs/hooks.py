@@ -10,15 +10,17 @@ import re
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
+import msgspec
 import yaml
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 from lightfer._files import sha256_of
 from lightfer.data.dataset import CLASSES
-from lightfer.models.registry import architecture, list_models, shipped
+from lightfer.models.registry import architecture, describe_model, list_models, shipped
 from lightfer.models.weights import Card, load_checkpoint
 from lightfer.report.choose import RULE
 from lightfer.report.figures import shown_trade_off
@@ -162,6 +164,50 @@ def retrained(results: Results) -> str:
     return table(header, rows)
 
 
+def equal(results: Results) -> str:
+    """The table of one recipe and length for every net, without teachers."""
+    return trained("equal")
+
+
+def taught(results: Results) -> str:
+    """The table of nets that had a teacher."""
+    return trained("taught")
+
+
+def trained(name: str) -> str:
+    """What `benchmarks/trained.py` wrote of a queue, a row per net, over its seeds."""
+    by_net: dict[str, list[Card]] = {}
+    for line in (ROOT / f"docs/data/{name}.jsonl").read_bytes().splitlines():
+        card = msgspec.json.decode(line, type=Card)
+        by_net.setdefault(card.model, []).append(card)
+    rows = []
+    for net, cards in by_net.items():
+        facts, costs = describe_model(net), [card.training for card in cards if card.training]
+        own = [cards[0].config[key] for key in ("learning_rate", "initialise")]
+        rows.append(
+            (
+                net,
+                f"{len(cards)}",
+                number(facts["params"], ".2f", 1e-6),
+                number(facts["macs"], ".1f", 1e-6),
+                _mean_and_deviation([card.validation for card in cards]),
+                _mean_and_deviation([card.test for card in cards]),
+                f"{mean(cost.cpu_s for cost in costs) / 60:.0f}",
+                f"{mean(cost.energy_j or 0 for cost in costs) / 1e3:.1f}",
+                f"{mean(cost.g_co2e or 0 for cost in costs):.2f}",
+                ", ".join(map(str, own)),
+            )
+        )
+    header = ("Net", "Seeds", "Params M", "MMACs", "Validation %", "Test %", "CPU min", "kJ")
+    return table((*header, "gCO2e", "Rate, start"), rows)
+
+
+def _mean_and_deviation(accuracies: Sequence[Accuracy | None]) -> str:
+    shares = [100 * accuracy.top1 for accuracy in accuracies if accuracy]
+    spread = f" ± {stdev(shares):.2f}" if len(shares) > 1 else ""
+    return f"{mean(shares):.2f}{spread}" if shares else DASH
+
+
 def weights(results: Results) -> str:
     """The shipped weights: recipe, teachers, epoch, cost of training, accuracies."""
     rows = []
@@ -261,6 +307,8 @@ GENERATED: dict[str, Callable[[Results], str]] = {
     "views": every_view,
     "classes": classes,
     "retrained": retrained,
+    "equal": equal,
+    "taught": taught,
     "weights": weights,
     "zoo": zoo,
     "files": files,

@@ -13,7 +13,8 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from notebooks.execute import FOLDER, SETUP, badge, cleaned, execute, notebook_names
 
-from lightfer._files import sha256_of
+from lightfer._files import sha256_of, shipped
+from lightfer.models.registry import list_models
 from lightfer.report import readme
 from lightfer.report.rank import correlations
 from lightfer.results import read_results
@@ -42,6 +43,7 @@ def _small(small_csv: Path, monkeypatch: pytest.MonkeyPatch):
     """Settings under which a notebook runs in seconds, and imports this checkout."""
     path = os.pathsep.join([str(ROOT / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     settings = {"DATA": str(small_csv), "QUICK": "1", "EPOCHS": "2", "MODEL": "shufflenet_v2_x0_5"}
+    settings["EQUAL"] = str(ROOT / "docs/data/equal.jsonl")
     for key, value in settings.items():
         monkeypatch.setenv(f"LIGHTFER_{key}", value)
     monkeypatch.setenv("PYTHONPATH", path)
@@ -129,6 +131,16 @@ def test_statistics_of_the_analysis_never_pool_runtimes():
     exec(cell.source, namespace)
     assert len(set(namespace["rhos"]["runtime"])) > 1
     assert namespace["rhos"]["nets"].max() == len({e.model for e in chosen.entries})
+
+
+def test_the_outputs_are_of_the_weights_and_results_that_are_here():
+    """What is stored was made from these files: new weights need `make notebooks`."""
+    for name in ("02_model_training", "03_model_evaluation"):
+        shown = "".join(map(texts, code_cells(name)))
+        for model in list_models(pretrained=True):
+            path = shipped(model)
+            assert path
+            assert sha256_of(path)[:12] in shown, f"{name}: {model}: run `make notebooks`"
 
 
 def test_the_outputs_of_the_analysis_are_of_the_published_results():
