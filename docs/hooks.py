@@ -26,9 +26,11 @@ from lightfer.report.choose import RULE
 from lightfer.report.figures import shown_trade_off
 from lightfer.report.rank import standings
 from lightfer.report.readme import shown
-from lightfer.report.tables import DASH, milliseconds, number, summary, top1, views
+from lightfer.report.tables import DASH, milliseconds, number, robustness, summary, top1, views
 from lightfer.report.thesis import findings
 from lightfer.results import Accuracy, Results, read_results
+from lightfer.results.select import mean_corrupted_top1, over_nets
+from lightfer.results.stats import rank_correlation
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.M)
@@ -138,6 +140,23 @@ def every_view(results: Results) -> str:
     """Top-1 of every model in each view and on each set of images and labels."""
     entries = [e for e in results.entries if e.accuracy and not e.accuracy_of]
     return _right(views([e for e in entries if e.precision == "float32"]))
+
+
+def made_worse(results: Results) -> str:
+    """Top-1 of every net and precision on test images made worse."""
+    own = [e for e in results.entries if mean_corrupted_top1(e) and not e.accuracy_of]
+    if not own:
+        return "Not in the published results."
+    clean = [e for e in own if (e.runtime, e.precision) == ("pytorch", "float32")]
+    pairs = over_nets(clean, lambda e: e.accuracy and e.accuracy.top1, mean_corrupted_top1)
+    ranks = None
+    if len(pairs) > 3:
+        rho = rank_correlation(*zip(*pairs, strict=True)).interval
+        ranks = (
+            f"Rank correlation with the accuracy on the images as they are, over {len(pairs)} "
+            f"nets: {rho.estimate:.2f} [{rho.low:.2f}, {rho.high:.2f}]."
+        )
+    return "\n\n".join(filter(None, (_right(robustness(own)), ranks)))
 
 
 def classes(results: Results) -> str:
@@ -305,6 +324,7 @@ GENERATED: dict[str, Callable[[Results], str]] = {
     "front": front,
     "thesis": thesis,
     "views": every_view,
+    "made_worse": made_worse,
     "classes": classes,
     "retrained": retrained,
     "equal": equal,

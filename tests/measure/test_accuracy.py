@@ -9,11 +9,13 @@ from torch import nn
 
 from lightfer.data import Split
 from lightfer.data.augment import normalize
+from lightfer.data.corruptions import corrupted
 from lightfer.measure.accuracy import (
     expected_calibration_error,
     measure_accuracy,
     predict_logits,
     score_test,
+    selective_top1,
 )
 
 
@@ -48,6 +50,15 @@ def test_calibration_error_of_a_known_confidence():
     logits = torch.log(torch.tensor([[0.9, 0.1]])).repeat(10, 1)
     labels = torch.tensor([0] * 6 + [1] * 4)
     assert expected_calibration_error(logits, labels) == pytest.approx(0.3, abs=1e-6)
+
+
+def test_the_surest_images_are_those_of_the_largest_probability():
+    # The confidences fall from image to image; the surest eight of ten hold six right ones.
+    logits = torch.tensor([[float(10 - i), 0.0] for i in range(10)])
+    labels = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 1, 0])
+    assert selective_top1(logits, labels, 0.8) == 6 / 8
+    assert selective_top1(logits, labels, 1.0) == 7 / 10
+    assert selective_top1(logits, labels, 0.01) == 1
 
 
 def test_no_images_is_an_error():
@@ -128,6 +139,20 @@ def test_other_accuracies_are_those_of_the_subsets(faces, tmp_path):
     assert new.top1 == pytest.approx(right[5:].double().mean().item())
     assert (both.split, both.images) == ("validation + test", 96)
     assert both.top1 == pytest.approx(torch.cat([right, right_earlier]).double().mean().item())
+
+
+def test_images_made_worse_are_scored_each_by_itself(faces, tmp_path):
+    log, model, test = tmp_path / "log", Brightest(), faces["test"]
+    _, others = score_test(
+        model, faces, model_name="m", weights_sha256=None, log=log, views=(), corruptions=True
+    )
+    worse = {o.corruption: o for o in others if o.corruption}
+    assert len(worse) == 18
+    for name, images in corrupted(test.images):
+        right = predict_logits(model, images).argmax(1) == test.labels
+        assert worse[name].top1 == pytest.approx(right.double().mean().item())
+        assert (worse[name].split, worse[name].view, worse[name].images) == ("test", "single", 48)
+    assert len(log.read_text().splitlines()) == 1
 
 
 def test_only_one_function_reads_the_test_split():

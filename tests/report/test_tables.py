@@ -104,6 +104,21 @@ def test_a_summary_has_every_view_and_set_in_a_table_of_its_own():
     assert lines[at + 3] == f"| b | 61.23 | {DASH} | {DASH} | {DASH} |"
 
 
+def test_images_made_worse_have_a_table_of_their_own():
+    """Means over the strengths, then over the kinds; not where another variant's are quoted."""
+    shares = {"blur 1": 0.5, "blur 2": 0.4, "blur 3": 0.3, "noise 1": 0.6, "noise 2": 0.6}
+    worse = tuple(replace(ACCURACY, corruption=k, top1=v) for k, v in shares.items())
+    sure = replace(ACCURACY, top1_at_80_coverage=0.7, ece=0.05)
+    scored = entry("a", accuracy=sure, accuracy_other=worse)
+    quoted = replace(scored, id="q", runtime="openvino", accuracy_of="pytorch-float32")
+    results = Results(environments={"e": ENVIRONMENT}, entries=(scored, quoted))
+    lines = summary(results).splitlines()
+    at = lines.index("| Model | Variant | As they are | blur | noise | Mean | Surest 80 % | ECE |")
+    assert lines[at + 2] == "| a | pytorch float32 | 61.2 | 40.0 | 60.0 | 50.0 | 70.0 | 5.0 |"
+    assert lines[at + 3] == ""
+    assert "blur 1" not in summary(results)
+
+
 def test_students_of_other_nets_are_named_with_their_teachers():
     card = made_up(1, 1).cards.popitem()[1]
     teachers = tuple(TeacherWeights(model=name, sha256="0") for name in ("big", "bigger"))

@@ -104,6 +104,7 @@ def measure_once(
     device: str,
     batch_size: int,
     views: Sequence[View],
+    robustness: bool = False,
     also: Sequence[Dataset] = (),
     test_log: Path,
 ) -> Static:
@@ -113,7 +114,9 @@ def measure_once(
     data sets to score it on.
     """
     counts, difference = _compare(case, run, images[:batch_size], device)
-    accuracy, other, of = _accuracy(case, run, data, eager, difference, views, also, test_log)
+    accuracy, other, of = _accuracy(
+        case, run, data, eager, difference, views, robustness, also, test_log
+    )
     return Static(
         params=counts.params,
         macs=counts.macs,
@@ -148,6 +151,7 @@ def _accuracy(
     eager: Static | None,
     difference: float | None,
     views: Sequence[View],
+    robustness: bool,
     also: Sequence[Dataset],
     test_log: Path,
 ) -> tuple[Accuracy | None, tuple[Accuracy, ...], str | None]:
@@ -172,6 +176,7 @@ def _accuracy(
         log=test_log,
         votes=votes_beside(data),
         views=views if case.variant == REFERENCE else (),
+        corruptions=robustness,
     )
     elsewhere = (score_test(run, of, **who, log=test_log, views=())[0] for of in also)
     return accuracy, (*other, *elsewhere), None

@@ -38,6 +38,7 @@ class BenchConfig:
     processes: bool = False  # each round in a fresh one
     wait_quiet: float = 0.0  # minutes
     views: tuple[View, ...] = ("flip",)  # beside the single one, of accuracy
+    robustness: bool = False  # score the test images made worse, too
     seed: int = 0  # of the order of the models in each round
     cpu_model: CpuModel = ASSUMED  # where the energy of a CPU run is modelled
     intensity: GridIntensity = WORLD

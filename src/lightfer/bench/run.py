@@ -211,6 +211,7 @@ class _Bench:
                 device=config.device,
                 batch_size=config.batch_size,
                 views=config.views,
+                robustness=config.robustness,
                 also=also,
                 test_log=self.test_log,
             )

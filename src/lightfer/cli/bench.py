@@ -84,6 +84,12 @@ def bench(
     ten_crop: Annotated[
         bool, typer.Option("--ten-crop", help="Accuracy of ten crops, too; --thorough: yes.")
     ] = False,
+    robustness: Annotated[
+        bool,
+        typer.Option(
+            "--robustness", help="Accuracy on test images made worse, too; --thorough: yes."
+        ),
+    ] = False,
     energy_seconds: Annotated[
         float | None,
         typer.Option(
@@ -167,6 +173,7 @@ def bench(
         processes=processes,
         wait_quiet=wait_quiet,
         views=("flip", "ten-crop") if thorough or ten_crop else ("flip",),
+        robustness=thorough or robustness,
         cpu_model=power_of_thread(watts_per_thread, device),
         intensity=grid(zone, intensity),
         pue=pue,

@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 
 from lightfer._files import append_line
 from lightfer.data.augment import normalize
+from lightfer.data.corruptions import corrupted
 from lightfer.data.dataset import WITH_CONTEMPT, Dataset
 from lightfer.data.ferplus import Votes, majority_labels
 from lightfer.data.subsets import kaggle_test, without_copies
@@ -85,6 +86,7 @@ def measure_accuracy(
     split: str,
     label_source: str,
     view: View = "single",
+    corruption: str | None = None,
     data_sha256: str | None = None,
 ) -> Accuracy:
     """From logits (N, classes) and labels (N,) to every figure of `Accuracy`."""
@@ -115,12 +117,14 @@ def measure_accuracy(
         split=split,
         labels=label_source,
         view=view,
+        corruption=corruption,
         images=images,
         top1=correct / images,
         ci95=wilson_interval(correct, images),
         macro_f1=_mean([score.f1 for score in per_class]),
         balanced_accuracy=_mean([score.recall for score in per_class]),
         ece=expected_calibration_error(logits, labels),
+        top1_at_80_coverage=selective_top1(logits, labels, 0.8),
         per_class=per_class,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         data_sha256=data_sha256,
@@ -136,6 +140,7 @@ def score_test(
     log: Path,
     votes: Votes | None = None,
     views: Sequence[View] = ("flip", "ten-crop"),
+    corruptions: bool = False,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> tuple[Accuracy, tuple[Accuracy, ...]]:
     """Score the test split, append a line to `log`, and return the headline and other accuracies.
@@ -143,8 +148,9 @@ def score_test(
     The headline is the whole split from a single view. The others are `views`; the
     test images that are in neither train nor validation, if those splits were read; of FER2013
     validation and test together, the only figure comparable with work on Kaggle's folder `test`;
-    and FER+ majority labels, if `votes` are given. `log` is a file of JSON lines, written before
-    this returns.
+    and FER+ majority labels, if `votes` are given; with `corruptions` the test images made worse,
+    as `data.corruptions` has it, without figures of classes. `log` is a file of JSON lines, written
+    before this returns.
     """
     test = data["test"]
 
@@ -171,6 +177,10 @@ def score_test(
     if votes is not None:
         labels, known = majority_labels(test, votes)
         others.append(accuracy(logits[known], labels[known], "test", label_source="fer+"))
+    for name, images in corrupted(test.images) if corruptions else ():
+        worse = predict_logits(model, images, on_batch=on_batch)
+        found = accuracy(worse, test.labels, "test", corruption=name)
+        others.append(msgspec.structs.replace(found, per_class=None, confusion=None))
 
     line = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -201,6 +211,16 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -
     index = (confidence * bins).long().clamp(max=bins - 1)
     gap = torch.zeros(bins, dtype=torch.float64).index_add(0, index, correct - confidence.double())
     return gap.abs().sum().item() / len(labels)
+
+
+def selective_top1(logits: Tensor, labels: Tensor, coverage: float) -> float:
+    """Accuracy on the share `coverage` of the images whose largest probability is highest.
+
+    Geifman and El-Yaniv, 2017, https://arxiv.org/abs/1705.08500. At least one image counts.
+    """
+    confidence, predicted = logits.softmax(1).max(1)
+    kept = confidence.argsort(descending=True, stable=True)[: max(1, round(coverage * len(labels)))]
+    return (predicted == labels)[kept].double().mean().item()
 
 
 def _share(part: Tensor, whole: Tensor) -> float | None:

@@ -16,7 +16,15 @@ from lightfer.results import (
     Results,
     WeightCard,
 )
-from lightfer.results.select import Time, Times, mean_spread, net_names, trainings
+from lightfer.results.select import (
+    Time,
+    Times,
+    corrupted_top1,
+    mean_corrupted_top1,
+    mean_spread,
+    net_names,
+    trainings,
+)
 from lightfer.results.stats import Interval
 
 HEADER = (
@@ -35,6 +43,10 @@ DASH = "–"  # noqa: RUF001
 HEADLINE = "pytorch float32"
 RUNTIMES = ("torch", "onnxruntime-web")  # whose versions stand below a table
 VIEWS_TITLE = "Top-1 % on test in other views, and on other sets of images and labels:"
+ROBUSTNESS_TITLE = (
+    "Top-1 % on test images made worse, each kind in three strengths; on the 80 % of the images "
+    "that a net is surest of; and its calibration error in %:"
+)
 PIVOT_TITLE = (
     "One image in every runtime and precision, ms; below float32 with the top-1 that is left:"
 )
@@ -138,6 +150,8 @@ def summary(results: Results) -> str:
         parts += [*_table(headline, times, results.cards), ""] if headline else []
         if any(entry.accuracy_other for entry in headline):
             parts += [f"{VIEWS_TITLE}\n", views(headline), ""]
+        if own := [e for e in entries if corrupted_top1(e) and not e.accuracy_of]:
+            parts += [f"{ROBUSTNESS_TITLE}\n", robustness(own), ""]
         if len(headline) < len(entries):
             parts += [f"{PIVOT_TITLE}\n", *_pivot(entries, times), ""]
     return "\n".join(parts).strip() + "\n"
@@ -171,12 +185,38 @@ def notes(entries: Sequence[Entry], times: Times, cards: Mapping[str, WeightCard
 
 def views(entries: Sequence[Entry]) -> str:
     """Top-1 of every entry in each view, and on each set of images and labels."""
-    scored = [(e, {_kind(a): a for a in (e.accuracy, *e.accuracy_other) if a}) for e in entries]
+    scored = [
+        (e, {_kind(a): a for a in (e.accuracy, *e.accuracy_other) if a and not a.corruption})
+        for e in entries
+    ]
     names = net_names(entries)
     kinds = list(dict.fromkeys(kind for _, found in scored for kind in found))
     lines = [("Model", *kinds), ("---",) * (1 + len(kinds))]
     for entry, found in scored:
         lines.append((names[entry.id], *(_view(found.get(kind)) for kind in kinds)))
+    return "\n".join(map(_line, lines))
+
+
+def robustness(entries: Sequence[Entry]) -> str:
+    """Top-1 of every entry on worse images, and on those of which it is surest."""
+    scored = [(e, corrupted_top1(e)) for e in entries if e.accuracy]
+    kinds = list(dict.fromkeys(kind for _, found in scored for kind in found))
+    names = net_names([e for e, _ in scored])
+    titles = ("Model", "Variant", "As they are", *kinds, "Mean", "Surest 80 %", "ECE")
+    lines = [titles, ("---",) * len(titles)]
+    for entry, found in scored:
+        assert entry.accuracy
+        lines.append(
+            (
+                names[entry.id],
+                _variant(entry),
+                number(entry.accuracy.top1, ".1f", 100),
+                *(number(found.get(kind), ".1f", 100) for kind in kinds),
+                number(mean_corrupted_top1(entry), ".1f", 100),
+                number(entry.accuracy.top1_at_80_coverage, ".1f", 100),
+                number(entry.accuracy.ece, ".1f", 100),
+            )
+        )
     return "\n".join(map(_line, lines))
 
 

@@ -34,12 +34,14 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     split: str  # "test", "validation", "test without copies", "kaggle test", ...
     labels: str  # "fer2013", "fer+", "synthetic", or another data set's name, as "rafdb"
     view: str  # "single", "flip", "ten-crop"
+    corruption: str | None = None  # "blur 1" to "rotation 3", see `data.corruptions`
     images: int
     top1: float
     ci95: tuple[float, float]  # Wilson interval of top1
     macro_f1: float | None = None
     balanced_accuracy: float | None = None
     ece: float | None = None  # expected calibration error, 15 equal-width bins
+    top1_at_80_coverage: float | None = None  # of the 80 % of images that it is surest of
     per_class: tuple[ClassScore, ...] | None = None
     confusion: tuple[tuple[int, ...], ...] | None = None  # [true class][predicted class]
     source: Literal["measured", "reference"] = "measured"  # reference: read from the weights' card

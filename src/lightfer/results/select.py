@@ -85,6 +85,21 @@ def mean_spread(values: Iterable[float | None]) -> tuple[float, float] | None:
     return (fmean(numbers), stdev(numbers)) if len(numbers) == len(known) > 1 else None
 
 
+def corrupted_top1(entry: Entry) -> dict[str, float]:
+    """Kind of corruption -> the mean top-1 over its strengths; empty where it was not scored."""
+    found: dict[str, list[float]] = {}
+    for accuracy in entry.accuracy_other:
+        if accuracy.corruption:
+            found.setdefault(accuracy.corruption.rpartition(" ")[0], []).append(accuracy.top1)
+    return {kind: fmean(shares) for kind, shares in found.items()}
+
+
+def mean_corrupted_top1(entry: Entry) -> float | None:
+    """The mean over the kinds of corruption; None where it was not scored."""
+    found = corrupted_top1(entry)
+    return fmean(found.values()) if found else None
+
+
 def over_nets(
     entries: Iterable[Entry],
     x: Callable[[Entry], float | None],

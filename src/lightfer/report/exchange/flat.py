@@ -16,7 +16,7 @@ from typing import Any
 
 from lightfer._files import atomic_path
 from lightfer.results import Accuracy, Entry, Environment, Latency, Results
-from lightfer.results.select import Time, Times
+from lightfer.results.select import Time, Times, mean_corrupted_top1
 
 Row = dict[str, Any]
 
@@ -68,6 +68,7 @@ def _row(entry: Entry, environment: Environment | None, times: Times) -> Row:
         "flops": entry.flops,
         **_accuracy("accuracy", entry.accuracy),
         **_both_splits(entry.accuracy_other),
+        "accuracy_corrupted_top1": mean_corrupted_top1(entry),
     }
     for latency in entry.latency:
         row |= _latency(latency, times.of(entry, latency))
@@ -127,6 +128,8 @@ def _accuracy(name: str, accuracy: Accuracy | None) -> Row:
         f"{name}_top1_low95": low,
         f"{name}_top1_high95": high,
         f"{name}_macro_f1": accuracy.macro_f1 if accuracy else None,
+        f"{name}_ece": accuracy.ece if accuracy else None,
+        f"{name}_top1_at_80_coverage": accuracy.top1_at_80_coverage if accuracy else None,
         f"{name}_images": accuracy.images if accuracy else None,
         f"{name}_labels": accuracy.labels if accuracy else None,
         f"{name}_source": accuracy.source if accuracy else None,

@@ -16,7 +16,7 @@ from lightfer.report.choose import RULE, stored_bytes
 from lightfer.report.significance import MOST_PAIRED, accuracies_differ, times_differ
 from lightfer.report.tables import energy_method
 from lightfer.results import Accuracy, Carbon, Energy, Entry, Latency, Results
-from lightfer.results.select import Time, Times, variant
+from lightfer.results.select import Time, Times, mean_corrupted_top1, variant
 from lightfer.results.stats import Interval
 
 STORED_AS = "weights and buffers in float32"
@@ -149,7 +149,8 @@ def _row(entry: Entry, machine: int, timed: Times, pool: _Pool, others: _Pool) -
         "storedAs": stored_as,
         "activation": entry.work.peak_activation_bytes if entry.work else None,
         "accuracy": pool.place(entry.accuracy),
-        "others": [others.place(a) for a in entry.accuracy_other],
+        "others": [others.place(a) for a in entry.accuracy_other if not a.corruption],
+        "corrupted": _rounded(mean_corrupted_top1(entry)),
         "times": times,
         "raw": raw,
         "testSet": _rounded(entry.inference_total_s),
@@ -211,6 +212,7 @@ def _accuracy(accuracy: Accuracy, details: bool) -> dict[str, Any]:
         "top1": _triple((accuracy.top1, *accuracy.ci95)),
         "f1": _rounded(accuracy.macro_f1),
         "ece": _rounded(accuracy.ece),
+        "surest": _rounded(accuracy.top1_at_80_coverage),
         "source": accuracy.source,
     }
     classes = [

@@ -61,6 +61,10 @@ function facts(row) {
     const other = DATA.otherAccuracies[index];
     lines.push([scoredOn(other), `${percent(other.top1[0], 2)} % ${bounds(other.top1, percent)}`]);
   }
+  const share = (value) => `${percent(value, 2)} %`;
+  if (row.corrupted !== null) lines.push(["Top-1 on images made worse", share(row.corrupted)]);
+  if (row.score?.surest != null) lines.push(["Top-1 on the 80 % it is surest of", share(row.score.surest)]);
+  if (row.score?.ece != null) lines.push(["Calibration error", share(row.score.ece)]);
   for (const cost of COSTS)
     if (cost.of(row))
       lines.push([
