@@ -16,23 +16,23 @@ finds of other values beside them. That of energies has no such data yet: it is 
 times.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from lightfer.errors import ArgumentError
+from lightfer.report.matching import comparable, conditions, match
 from lightfer.report.predecessor import IMAGES, Quoted, read_predecessor
 from lightfer.report.significance import accuracy_difference
 from lightfer.report.tables import subject
-from lightfer.results import Energy, Entry, Environment, Latency, Results, read_results
-from lightfer.results.select import Time, Times, net_names, yardstick_runtime
+from lightfer.results import Energy, Entry, Latency, Results, read_results
+from lightfer.results.select import Time, Times, net_names
 from lightfer.results.stats import Difference, compare_proportions, compare_runs, holm
 
 RUN_TO_RUN = 0.05  # relative to the yardstick
 RUN_TO_RUN_BARE = 0.12
 RUN_TO_RUN_ENERGY = RUN_TO_RUN_BARE  # beside no yardstick; no runs of one meter were compared yet
-SAME_MEMORY = 0.97  # another kernel of one machine keeps a little more or less to itself
 ALPHA = 0.05
 NOTHING = "no significant difference"
 REFUSED = "not comparable"
@@ -111,7 +111,7 @@ def compare_results(
     verdict is `unusable` are refused, unless `anyway`.
     """
     changes: list[Change] = []
-    conditions: dict[str, None] = {}
+    differing: dict[str, None] = {}
     noted: set[tuple[str, str]] = set()
     before, after = Times(a), Times(b)
     names = net_names(a.entries)
@@ -121,7 +121,7 @@ def compare_results(
         if not reasons and environments not in noted:
             noted.add(environments)
             both = a.environments[entry.environment], b.environments[other.environment]
-            conditions |= dict.fromkeys(_conditions(*both))
+            differing |= dict.fromkeys(conditions(*both))
         found = [
             *_times(entry, before, other, after, reasons, run_to_run),
             *_energies(entry, other, reasons, run_to_run),
@@ -135,110 +135,7 @@ def compare_results(
         tuple(e.id for e in results.entries if e.id not in ids)
         for results, ids in zip((a, b), matched, strict=True)
     )
-    return Comparison(_corrected(changes), tuple(conditions), only_a, only_b)
-
-
-def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, Entry, list[str]]]:
-    """Each entry of `a` with its own of `b`, and why their times cannot be compared, if so.
-
-    First those of the same weights in the same runtime and precision: several trainings of one net
-    are compared each with itself. Then what is left of each model, the closest first. An entry that
-    finds none is in neither.
-    """
-    known: dict[tuple, list[str]] = {}
-
-    def mismatches(entry: Entry, other: Entry) -> list[str]:
-        key = (_measured_as(entry), _measured_as(other))
-        if key not in known:
-            known[key] = _mismatches(entry, a, other, b, anyway)
-        return known[key]
-
-    by_id = {e.id: e for e in b.entries}
-    by_weights: dict[tuple, list[Entry]] = {}
-    by_model: dict[str, list[Entry]] = {}
-    for e in b.entries:
-        by_weights.setdefault(_weights_as(e), []).append(e)
-        by_model.setdefault(e.model, []).append(e)
-    found: dict[str, tuple[Entry, Entry, list[str]]] = {}
-    taken: set[str] = set()
-
-    def pair(entry: Entry, others: Sequence[Entry], closest: Callable[[Entry], tuple]) -> None:
-        twin = by_id.get(entry.id)
-        if twin and any(e is twin for e in others) and not mismatches(entry, twin):
-            others = [twin]
-        free = [e for e in others if e.id not in taken]
-        if not free:
-            return
-        other = min(free, key=closest)
-        reasons = mismatches(entry, other)
-        fitting = [e for e in free if closest(e) == closest(other)]
-        if not reasons and len(fitting) > 1:
-            reasons = [f"{len(fitting)} entries of the second file fit: {_ids(fitting)}"]
-        found[entry.id] = entry, other, reasons
-        if len(fitting) == 1:
-            taken.add(other.id)
-
-    for entry in a.entries:
-        pair(
-            entry,
-            by_weights.get(_weights_as(entry), ()),
-            lambda e, x=entry: (len(mismatches(x, e)),),
-        )
-    for entry in a.entries:
-        if entry.id not in found:
-            same = (entry.recipe, entry.seed)
-            pair(
-                entry,
-                by_model.get(entry.model, ()),
-                lambda e, x=entry, same=same: (len(mismatches(x, e)), (e.recipe, e.seed) != same),
-            )
-    return [found[e.id] for e in a.entries if e.id in found]
-
-
-def _weights_as(entry: Entry) -> tuple:
-    return entry.model, entry.device, entry.runtime, entry.precision, entry.weights
-
-
-def _measured_as(entry: Entry) -> tuple:
-    """All that `_mismatches` looks at."""
-    how = entry.environment, entry.device, entry.runtime, entry.precision
-    return (*how, entry.weights, entry.params, entry.macs)
-
-
-def _mismatches(entry: Entry, a: Results, other: Entry, b: Results, anyway: bool) -> list[str]:
-    """Why the times of two entries of one model cannot be compared."""
-    ours, theirs = a.environments.get(entry.environment), b.environments.get(other.environment)
-    if ours is None or theirs is None:
-        return ["the environment of an entry is not in its file"]
-    pairs = {
-        "device": (entry.device, other.device),
-        "runtime": (entry.runtime, other.runtime),
-        "precision": (entry.precision, other.precision),
-        "processor": (ours.cpu, theirs.cpu),
-        "number of cores": (ours.cores, theirs.cores),
-        "GPU": (ours.gpu, theirs.gpu),
-        "number of threads": (ours.threads, theirs.threads),
-        "protocol": (_version(ours), _version(theirs)),
-    }
-    reasons = [f"{what} {x} against {y}" for what, (x, y) in pairs.items() if x != y]
-    memories = [m for m in (ours.memory_bytes, theirs.memory_bytes) if m]
-    if len(memories) == 2 and min(memories) < SAME_MEMORY * max(memories):
-        x, y = (f"{m / 2**30:.1f} GiB" for m in memories)
-        reasons.append(f"memory {x} against {y}")
-    # The same weights have the same input: then it is the code that does more or less than before.
-    same_size = entry.weights == other.weights or entry.params != other.params
-    if entry.macs != other.macs and not same_size:
-        reasons.append(f"input: {entry.macs} against {other.macs} MACs at equal parameters")
-    for file, environment in (("first", ours), ("second", theirs)):
-        if environment.noise and environment.noise.verdict == "unusable" and not anyway:
-            why = ", ".join(environment.noise.reasons)
-            reasons.append(f"the {file} file's machine was unusable: {why}")
-    return reasons
-
-
-def _version(environment: Environment) -> str:
-    """Of the protocol by which times were taken."""
-    return f"version {environment.protocol.version}" if environment.protocol else "before version 2"
+    return Comparison(_corrected(changes), tuple(differing), only_a, only_b)
 
 
 def _times(
@@ -263,7 +160,7 @@ def _times(
             yield Change(a.model, "time", what, REFUSED, note=f"the second file has {found}")
             continue
         times = before.of(a, mine), after.of(b, other)
-        judged, refusal = _comparable(times, a, before.about(a), after.about(b))
+        judged, refusal = comparable(times, a, before.about(a), after.about(b))
         if judged is None:
             shown = (t and t.estimate_s for t in times)
             yield Change(a.model, "time", what, REFUSED, *shown, note=refusal)
@@ -271,31 +168,6 @@ def _times(
             yield _time(a.model, what, judged, refusal, run_to_run)
     for what in theirs:
         yield Change(a.model, "time", what, REFUSED, note="only the second file has it")
-
-
-def _comparable(
-    times: tuple[Time | None, Time | None], entry: Entry, of_a: Environment, of_b: Environment
-) -> tuple[tuple[Time, Time] | None, str]:
-    """Two times as they may be compared, and why they are raw; or None, and why they may not."""
-    a, b = times
-    if a is None or b is None:
-        return None, "the samples of one file are no times: see `lightfer validate`"
-    if not a.interval or not b.interval:
-        return None, "one round shows no spread between rounds: measure at least 2"
-    if a.corrected and b.corrected:
-        if of_a.yardstick != of_b.yardstick:
-            return None, f"yardstick {of_a.yardstick!r} against {of_b.yardstick!r}"
-        runtime = yardstick_runtime(entry, of_a)
-        package = "torch" if runtime == "pytorch" else runtime
-        versions = of_a.versions.get(package), of_b.versions.get(package)
-        if versions[0] == versions[1]:
-            return (a, b), ""
-        why = f"the yardstick was computed by {package} {versions[0]} and {versions[1]}"
-    elif a.corrected or b.corrected:
-        why = f"only the {'first' if a.corrected else 'second'} file has a yardstick"
-    else:
-        why = "neither file has a yardstick"
-    return (a.uncorrected(), b.uncorrected()), f"raw times: {why}"
 
 
 def _time(
@@ -399,30 +271,6 @@ def _counts(a: Entry, b: Entry) -> Iterable[Change]:
             yield Change(a.model, kind, kind, "same" if x == y else "changed", x, y, ratio)
 
 
-def _conditions(a: Environment, b: Environment) -> Iterable[str]:
-    """What a reader should know of two environments whose times are compared."""
-    pairs = {
-        "system": (a.system, b.system),
-        "Python": (a.python, b.python),
-        "allocator": (a.allocator, b.allocator),
-        "flush_denormal": (a.flush_denormal, b.flush_denormal),
-        "quick mode": (_quick(a), _quick(b)),
-        "code": (a.code, b.code),
-        "noise": (a.noise and a.noise.verdict, b.noise and b.noise.verdict),
-    }
-    for name in sorted(a.versions.keys() | b.versions.keys()):
-        pairs[name] = (a.versions.get(name), b.versions.get(name))
-    for name, (x, y) in pairs.items():
-        if x != y:
-            yield f"{name}: {x} -> {y}"
-        elif name == "noise" and x not in (None, "quiet"):
-            yield f"noise: {x} both times"
-
-
-def _quick(environment: Environment) -> bool:
-    return environment.protocol is not None and environment.protocol.quick
-
-
 def _tested(model: str, kind: Kind, what: str, a: float, b: float, found: Difference) -> Change:
     interval = found.interval
     is_ratio = kind in ("time", "energy")
@@ -504,7 +352,3 @@ def _quoted_accuracy(quoted: Quoted, entry: Entry, quoted_first: bool) -> Change
     found = compare_proportions(x * IMAGES, IMAGES, y * IMAGES, IMAGES)
     note = f"{found.method}; the predecessor chose its weights on these images"
     return _tested(entry.model, "accuracy", what, x, y, replace(found, method=note))
-
-
-def _ids(entries: Iterable[Entry]) -> str:
-    return ", ".join(e.id for e in entries)
