@@ -43,7 +43,7 @@ def scored(path: Path, data: Dataset, log: Path) -> Card:
 
 def main() -> None:
     """Run as a script."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", type=Path, help="folder of a queue")
     parser.add_argument("--data", required=True)
     parser.add_argument("--log", type=Path, required=True, help="where scorings are written down")

@@ -20,7 +20,8 @@ from mkdocs.structure.files import File, Files
 
 from lightfer._files import sha256_of
 from lightfer.data.dataset import CLASSES
-from lightfer.models.registry import architecture, describe_model, list_models, shipped
+from lightfer.measure.operations import count_operations
+from lightfer.models.registry import architecture, create_model, list_models, shipped
 from lightfer.models.weights import Card, load_checkpoint
 from lightfer.report.choose import RULE
 from lightfer.report.figures import shown_trade_off
@@ -151,7 +152,8 @@ def made_worse(results: Results) -> str:
     pairs = over_nets(clean, lambda e: e.accuracy and e.accuracy.top1, mean_corrupted_top1)
     ranks = None
     if len(pairs) > 3:
-        rho = rank_correlation(*zip(*pairs, strict=True)).interval
+        plain, worse = zip(*pairs, strict=True)
+        rho = rank_correlation(plain, worse).interval
         ranks = (
             f"Rank correlation with the accuracy on the images as they are, over {len(pairs)} "
             f"nets: {rho.estimate:.2f} [{rho.low:.2f}, {rho.high:.2f}]."
@@ -201,14 +203,15 @@ def trained(name: str) -> str:
         by_net.setdefault(card.model, []).append(card)
     rows = []
     for net, cards in by_net.items():
-        facts, costs = describe_model(net), [card.training for card in cards if card.training]
+        costs = [card.training for card in cards if card.training]
+        counts = count_operations(create_model(net), (1, 1, 48, 48))
         own = [cards[0].config[key] for key in ("learning_rate", "initialise")]
         rows.append(
             (
                 net,
                 f"{len(cards)}",
-                number(facts["params"], ".2f", 1e-6),
-                number(facts["macs"], ".1f", 1e-6),
+                number(counts.params, ".2f", 1e-6),
+                number(counts.macs, ".1f", 1e-6),
                 _mean_and_deviation([card.validation for card in cards]),
                 _mean_and_deviation([card.test for card in cards]),
                 f"{mean(cost.cpu_s for cost in costs) / 60:.0f}",
