@@ -176,7 +176,7 @@ def _accuracy(
         log=test_log,
         votes=votes_beside(data),
         views=views if case.variant == REFERENCE else (),
-        corruptions=robustness,
+        corruptions=robustness and case.precision in (FULL, "int8"),  # bfloat16 is as float32
     )
     elsewhere = (score_test(run, of, **who, log=test_log, views=())[0] for of in also)
     return accuracy, (*other, *elsewhere), None

@@ -87,7 +87,8 @@ def bench(
     robustness: Annotated[
         bool,
         typer.Option(
-            "--robustness", help="Accuracy on test images made worse, too; --thorough: yes."
+            "--robustness",
+            help="Accuracy on test images made worse, too, in float32 and int8; --thorough: yes.",
         ),
     ] = False,
     energy_seconds: Annotated[

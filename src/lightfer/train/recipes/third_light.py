@@ -20,7 +20,6 @@ other core trained too; energy is modelled, 4 W per busy thread.
     mobilenet_v2               65.25     3546       14.18
     mobilenet_v3_small         61.10     2218        8.87
     shufflenet_v2_x1_0         63.89     2762       11.05
-    squeezenet1_1_bn           64.39     1438        5.75
     shiftnet_b                 64.95     2196        8.79
 """
 
