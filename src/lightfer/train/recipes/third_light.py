@@ -17,7 +17,6 @@ Expected: top-1 on validation of seed 0; processor time of one thread of an AMD 
 other core trained too; energy is modelled, 4 W per busy thread.
 
     model                validation %    cpu s   energy kJ
-    mobilenet_v2               65.25     3546       14.18
     mobilenet_v3_small         61.10     2218        8.87
     shufflenet_v2_x1_0         63.89     2762       11.05
     shiftnet_b                 64.95     2196        8.79
