@@ -62,6 +62,8 @@ TEACHER = "runs/mobilenet_v1-first_light-seed0-without0of5/mobilenet_v1.safetens
 INSTEAD = {
     TEACHER: "teacher.safetensors",  # of the same faces, as a teacher must be
     "--teachers mobilenet_v1,shiftnet_b": "--teachers teacher.safetensors",
+    "--teachers vgg_slim": "--teachers teacher.safetensors",
+    "recipes/equal.toml": "list.toml",
     "--energy-seconds 10": "--energy-seconds 0.05",
     "DATA": "fer2013.csv",
     "export mobilenet_v2": f"export {NET}",

@@ -31,7 +31,7 @@ from lightfer.train.initialise import unit_variance
 from lightfer.train.job import train_to_file
 from lightfer.train.loop import train
 from lightfer.train.loss import Batch, label_loss
-from lightfer.train.state import DivergedError, RunState
+from lightfer.train.state import DivergedError, RunState, _load, _save
 
 CONFIG = TrainConfig(epochs=3, batch_size=16, warmup_epochs=0.5, ema_decay=0.9)
 MODEL = "shufflenet_v2_x0_5"
@@ -213,11 +213,10 @@ def test_weights_too_large_for_the_file_are_refused(faces: Dataset, tmp_path: Pa
     model = fresh()
 
     def explode(epoch) -> None:
-        state = load_file(tmp_path / "state.safetensors")
+        header, state = _load(tmp_path / "state.safetensors")
         name = next(k for k, v in state.items() if k.startswith("averaged.") and v.ndim == 4)
         state[name] = torch.full_like(state[name], 1e6)
-        with safe_open(tmp_path / "state.safetensors", "pt") as file:
-            save_file(state, tmp_path / "state.safetensors", file.metadata())
+        _save(tmp_path / "state.safetensors", state, header)
         raise KeyboardInterrupt
 
     config = replace(CONFIG, epochs=1, keep="final")

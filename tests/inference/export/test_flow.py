@@ -156,8 +156,8 @@ def test_int8_without_data_and_weights_that_are_not_there(item: Weights, tmp_pat
     break_by(lambda logits: logits)
     with pytest.raises(ExportError, match="calibrated on train images, and there are none"):
         run(item, tmp_path, precision="int8")
-    with pytest.raises(ExportError, match="no weights are shipped for vgg_slim"):
-        run(find_weights("vgg_slim"), tmp_path)
+    with pytest.raises(ExportError, match="no weights are shipped for resnet18_cifar"):
+        run(find_weights("resnet18_cifar"), tmp_path)
 
 
 def test_litert_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
