@@ -65,6 +65,7 @@ def test_the_real_test_accuracy_is_the_cards(name: str, fer2013_dir, tmp_path):
         data,
         model_name=name,
         weights_sha256=sha256_of(path),
+        views=(),
         log=tmp_path / "log",
     )
     assert card.test is not None
