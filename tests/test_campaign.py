@@ -339,6 +339,7 @@ def _continued(path: Path) -> list[list[float]]:
     journal.append("net 0", Round(timed=(), total_s=99.0, model_s=98.0))
     if journal.other:
         assert path.read_bytes() == before
+    del journal  # and with it the lock
     again = {case: [r.total_s for r in of.rounds] for case, of in _opened(path).pieces.items()}
     known.setdefault("net 0", []).append(99.0)
     assert again == known

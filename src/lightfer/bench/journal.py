@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import msgspec
+from filelock import FileLock, Timeout
 from msgspec import Struct
 
+from lightfer.errors import ArgumentError
 from lightfer.measure.noise import Watched
 from lightfer.results import Accuracy, EnergyBlock, Environment, Work
 
@@ -119,7 +121,8 @@ class Journal:
 
     The file is `path`, and one left there by a run of the same fingerprint is continued, with its
     environment. Where another run, or anything else, lies there, it is `other` and stays as it is:
-    this run's file has the beginning of its fingerprint in its name.
+    this run's file has the beginning of its fingerprint in its name. So it has where another
+    process is at work at `path`; a third such process is refused by an ArgumentError.
     """
 
     def __init__(self, path: Path, fingerprint: str, environment: Environment) -> None:
@@ -127,12 +130,18 @@ class Journal:
         self.head = _Head(fingerprint=fingerprint, environment=environment)
         self.pieces: dict[str, Pieces] = defaultdict(Pieces)
         beside = path.with_name(f"{path.name}-{fingerprint[:8]}")
-        for candidate in (path, beside):
-            if self._continue(candidate):
-                return
-        if path.exists():
-            self.path, self.other = beside, path
-            beside.unlink(missing_ok=True)  # of this name, yet not this run: damaged
+        locks = {place: lock for place in (path, beside) if (lock := _lock(place)) is not None}
+        known = next((place for place in locks if self._continue(place)), None)
+        new = [place for place in locks if place == beside or not place.exists()]
+        if known is None and not new:
+            raise ArgumentError(f"{path} is in use by other processes: wait, or use another --out")
+        self.path = known or new[0]
+        self.other = path if path in locks and self.path == beside and path.exists() else None
+        if known is None:
+            self.path.unlink(missing_ok=True)  # of this name, yet not this run: damaged
+        self._lock = locks.pop(self.path)  # held as long as this object lives
+        for lock in locks.values():
+            _unlock(lock)
 
     @property
     def environment(self) -> Environment:
@@ -153,6 +162,7 @@ class Journal:
     def remove(self) -> None:
         """Forget the run: its results are written."""
         self.path.unlink(missing_ok=True)
+        _unlock(self._lock)
 
     def _continue(self, path: Path) -> bool:
         """Take in what `path` holds, if it is this run's; from a damaged line on it is cut off."""
@@ -171,6 +181,22 @@ class Journal:
             whole += len(line)
         os.truncate(path, whole)
         return True
+
+
+def _lock(path: Path) -> FileLock | None:
+    """Held by this process from now on; None where another one has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock
+
+
+def _unlock(lock: FileLock) -> None:
+    Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()
 
 
 def _sealed(record: Struct) -> bytes:
