@@ -10,9 +10,11 @@ import torch
 
 from lightfer._files import sha256_of
 from lightfer.bench import run as benchmark
+from lightfer.bench.journal import Journal
 from lightfer.bench.plan import BenchConfig
 from lightfer.bench.run import run_benchmark
 from lightfer.data import Dataset
+from lightfer.errors import ArgumentError
 from lightfer.inference.backends import RUNTIMES, Loaded
 from lightfer.measure.energy import CpuModel
 from lightfer.models.blocks import ConvBNAct
@@ -20,6 +22,7 @@ from lightfer.models.registry import Weights, create_model
 from lightfer.results import GridIntensity, Results
 from lightfer.results.validate import violations
 from tests.models.test_weights import card
+from tests.results.test_schema import ENVIRONMENT
 
 NAMES = ("shufflenet_v2_x0_5", "mobilenet_v3_small")
 
@@ -394,3 +397,16 @@ def test_a_torn_last_line_of_the_journal_costs_its_step_alone(
     assert path.read_bytes().splitlines(keepends=True)[:-2] == lines[:-2]
     assert [t.rounds for e in again.entries for t in e.latency] == [3] * 4
     assert [e.accuracy for e in again.entries] == [e.accuracy for e in whole.entries]
+
+
+def test_two_processes_have_a_journal_each_and_a_third_is_refused(tmp_path: Path):
+    """The second's steps are not the first's: each would take the other's for its own."""
+    place = tmp_path / "journal"
+    first = Journal(place, "one", ENVIRONMENT)
+    second = Journal(place, "one", ENVIRONMENT)
+    assert (first.path, second.path) == (place, tmp_path / "journal-one")
+    with pytest.raises(ArgumentError, match="in use by other processes"):
+        Journal(place, "one", ENVIRONMENT)
+    second.remove()
+    first.remove()
+    assert list(tmp_path.iterdir()) == []
