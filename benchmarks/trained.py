@@ -19,6 +19,8 @@ from lightfer.data import Dataset, load
 from lightfer.measure.accuracy import score_test
 from lightfer.models.registry import find_weights
 from lightfer.models.weights import Card, load_checkpoint, rewrite_card
+from lightfer.train.sweep.items import read_list
+from lightfer.train.sweep.teachers import weights_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,8 +51,8 @@ def main() -> None:
     parser.add_argument("--log", type=Path, required=True, help="where scorings are written down")
     options = parser.parse_args()
     data = load(options.data, None)
-    files = sorted(options.runs.glob("*/*.safetensors"))
-    files = [file for file in files if file.name not in ("state.safetensors", "kept.safetensors")]
+    items = read_list(options.runs / "queue.toml")
+    files = [file for item in items if (file := weights_of(item, options.runs)).exists()]
     cards = [scored(file, data, options.log) for file in track(files, "scoring")]
     cards.sort(key=lambda card: (card.model, card.seed))
     out = ROOT / "docs" / "data" / f"{options.runs.name}.jsonl"

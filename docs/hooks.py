@@ -203,7 +203,7 @@ def trained(name: str) -> str:
         by_net.setdefault(card.model, []).append(card)
     rows = []
     for net, cards in by_net.items():
-        costs = [card.training for card in cards if card.training]
+        costs = [card.training for card in cards]
         counts = count_operations(create_model(net), (1, 1, 48, 48))
         own = [cards[0].config[key] for key in ("learning_rate", "initialise")]
         rows.append(
@@ -214,14 +214,20 @@ def trained(name: str) -> str:
                 number(counts.macs, ".1f", 1e-6),
                 _mean_and_deviation([card.validation for card in cards]),
                 _mean_and_deviation([card.test for card in cards]),
-                f"{mean(cost.cpu_s for cost in costs) / 60:.0f}",
-                f"{mean(cost.energy_j or 0 for cost in costs) / 1e3:.1f}",
-                f"{mean(cost.g_co2e or 0 for cost in costs):.2f}",
+                number(_mean([cost and cost.cpu_s for cost in costs]), ".0f", 1 / 60),
+                number(_mean([cost and cost.energy_j for cost in costs]), ".1f", 1e-3),
+                number(_mean([cost and cost.g_co2e for cost in costs]), ".2f"),
                 ", ".join(map(str, own)),
             )
         )
     header = ("Net", "Seeds", "Params M", "MMACs", "Validation %", "Test %", "CPU min", "kJ")
     return table((*header, "gCO2e", "Rate, start"), rows)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None where one is unknown."""
+    known = [value for value in values if value is not None]
+    return mean(known) if len(known) == len(values) else None
 
 
 def _mean_and_deviation(accuracies: Sequence[Accuracy | None]) -> str:
