@@ -177,9 +177,6 @@ def served(site: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("where", ["disk", "host"])
 def test_the_search_finds_a_page(site: Path, served: str, where: str):
-    pytest.importorskip("playwright", reason="the browser test needs Playwright")
-    if chromium.chromium() is None:
-        pytest.skip("no chromium on the PATH: apt-get install chromium")
     with chromium.browser() as browser:
         page = browser.new_page()
         errors: list[str] = []

@@ -1,13 +1,22 @@
-"""The site on two hosts, for the tests in a browser."""
+"""A browser, and the site on two hosts."""
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from lightfer.measure.yardstick import sha256
 from lightfer.report.site.build import build_site
 from lightfer.report.site.serve import site_server
+from tests.report import browser
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Any]:
+    """Chromium, once for the tests of a file."""
+    with browser.browser() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

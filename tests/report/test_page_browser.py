@@ -24,15 +24,6 @@ from tests.report.made_up import made_up
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Any]:
-    pytest.importorskip("playwright", reason="the browser test needs Playwright")
-    if chromium.chromium() is None:
-        pytest.skip("no chromium on the PATH: apt-get install chromium")
-    with chromium.browser() as started:
-        yield started
-
-
 @pytest.fixture
 def show(running: Any, tmp_path: Path) -> Iterator[Any]:
     """Open results as a page; at the end there was no error and no request."""

@@ -4,7 +4,6 @@ The oracle of the logits is ONNX Runtime on the file that Python assembles; that
 and of the verdict on noise is what this package computes from the file that was downloaded.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +31,6 @@ ROOT = Path(__file__).parents[2]
 NETS = list_models(pretrained=True)
 VISITS = "JSON.parse(localStorage.getItem('lightfer-journal')).visits"
 LONG_MS = 400_000  # on a machine with other work
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Any]:
-    pytest.importorskip("playwright", reason="the browser test needs Playwright")
-    if chromium.chromium() is None:
-        pytest.skip("no chromium on the PATH: apt-get install chromium")
-    with chromium.browser() as started:
-        yield started
 
 
 def until(shown: Any, condition: str) -> None:

@@ -32,9 +32,6 @@ LONG_S = 200  # on a machine with other work
 @pytest.fixture(scope="module")
 def running(astronaut: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium whose camera shows the portrait."""
-    pytest.importorskip("playwright", reason="the browser test needs Playwright")
-    if chromium.chromium() is None:
-        pytest.skip("no chromium on the PATH: apt-get install chromium")
     film = tmp_path_factory.mktemp("camera") / "portrait.mjpeg"
     film.write_bytes(10 * encoded(scene(astronaut, (640, 480), [(480, 80, 0)]), "JPEG"))
     options = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}")

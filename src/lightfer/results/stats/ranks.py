@@ -1,7 +1,6 @@
 """Whether columns rank the same items alike: two of them, or many."""
 
 from functools import lru_cache
-from itertools import permutations as all_orders
 from math import factorial
 from typing import Any, cast
 
@@ -60,12 +59,17 @@ def _permuted(
     """What |rho| is proportional to, of centered ranks in other orders, in rising order, and
     whether the orders were drawn: then the order that was found counts as one of them.
     """
-    if drawn := factorial(len(x)) > permutations:
-        orders = np.tile(np.arange(len(x)), (permutations, 1))
-        orders = np.random.default_rng(seed).permuted(orders, axis=1)
-    else:
-        orders = np.array(list(all_orders(range(len(x)))))
-    return np.sort(np.abs(np.array(y)[orders] @ np.array(x))), drawn
+    from scipy.stats import permutation_test
+
+    found: Any = permutation_test(
+        (np.array(y),),
+        lambda rows, axis: np.abs(rows @ np.array(x)),
+        permutation_type="pairings",
+        n_resamples=permutations,
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return np.sort(found.null_distribution), factorial(len(x)) > permutations
 
 
 def concordance(table: ArrayLike, level: float = 0.95) -> Interval:
