@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from typer.testing import CliRunner
@@ -86,6 +86,7 @@ def test_what_was_scored_on_other_images_or_failed_is_not_looked_at():
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
 def test_the_answer_keeps_the_limits_and_nothing_as_accurate_is_faster(nets, seconds, top1):
+    assume(seconds is None or all(abs(t / seconds - 1) > 1e-12 for t, *_ in nets))  # of rounding
     entries = [measured(f"n{i}", t, a, deployed_bytes=b) for i, (t, a, b) in enumerate(nets)]
     limits = Limits(seconds, None, top1)
     found = answer(entries, limits)

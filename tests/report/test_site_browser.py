@@ -168,7 +168,8 @@ def test_a_plain_host_in_a_folder_stop_go_on_and_offline(running: Any, hosts: di
         shown.get_by_role("button", name="Reload for a finer clock").click()
         until(shown, "crossOriginIsolated && document.body.dataset.ready === 'true'")
         shown.get_by_role("button", name="Measure this device").click()
-        until(shown, f"{VISITS}.length === 2")
+        journal = "JSON.parse(localStorage.getItem('lightfer-journal'))"
+        until(shown, f"{journal}.isolated && {journal}.visits.length >= 2")
         journal = shown.evaluate("JSON.parse(localStorage.getItem('lightfer-journal'))")
         assert journal["isolated"]
         assert journal["step"] < 50e-6
@@ -206,8 +207,8 @@ def test_a_net_that_fails_costs_only_itself(running: Any, hosts: dict[str, str],
     with visiting(running, hosts["isolating"], service_workers="block", errors=(404,)) as shown:
         shown.context.route(f"**/nets/{net}.safetensors", broken)
         measure(shown)
-        until(shown, f"{VISITS}.length === {len(NETS)}")
-        visits = shown.evaluate(VISITS)
+        until(shown, f"{VISITS}.length >= {len(NETS)}")
+        visits = shown.evaluate(VISITS)[: len(NETS)]  # the first round
         row = shown.locator(f"#nets tr[data-net={net}]").inner_text()
     assert [v["net"] for v in visits if "error" in v] == [net]
     assert "the server says 404" in next(v["error"] for v in visits if "error" in v)
