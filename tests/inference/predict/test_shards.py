@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from PIL import Image
 from lightfer.__main__ import run
 from lightfer.inference.predict import Predictor
 from lightfer.inference.predict.shards import Setup, Shard, label, label_shards, plan
+from lightfer.models.registry import find_weights
 from tests.inference.predict.conftest import MODEL
 
 SETUP = Setup(MODEL, "pytorch", "never")
@@ -128,6 +130,32 @@ def test_finished_shards_are_kept_and_other_work_is_refused(crops: Path, tmp_pat
         label_shards([str(crops)], str(out), Setup(MODEL, "pytorch", "auto"), THREADS, 1, size=10)
     with pytest.raises(ValueError, match="another inputs"):
         label_shards([str(crops / "00.png")], str(out), SETUP, THREADS, 1, size=10)
+
+
+def test_one_process_labels_in_two_folders_by_the_same_names(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for place in (tmp_path / "one", tmp_path / "two"):
+        place.mkdir()
+        monkeypatch.chdir(place)
+        label_shards([str(crops)], "out", SETUP, THREADS, 1)
+        assert (place / "out" / "plan.json").is_file()
+
+
+def test_a_weight_file_that_was_replaced_is_read_again(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    setup = Setup("net.safetensors", "pytorch", "never")
+    said = []
+    for model in ("squeezenet1_1_bn", "mobilenet_v2"):
+        path = find_weights(model).path
+        assert path is not None
+        shutil.copy(path, "new.safetensors")
+        Path("new.safetensors").replace("net.safetensors")
+        label_shards([str(crops)], model, setup, THREADS, 1)
+        said.append([row["faces"] for row in rows_of(tmp_path / model)])
+    assert said[0] != said[1]
 
 
 def test_a_folder_of_other_parts_is_refused(crops: Path, tmp_path: Path):

@@ -155,7 +155,11 @@ def plan(paths: Sequence[str], size: int = SHARD, without: str = "") -> list[Sha
 
 def label(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
     """Write the part of one shard; returns how many of its inputs were unusable."""
-    predictor = _predictor(setup, cwd)
+    here = Path(cwd, setup.model)
+    at = here.stat() if here.is_file() else None
+    model = str(here) if at else setup.model
+    stamp = at and (at.st_ino, at.st_size, at.st_mtime_ns)
+    predictor = _predictor(replace(setup, model=model), stamp)
     store = _storage(shard.store)[0]
     items = _rows_of(shard, store) if shard.table else _files_of(shard, store, setup.every)
     kind = pa.struct([(name, pa.float32()) for name in predictor.network.classes])
@@ -199,21 +203,23 @@ def label(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _predictor(setup: Setup, cwd: str) -> Predictor:
-    """One for all shards of a process, on one thread."""
-    here = os.path.join(cwd, setup.model)  # noqa: PTH118
-    model = here if os.path.exists(here) else setup.model  # noqa: PTH110
+def _predictor(setup: Setup, stamp: tuple[int, ...] | None) -> Predictor:
+    """One for all shards of a process, on one thread; another where the weight file changed."""
     return Predictor(
-        model, setup.runtime, faces=setup.faces, batch_size=setup.batch_size, threads=1
+        setup.model, setup.runtime, faces=setup.faces, batch_size=setup.batch_size, threads=1
     )
 
 
-@lru_cache(maxsize=8)
 def _storage(uri: str, cwd: str = "") -> tuple[Any, str]:
     """The storage, and the path in it."""
     if "://" in uri:
-        return fs.FileSystem.from_uri(uri)
+        return _remote(uri)
     return fs.LocalFileSystem(), os.path.abspath(os.path.join(cwd, uri))  # noqa: PTH100, PTH118
+
+
+@lru_cache(maxsize=8)
+def _remote(uri: str) -> tuple[Any, str]:
+    return fs.FileSystem.from_uri(uri)
 
 
 def _found(given: str) -> Iterator[tuple[str, str, str]]:
