@@ -6,6 +6,7 @@ Standard library only.
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -250,9 +251,14 @@ def published_results() -> Path:
     return inside if inside.exists() else package.parents[1] / "results.json"
 
 
+def plain_name(name: str) -> str:
+    """A network's name without that of the labels it was trained on."""
+    return re.sub("_ferplus8?$", "", name)
+
+
 def graph_file(name: str) -> Path:
     """Where the graph of an architecture is, or would be: ONNX without weights, gzip."""
-    return Path(str(files("lightfer"))) / "graphs" / f"{name}.onnx.gz"
+    return Path(str(files("lightfer"))) / "graphs" / f"{plain_name(name)}.onnx.gz"
 
 
 def _umask() -> int:

@@ -2,19 +2,30 @@
 
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 
 from lightfer.data import DataError, Split
-from lightfer.data.ferplus import CHOICES, agreement, majority_labels, read_votes
+from lightfer.data.dataset import CLASSES, WITH_CONTEMPT, Dataset
+from lightfer.data.ferplus import (
+    CHOICES,
+    Votes,
+    agreement,
+    majority_labels,
+    read_votes,
+    vote_shares,
+    with_votes,
+)
+from lightfer.train.job import Job, run_job
 
 HEADER = "Usage,Image name," + ",".join(CHOICES)
 NEUTRAL = [10, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 CASES = {  # votes of the first rows, their label by the rule, and by the top vote
     0: ([0, 0, 0, 0, 6, 4, 0, 0, 0, 0], 0, 0),  # anger
     1: ([0, 0, 0, 0, 0, 9, 1, 0, 0, 0], 1, 1),  # disgust
-    2: ([0, 4, 0, 3, 0, 0, 0, 3, 0, 0], 3, 3),  # happiness, less than half of the votes
+    2: ([0, 4, 0, 3, 0, 0, 0, 3, 0, 0], None, 3),  # happiness, less than half of the votes
     3: ([0, 5, 0, 5, 0, 0, 0, 0, 0, 0], None, 3),  # a tie: the top vote is its first choice
     4: ([1, 0, 0, 0, 0, 0, 0, 9, 0, 0], None, 7),  # contempt
     5: ([1, 0, 0, 0, 0, 0, 0, 0, 9, 0], None, 7),  # unknown
@@ -56,6 +67,101 @@ def test_votes_are_joined_by_line_and_follow_the_rule(path: Path):
 def test_agreement_counts_named_images_only(path: Path):
     right = [CASES[row][2] % 7 for row in range(9)]  # 7, no class, never equals a label
     assert agreement(split_of(list(range(9)), right), read_votes(path)) == pytest.approx(5 / 8)
+
+
+def majority(votes: list[int]) -> str | None:
+    """As the paper has it, in plain loops: oracle of a row of votes."""
+    kept = {choice: n for choice, n in zip(CHOICES, votes, strict=True) if n > 1}
+    winners = [choice for choice, n in kept.items() if n > sum(kept.values()) / 2]
+    return winners[0] if winners else None
+
+
+def distribution(votes: list[int]) -> dict[str, float] | None:
+    """As the paper has its "cross-entropy": the shares that are kept, of eight classes."""
+    kept = {choice: n for choice, n in zip(CHOICES, votes, strict=True) if n > 1}
+    total, found, no_face = sum(kept.values()), {}, False
+    while sum(found.values()) < 0.75 * total and len(found) < 3 and not no_face:
+        most = max(n for choice, n in kept.items() if choice not in found)
+        for choice, n in kept.items():
+            if n == most and choice in ("unknown", "NF"):
+                no_face = True
+            elif n == most:
+                found[choice] = n
+    if sum(found.values()) <= total / 2 or len(found) > 3:
+        return None
+    return {choice: n / sum(found.values()) for choice, n in found.items()}
+
+
+NAMES = "anger disgust fear happiness sadness surprise neutral contempt".split()  # noqa: SIM905
+
+
+def drawn(count: int) -> list[list[int]]:
+    """Rows of ten votes each, agreed on more or less."""
+    random = Random(1)
+    rows = []
+    for _ in range(count):
+        weights = [random.random() ** random.choice((1, 4, 12)) for _ in CHOICES]
+        votes = random.choices(range(10), weights, k=10)
+        rows.append([votes.count(choice) for choice in range(10)])
+    return rows
+
+
+@pytest.mark.parametrize("classes", [CLASSES, WITH_CONTEMPT])
+def test_targets_are_those_of_the_paper(classes: tuple[str, ...]):
+    rows = drawn(3_000)
+    votes = Votes(torch.tensor(rows), torch.ones(len(rows), dtype=torch.bool))
+    split = split_of(list(range(len(rows))), [0] * len(rows))
+    labels, known = majority_labels(split, votes, len(classes))
+    shares, usable = vote_shares(split, votes, len(classes))
+    assert 0.2 < known.float().mean() < usable.float().mean() < 0.95
+    expected = NAMES[: len(classes)]
+    for i, row in enumerate(rows):
+        label, spread = majority(row), distribution(row)
+        assert known[i] == (label in expected), row
+        assert not known[i] or expected[labels[i]] == label, row
+        others = [share for name, share in (spread or {}).items() if name in expected]
+        if not spread or max(others, default=0) < max(spread.values()):
+            assert not usable[i], row
+            continue
+        told = [spread.get(name, 0.0) / sum(others) for name in expected]
+        assert usable[i], row
+        assert shares[i].tolist() == pytest.approx(told, abs=1e-6), row
+
+
+def data_at(folder: Path) -> Dataset:
+    """Data of the first rows of train and validation, beside their votes."""
+    generator = torch.Generator().manual_seed(0)
+    splits = {}
+    for name, first, count in (("train", 0, 40), ("validation", 28_709, 20)):
+        images = torch.randint(0, 256, (count, 1, 48, 48), generator=generator).to(torch.uint8)
+        splits[name] = Split(
+            images, torch.zeros(count, dtype=torch.int64), torch.arange(first, first + count)
+        )
+    return Dataset("fer2013", str(folder), splits, "labels")
+
+
+def test_a_network_learns_the_votes(path: Path, tmp_path: Path):
+    data = data_at(path.parent)
+    job = Job(model="mobilenet_v1_x0_25", labels="ferplus", settings={"epochs": 2})
+    file, card = run_job(job, data, tmp_path / "run")
+    assert file.name == "mobilenet_v1_x0_25_ferplus.safetensors"
+    assert (card.model, card.data_name) == ("mobilenet_v1_x0_25_ferplus", "fer+")
+    relabelled = with_votes(data, "ferplus")
+    assert [len(split) for split in relabelled.splits.values()] == [36, 20]
+    assert card.data_sha256["train"] == relabelled["train"].sha256()
+    assert card.validation is not None
+    assert card.validation.labels == "fer+"
+    assert card.validation.per_class is not None
+    assert [score.images for score in card.validation.per_class] == [0] * 6 + [20]
+    eight = with_votes(data, "ferplus8")
+    assert eight.classes == WITH_CONTEMPT
+    assert len(eight["train"]) == 37
+
+
+def test_votes_that_are_not_there_are_asked_for(tmp_path: Path):
+    data = data_at(tmp_path)
+    with pytest.raises(DataError, match=r"ferplus need FER\+'s fer2013new\.csv beside"):
+        with_votes(data, "ferplus")
 
 
 def test_data_without_rows_cannot_be_joined(path: Path):

@@ -1,7 +1,7 @@
 """lightfer train: train one model and write its weights with their card."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,6 +45,13 @@ def train(
     fold: Annotated[
         str | None, typer.Option(help="Part of the train split to leave out, as 0/5: to teach it.")
     ] = None,
+    labels: Annotated[
+        Literal["fer2013", "ferplus", "ferplus8"],
+        typer.Option(
+            help="fer2013, or FER+'s votes: ferplus, with contempt ferplus8; fer2013new.csv "
+            "has to lie beside the data."
+        ),
+    ] = "fer2013",
     copies: Annotated[
         bool,
         typer.Option(
@@ -79,6 +86,7 @@ def train(
         settings=changes,
         fold=fold,
         size=size,
+        labels=labels,
         copies=copies,
         teachers=tuple(teachers.split(",")) if teachers else (),
         soft_labels=str(soft_labels) if soft_labels else None,
@@ -95,9 +103,9 @@ def train(
     parts += [] if size == 48 else [f"-size{size}"]
     parts += [] if copies else ["-without-copies"]
     parts += ["-taught"] if job.taught else []
-    folder = out or Path("runs") / f"{file_name(model)}-{kind}-seed{seed}{''.join(parts)}"
+    folder = out or Path("runs") / f"{file_name(job.network)}-{kind}-seed{seed}{''.join(parts)}"
     check_writable(folder, folder=True)
-    check_writable(folder / f"{file_name(model)}.safetensors")
+    check_writable(folder / f"{file_name(job.network)}.safetensors")
     if view_cache is not None:
         check_writable(view_cache, folder=True)
     tune_process(threads, device)
@@ -106,7 +114,7 @@ def train(
     with progress() as bar:
 
         def on_batch(epoch: int, done: int, of: int) -> None:
-            bar(f"{model}: epoch {epoch} of {config.epochs}", done, of)
+            bar(f"{job.network}: epoch {epoch} of {config.epochs}", done, of)
 
         def on_epoch(epoch: Epoch) -> None:
             typer.echo(

@@ -32,12 +32,14 @@ class Split:
     """Images (N, 1, S, S), uint8, 0 black to 255 white; labels (N,), int64, indices of the classes.
 
     `rows` (N,), int64, are the lines of the original `fer2013.csv`, from 0 without its header,
-    where the files tell them; votes of FER+ are joined by them.
+    where the files tell them; votes of FER+ are joined by them. `shares` (N, classes), float32, are
+    how the votes on an image are spread, where that is what a network learns.
     """
 
     images: Tensor
     labels: Tensor
     rows: Tensor | None = None
+    shares: Tensor | None = None
 
     def __post_init__(self) -> None:
         n, side = len(self.labels), self.images.shape[-1]
@@ -48,6 +50,8 @@ class Split:
             )
         if self.rows is not None and self.rows.shape != self.labels.shape:
             raise ValueError(f"{len(self.rows)} rows for {len(self.labels)} labels")
+        if self.shares is not None and len(self.shares) != n:
+            raise ValueError(f"{len(self.shares)} rows of shares for {n} labels")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,12 +59,18 @@ class Split:
     def where(self, mask: Tensor) -> "Split":
         """The images for which `mask` (N,), bool, is true."""
         rows = None if self.rows is None else self.rows[mask]
-        return Split(self.images[mask], self.labels[mask], rows)
+        shares = None if self.shares is None else self.shares[mask]
+        return Split(self.images[mask], self.labels[mask], rows, shares)
+
+    @property
+    def targets(self) -> Tensor:
+        """What is learned of each image: its shares (N, classes) or its label (N,)."""
+        return self.labels if self.shares is None else self.shares
 
     def sha256(self) -> str:
-        """Hash of pixels and labels in order: equal for every file form of the same data."""
+        """Hash of pixels and targets in order: equal for every file form of the same data."""
         digest = hashlib.sha256(self.images.contiguous().numpy().tobytes())
-        digest.update(self.labels.contiguous().numpy().tobytes())
+        digest.update(self.targets.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
 

@@ -5,14 +5,15 @@ Votes belong to images by line: line n of the votes is row n of `fer2013.csv`. T
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lightfer._files import in_home
-from lightfer.data.dataset import CLASSES, DataError, Dataset, Split
+from lightfer.data.dataset import CLASSES, WITH_CONTEMPT, DataError, Dataset, Split, SplitName
 from lightfer.data.members import reading
 from lightfer.data.names import class_label, split_name
 from lightfer.data.official import FIRST_ROW, ROWS
@@ -22,6 +23,10 @@ CHOICES = (
     "neutral happiness surprise sadness anger disgust fear contempt unknown NF".split()  # noqa: SIM905
 )
 """Columns of votes, in the order of the file; NF is "not a face"."""
+_AS_CLASSES = "anger disgust fear happiness sadness surprise neutral".split()  # noqa: SIM905
+
+Labels = Literal["fer2013", "ferplus", "ferplus8"]
+"""What the images are labelled by: FER2013's own, or FER+'s votes without contempt or with it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,13 @@ class Votes:
     counts: Tensor
     named: Tensor
 
+    def counts_of_classes(self) -> Tensor:
+        """(35887, 10), int64, without single votes: FER2013's seven classes in its order, contempt,
+        unknown, not a face.
+        """
+        order = [CHOICES.index(choice) for choice in (*_AS_CLASSES, *CHOICES[-3:])]
+        return self.counts.where(self.counts > 1, 0)[:, order]
+
     def top(self) -> Tensor:
         """Choice with the most votes of every row (35887,), int64; the first one of a tie.
 
@@ -43,10 +55,6 @@ class Votes:
         order = torch.tensor([len(CLASSES) if label is None else label for label in labels])
         most = self.counts == self.counts.max(1, keepdim=True).values
         return order[most.int().argmax(1)]
-
-    def tied(self) -> Tensor:
-        """Rows (35887,), bool, in which two or more choices have the most votes."""
-        return (self.counts == self.counts.max(1, keepdim=True).values).sum(1) > 1
 
 
 def read_votes(path: Path) -> Votes:
@@ -82,17 +90,72 @@ def votes_beside(data: Dataset) -> Votes | None:
     return read_votes(file) if data.verification != "none" and file.is_file() else None
 
 
-def majority_labels(split: Split, votes: Votes) -> tuple[Tensor, Tensor]:
+def majority_labels(split: Split, votes: Votes, classes: int = 7) -> tuple[Tensor, Tensor]:
     """Labels (N,), int64, by FER+, and the mask (N,), bool, of the images that have one.
 
-    The rule: the label is the choice with more votes than any other of the ten. An image has none
-    where the most votes are tied or go to contempt, unknown or not-a-face, or where FER+ gives no
-    image name. Without a label the value is -1. Raises DataError for a split without rows.
+    The paper's rule: choices with a single vote are left out; the label is the choice with more
+    than half of the other votes. An image has none where there is no such choice, where it is
+    unknown or not-a-face (or contempt, unless `classes` is 8), or where FER+ gives no image name.
+    Without a label the value is -1. Raises DataError for a split without rows.
     """
     rows = rows_of(split)
-    top = votes.top()[rows]
-    mask = votes.named[rows] & ~votes.tied()[rows] & (top < len(CLASSES))
-    return top.masked_fill(~mask, -1), mask
+    counts = votes.counts_of_classes()[rows]
+    most, label = counts.max(1)
+    mask = votes.named[rows] & (2 * most > counts.sum(1)) & (label < classes)
+    return label.masked_fill(~mask, -1), mask
+
+
+def vote_shares(split: Split, votes: Votes, classes: int = 7) -> tuple[Tensor, Tensor]:
+    """Shares of the votes (N, classes), float32, and the mask (N,), bool, of images that have them.
+
+    The rule of the paper's "cross-entropy with the distribution": single votes are left out; of the
+    rest the choices with the most votes are taken, equal ones together, up to three, until they
+    have three quarters of the votes, or until unknown or not-a-face is among them, which is left
+    out. An image has no shares if what was taken has half of the votes or less, or is more than
+    three choices, or if contempt leads and `classes` is 7; else contempt alone is left out. Raises
+    DataError for a split without rows.
+    """
+    rows = rows_of(split)
+    counts = votes.counts_of_classes()[rows]
+    faces, total = len(WITH_CONTEMPT), counts.sum(1)
+    left, taken = counts.clone(), torch.zeros_like(counts)
+    going = torch.ones(len(counts), dtype=torch.bool)
+    for _ in range(3):
+        going = going & (4 * taken.sum(1) < 3 * total) & ((taken > 0).sum(1) < 3)
+        level = (left == left.max(1, keepdim=True).values) & (left > 0) & going[:, None]
+        taken += left * level
+        left = left.masked_fill(level, 0)
+        going &= ~level[:, faces:].any(1)
+    taken = taken[:, :faces]
+    usable = (2 * taken.sum(1) > total) & ((taken > 0).sum(1) <= 3)
+    mask = votes.named[rows] & usable & (taken.argmax(1) < classes)
+    shares = taken[:, :classes].float()
+    return shares / shares.sum(1, keepdim=True).clamp(min=1), mask
+
+
+def with_votes(data: Dataset, labels: Labels) -> Dataset:
+    """FER2013 with FER+'s labels: `ferplus` of seven classes, `ferplus8` with contempt.
+
+    The train split has the shares of the votes, the others the majority's label; images without
+    one are left out. Raises DataError where the votes are not beside the data.
+    """
+    classes = WITH_CONTEMPT if labels == "ferplus8" else CLASSES
+    votes = votes_beside(data)
+    if votes is None:
+        raise DataError(
+            f"labels {labels} need FER+'s {FILE_NAME} beside FER2013, in the form that tells each "
+            f"image's line of fer2013.csv; found {data.label} at {data.source} without it. Get it "
+            "from github.com/microsoft/FERPlus"
+        )
+    splits: dict[SplitName, Split] = {}
+    for name, split in data.splits.items():
+        if name == "train":
+            shares, mask = vote_shares(split, votes, len(classes))
+            splits[name] = replace(split, labels=shares.argmax(1), shares=shares).where(mask)
+        else:
+            label, mask = majority_labels(split, votes, len(classes))
+            splits[name] = replace(split, labels=label).where(mask)
+    return replace(data, name="fer+", known_as="FER+", splits=splits, classes=classes)
 
 
 def agreement(split: Split, votes: Votes) -> float:

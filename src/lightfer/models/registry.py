@@ -1,8 +1,9 @@
 """From a name to a network: one row per name, with random, shipped or your own weights.
 
 Names follow torchvision: `_x0_25` is a width where it is not the family's default, `_os16` and
-`_os8` an output stride where it is not the stock one. Names, and the names of the tensors in the
-weight files, never change.
+`_os8` an output stride where it is not the stock one. Behind them stand the labels that weights
+were trained on where they are not FER2013's: `_ferplus`, `_ferplus8`. Names, and the names of the
+tensors in the weight files, never change.
 """
 
 import re
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from lightfer._files import sha256_of, shipped
+from lightfer._files import plain_name, sha256_of, shipped
 from lightfer.errors import ArgumentError
 from lightfer.measure.operations import count_operations
 from lightfer.models.mobilenet_v1 import MobileNetV1
@@ -153,6 +154,8 @@ def list_models(family: str | None = None, *, pretrained: bool = False) -> list[
     or only those with shipped weights.
     """
     names = [*ZOO, *sorted(entry_points(group=ENTRY_POINTS).names - ZOO.keys())]
+    if pretrained:
+        names += [f"{name}_ferplus" for name in ZOO]
     return [
         name
         for name in names
@@ -168,8 +171,8 @@ def architecture(name: str) -> Architecture:
     `package.module:function` that is called as `function(num_classes, in_channels)`.
     Raises ValueError where there is none, naming what is close, or where it is not a network.
     """
-    if name in ZOO:
-        return ZOO[name]
+    if (plain := plain_name(name)) in ZOO:
+        return replace(ZOO[plain], name=name)
     own = entry_points(group=ENTRY_POINTS)
     if name in own.names:
         return _own(name, own[name].load)
@@ -330,9 +333,9 @@ def describe_model(name: str) -> dict[str, object]:
     holds kernels as float16, has about half of it.
     """
     arch = architecture(name)
-    with torch.device("meta" if name in ZOO else "cpu"):  # shapes are enough
+    with torch.device("meta" if plain_name(name) in ZOO else "cpu"):  # shapes are enough
         small, large = count_operations(arch(), (1, 1, 48, 48)), None
-        with nullcontext() if name in ZOO else suppress(Exception):
+        with nullcontext() if plain_name(name) in ZOO else suppress(Exception):
             large = count_operations(arch(1000, 3), (1, 3, 224, 224))
     return {
         "name": name,

@@ -17,6 +17,7 @@ from torch import nn
 from lightfer._files import alone, file_name, write_text
 from lightfer.data.augment import MEAN, STD
 from lightfer.data.dataset import IMAGE_SIZE, Dataset, SplitName
+from lightfer.data.ferplus import Labels, with_votes
 from lightfer.data.folds import Fold, without_fold
 from lightfer.data.subsets import trained_without_copies
 from lightfer.errors import ArgumentError
@@ -59,12 +60,18 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     settings: dict[str, Any] = {}  # what differs from the recipe
     fold: str | None = None  # part of the train split to leave out, as "0/5"
     size: int = IMAGE_SIZE  # side of the images in pixels
+    labels: Labels = "fer2013"  # others need FER+'s votes beside the data
     copies: bool = True  # False: without train images that occur in validation or test
     teachers: tuple[str, ...] = ()  # models with shipped weights, or weight files
     once: bool = False  # teachers are asked once, about plain images, as `lightfer teach` does
     soft_labels: str | None = None  # instead of teachers: a file of `lightfer teach`
     temperature: float | None = None  # None: the default of `lightfer.train.distill.Distillation`
     weight: float | None = None
+
+    @property
+    def network(self) -> str:
+        """Name of the trained network: the model's, and behind it that of other labels."""
+        return self.model if self.labels == "fer2013" else f"{self.model}_{self.labels}"
 
     @property
     def taught(self) -> bool:
@@ -84,7 +91,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
 
     def config(self) -> TrainConfig:
         """The recipe's settings. Raises ValueError for a job that cannot be run."""
-        architecture(self.model)
+        architecture(self.network)
         if not 32 <= self.size <= 224:
             raise ArgumentError(f"size is {self.size}, expected 32 to 224 pixels a side")
         if self.teachers and self.soft_labels:
@@ -128,6 +135,8 @@ def run_job(
     config, student = job.config(), {}
     if not job.copies:
         data = trained_without_copies(data)
+    if job.labels != "fer2013":
+        data = with_votes(data, job.labels)
     split = data["train"]
     if job.taught:
         targets: Targets
@@ -145,8 +154,8 @@ def run_job(
     torch.manual_seed(job.seed)
     with alone(run_dir / ".lock", f"the training in {run_dir}"):
         return train_to_file(
-            job.model,
-            architecture(job.model)(len(data.classes)),
+            job.network,
+            architecture(job.network)(len(data.classes)),
             data,
             config,
             run_dir,

@@ -58,12 +58,12 @@ def train(
     model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if config.dropout is not None:
         set_dropout(model, config.dropout)
-    images, labels = train_split.images.to(device), train_split.labels.to(device)
+    images, targets = train_split.images.to(device), train_split.targets.to(device)
     if config.initialise == "unit variance":
         unit_variance(model, normalize(images[:_INITIALISED_ON]))
     run = RunState(model, config, run_dir)
     validation = Split(validation_split.images.to(device), validation_split.labels.to(device))
-    loss = loss or label_loss(labels, config.label_smoothing)
+    loss = loss or label_loss(targets, config.label_smoothing)
     run.resume()
     meter = EpochMeter(meters)
     while len(run.history) < config.epochs:

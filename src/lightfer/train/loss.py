@@ -36,14 +36,16 @@ Loss = Callable[[Tensor, Batch], Tensor]
 """From float32 logits (N, classes) and their batch to the mean loss. Same inputs, same result."""
 
 
-def label_loss(labels: Tensor, smoothing: float = 0.0) -> Loss:
-    """Cross-entropy with the labels (M,) of the train split, both labels where images are mixed."""
+def label_loss(targets: Tensor, smoothing: float = 0.0) -> Loss:
+    """Cross-entropy with the targets of the train split, labels (M,) or shares of the classes
+    (M, classes), as `Split.targets` has them; with both images' where they are mixed.
+    """
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
-        own = cross_entropy(logits, labels[batch.indices], label_smoothing=smoothing)
+        own = cross_entropy(logits, targets[batch.indices], label_smoothing=smoothing)
         if batch.partners is None:
             return own
-        other = cross_entropy(logits, labels[batch.partners], label_smoothing=smoothing)
+        other = cross_entropy(logits, targets[batch.partners], label_smoothing=smoothing)
         return batch.share * own + (1 - batch.share) * other
 
     return loss

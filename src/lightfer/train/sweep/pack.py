@@ -24,7 +24,7 @@ def packed_files(folder: Path, items: Sequence[Item]) -> list[Path]:
     """What goes into the pack of `folder`, relative to it."""
     files = [folder / "queue.toml", folder / "sessions.jsonl", *folder.glob("teachers/*")]
     for item in items:
-        done = (folder / item.name / f"{file_name(item.model)}.safetensors").exists()
+        done = (folder / item.name / f"{file_name(item.network)}.safetensors").exists()
         files += [
             path
             for path in sorted((folder / item.name).glob("[!.]*"))

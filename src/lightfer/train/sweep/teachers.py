@@ -16,7 +16,7 @@ from lightfer.train.sweep.items import Item
 
 def weights_of(item: Item, folder: Path) -> Path:
     """The file that exists when the item is finished."""
-    return folder / item.name / f"{file_name(item.model)}.safetensors"
+    return folder / item.name / f"{file_name(item.network)}.safetensors"
 
 
 def check_items(items: Sequence[Item], folder: Path) -> None:
