@@ -39,7 +39,9 @@ NET = "squeezenet1_1_bn"  # the quickest to train and to measure
 ONLY_PARSED = {
     "lightfer predict --camera": "needs a camera",
     "lightfer data fetch": "needs a network",
-    "lightfer train mobilenet_v2 --data fer2013.csv --labels ferplus --recipe equal": "needs the real FER2013 and FER+",
+    "lightfer train mobilenet_v2 --data fer2013.csv --labels ferplus --recipe equal": (
+        "needs the real FER2013 and FER+"
+    ),
     "lightfer predict s3://bucket/photographs --executor ray:ADDRESS --out s3://bucket/labels": (
         "needs a network"
     ),
