@@ -25,13 +25,14 @@ from torch import Tensor
 
 from lightfer._files import write_text
 from lightfer.data import Dataset, load
-from lightfer.data.augment import normalize
+from lightfer.data.dataset import normalize
 from lightfer.inference.export import TARGETS, ExportConfig, export
 from lightfer.inference.export.opened import as_prepared
 from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
 from lightfer.measure.environment import code_version
 from lightfer.measure.process import tune_process
-from lightfer.models.registry import find_weights, list_models
+from lightfer.models.registry import list_models
+from lightfer.models.weights import find_weights
 
 FACES = 1000
 LARGEST_DIFFERENCE, LARGEST_CHANGE, LARGEST_LOSS = 1e-4, 0.05, 1.0  # logit, points, points

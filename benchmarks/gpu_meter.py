@@ -42,7 +42,8 @@ from lightfer.measure.energy.protocol import Mark
 from lightfer.measure.energy.simulated import simulated_meters
 from lightfer.measure.energy.windows import Window, Work
 from lightfer.measure.process import tune_process
-from lightfer.models.registry import find_weights, list_models
+from lightfer.models.registry import list_models
+from lightfer.models.weights import find_weights
 from lightfer.results import Results, ResultsError, read_results, write_results
 
 WINDOWS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)

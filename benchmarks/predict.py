@@ -34,12 +34,12 @@ import torch
 from PIL import Image
 
 from lightfer._files import write_text
-from lightfer.data.augment import normalize
+from lightfer.data.dataset import normalize
 from lightfer.data.synthetic import synthetic_faces
 from lightfer.inference.predict import Predictor
-from lightfer.inference.predict.network import DEFAULT_MODEL, usable_cores
+from lightfer.inference.predict.network import DEFAULT_MODEL
 from lightfer.inference.predict.sources import items_of
-from lightfer.measure.process import tune_process
+from lightfer.measure.process import tune_process, usable_cores
 from lightfer.models.registry import create_model
 
 RUNTIMES = ("onnxruntime", "openvino")

@@ -38,7 +38,7 @@ import torch
 from roofline import best, measure_peaks, work_of
 from torch import nn
 
-from lightfer.data.augment import normalize
+from lightfer.data.dataset import normalize
 from lightfer.data.synthetic import synthetic_faces
 from lightfer.inference.backends import eager, onnxruntime, openvino
 from lightfer.inference.backends.int8 import quantize_onnx, quantize_openvino

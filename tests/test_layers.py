@@ -56,7 +56,9 @@ def test_every_form_of_import_is_seen(source: str):
 @pytest.mark.parametrize(
     "module",
     [
+        "bench.run",
         "cli.main",
+        "cli.bench",
         "data.crop",
         "data.finder",
         "data.pictures",
@@ -71,8 +73,10 @@ def test_every_form_of_import_is_seen(source: str):
         "results.validate",
     ],
 )
-def test_what_reads_results_or_exported_files_needs_no_torch(module: str):
-    """A reader of results, and whoever classifies with an exported file, installs no torch."""
+def test_what_reads_results_or_runs_exported_files_needs_no_torch(module: str):
+    """A reader of results, and whoever classifies with an exported file or times the shipped nets,
+    installs no torch.
+    """
     code = f"import sys, lightfer.{module}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

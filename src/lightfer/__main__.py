@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from lightfer._stop import Stoppable, Terminated
 from lightfer.errors import LightferError
 
-NEEDED = ("typer", "rich", "msgspec", "torch")
+NEEDED = ("typer", "rich", "msgspec")
 WRONG = 2
 
 
@@ -44,6 +44,8 @@ def run(arguments: list[str]) -> int:
         if (error.name or "").startswith("lightfer"):
             raise
         only = "; without it only `lightfer predict` works" if error.name in NEEDED else ""
+        if error.name == "torch":
+            only = "; without it `lightfer bench` and `predict` work, and what reads results"
         return _ended(LightferError(f"{error.name} is not installed{only}: pip install lightfer"))
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):

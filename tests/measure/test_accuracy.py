@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from lightfer.data import Split
-from lightfer.data.augment import normalize
 from lightfer.data.corruptions import corrupted
+from lightfer.data.dataset import normalize
 from lightfer.measure.accuracy import (
     expected_calibration_error,
     measure_accuracy,

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from lightfer.bench.entry import public_card
 from lightfer.cli.table import replace_block
 from lightfer.data import Dataset, Split
-from lightfer.data.augment import normalize
+from lightfer.data.dataset import normalize
 from lightfer.data.folds import Fold, in_fold
 from lightfer.models.registry import create_model
 from lightfer.models.weights import load_checkpoint, rewrite_card, save_checkpoint

@@ -19,9 +19,9 @@ from lightfer.data.augment import (
     augment,
     cut_mix,
     mix,
-    normalize,
     warp_matrices,
 )
+from lightfer.data.dataset import normalize
 from lightfer.measure.accuracy import measure_accuracy, predict_logits
 from lightfer.measure.energy.simulated import MissingMeter, simulated_meters
 from lightfer.models.registry import create_model

@@ -1,39 +1,47 @@
 """One model in one runtime and precision: what it is, and how each of its figures is measured."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import msgspec
-import torch
-from torch import Tensor
+import numpy as np
 
 from lightfer.bench.journal import Round, Static, Timed
-from lightfer.data.augment import normalize
-from lightfer.data.dataset import IMAGE_SIZE, Dataset
-from lightfer.data.ferplus import votes_beside
-from lightfer.data.subsets import calibration_images
+from lightfer.data.dataset import IMAGE_SIZE, Dataset, normalize
 from lightfer.errors import ArgumentError
 from lightfer.inference.backends import AGREES, Loaded, find_runtime
-from lightfer.measure.accuracy import View, score_test
+from lightfer.inference.onnx_from_weights import assembled
 from lightfer.measure.energy import EnergyPlan, Meter, measure_block
 from lightfer.measure.energy.counter import CounterMeter
 from lightfer.measure.energy.windows import Work as Pass
 from lightfer.measure.latency import (
+    Images,
     evenly_ranked,
     percentile,
     time_images,
     time_passes,
     time_passes_by_events,
     wait,
+    without_gradients,
 )
-from lightfer.measure.operations import Operations, count_operations
-from lightfer.measure.process import peak_memory, reset_peak_memory, without_collection
+from lightfer.measure.process import (
+    peak_memory,
+    reset_peak_memory,
+    torch_installed,
+    without_collection,
+)
 from lightfer.measure.yardstick import Yardstick, of_passes
-from lightfer.models.registry import Weights
-from lightfer.results import Accuracy, EnergyBlock, Work
+from lightfer.models.weights import Weights
+from lightfer.results import Accuracy, Counts, EnergyBlock, published_counts
+
+if TYPE_CHECKING:
+    from lightfer.measure.accuracy import View
+    from lightfer.measure.operations import Operations
 
 EAGER, FULL = "pytorch", "float32"
 REFERENCE = f"{EAGER}-{FULL}"  # the variant that others are compared with
@@ -74,36 +82,59 @@ class Case:
 def load_case(case: Case, device: str, threads: int, data: Dataset | None = None) -> Loaded:
     """The model in its runtime, on `device`; int8 is calibrated on the train split of `data`.
 
-    Where the runtime does not say how long loading took, it is from the weight file on.
+    Without PyTorch it is not exported, but assembled as ONNX, and runs on arrays. Where the runtime
+    does not say how long loading took, it is from the weight file on.
 
     Raises ValueError if the runtime says that it computes in another precision than was asked for,
     or if int8 has no train split to be calibrated on.
     """
     runtime = find_runtime(case.runtime, case.precision, device)
     start = perf_counter()
-    model = case.weights.build(device)
-    calibration = None
-    if case.precision == "int8" and data and "train" in data.splits:
-        calibration = normalize(calibration_images(data))
-    loaded = runtime.load(
-        model, case.input_shape, threads=threads, precision=case.precision, calibration=calibration
-    )
+    set_to = {"threads": threads, "precision": case.precision}
+    if runtime.open_onnx and not torch_installed():
+        loaded = runtime.open_onnx(_assembled(case), case.input_shape, **set_to)
+    else:
+        model = case.weights.build(device)
+        loaded = runtime.load(
+            model, case.input_shape, **set_to, calibration=_calibration(case, data)
+        )
     used = loaded.settings.get("precision", case.precision)
     if used != case.precision:
         raise ArgumentError(f"{case.runtime} computes in {used} here, not in {case.precision}")
     return loaded if loaded.load_s else replace(loaded, load_s=perf_counter() - start)
 
 
+def _assembled(case: Case) -> bytes:
+    if case.precision == "int8":
+        raise ArgumentError("int8 is calibrated with PyTorch, and torch is not installed")
+    content = case.weights.path and assembled(case.weights.path)
+    if not content:
+        raise ArgumentError(
+            f"{case.weights.key}: torch is not installed, and without it only nets of 48x48 images "
+            "and seven classes are measured: pip install torch"
+        )
+    return content
+
+
+def _calibration(case: Case, data: Dataset | None) -> Images | None:
+    """Prepared train images, for int8."""
+    if case.precision != "int8" or data is None or "train" not in data.splits:
+        return None
+    from lightfer.data.subsets import calibration_images
+
+    return normalize(calibration_images(data))
+
+
 def measure_once(
     case: Case,
     run: Loaded,
-    images: Tensor,
+    images: Images,
     data: Dataset | None,
     eager: Static | None,
     *,
     device: str,
     batch_size: int,
-    views: Sequence[View],
+    views: "Sequence[View]",
     robustness: bool = False,
     also: Sequence[Dataset] = (),
     test_log: Path,
@@ -120,7 +151,7 @@ def measure_once(
     return Static(
         params=counts.params,
         macs=counts.macs,
-        work=Work(**{name: getattr(counts, name) for name in Work.__struct_fields__}),
+        work=counts.work,
         settings=run.settings,
         deployed_bytes=run.deployed_bytes,
         logit_difference=difference,
@@ -131,16 +162,23 @@ def measure_once(
     )
 
 
-@torch.inference_mode()
+@without_gradients()
 def _compare(
-    case: Case, run: Loaded, images: Tensor, device: str
-) -> tuple[Operations, float | None]:
-    """Operations, and the largest difference of a logit from eager float32; None of that itself."""
+    case: Case, run: Loaded, images: Images, device: str
+) -> "tuple[Operations | Counts, float | None]":
+    """Operations, and the largest difference of a logit from eager float32; None of that itself.
+
+    Without PyTorch the operations are the published ones, and nothing is compared.
+    """
+    if not torch_installed():
+        return published_counts()[case.weights.name], None
+    from lightfer.measure.operations import count_operations
+
     model = case.weights.build(device)
     counts = count_operations(model, case.input_shape)
     if case.variant == REFERENCE:
         return counts, None
-    x = _prepare(images.to(device))
+    x = _prepare(_on(device, images))
     return counts, (run(x) - model(x)).abs().max().item()
 
 
@@ -150,7 +188,7 @@ def _accuracy(
     data: Dataset | None,
     eager: Static | None,
     difference: float | None,
-    views: Sequence[View],
+    views: "Sequence[View]",
     robustness: bool,
     also: Sequence[Dataset],
     test_log: Path,
@@ -168,6 +206,9 @@ def _accuracy(
         return quoted and msgspec.structs.replace(quoted, source="reference"), (), None
     if case.runtime != EAGER and agrees and eager and eager.accuracy:
         return eager.accuracy, eager.accuracy_other, REFERENCE
+    from lightfer.data.ferplus import votes_beside
+    from lightfer.measure.accuracy import score_test
+
     who = {"model_name": case.weights.name, "weights_sha256": case.weights.sha256}
     accuracy, other = score_test(
         run,
@@ -185,7 +226,7 @@ def _accuracy(
 def visit_case(
     run: Loaded,
     yardstick: Yardstick,
-    images: Tensor,
+    images: Images,
     *,
     device: str,
     batch_sizes: Sequence[int],
@@ -194,13 +235,13 @@ def visit_case(
     warmup: int,
 ) -> Round:
     """One visit: passes at each batch size beside the yardstick, then all images at the largest."""
-    images = images.to(device)
+    images = _on(device, images)
     reset_peak_memory(device)
     timed = []
     with without_collection():
         for size in batch_sizes:
             clocks = {"wall": time_passes, "cuda events": time_passes_by_events}
-            for clock in clocks if images.is_cuda and size == 1 else ["wall"]:
+            for clock in clocks if device.startswith("cuda") and size == 1 else ["wall"]:
                 effort = {
                     "seconds": seconds / PARTS,
                     "passes": -(-passes // (PARTS if size == 1 else 6 * PARTS)),
@@ -238,16 +279,16 @@ def _timed(size: int, clock: str, taken: list[float], beside: list[float]) -> Ti
     )
 
 
-def _inputs(images: Tensor, batch_size: int) -> list[Tensor]:
+def _inputs(images: Images, batch_size: int) -> list[Images]:
     """Batches of `ROTATING` images, or of one batch; of fewer images some twice."""
     count = max(batch_size, min(ROTATING, len(images)) // batch_size * batch_size)
-    enough = images.repeat(-(-count // len(images)), 1, 1, 1)[:count]
-    return [_prepare(batch) for batch in enough.split(batch_size)]
+    enough = _this_many(images, count)
+    return [_prepare(enough[i : i + batch_size]) for i in range(0, count, batch_size)]
 
 
 def energy_block(
     run: Loaded,
-    images: Tensor,
+    images: Images,
     meters: Sequence[Meter],
     *,
     device: str,
@@ -261,19 +302,30 @@ def energy_block(
     return measure_block(work, meters, plan.seconds, idle_s=idle_s, align_to=align_to)
 
 
-def batch_work(run: Loaded, images: Tensor, *, device: str, batch_size: int) -> Pass:
+def batch_work(run: Loaded, images: Images, *, device: str, batch_size: int) -> Pass:
     """One pass of one batch, from uint8 faces on the device to logits, finished when it returns."""
-    repeats = -(-batch_size // len(images))
-    batch = images.repeat(repeats, 1, 1, 1)[:batch_size].to(device)
+    batch = _on(device, _this_many(images, batch_size))
 
-    @torch.inference_mode()
+    @without_gradients()
     def work() -> int:
         run(_prepare(batch))
-        wait(batch.device)
+        wait(batch)
         return batch_size
 
     return work
 
 
-def _prepare(images: Tensor) -> Tensor:
-    return normalize(images).contiguous(memory_format=torch.channels_last)
+def _on(device: str, images: Images) -> Images:
+    return images if isinstance(images, np.ndarray) else images.to(device)
+
+
+def _this_many(images: Images, count: int) -> Images:
+    """The first `count` of them, going round."""
+    return images[[i % len(images) for i in range(count)]]
+
+
+def _prepare(images: Images) -> Images:
+    x = normalize(images)
+    if isinstance(x, np.ndarray):
+        return x
+    return x.contiguous(memory_format=sys.modules["torch"].channels_last)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from statistics import median
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,9 +22,20 @@ from lightfer.measure.energy import (
     with_deferred,
 )
 from lightfer.measure.latency import evenly_ranked
-from lightfer.models.registry import architecture
 from lightfer.models.weights import Card
-from lightfer.results import Energy, Entry, Latency, Teaching, TrainingEnergy, WeightCard
+from lightfer.results import (
+    Counts,
+    Energy,
+    Entry,
+    Latency,
+    Teaching,
+    TrainingEnergy,
+    WeightCard,
+    published_counts,
+)
+
+if TYPE_CHECKING:
+    from lightfer.models.registry import Architecture
 
 
 def entry_of(
@@ -40,7 +52,7 @@ def entry_of(
     """Put the pieces of one model together."""
     pieces, environment = journal.pieces[case.journal_key], journal.environment
     static, card = pieces.static, case.weights.card
-    weights, arch = case.weights, architecture(case.weights.name)
+    weights, arch = case.weights, kind_of(case.weights.name)
     total = median(r.total_s for r in pieces.rounds) if pieces.rounds else None
     per_image = None if total is None else total / images
     model_s = median(r.model_s for r in pieces.rounds) if pieces.rounds else None
@@ -91,6 +103,15 @@ def entry_of(
         training=spent and training_cost(spent, energy, carbon),
         error=pieces.error or _failed_rounds(pieces, config.rounds),
     )
+
+
+def kind_of(name: str) -> "Architecture | Counts":
+    """What knows a model's family and output stride; that of a shipped net needs no PyTorch."""
+    if known := published_counts().get(name):
+        return known
+    from lightfer.models.registry import architecture
+
+    return architecture(name)
 
 
 def latencies(rounds: Sequence[Round], threads: int) -> Iterator[Latency]:

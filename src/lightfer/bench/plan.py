@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from lightfer.bench.case import EAGER, FULL, PROTOCOL, Case
 from lightfer.bench.journal import Journal, Kind, Pieces
@@ -12,13 +13,15 @@ from lightfer.bench.quiet import Quiet, missing
 from lightfer.data.dataset import Dataset
 from lightfer.errors import ArgumentError
 from lightfer.inference.backends import PRECISIONS, find_runtime, runtime_of
-from lightfer.measure.accuracy import View
 from lightfer.measure.carbon import WORLD
 from lightfer.measure.energy import ASSUMED, CpuModel, EnergyPlan, Meter, enough_blocks
 from lightfer.measure.environment import environment_id
 from lightfer.measure.process import GARBAGE_COLLECTION, pinning
-from lightfer.models.registry import Weights, find_weights
+from lightfer.models.weights import Weights, find_weights
 from lightfer.results import Component, Environment, GridIntensity, Protocol
+
+if TYPE_CHECKING:
+    from lightfer.measure.accuracy import View
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class BenchConfig:
     quick: bool = False  # less than the protocol asks for, for a first look
     processes: bool = False  # each round in a fresh one
     wait_quiet: float = 0.0  # minutes
-    views: tuple[View, ...] = ("flip",)  # beside the single one, of accuracy
+    views: "tuple[View, ...]" = ("flip",)  # beside the single one, of accuracy
     robustness: bool = False  # score the test images made worse, too
     seed: int = 0  # of the order of the models in each round
     cpu_model: CpuModel = ASSUMED  # where the energy of a CPU run is modelled

@@ -20,8 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
-import torch
-from torch import Tensor
+import numpy as np
 
 from lightfer.bench.case import (
     EAGER,
@@ -45,14 +44,13 @@ from lightfer.bench.plan import (
 )
 from lightfer.bench.quiet import Quiet, keep_quiet
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
-from lightfer.data.loading import at_size
 from lightfer.inference.backends import Loaded
 from lightfer.measure.energy import TEST_IMAGES, EnergyPlan, measure_ticks, slowest
 from lightfer.measure.environment import describe_environment, environment_id, run_id
 from lightfer.measure.gpu import GpuWatch
-from lightfer.measure.latency import time_decoding
+from lightfer.measure.latency import Images, time_decoding
 from lightfer.measure.noise import Watched, advanced, snapshot, verdict, watch
-from lightfer.measure.process import tune_process
+from lightfer.measure.process import torch_installed, tune_process
 from lightfer.measure.yardstick import Yardstick, description, of_passes
 from lightfer.results import Data, Results
 
@@ -238,13 +236,16 @@ class _Bench:
             self.loaded[case.journal_key] = run
         return self.loaded[case.journal_key]
 
-    def _at_size(self, size: int) -> tuple[Dataset | None, tuple[Dataset, ...], Tensor]:
+    def _at_size(self, size: int) -> tuple[Dataset | None, tuple[Dataset, ...], Images]:
         """The data, the other data sets and the images that are timed, as many of any size."""
         if size not in self.sized:
-            data = self.data and at_size(self.data, size)
-            images = data["test"].images if data else _random_images(len(self.images), size)
-            images = images[: len(self.images)]
-            self.sized[size] = data, tuple(at_size(of, size) for of in self.also), images
+            if self.data is None:
+                self.sized[size] = None, (), _random_images(len(self.images), size)
+                return self.sized[size]
+            from lightfer.data.loading import at_size
+
+            data, also = at_size(self.data, size), tuple(at_size(of, size) for of in self.also)
+            self.sized[size] = data, also, data["test"].images[: len(self.images)]
         return self.sized[size]
 
 
@@ -253,7 +254,7 @@ class Visit:
     """One case's round; what it needs can be sent to another process."""
 
     case: Case
-    images: Tensor
+    images: Images
     data: Dataset | None  # int8 is calibrated on it
     threads: int
     config: BenchConfig
@@ -300,8 +301,11 @@ def _describe(data: Dataset | None) -> Data | None:
     return Data(name=data.name, label=data.label, verified=data.verified, sha256=hashes)
 
 
-def _random_images(count: int, size: int) -> Tensor:
+def _random_images(count: int, size: int) -> Images:
     """Noise in place of faces: a convolution takes as long on any pixels."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (count, 1, size, size)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    noise = np.random.default_rng(0).integers(0, 256, (count, 1, size, size), np.uint8)
+    if not torch_installed():
+        return noise
+    import torch
+
+    return torch.from_numpy(noise)

@@ -126,6 +126,7 @@ def bench(
     Without FER2013 the accuracy is that of the weights' card, marked (ref). Without a meter, or if
     none is asked for, energy is modelled from time. An interrupted run is continued by the same
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
+    Where torch is not installed, shipped nets are measured in ONNX Runtime or OpenVINO.
     """
     from lightfer._files import check_writable, is_stream
     from lightfer.bench.plan import NO_METERS, BenchConfig, each_once, variants
@@ -134,8 +135,7 @@ def bench(
     from lightfer.inference.backends import list_runtimes
     from lightfer.measure.energy import EnergyPlan
     from lightfer.measure.process import tune_process
-    from lightfer.models.registry import DEFAULT_MODELS, list_models
-    from lightfer.results import add_results, read_results, write_results
+    from lightfer.results import add_results, published_counts, read_results, write_results
 
     beside = Path("out/results.json") if is_stream(out) else out  # of the journal and the log
     test_log = beside.with_name("test_scorings.jsonl")
@@ -157,11 +157,12 @@ def bench(
     every = ("float32", "bfloat16")
     if dataset and "train" in dataset.splits:  # what int8 is calibrated on
         every = (*every, "int8")
-    asked_for = models or list_models(pretrained=True) or DEFAULT_MODELS
-    models = [weights.key for weights in each_once(asked_for)]
+    models = [weights.key for weights in each_once(models or published_counts())]
     config = BenchConfig(
         models=tuple(models),
-        runtimes=tuple(runtime or (usable(list_runtimes(), device) if thorough else ("pytorch",))),
+        runtimes=tuple(
+            runtime or (usable(list_runtimes(), device) if thorough else [default_runtime()])
+        ),
         precisions=tuple(precision or (every if thorough else ("float32",))),
         device=device,
         rounds=rounds or default_rounds(len(models), thorough),
@@ -230,6 +231,13 @@ def waited(waiting: "Waiting") -> str:
     return text + ("; gave up waiting" if waiting.gave_up else "")
 
 
+def default_runtime() -> str:
+    """PyTorch; where that is not installed, the first runtime that is and does without."""
+    from lightfer.inference.backends import RUNTIMES
+
+    return next((name for name in RUNTIMES if not RUNTIMES[name].unusable()), "pytorch")
+
+
 def default_rounds(models: int, thorough: bool) -> int:
     """Few models are visited more often: it takes them no longer, and steadies their figures."""
     return 15 if models < 3 else max(10 if thorough else 5, 36 // models)
@@ -276,7 +284,7 @@ def usable(runtimes: Sequence[str], device: str) -> list[str]:
     names = []
     for name in runtimes:
         candidate = runtime_of(name)
-        reason = candidate.available()
+        reason = candidate.unusable()
         if device.partition(":")[0] not in candidate.devices:
             reason = f"not on {device}"
         if reason:

@@ -25,6 +25,11 @@ NO_DATA = (
     "cards and marked (ref)"
 )
 
+NO_TORCH = (
+    "torch is not installed: shipped nets are measured as ONNX files; accuracy is quoted from the "
+    "weights' cards and marked (ref)"
+)
+
 
 def print_json(value: Any) -> None:
     """Dataclasses, records and what holds them, a line an item, in ASCII for any terminal."""
@@ -33,7 +38,20 @@ def print_json(value: Any) -> None:
 
 
 def find_data(source: str | None, *, needed: "Sequence[SplitName]") -> "Dataset | None":
-    """As `load_data`, but None, and a note that says so, where no data is found."""
+    """As `load_data`, but None, and a note that says so, where no data is found.
+
+    Raises ArgumentError for a source where torch is not installed, in whose tensors data is read.
+    """
+    from lightfer.measure.process import torch_installed
+
+    if not torch_installed():
+        if source not in (None, "none"):
+            raise ArgumentError(
+                f"--data {source}: data is read with torch, which is not installed; without --data "
+                "accuracy is quoted from the weights' cards"
+            )
+        typer.echo(NO_TORCH, err=True)
+        return None
     from lightfer.data import find
 
     if source == "none" or find(source) is None:

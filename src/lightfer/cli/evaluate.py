@@ -38,8 +38,7 @@ def evaluate(
     from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
     from lightfer.measure.calibration import calibrate
     from lightfer.measure.process import tune_process
-    from lightfer.models.registry import find_weights
-    from lightfer.models.weights import rewrite_card
+    from lightfer.models.weights import find_weights, rewrite_card
 
     if split == "test":
         check_writable(log)

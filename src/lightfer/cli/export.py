@@ -42,7 +42,7 @@ def export(
     from lightfer.inference.export import ExportConfig
     from lightfer.inference.export import export as export_model
     from lightfer.measure.process import tune_process
-    from lightfer.models.registry import find_weights
+    from lightfer.models.weights import find_weights
 
     config = ExportConfig(to, out, precision, batch, preprocess, allow_loss)
     for path in (out, log) if precision == "int8" else (out,):

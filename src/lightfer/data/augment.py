@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
+from lightfer.data.dataset import MEAN, STD
 from lightfer.errors import ArgumentError
-
-MEAN, STD = 0.508, 0.255
-"""Mean and standard deviation of the pixels of the FER2013 train split, of full scale."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,6 @@ def check_ranges(settings: object, **ranges: tuple[float, float]) -> None:
         value = getattr(settings, name)
         if not isinstance(value, int | float) or not low <= value <= high:
             raise ArgumentError(f"{name} is {value!r}, expected a number from {low:g} to {high:g}")
-
-
-def normalize(images: Tensor) -> Tensor:
-    """uint8 (N, 1, H, W) -> float32 (N, 1, H, W), mean 0 and deviation 1 over the train split."""
-    return (images.float() / 255 - MEAN) / STD
 
 
 def augment(images: Tensor, config: Augmentation, generator: torch.Generator) -> Tensor:

@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from lightfer.errors import LightferError
+
+if TYPE_CHECKING:  # `lightfer bench` asks for the constants without torch, too
+    from torch import Tensor
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -18,6 +20,8 @@ WITH_CONTEMPT = (*CLASSES, "contempt")
 """The eight classes of AffectNet, CK+ and FER+; FER2013 lacks the last."""
 IMAGE_SIZE = 48
 """Side of FER2013's images, and of what networks are shown where nothing else is asked for."""
+MEAN, STD = 0.508, 0.255
+"""Mean and standard deviation of the pixels of the FER2013 train split, of full scale."""
 
 Verification = Literal["pixels and labels", "labels", "none"]
 """What of a data set equals the official FER2013 (see `official.py`)."""
@@ -36,10 +40,10 @@ class Split:
     how the votes on an image are spread, where that is what a network learns.
     """
 
-    images: Tensor
-    labels: Tensor
-    rows: Tensor | None = None
-    shares: Tensor | None = None
+    images: "Tensor"
+    labels: "Tensor"
+    rows: "Tensor | None" = None
+    shares: "Tensor | None" = None
 
     def __post_init__(self) -> None:
         n, side = len(self.labels), self.images.shape[-1]
@@ -56,14 +60,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def where(self, mask: Tensor) -> "Split":
+    def where(self, mask: "Tensor") -> "Split":
         """The images for which `mask` (N,), bool, is true."""
         rows = None if self.rows is None else self.rows[mask]
         shares = None if self.shares is None else self.shares[mask]
         return Split(self.images[mask], self.labels[mask], rows, shares)
 
     @property
-    def targets(self) -> Tensor:
+    def targets(self) -> "Tensor":
         """What is learned of each image: its shares (N, classes) or its label (N,)."""
         return self.labels if self.shares is None else self.shares
 
@@ -143,6 +147,14 @@ class Dataset:
         return self.splits[split]
 
 
+def normalize(images: Any) -> Any:
+    """uint8 (N, 1, H, W) -> float32 (N, 1, H, W), mean 0 and deviation 1 over the train split; of a
+    tensor or an array.
+    """
+    pixels = images.astype(np.float32) if isinstance(images, np.ndarray) else images.float()
+    return (pixels / 255 - MEAN) / STD
+
+
 def join(pieces: Sequence[dict[SplitName, Split]]) -> dict[SplitName, Split]:
     """Concatenate the pieces of every split, in their order; rows only where all have them."""
     if len(pieces) == 1:
@@ -156,6 +168,8 @@ def join(pieces: Sequence[dict[SplitName, Split]]) -> dict[SplitName, Split]:
 
 def concatenate(splits: Sequence[Split]) -> Split:
     """One split after the other; rows only where all have them."""
+    import torch
+
     rows = [split.rows for split in splits if split.rows is not None]
     return Split(
         torch.cat([split.images for split in splits]),

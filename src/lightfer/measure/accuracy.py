@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from lightfer._files import append_line
-from lightfer.data.augment import normalize
 from lightfer.data.corruptions import corrupted
-from lightfer.data.dataset import WITH_CONTEMPT, Dataset
+from lightfer.data.dataset import WITH_CONTEMPT, Dataset, normalize
 from lightfer.data.ferplus import Votes, majority_labels
 from lightfer.data.subsets import kaggle_test, without_copies
 from lightfer.errors import ArgumentError

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
+import numpy as np
 
+from lightfer.measure.process import threads_used
 from lightfer.results import Data, Environment
 
 PACKAGES = ("lightfer", "torch", "torchvision", "numpy", "onnxruntime", "openvino")
@@ -20,12 +21,17 @@ PACKAGES = ("lightfer", "torch", "torchvision", "numpy", "onnxruntime", "openvin
 
 def describe_environment(*, data: Data | None, allocator: str, device: str) -> Environment:
     """Read everything off this process and machine, now."""
+    gpu = None
+    if device.startswith("cuda"):
+        import torch
+
+        gpu = torch.cuda.get_device_name()
     return Environment(
         cpu=_cpu_name(),
         cores=os.cpu_count() or 1,
-        threads=torch.get_num_threads(),
+        threads=threads_used(),
         memory_bytes=_memory_bytes(),
-        gpu=torch.cuda.get_device_name() if device.startswith("cuda") else None,
+        gpu=gpu,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         versions={name: v for name in PACKAGES if (v := _version(name))},
@@ -111,4 +117,4 @@ def _memory_bytes() -> int | None:
 
 def _flushes_denormals() -> bool:
     """Whether a subnormal result comes out as zero in this thread."""
-    return (torch.tensor([1e-38]) * 1e-2).item() == 0.0
+    return bool(np.float32(1e-38) * np.float32(1e-2) == 0)

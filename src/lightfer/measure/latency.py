@@ -18,30 +18,39 @@ where the sample supports it.
 """
 
 import io
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import repeat
 from statistics import median
 from time import perf_counter
+from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-Run = Callable[[Tensor], object]
+Images = Any  # a tensor, or, where there is no PyTorch, a NumPy array
+Run = Callable[[Images], object]
 
 STABLE = 0.05  # two groups of passes whose medians differ by less are warm
 MAX_GROUPS = 20
 
 
-@torch.inference_mode()
+@contextmanager
+def without_gradients() -> Iterator[None]:
+    """PyTorch's mode for inference, where PyTorch is in use."""
+    torch = sys.modules.get("torch")
+    with torch.inference_mode() if torch else nullcontext():
+        yield
+
+
+@without_gradients()
 def time_passes(
-    run: Run, x: Tensor | Iterator[Tensor], *, passes: int, warmup: int, seconds: float = 0.0
+    run: Run, x: Images | Iterator[Images], *, passes: int, warmup: int, seconds: float = 0.0
 ) -> list[float]:
     """Wall seconds of each call of `run`; a module is set to evaluation mode.
 
     On `x`, or on the inputs that it gives in turn, on the device: at least `passes` times, and
     until the passes have taken `seconds`. Warmed up as in `warm_up`, by groups of `warmup`.
     """
-    inputs = repeat(x) if isinstance(x, Tensor) else x
+    inputs = x if isinstance(x, Iterator) else repeat(x)
     warm_up(run, next(inputs), group=warmup)
     taken: list[float] = []
     left = seconds
@@ -51,12 +60,14 @@ def time_passes(
     return taken
 
 
-@torch.inference_mode()
+@without_gradients()
 def time_passes_by_events(
-    run: Run, x: Tensor | Iterator[Tensor], *, passes: int, warmup: int, seconds: float = 0.0
+    run: Run, x: Images | Iterator[Images], *, passes: int, warmup: int, seconds: float = 0.0
 ) -> list[float]:
     """As `time_passes`, each between two CUDA events; the inputs lie on a CUDA device."""
-    inputs = repeat(x) if isinstance(x, Tensor) else x
+    import torch
+
+    inputs = x if isinstance(x, Iterator) else repeat(x)
     warm_up(run, next(inputs), group=warmup)
     taken: list[float] = []
     left = seconds
@@ -72,15 +83,15 @@ def time_passes_by_events(
     return taken
 
 
-@torch.inference_mode()
-def warm_up(run: Run, x: Tensor, *, group: int, max_groups: int = MAX_GROUPS) -> int:
+@without_gradients()
+def warm_up(run: Run, x: Images, *, group: int, max_groups: int = MAX_GROUPS) -> int:
     """Run groups of passes until two successive medians agree within `STABLE`; passes done.
 
     At least two groups, at most `max_groups`: a machine that is never steady must not stop the
     run. A group of none warms up nothing.
     """
-    if isinstance(run, nn.Module):
-        run.eval()
+    if eval_mode := getattr(run, "eval", None):
+        eval_mode()
     if group < 1:
         return 0
     before = None
@@ -92,11 +103,11 @@ def warm_up(run: Run, x: Tensor, *, group: int, max_groups: int = MAX_GROUPS) ->
     return max_groups * group
 
 
-@torch.inference_mode()
+@without_gradients()
 def time_images(
     run: Run,
-    images: Tensor,
-    prepare: Callable[[Tensor], Tensor],
+    images: Images,
+    prepare: Callable[[Images], Images],
     *,
     batch_size: int,
 ) -> tuple[float, float]:
@@ -105,25 +116,26 @@ def time_images(
     Returns the seconds for all of them, `prepare` (uint8 to network input) included, and those of
     `run(x)` alone. Before, one pass of each size, as some runtimes compile for each.
     """
-    if isinstance(run, nn.Module):
-        run.eval()
-    batches = images.split(batch_size)
+    if eval_mode := getattr(run, "eval", None):
+        eval_mode()
+    batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
     for batch in (batches[0], batches[-1]):
         run(prepare(batch))
     inside = 0.0
-    wait(images.device)
+    wait(images)
     start = perf_counter()
     for batch in batches:
         inside += _timed(run, prepare(batch))
     return perf_counter() - start, inside
 
 
-def time_decoding(images: Tensor, repeats: int = 5) -> float:
+def time_decoding(images: Images, repeats: int = 5) -> float:
     """Seconds to decode all `images`, uint8 (N, 1, H, W), from PNG files in memory, one by one.
 
     The median of `repeats`, after one that is not counted.
     """
     import numpy
+    import torch
     from PIL import Image
 
     files = []
@@ -169,17 +181,19 @@ def percentile(samples_s: Sequence[float], p: float) -> float | None:
     return ordered[low] + (place - low) * (ordered[high] - ordered[low])
 
 
-def _timed(run: Run, x: Tensor) -> float:
-    wait(x.device)
+def _timed(run: Run, x: Images) -> float:
+    wait(x)
     start = perf_counter()
     run(x)
-    wait(x.device)
+    wait(x)
     return perf_counter() - start
 
 
-def wait(device: torch.device) -> None:
-    """Block until queued kernels are done; a CPU has no queue."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+def wait(x: Images) -> None:
+    """Block until the kernels are done that are queued where `x` lies; a CPU has no queue."""
+    device = getattr(x, "device", None)
+    kind = getattr(device, "type", "cpu")
+    if kind == "cuda":
+        sys.modules["torch"].cuda.synchronize(device)
+    elif kind == "mps":
+        sys.modules["torch"].mps.synchronize()

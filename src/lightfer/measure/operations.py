@@ -39,6 +39,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from lightfer.results import Work
+
 aten = torch.ops.aten
 PER_NUMBER = {
     # Operations per number of the output. A comparison is one, as in max(x, 0).
@@ -121,6 +123,11 @@ class Operations:
     @property
     def flops_per_byte_unfused(self) -> float:
         return self.flops / self.bytes_unfused
+
+    @property
+    def work(self) -> Work:
+        """All but parameters and multiply-adds, as a results file has it."""
+        return Work(**{name: getattr(self, name) for name in Work.__struct_fields__})
 
 
 def count_operations(model: nn.Module, input_shape: Sequence[int]) -> Operations:

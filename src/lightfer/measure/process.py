@@ -12,13 +12,18 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
-
-import torch
 
 from lightfer.errors import ArgumentError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+_asked_for: int | None = None  # threads
+
+
+def torch_installed() -> bool:
+    """Whether there is PyTorch; without it `lightfer bench` measures shipped nets, on arrays."""
+    return find_spec("torch") is not None
 
 
 def tune_process(threads: int | None = None, device: str = "cpu") -> str:
@@ -27,11 +32,32 @@ def tune_process(threads: int | None = None, device: str = "cpu") -> str:
     Returns the state of the allocator, for the records. Raises ValueError if `device` is not
     there.
     """
+    global _asked_for
     _check_device(device)
-    torch.set_flush_denormal(True)
-    if threads:
-        torch.set_num_threads(threads)
+    _asked_for = threads
+    if torch_installed():
+        import torch
+
+        torch.set_flush_denormal(True)
+        if threads:
+            torch.set_num_threads(threads)
     return _tune_allocator()
+
+
+def threads_used() -> int:
+    """How many threads nets are computed with: PyTorch's, else what `tune_process` was given."""
+    if torch_installed():
+        import torch
+
+        return torch.get_num_threads()
+    return _asked_for or usable_cores()
+
+
+def usable_cores() -> int:
+    """Those that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 GARBAGE_COLLECTION = "off while passes are timed"
@@ -61,6 +87,8 @@ def reset_peak_memory(device: str) -> None:
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     if device.startswith("cuda"):
+        import torch
+
         torch.cuda.reset_peak_memory_stats(device)
 
 
@@ -70,8 +98,11 @@ def peak_memory(device: str) -> tuple[int | None, int | None]:
     with suppress(OSError):
         found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
         of_process = int(found[1]) * 1024 if found else None
-    gpu = torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else None
-    return of_process, gpu
+    if not device.startswith("cuda"):
+        return of_process, None
+    import torch
+
+    return of_process, torch.cuda.max_memory_allocated(device)
 
 
 def _tune_allocator() -> str:
@@ -86,12 +117,12 @@ def _tune_allocator() -> str:
 
 
 def _check_device(device: str) -> None:
-    kind = device.partition(":")[0]
-    available = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
+    kind, available = device.partition(":")[0], {"cpu": True}
+    if torch_installed():
+        import torch
+
+        available["cuda"] = torch.cuda.is_available()
+        available["mps"] = torch.backends.mps.is_available()
     if not available.get(kind, False):
         usable = ", ".join(name for name, there in available.items() if there)
         raise ArgumentError(f"device {device!r} is not available here; available: {usable}")

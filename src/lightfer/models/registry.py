@@ -6,7 +6,6 @@ were trained on where they are not FER2013's: `_ferplus`, `_ferplus8`. Names, an
 tensors in the weight files, never change.
 """
 
-import re
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from lightfer._files import plain_name, sha256_of, shipped
+from lightfer._files import plain_name, shipped
 from lightfer.errors import ArgumentError
 from lightfer.measure.operations import count_operations
 from lightfer.models.mobilenet_v1 import MobileNetV1
@@ -31,7 +30,7 @@ from lightfer.models.shiftresnet import ShiftResNet
 from lightfer.models.shufflenet_v2 import ShuffleNetV2
 from lightfer.models.squeezenet import SqueezeNet
 from lightfer.models.vgg import SlimVGG
-from lightfer.models.weights import Card, CheckpointError, load_checkpoint
+from lightfer.models.weights import CheckpointError, find_weights, load_checkpoint
 
 Pretrained = bool | str | Path
 ENTRY_POINTS = "lightfer.models"
@@ -242,51 +241,6 @@ def _measured_stride(name: str, constructor: Callable[..., nn.Module]) -> int:
             f"gives {found}, expected logits (2, 7): have it build a network of that form"
         )
     return round(48 / sides[-1])
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A model, and the weight file that goes with it; without one its weights are random."""
-
-    key: str  # as it was asked for
-    name: str  # of the model
-    path: Path | None = None
-    sha256: str | None = None
-    card: Card | None = None
-
-    def build(self, device: str = "cpu") -> nn.Module:
-        """The network in evaluation mode on `device`, channels last; random weights are equal."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            shape = (len(self.card.classes), self.card.input.channels) if self.card else ()
-            model = create_model(self.name, self.path or False, *shape).to(device)
-        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-
-def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
-    """What `key` names: a weight file, or a model with the weights that are shipped for it, if any.
-
-    A weight file of a network of your own is named with it, `package.module:function=FILE`: no code
-    is imported because a file says so. Raises ValueError if there is no such model, CheckpointError
-    for a file that cannot be used, and with `needed` where no weights are shipped.
-    """
-    key = str(key)
-    own, _, file = key.partition("=") if re.match(r"[\w.]+:[\w.]+=", key) else ("", "", key)
-    path = Path(file) if key.endswith(".safetensors") else shipped(architecture(key).name)
-    if path is None:
-        if needed:
-            with_weights = ", ".join(list_models(pretrained=True)) or "none"
-            raise CheckpointError(
-                f"no weights are shipped for {key}: give a weight file, or one of {with_weights}"
-            )
-        return Weights(key, key)
-    _, card = load_checkpoint(path)
-    if ":" in card.model and card.model != own:
-        raise CheckpointError(
-            f"{path} says that it is of {card.model}, which is code to import: if you trust it, "
-            f"name it, too: {card.model}={path}"
-        )
-    return Weights(key, architecture(card.model).name, path, sha256_of(path), card)
 
 
 def create_model(

@@ -5,21 +5,25 @@ as float32. Accuracies in a card are those of the rounded file. Nothing is pickl
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import torch
+import numpy as np
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
-from lightfer._files import atomic_path
-from lightfer.errors import LightferError
+from lightfer._files import atomic_path, sha256_of, shipped
+from lightfer.errors import ArgumentError, LightferError
+from lightfer.measure.process import torch_installed
 from lightfer.models.contract import InputContract, fault_of
-from lightfer.results import Accuracy, Component, GridIntensity, Method
+from lightfer.results import Accuracy, Component, GridIntensity, Method, published_counts
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 CARD_KEY = "lightfer_card"
 
@@ -89,7 +93,7 @@ class CheckpointError(LightferError):
     """A weight file cannot be used; the message says which, why, and what to do."""
 
 
-def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def rounded(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     """The tensors as they are stored: float16 where they have more than one dimension."""
     return {
         name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
@@ -97,7 +101,7 @@ def rounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def unrounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def unrounded(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     """Floating-point tensors as float32, what a network computes with; values stay as they are."""
     return {
         name: tensor.float() if tensor.is_floating_point() else tensor
@@ -105,26 +109,37 @@ def unrounded(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def save_checkpoint(path: Path, weights: Mapping[str, Tensor], card: Card) -> None:
+def save_checkpoint(path: Path, weights: "Mapping[str, Tensor]", card: Card) -> None:
     """Round the weights and write them with their card, whole or not at all."""
+    from safetensors.torch import save_file
+
     tensors = {name: tensor.contiguous() for name, tensor in rounded(weights).items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={CARD_KEY: msgspec.json.encode(card).decode()})
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], Card]:
+def load_checkpoint(path: Path) -> "tuple[dict[str, Tensor], Card]":
     """Read the weights as float32, and the card.
 
     Raises CheckpointError if the file is missing, not safetensors, has no card, or one that cannot
     be right, or holds numbers that are not finite.
     """
+    weights, card = _read(path)
+    return unrounded(weights), card
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Card]:
+    """What the file holds, as tensors, or without PyTorch as arrays; errors as above."""
+    framework, all_finite = "np", lambda values: np.isfinite(values).all()
+    if torch_installed():
+        framework, all_finite = "pt", lambda values: values.isfinite().all()
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework=framework) as file:
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such weight file") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
     if CARD_KEY not in header:
         raise CheckpointError(
@@ -136,16 +151,18 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], Card]:
         raise CheckpointError(f"{path}: its card is not valid: {error}") from error
     if fault := fault_of(card.input, card.classes, card.temperature):
         raise CheckpointError(f"{path}: its card cannot be right: {fault}; get the file again")
-    if broken := [name for name, t in weights.items() if not t.isfinite().all()]:
+    if broken := [name for name, t in weights.items() if not all_finite(t)]:
         raise CheckpointError(
             f"{path} holds numbers that are not finite, first in {broken[0]}: the training "
             "diverged or the file is damaged; get it again"
         )
-    return unrounded(weights), card
+    return weights, card
 
 
-def sha256_of_tensors(weights: Mapping[str, Tensor]) -> str:
+def sha256_of_tensors(weights: "Mapping[str, Tensor]") -> str:
     """Of names, types, shapes and values, as they are stored: equal whatever the card says."""
+    import torch
+
     digest = hashlib.sha256()
     for name, tensor in sorted(rounded(weights).items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -157,3 +174,67 @@ def rewrite_card(path: Path, card: Card) -> None:
     """Replace the card of a weight file; the tensors stay as they are."""
     weights, _ = load_checkpoint(path)
     save_checkpoint(path, weights, card)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model, and the weight file that goes with it; without one its weights are random."""
+
+    key: str  # as it was asked for
+    name: str  # of the model
+    path: Path | None = None
+    sha256: str | None = None
+    card: Card | None = None
+
+    def build(self, device: str = "cpu") -> "nn.Module":
+        """The network in evaluation mode on `device`, channels last; random weights are equal."""
+        import torch
+
+        from lightfer.models.registry import create_model
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            shape = (len(self.card.classes), self.card.input.channels) if self.card else ()
+            model = create_model(self.name, self.path or False, *shape).to(device)
+        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
+    """What `key` names: a weight file, or a model with the weights that are shipped for it, if any.
+
+    A weight file of a network of your own is named with it, `package.module:function=FILE`: no code
+    is imported because a file says so. Raises ValueError if there is no such model, CheckpointError
+    for a file that cannot be used, and with `needed` where no weights are shipped.
+    """
+    key = str(key)
+    own, _, file = key.partition("=") if re.match(r"[\w.]+:[\w.]+=", key) else ("", "", key)
+    path = Path(file) if key.endswith(".safetensors") else shipped(key)
+    if path is None:
+        _check_name(key)
+        if needed:
+            with_weights = ", ".join(published_counts())
+            raise CheckpointError(
+                f"no weights are shipped for {key}: give a weight file, or one of {with_weights}"
+            )
+        return Weights(key, key)
+    _, card = _read(path)
+    if ":" in card.model and card.model != own:
+        raise CheckpointError(
+            f"{path} says that it is of {card.model}, which is code to import: if you trust it, "
+            f"name it, too: {card.model}={path}"
+        )
+    _check_name(card.model)
+    return Weights(key, card.model, path, sha256_of(path), card)
+
+
+def _check_name(name: str) -> None:
+    """Raises ArgumentError for a model that does not exist, or cannot be built without PyTorch."""
+    if torch_installed():
+        from lightfer.models.registry import architecture
+
+        architecture(name)
+    elif name not in (known := published_counts()):
+        raise ArgumentError(
+            f"{name}: torch is not installed, and without it only nets with published counts are "
+            f"measured ({', '.join(known)}): take one of them, or pip install torch"
+        )

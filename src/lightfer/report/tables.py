@@ -41,7 +41,8 @@ HEADER = (
 )
 DASH = "–"  # noqa: RUF001
 HEADLINE = "pytorch float32"
-RUNTIMES = ("torch", "onnxruntime-web")  # whose versions stand below a table
+RUNTIMES = ("torch", "onnxruntime-web")  # whose versions stand below a table; of neither, these:
+WITHOUT_TORCH = ("onnxruntime", "openvino")
 VIEWS_TITLE = "Top-1 % on test in other views, and on other sets of images and labels:"
 ROBUSTNESS_TITLE = (
     "Top-1 % on test images made worse, each kind in three strengths; on the 80 % of the images "
@@ -284,7 +285,9 @@ def conditions(environment: Environment) -> str:
         source = "no test data: accuracy, where given, is the weights' card's (ref)"
     else:
         source = f"data: {data.label}"
-    shown = [f"{name} {v}" for name, v in environment.versions.items() if name in RUNTIMES]
+    versions = environment.versions
+    named = [name for name in RUNTIMES if name in versions] or WITHOUT_TORCH
+    shown = [f"{name} {versions[name]}" for name in named if name in versions]
     return (
         f"{machine}, {environment.threads} threads of {environment.cores} cores, "
         f"{', '.join(shown)}, allocator: {environment.allocator}; "

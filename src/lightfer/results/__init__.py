@@ -1,9 +1,12 @@
 """Results: the records of `lightfer/1`, and reading and writing them. Needs no torch.
 
-`schema` what a measurement is, `energy` its part on energy and carbon, `io` reading and writing,
-`validate` the same as JSON Schema, `stats` what measured figures allow to be said.
+`schema` what a measurement is, `energy` its part on energy and carbon, `counts` what a pass of each
+shipped net does, `io` reading and writing, `validate` the same as JSON Schema, `stats` what
+measured figures allow to be said.
 """
 
+from lightfer.results.counts import Counts as Counts
+from lightfer.results.counts import published_counts as published_counts
 from lightfer.results.energy import MEASURED as MEASURED
 from lightfer.results.energy import Carbon as Carbon
 from lightfer.results.energy import CarbonElsewhere as CarbonElsewhere

@@ -15,8 +15,7 @@ from msgspec import Struct
 from torch import nn
 
 from lightfer._files import alone, file_name, write_text
-from lightfer.data.augment import MEAN, STD
-from lightfer.data.dataset import IMAGE_SIZE, Dataset, SplitName
+from lightfer.data.dataset import IMAGE_SIZE, MEAN, STD, Dataset, SplitName
 from lightfer.data.ferplus import Labels, with_votes
 from lightfer.data.folds import Fold, without_fold
 from lightfer.data.subsets import trained_without_copies

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lightfer.data.augment import augment, cut_mix, mix, normalize
-from lightfer.data.dataset import Split
+from lightfer.data.augment import augment, cut_mix, mix
+from lightfer.data.dataset import Split, normalize
 from lightfer.measure.energy import EpochMeter, Meter
 from lightfer.train.config import TrainConfig
 from lightfer.train.initialise import set_dropout, unit_variance

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from lightfer.data import Dataset
-from lightfer.data.augment import normalize
-from lightfer.data.dataset import DataError, Split, SplitName
+from lightfer.data.dataset import DataError, Split, SplitName, normalize
 from lightfer.data.subsets import calibration_images
 from lightfer.inference.backends import RUNTIMES
 from lightfer.inference.backends.int8 import NO_IMAGES, without_lone_batch_norms

@@ -10,13 +10,13 @@ import torch
 
 from lightfer._files import sha256_of
 from lightfer.data import Dataset
-from lightfer.data.augment import normalize
+from lightfer.data.dataset import normalize
 from lightfer.inference.card import parse_card
 from lightfer.inference.export import TARGETS, ExportConfig, Exported, ExportError, export
 from lightfer.inference.export.opened import Call, as_prepared
 from lightfer.inference.export.targets import Net
-from lightfer.models.registry import Weights, create_model, find_weights
-from lightfer.models.weights import save_checkpoint
+from lightfer.models.registry import create_model
+from lightfer.models.weights import Weights, find_weights, save_checkpoint
 from tests.bench.test_run import benchmark_reference
 from tests.inference.test_card import CARD
 from tests.models.test_weights import card as weight_card

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from lightfer.data import Dataset
-from lightfer.data.augment import MEAN, STD, normalize
+from lightfer.data.dataset import MEAN, STD, normalize
 from lightfer.inference.export.preprocess import Preprocess, filter_matrix
 
 SIZE = 48

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lightfer.data import Dataset
-from lightfer.data.augment import normalize
+from lightfer.data.dataset import normalize
 from lightfer.inference.backends.onnx_file import to_onnx
 from lightfer.inference.card import ExportCard, read_card
 from lightfer.inference.export import TARGETS, litert, targets

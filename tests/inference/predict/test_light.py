@@ -1,11 +1,13 @@
 """Prediction where lightfer is installed without its dependencies.
 
 Twice: in this interpreter with everything else blocked, and for real, in a fresh environment with
-the wheel, ONNX Runtime, NumPy and Pillow and nothing else.
+the wheel, ONNX Runtime, NumPy and Pillow and nothing else; there `lightfer bench` is tried, too,
+with the packages that the documentation names for it.
 """
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -118,3 +120,11 @@ def test_in_a_fresh_environment(exported: Path, crops: Path, tmp_path: Path):
     python, command = folder / "python", folder / "lightfer"
     check_both_ways([python, "-c", PYTHON], [command], exported, crops / "00.png")
     assert "No module named 'torch'" in run(python, "-c", "import torch", code=1).stderr
+    lines = re.findall(
+        r"^pip install (.*onnxruntime.*)$", (ROOT / "docs/index.md").read_text(), re.M
+    )
+    run(*pip, *lines[0].split())
+    options = ("--quick", "--rounds", "2", "--batch-size", "1", "--out", tmp_path / "r.json")
+    assert "(onnxruntime float32)" in run(command, "bench", "squeezenet1_1_bn", *options).stdout
+    for reader in ("validate", "rank", "choose"):
+        run(command, reader, tmp_path / "r.json")

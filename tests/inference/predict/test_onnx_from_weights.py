@@ -9,7 +9,7 @@ import torch
 
 from lightfer._files import graph_file, sha256_of, shipped
 from lightfer.data import Dataset
-from lightfer.data.augment import normalize
+from lightfer.data.dataset import normalize
 from lightfer.inference.card import ExportedFileError
 from lightfer.inference.onnx_from_weights import assembled
 from lightfer.inference.predict import Predictor

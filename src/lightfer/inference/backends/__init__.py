@@ -65,7 +65,7 @@ def find_runtime(name: str, precision: str = "float32", device: str = "cpu") -> 
     device.
     """
     runtime = runtime_of(name)
-    reason = runtime.available()
+    reason = runtime.unusable()
     if reason:
         raise ArgumentError(f"runtime {name}: {reason}")
     if precision not in runtime.precisions:

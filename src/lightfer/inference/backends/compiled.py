@@ -2,12 +2,13 @@
 
 import os
 import shutil
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from lightfer.inference.backends.eager import in_precision
 from lightfer.inference.backends.protocol import Loaded, Runtime
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 MOST_VERSIONS = 256
 
@@ -21,14 +22,15 @@ def available() -> str | None:
 
 
 def load(
-    model: nn.Module,
+    model: "nn.Module",
     shape: tuple[int, ...],
     *,
     threads: int,
     precision: str,
-    calibration: Tensor | None = None,
+    calibration: "Tensor | None" = None,
 ) -> Loaded:
     """Compile with inductor for inputs of `shape`; the code is made for that number of threads."""
+    import torch
     from torch._dynamo import config
 
     torch.set_num_threads(threads)
@@ -38,7 +40,7 @@ def load(
     device = next(model.parameters()).device
     compiled = torch.compile(model, backend="inductor", fullgraph=True, dynamic=False)
 
-    def run(x: Tensor) -> Tensor:
+    def run(x: "Tensor") -> "Tensor":
         return compiled(x.to(device, dtype)).float()
 
     with torch.inference_mode():

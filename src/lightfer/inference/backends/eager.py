@@ -1,35 +1,41 @@
 """Eager PyTorch: every operator is a call from Python, nothing is fused but what the net fuses."""
 
 import copy
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from lightfer.errors import ArgumentError
 from lightfer.inference.backends.protocol import Loaded, Runtime
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
 
 def load(
-    model: nn.Module,
+    model: "nn.Module",
     shape: tuple[int, ...],
     *,
     threads: int,
     precision: str,
-    calibration: Tensor | None = None,
+    calibration: "Tensor | None" = None,
 ) -> Loaded:
     """The model itself; for bfloat16 a copy of it with weights and buffers in that precision."""
+    import torch
+
     torch.set_num_threads(threads)
     model, dtype = in_precision(model, precision)
     device = next(model.parameters()).device
 
-    def run(x: Tensor) -> Tensor:
+    def run(x: "Tensor") -> "Tensor":
         return model(x.to(device, dtype)).float()
 
     return Loaded(run, {"precision": precision, "threads": torch.get_num_threads()})
 
 
-def in_precision(model: nn.Module, precision: str) -> tuple[nn.Module, torch.dtype]:
+def in_precision(model: "nn.Module", precision: str) -> "tuple[nn.Module, torch.dtype]":
     """The model in evaluation mode, and the type of its input."""
+    import torch
+
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if precision not in dtypes:
         raise ArgumentError(f"precision is {precision!r}, expected one of {', '.join(dtypes)}")

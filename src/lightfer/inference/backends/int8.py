@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from lightfer.errors import ArgumentError
 from lightfer.inference.backends.protocol import missing
 from lightfer.inference.card import INPUT
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_AT_ONCE = 64
 PERCENTILE = 99.99  # of an activation's values are in its range; better than all on validation
@@ -35,7 +36,7 @@ NO_IMAGES = (
 )
 
 
-def quantize_onnx(content: bytes, calibration: Tensor | None) -> bytes:
+def quantize_onnx(content: bytes, calibration: "Tensor | None") -> bytes:
     """A float32 ONNX file with any batch size -> the same with int8 weights and activations.
 
     `calibration` is prepared input, float32 (N, C, H, W). Raises ValueError without it.
@@ -67,7 +68,7 @@ def quantize_onnx(content: bytes, calibration: Tensor | None) -> bytes:
         return path.read_bytes()
 
 
-def quantize_openvino(network: Any, calibration: Tensor | None) -> Any:
+def quantize_openvino(network: Any, calibration: "Tensor | None") -> Any:
     """An `openvino.Model` in float32 -> one with int8 weights and activations, by NNCF.
 
     `calibration` is prepared input, float32 (N, C, H, W). Raises ValueError without it or NNCF.
@@ -108,7 +109,7 @@ def int8_share(kinds: Counter[bool]) -> str:
     return f"{kinds[True]} of {kinds.total()}"
 
 
-def _images(calibration: Tensor | None) -> Tensor:
+def _images(calibration: "Tensor | None") -> "Tensor":
     if calibration is None or len(calibration) == 0:
         raise ArgumentError(NO_IMAGES)
     return calibration.contiguous()

@@ -7,17 +7,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from lightfer.inference.card import INPUT, OUTPUT
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 OPSET = 18
 
 
-def to_onnx(model: nn.Module, shape: tuple[int, ...], path: Path | None = None) -> bytes:
+def to_onnx(model: "nn.Module", shape: tuple[int, ...], path: Path | None = None) -> bytes:
     """Export `model` in evaluation mode and float32, weights inside; returns the file's content.
 
     Of `shape` (N, C, H, W) all but N is fixed. `path` receives the file too. Batch norms behind a
@@ -25,6 +25,8 @@ def to_onnx(model: nn.Module, shape: tuple[int, ...], path: Path | None = None) 
 
     Raises ModuleNotFoundError without the packages `onnx` and `onnxscript`.
     """
+    import torch
+
     model = copy.deepcopy(model).to("cpu", torch.float32).eval()
     model = model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     example = torch.zeros(2, *shape[1:])  # N = 1 would be taken for a constant
@@ -35,9 +37,11 @@ def to_onnx(model: nn.Module, shape: tuple[int, ...], path: Path | None = None) 
 
 
 def module_to_onnx(
-    model: nn.Module, example: Tensor, dynamic: Sequence[str], *, optimize: bool = True
+    model: "nn.Module", example: "Tensor", dynamic: Sequence[str], *, optimize: bool = True
 ) -> Any:
     """An `onnx.ModelProto` of any module with one input; its first axes, as named, are dynamic."""
+    import torch
+
     axes = {i: torch.export.Dim(name) for i, name in enumerate(dynamic)}
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(

@@ -9,25 +9,34 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
 from lightfer.errors import ArgumentError
 from lightfer.inference.backends.int8 import int8_share, quantize_onnx
 from lightfer.inference.backends.onnx_file import to_onnx
-from lightfer.inference.backends.protocol import Loaded, Runtime, Settings, missing
+from lightfer.inference.backends.protocol import (
+    Loaded,
+    Runtime,
+    Settings,
+    missing,
+    needed_for_export,
+    on_tensors,
+)
 from lightfer.inference.card import INPUT, OUTPUT
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def load(
-    model: nn.Module,
+    model: "nn.Module",
     shape: tuple[int, ...],
     *,
     threads: int,
     precision: str,
-    calibration: Tensor | None = None,
+    calibration: "Tensor | None" = None,
 ) -> Loaded:
     """Export and open a session; one session serves every batch size."""
     if precision not in RUNTIME.precisions:
@@ -40,11 +49,18 @@ def load(
 
 def from_content(content: bytes, threads: int) -> Loaded:
     """An ONNX file as it is."""
+    return on_tensors(open_onnx(content, threads=threads))
+
+
+def open_onnx(
+    content: bytes, shape: tuple[int, ...] = (), *, threads: int, precision: str = "float32"
+) -> Loaded:
+    """The same, on arrays; it computes in what the file is in, and at any batch size."""
     session, settings, seconds = open_session(content, threads)
 
-    def run(x: Tensor) -> Tensor:
-        (logits,) = session.run([OUTPUT], {INPUT: x.contiguous().numpy()})
-        return torch.from_numpy(logits)
+    def run(x: np.ndarray) -> np.ndarray:
+        (logits,) = session.run([OUTPUT], {INPUT: x})
+        return logits
 
     return Loaded(run, settings, len(content), seconds)
 
@@ -64,11 +80,13 @@ def open_session(content: bytes, threads: int) -> tuple[Any, Settings, float]:
     start = perf_counter()
     session = onnxruntime.InferenceSession(content, options, providers=providers)
     seconds = perf_counter() - start
-    with TemporaryDirectory() as folder:
-        optimized = Path(folder) / "optimized.onnx"
-        options.optimized_model_filepath = str(optimized)
-        onnxruntime.InferenceSession(content, options, providers=providers)
-        kinds = _convolution_kinds(optimized)
+    kinds: Counter[bool] = Counter()
+    if b"QuantizeLinear" in content:
+        with TemporaryDirectory() as folder:
+            optimized = Path(folder) / "optimized.onnx"
+            options.optimized_model_filepath = str(optimized)
+            onnxruntime.InferenceSession(content, options, providers=providers)
+            kinds = _convolution_kinds(optimized)
     settings: Settings = {
         "precision": "int8" if kinds[True] else "float32",
         "threads": session.get_session_options().intra_op_num_threads,
@@ -91,6 +109,7 @@ RUNTIME = Runtime(
     precisions=("float32", "int8"),
     devices=("cpu",),
     package="onnxruntime",
-    available=lambda: missing("onnxruntime", "onnx", "onnxscript"),
+    available=lambda: missing("onnxruntime", *needed_for_export()),
     load=load,
+    open_onnx=open_onnx,
 )

@@ -10,26 +10,35 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
 from lightfer.errors import ArgumentError
 from lightfer.inference.backends.int8 import int8_share, quantize_openvino
 from lightfer.inference.backends.onnx_file import to_onnx
-from lightfer.inference.backends.protocol import Loaded, Runtime, Settings, missing
+from lightfer.inference.backends.protocol import (
+    Loaded,
+    Runtime,
+    Settings,
+    missing,
+    needed_for_export,
+    on_tensors,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 
 def load(
-    model: nn.Module,
+    model: "nn.Module",
     shape: tuple[int, ...],
     *,
     threads: int,
     precision: str,
-    calibration: Tensor | None = None,
+    calibration: "Tensor | None" = None,
 ) -> Loaded:
     """Export, and compile for each batch size when it first comes."""
     if precision not in HINTS:
@@ -42,6 +51,15 @@ def load(
 
 def from_network(network: Any, shape: tuple[int, ...], threads: int, precision: str) -> Loaded:
     """An `openvino.Model` as it is; `precision` is that of what is not int8 in it."""
+    return on_tensors(_on_arrays(network, shape, threads, precision))
+
+
+def open_onnx(content: bytes, shape: tuple[int, ...], *, threads: int, precision: str) -> Loaded:
+    """An ONNX file's content, on arrays."""
+    return _on_arrays(to_openvino(content), shape, threads, precision)
+
+
+def _on_arrays(network: Any, shape: tuple[int, ...], threads: int, precision: str) -> Loaded:
     deployed = deployed_bytes(network)
     requests: dict[tuple[int, ...], Any] = {}
 
@@ -51,10 +69,9 @@ def from_network(network: Any, shape: tuple[int, ...], threads: int, precision: 
             requests[size] = compile_network(network, threads, precision).create_infer_request()
         return requests[size]
 
-    def run(x: Tensor) -> Tensor:
-        request = request_for(tuple(x.shape))
-        (logits,) = request.infer([x.contiguous().numpy()], share_inputs=True).values()
-        return torch.from_numpy(logits)
+    def run(x: np.ndarray) -> np.ndarray:
+        (logits,) = request_for(x.shape).infer([x], share_inputs=True).values()
+        return logits
 
     start = perf_counter()
     compiled = request_for(tuple(shape)).get_compiled_model()
@@ -127,6 +144,7 @@ RUNTIME = Runtime(
     precisions=("float32", "bfloat16", "int8"),
     devices=("cpu",),
     package="openvino",
-    available=lambda: missing("openvino", "onnx", "onnxscript"),
+    available=lambda: missing("openvino", *needed_for_export()),
     load=load,
+    open_onnx=open_onnx,
 )

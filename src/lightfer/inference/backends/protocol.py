@@ -5,11 +5,14 @@ what was loaded holds the answers. Nothing is left to a default that depends on 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from torch import Tensor, nn
+from lightfer.measure.process import torch_installed
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Settings = dict[str, str | int]
 
@@ -20,30 +23,41 @@ AGREES = 1e-4
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network ready to run: float32 (N, C, H, W) -> float32 logits (N, classes).
+    """A network ready to run: float32 (N, C, H, W) -> float32 logits (N, classes), both tensors, or
+    NumPy arrays where it was opened without PyTorch.
 
     Other batch sizes than the one it was loaded for are allowed; the first of a new size may take
     long, as some runtimes compile then.
     """
 
-    run: Callable[[Tensor], Tensor]
+    run: Callable[[Any], Any]
     settings: Settings  # as the runtime states them
     deployed_bytes: int | None = None  # of the file(s) that the runtime needs instead of PyTorch
     load_s: float | None = None  # from the content of the file(s) to a net that is ready to run
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Any) -> Any:
         return self.run(x)
+
+
+def on_tensors(loaded: Loaded) -> Loaded:
+    """The same network, given and giving tensors that lie where the arrays lie."""
+    import torch
+
+    def run(x: "Tensor") -> "Tensor":
+        return torch.from_numpy(loaded.run(x.contiguous().numpy()))
+
+    return replace(loaded, run=run)
 
 
 class Load(Protocol):
     def __call__(
         self,
-        model: nn.Module,
+        model: "nn.Module",
         shape: tuple[int, ...],
         *,
         threads: int,
         precision: str,
-        calibration: Tensor | None = None,
+        calibration: "Tensor | None" = None,
     ) -> Loaded:
         """Load `model`, in evaluation mode, for inputs of `shape` (N, C, H, W).
 
@@ -51,6 +65,14 @@ class Load(Protocol):
         left as it is. Raises ValueError for a precision that the runtime does not have, and for
         int8 without images.
         """
+        ...
+
+
+class OpenOnnx(Protocol):
+    def __call__(
+        self, content: bytes, shape: tuple[int, ...], *, threads: int, precision: str
+    ) -> Loaded:
+        """Open an ONNX file's content, a float32 net for any batch size, on arrays."""
         ...
 
 
@@ -64,6 +86,18 @@ class Runtime:
     package: str  # whose version is recorded
     available: Callable[[], str | None]  # the reason why it cannot be used here, or None
     load: Load
+    open_onnx: OpenOnnx | None = None  # where it needs no PyTorch
+
+    def unusable(self) -> str | None:
+        """The reason why it cannot be used here, or None."""
+        if self.open_onnx is None and not torch_installed():
+            return "torch is not installed; onnxruntime and openvino do without it: give --runtime"
+        return self.available()
+
+
+def needed_for_export() -> tuple[str, ...]:
+    """The packages with which PyTorch writes ONNX; without it nothing is exported."""
+    return ("onnx", "onnxscript") if torch_installed() else ()
 
 
 def missing(*packages: str, extra: str = "runtimes") -> str | None:

@@ -15,7 +15,7 @@ from lightfer.data.dataset import Dataset
 from lightfer.inference.card import ExportCard
 from lightfer.inference.export.config import ExportError
 from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
-from lightfer.models.registry import Weights
+from lightfer.models.weights import Weights
 
 Run = Callable[[Tensor], Tensor]
 

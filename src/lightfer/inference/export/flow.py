@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightfer._files import write_bytes
-from lightfer.data.augment import normalize
-from lightfer.data.dataset import Dataset
+from lightfer.data.dataset import Dataset, normalize
 from lightfer.data.loading import at_size
 from lightfer.data.subsets import calibration_images
 from lightfer.data.synthetic import synthetic_faces
@@ -24,7 +23,7 @@ from lightfer.inference.export.cost import with_accuracy
 from lightfer.inference.export.opened import as_prepared
 from lightfer.inference.export.targets import TARGETS, Net
 from lightfer.measure.environment import code_version
-from lightfer.models.registry import Weights
+from lightfer.models.weights import Weights
 
 COMPARED_IMAGES = 64
 OnStep = Callable[[str, int, int], None]

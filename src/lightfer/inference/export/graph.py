@@ -10,7 +10,9 @@ a weight file, and batch norms are left to the runtime, which folds them.
 import gzip
 import json
 from importlib import import_module
+from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
@@ -39,7 +41,7 @@ def graph_without_weights(model: nn.Module, shape: tuple[int, ...]) -> bytes:
     return proto.SerializeToString()
 
 
-def counts(name: str) -> dict[str, str | int]:
+def counts(name: str) -> dict[str, Any]:
     """What stands of an architecture in `graphs/operations.json`."""
     known, counted = architecture(name), count_operations(create_model(name), INPUT_SHAPE)
     return {
@@ -47,6 +49,7 @@ def counts(name: str) -> dict[str, str | int]:
         "output_stride": known.output_stride,
         "params": counted.params,
         "macs": counted.macs,
+        "work": msgspec.to_builtins(counted.work),
     }
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from lightfer.inference.backends import find_runtime
-from lightfer.models.registry import find_weights
-from lightfer.models.weights import Card
+from lightfer.models.weights import Card, find_weights
 
 
 def load_torch(

@@ -1,6 +1,5 @@
 """From a name or a file to a function from faces to logits; torch is imported only if needed."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from lightfer.errors import LightferError
 from lightfer.inference.card import ExportCard
 from lightfer.inference.onnx_from_weights import assembled
 from lightfer.inference.session import READERS, Run, open_session
+from lightfer.measure.process import usable_cores
 
 DEFAULT_MODEL = "vgg_slim"
 """Of `predict`, README, pages and notebooks: of the shipped models the most accurate on validation,
@@ -104,13 +104,6 @@ def load_network(
     return Network(card.model, card.classes, size, card.temperature, runtime, faces)
 
 
-def usable_cores() -> int:
-    """Those that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def exported(model: str, note: Note = lambda text: None) -> Path:
     """The cached ONNX file of a shipped model or a weight file; made, with torch, if need be."""
     path = _cached(model)
@@ -173,7 +166,7 @@ def _weights(model: str) -> Path:
     if path is None or not path.exists():
         if find_spec("torch") is None:
             raise PredictError(f"{model} is neither a shipped model nor a file that is there")
-        from lightfer.models.registry import find_weights
+        from lightfer.models.weights import find_weights
 
         path = find_weights(model, needed=True).path
         assert path is not None

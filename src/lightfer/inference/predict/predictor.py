@@ -25,10 +25,10 @@ from lightfer.inference.predict.network import (
     Network,
     Note,
     load_network,
-    usable_cores,
 )
 from lightfer.inference.predict.prediction import Prediction
 from lightfer.inference.predict.sources import Item
+from lightfer.measure.process import usable_cores
 
 T = TypeVar("T")
 R = TypeVar("R")

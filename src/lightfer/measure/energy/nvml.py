@@ -66,9 +66,11 @@ def open_gpu(uuid: str | None = None, *, nvml: Any = None) -> tuple[Any, Any]:
 
 def torch_uuid(device: str) -> str | None:
     """The UUID of a CUDA device of torch, whatever CUDA_VISIBLE_DEVICES hides."""
+    if not device.startswith("cuda"):
+        return None
     import torch
 
-    if not device.startswith("cuda") or not torch.cuda.is_available():
+    if not torch.cuda.is_available():
         return None
     uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
     return None if uuid is None else str(uuid)

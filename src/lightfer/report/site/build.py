@@ -18,7 +18,7 @@ import msgspec
 
 from lightfer._files import check_writable, graph_file, sha256_of, shipped, write_bytes
 from lightfer.report.page.build import page
-from lightfer.results import Accuracy, Entry, Environment, Results, WeightCard
+from lightfer.results import Accuracy, Entry, Environment, Results, WeightCard, published_counts
 
 YARDSTICK = "yardstick.onnx"
 RUNTIME = "onnxruntime-web"
@@ -82,7 +82,7 @@ def site_files(yardstick: str) -> dict[str, bytes]:
 
 def shipped_results(nets: list[str]) -> Results:
     """A results file of the shipped nets without any time; accuracies are quoted from the cards."""
-    counts = json.loads((_package("graphs") / "operations.json").read_text())
+    counts = published_counts()
     entries, cards = [], {}
     for name in nets:
         path, card = _weights(name), _card(name)
@@ -101,23 +101,15 @@ def shipped_results(nets: list[str]) -> Results:
                 seed=card["seed"],
                 deployed_bytes=len(graph_file(name).read_bytes()) + path.stat().st_size,
                 accuracy=accuracy and msgspec.structs.replace(accuracy, source="reference"),
-                **msgspec.convert(counts[name], _Counts).fields(),
+                family=counts[name].family,
+                output_stride=counts[name].output_stride,
+                params=counts[name].params,
+                macs=counts[name].macs,
+                flops=2 * counts[name].macs,
             )
         )
         cards[sha256] = _public(card)
     return Results(entries=tuple(entries), cards=cards)
-
-
-class _Counts(msgspec.Struct):
-    """What `graphs/operations.json` says of an architecture."""
-
-    family: str
-    output_stride: int
-    params: int
-    macs: int
-
-    def fields(self) -> dict[str, Any]:
-        return {**msgspec.structs.asdict(self), "flops": 2 * self.macs}
 
 
 def _public(card: dict[str, Any]) -> WeightCard:
