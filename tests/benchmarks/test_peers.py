@@ -31,6 +31,8 @@ def test_the_median_of_benchmark_app_is_read_or_its_output_is_shown(
     once = peers.benchmark_app(Path("net.onnx"), threads=1, seconds=1.0)
     answer("[ INFO ] Latency:\n[ INFO ]    Median:        0.25 ms\n[ INFO ]    Average: 0.3 ms\n")
     assert once() == pytest.approx(0.25e-3)
+    answer("[ INFO ] Latency:\n[ INFO ]    Median:        116.83 us\n[ INFO ]    Average: 120 us\n")
+    assert once() == pytest.approx(116.83e-6)
     answer("[ ERROR ] no such device")
     with pytest.raises(SystemExit, match="no such device"):
         once()
