@@ -146,3 +146,21 @@ def test_sigterm_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     assert process.returncode == 143
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_stop_says_one_line_with_multiprocessing_too(tmp_path: Path):
+    """Its tracker used to complain of semaphores, which are files until somebody removes them."""
+    code = "import multiprocessing, time; from lightfer._stop import Stoppable\n"
+    code += "with Stoppable('predict --executor'):\n"
+    code += "    lock = multiprocessing.get_context('spawn').Lock()\n"
+    code += "    print('begun', flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        said = process.communicate()[1].decode()
+    assert said.splitlines() == [
+        "lightfer: stopped; finished parts are kept; the same command goes on with them"
+    ]
+    assert process.returncode == 143

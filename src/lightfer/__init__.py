@@ -1,5 +1,6 @@
 """lightfer: an honest benchmark of lightweight CNNs for facial emotion recognition."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ __all__ = [
     "list_models",
     "read_results",
 ]
+
+# From 1.29 on ONNX Runtime tells its makers the names of models, from threads beside what is timed.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "LightferError": "lightfer.errors",

@@ -64,6 +64,8 @@ class Stoppable:
             for number in ASKED:
                 signal.signal(number, signal.SIG_IGN)
             remove_unfinished()
+            if "multiprocessing.util" in sys.modules:  # else its tracker complains of what is left
+                sys.modules["multiprocessing.util"]._run_finalizers(0)
             with suppress(OSError, ValueError):
                 sys.stdout.flush()
             with suppress(OSError, ValueError):

@@ -4,6 +4,7 @@ Random weights have batch norms drawn too, so that folding them is tested; shipp
 of the package, where it has some.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -222,3 +223,17 @@ def test_an_exported_file_tells_nothing_of_the_machine_that_made_it():
     content = to_onnx(create_model("mobilenet_v1_x0_25"), SHAPE)
     assert b".py" not in content
     assert str(Path(protocol.__file__).parents[3]).encode() not in content
+
+
+def test_onnx_runtime_tells_its_makers_nothing(tmp_path: Path):
+    """Where it does, it leaves a file with the time of its first session among temporary files."""
+    pytest.importorskip("onnxruntime")
+    code = "import lightfer, onnxruntime, onnxruntime.datasets\n"
+    code += "path = onnxruntime.datasets.get_example('sigmoid.onnx')\n"
+    code += "onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])"
+    said = ("ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "CI")
+    environment = {name: value for name, value in os.environ.items() if name not in said}
+    subprocess.run(
+        [sys.executable, "-c", code], env={**environment, "TMPDIR": str(tmp_path)}, check=True
+    )
+    assert list(tmp_path.iterdir()) == []
