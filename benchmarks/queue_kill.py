@@ -148,15 +148,16 @@ def keep_budget(folder: Path, data: str, sessions: int, budget_s: float) -> dict
     return {"budget_s": budget_s, "over_budget_s": off_s, **costs}
 
 
-def write_faces(folder: Path, train: int = 1000, validation: int = 200) -> Path:
+def write_faces(folder: Path, train: int = 1000, validation: int = 200, test: int = 0) -> Path:
     """In the form of Kaggle's file."""
     path, lines = folder / "fer2013.csv", ["emotion,pixels,Usage"]
-    faces = synthetic_faces({"train": train, "validation": validation})
-    usages: dict[SplitName, str] = {"train": "Training", "validation": "PublicTest"}
-    for name, usage in usages.items():
-        for image, label in zip(faces[name].images, faces[name].labels.tolist(), strict=True):
+    counts: dict[SplitName, int] = {"train": train, "validation": validation, "test": test}
+    faces = synthetic_faces({name: count for name, count in counts.items() if count})
+    usages = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+    for name, split in faces.splits.items():
+        for image, label in zip(split.images, split.labels.tolist(), strict=True):
             pixels = " ".join(map(str, image.flatten().tolist()))
-            lines.append(f"{label},{pixels},{usage}")
+            lines.append(f"{label},{pixels},{usages[name]}")
     path.write_text("\n".join(lines) + "\n")
     return path
 
