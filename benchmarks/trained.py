@@ -3,7 +3,8 @@
     python benchmarks/trained.py runs/equal --data DATA --log test_scorings.jsonl
 
 Every finished weight file of the queue's folder is scored on test once, if its card does not say
-yet how it does there, which is a line in the log; then the cards, histories included, are written
+yet how it does there, which is a line in the log; one that learned FER+'s votes is scored by their
+majority. Then the cards, histories included, are written
 to `docs/data/`, one JSON line each, in a file that has the folder's name. Pages and notebooks are
 made from that file. Nothing is chosen here.
 """
@@ -16,6 +17,7 @@ from rich.progress import track
 
 from lightfer._files import write_bytes
 from lightfer.data import Dataset, load
+from lightfer.data.ferplus import with_votes
 from lightfer.measure.accuracy import score_test
 from lightfer.models.weights import Card, find_weights, load_checkpoint, rewrite_card
 from lightfer.train.sweep.items import read_list
@@ -31,7 +33,7 @@ def scored(path: Path, data: Dataset, log: Path) -> Card:
         weights = find_weights(path)
         accuracy, _ = score_test(
             weights.build("cpu"),
-            data,
+            with_votes(data, "ferplus") if card.data_name == "fer+" else data,
             model_name=weights.name,
             weights_sha256=weights.sha256,
             log=log,

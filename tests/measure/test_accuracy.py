@@ -11,12 +11,12 @@ from lightfer.data import Split
 from lightfer.data.corruptions import corrupted
 from lightfer.data.dataset import normalize
 from lightfer.measure.accuracy import (
-    expected_calibration_error,
     measure_accuracy,
     predict_logits,
     score_test,
     selective_top1,
 )
+from lightfer.measure.reliability import Reliability
 
 
 def one_hot(classes: list[int], scale: float = 1.0) -> torch.Tensor:
@@ -49,7 +49,7 @@ def test_calibration_error_of_a_known_confidence():
     # Two classes, confidence 0.9 everywhere, right in 6 of 10: the gap is 0.3.
     logits = torch.log(torch.tensor([[0.9, 0.1]])).repeat(10, 1)
     labels = torch.tensor([0] * 6 + [1] * 4)
-    assert expected_calibration_error(logits, labels) == pytest.approx(0.3, abs=1e-6)
+    assert Reliability(logits, labels).error == pytest.approx(0.3, abs=1e-6)
 
 
 def test_the_surest_images_are_those_of_the_largest_probability():

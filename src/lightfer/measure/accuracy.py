@@ -22,6 +22,7 @@ from lightfer.data.dataset import WITH_CONTEMPT, Dataset, normalize
 from lightfer.data.ferplus import Votes, majority_labels
 from lightfer.data.subsets import kaggle_test, without_copies
 from lightfer.errors import ArgumentError
+from lightfer.measure.reliability import Reliability
 from lightfer.results import Accuracy, ClassScore
 from lightfer.results.stats import wilson_interval
 
@@ -112,6 +113,7 @@ def measure_accuracy(
         for i in range(classes)
     )
     correct = int(hits.sum())
+    reliability = Reliability(logits, labels)
     return Accuracy(
         split=split,
         labels=label_source,
@@ -122,7 +124,8 @@ def measure_accuracy(
         ci95=wilson_interval(correct, images),
         macro_f1=_mean([score.f1 for score in per_class]),
         balanced_accuracy=_mean([score.recall for score in per_class]),
-        ece=expected_calibration_error(logits, labels),
+        ece=reliability.error,
+        ece_ci95=None if corruption else reliability.interval(),
         top1_at_80_coverage=selective_top1(logits, labels, 0.8),
         per_class=per_class,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
@@ -160,7 +163,9 @@ def score_test(
 
     logits = predict_logits(model, test.images, on_batch=on_batch)
     headline = msgspec.structs.replace(
-        accuracy(logits, test.labels, "test"), correct_hex=correct_hex(logits, test.labels)
+        accuracy(logits, test.labels, "test"),
+        correct_hex=correct_hex(logits, test.labels),
+        reliability=Reliability(logits, test.labels).bins(),
     )
     others = []
     for view in views:
@@ -198,18 +203,6 @@ def correct_hex(logits: Tensor, labels: Tensor) -> str:
     bits = "".join("1" if hit else "0" for hit in (logits.argmax(1) == labels).tolist())
     bits += "0" * (-len(bits) % 4)
     return "".join(f"{int(bits[i : i + 4], 2):x}" for i in range(0, len(bits), 4))
-
-
-def expected_calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over equal-width bins of confidence.
-
-    Guo et al., 2017, https://arxiv.org/abs/1706.04599.
-    """
-    confidence, predicted = logits.softmax(1).max(1)
-    correct = (predicted == labels).double()
-    index = (confidence * bins).long().clamp(max=bins - 1)
-    gap = torch.zeros(bins, dtype=torch.float64).index_add(0, index, correct - confidence.double())
-    return gap.abs().sum().item() / len(labels)
 
 
 def selective_top1(logits: Tensor, labels: Tensor, coverage: float) -> float:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from lightfer.measure.accuracy import expected_calibration_error
+from lightfer.measure.reliability import Reliability
 
 RANGE = (0.05, 20.0)
 """Between which temperatures are looked for."""
@@ -42,6 +42,6 @@ def calibrate(logits: Tensor, labels: Tensor) -> Calibration | None:
         temperature=math.exp(found.x),
         nll=float(found.fun),
         nll_raw=nll(0.0),
-        ece=expected_calibration_error(logits / math.exp(found.x), labels),
-        ece_raw=expected_calibration_error(logits, labels),
+        ece=Reliability(logits / math.exp(found.x), labels).error,
+        ece_raw=Reliability(logits, labels).error,
     )

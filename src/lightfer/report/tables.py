@@ -215,10 +215,16 @@ def robustness(entries: Sequence[Entry]) -> str:
                 *(number(found.get(kind), ".1f", 100) for kind in kinds),
                 number(mean_corrupted_top1(entry), ".1f", 100),
                 number(entry.accuracy.top1_at_80_coverage, ".1f", 100),
-                number(entry.accuracy.ece, ".1f", 100),
+                _calibration_error(entry.accuracy),
             )
         )
     return "\n".join(map(_line, lines))
+
+
+def _calibration_error(accuracy: Accuracy) -> str:
+    """Percent, with its interval."""
+    figures = [number(x, ".1f", 100) for x in (accuracy.ece, *(accuracy.ece_ci95 or ()))]
+    return figures[0] + (f" [{figures[1]}, {figures[2]}]" if figures[1:] else "")
 
 
 def _view(accuracy: Accuracy | None) -> str:

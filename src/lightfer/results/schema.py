@@ -41,6 +41,11 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     macro_f1: float | None = None
     balanced_accuracy: float | None = None
     ece: float | None = None  # expected calibration error, 15 equal-width bins
+    ece_ci95: tuple[float, float] | None = (
+        None  # of the error without its bias, so about it or below
+    )
+    # Of each bin its images, their mean confidence and the share that was right: the headline's.
+    reliability: tuple[tuple[int, float, float], ...] | None = None
     top1_at_80_coverage: float | None = None  # of the 80 % of images that it is surest of
     per_class: tuple[ClassScore, ...] | None = None
     confusion: tuple[tuple[int, ...], ...] | None = None  # [true class][predicted class]

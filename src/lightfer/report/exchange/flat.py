@@ -123,12 +123,15 @@ def _both_splits(others: Iterable[Accuracy]) -> Row:
 
 def _accuracy(name: str, accuracy: Accuracy | None) -> Row:
     low, high = accuracy.ci95 if accuracy else (None, None)
+    ece_low, ece_high = (accuracy and accuracy.ece_ci95) or (None, None)
     return {
         f"{name}_top1": accuracy.top1 if accuracy else None,
         f"{name}_top1_low95": low,
         f"{name}_top1_high95": high,
         f"{name}_macro_f1": accuracy.macro_f1 if accuracy else None,
         f"{name}_ece": accuracy.ece if accuracy else None,
+        f"{name}_ece_low95": ece_low,
+        f"{name}_ece_high95": ece_high,
         f"{name}_top1_at_80_coverage": accuracy.top1_at_80_coverage if accuracy else None,
         f"{name}_images": accuracy.images if accuracy else None,
         f"{name}_labels": accuracy.labels if accuracy else None,

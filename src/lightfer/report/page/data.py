@@ -212,6 +212,7 @@ def _accuracy(accuracy: Accuracy, details: bool) -> dict[str, Any]:
         "top1": _triple((accuracy.top1, *accuracy.ci95)),
         "f1": _rounded(accuracy.macro_f1),
         "ece": _rounded(accuracy.ece),
+        "eceBounds": accuracy.ece_ci95 and [_rounded(x) for x in accuracy.ece_ci95],
         "surest": _rounded(accuracy.top1_at_80_coverage),
         "source": accuracy.source,
     }

@@ -64,7 +64,8 @@ function facts(row) {
   const share = (value) => `${percent(value, 2)} %`;
   if (row.corrupted !== null) lines.push(["Top-1 on images made worse", share(row.corrupted)]);
   if (row.score?.surest != null) lines.push(["Top-1 on the 80 % it is surest of", share(row.score.surest)]);
-  if (row.score?.ece != null) lines.push(["Calibration error", share(row.score.ece)]);
+  if (row.score?.ece != null)
+    lines.push(["Calibration error", `${share(row.score.ece)} ${bounds([0, ...(row.score.eceBounds ?? [null])], (v) => percent(v, 2))}`]);
   for (const cost of COSTS)
     if (cost.of(row))
       lines.push([

@@ -17,7 +17,6 @@ that the card names, before 1x1 and depthwise convolutions were made faster; ene
 per busy thread.
 
     model                validation %   time s   energy kJ
-    mobilenet_v1                64.64     2638       13.19
     squeezenet1_0               58.07     1406        7.03
 """
 
