@@ -39,7 +39,6 @@ from lightfer.cli.console import print_results, progress
 from lightfer.measure.energy import EnergyPlan, Meter, MeterError, open_meters
 from lightfer.measure.energy.counter import CounterMeter, measure_tick_s
 from lightfer.measure.energy.protocol import Mark
-from lightfer.measure.energy.simulated import simulated_meters
 from lightfer.measure.energy.windows import Window, Work
 from lightfer.measure.process import tune_process
 from lightfer.models.registry import list_models
@@ -266,6 +265,8 @@ def find_meters(options: argparse.Namespace) -> Meters:
     if options.simulated:
         if options.out.name == "results.json" or options.out.exists():
             raise ValueError("--simulated writes no results.json: give --out another, new file")
+        from tests.measure.energy.simulated import simulated_meters
+
         return Meters(simulated_meters(tick_s=5e-3))
     if not options.device.startswith("cuda") or not torch.cuda.is_available():
         raise ValueError("no NVIDIA GPU that torch can use here: nothing is measured or written")

@@ -195,14 +195,51 @@ def taught(results: Results) -> str:
     return trained("taught")
 
 
-def trained(name: str) -> str:
-    """What `benchmarks/trained.py` wrote of a queue, a row per net, over its seeds."""
+def ferplus(results: Results) -> str:
+    """The table of nets that learned FER+'s votes; their accuracies are by its majority."""
+    return trained("ferplus")
+
+
+def equal_and_taught(results: Results) -> str:
+    """What a teacher and more epochs brought each net, and whether the nets' order stays."""
+    plain, longer = trained_cards("equal"), trained_cards("taught")
+    nets = sorted(plain.keys() & longer.keys())
+    rows, pairs = [], []
+    for net in nets:
+        row: list[str] = [net]
+        for split in ("validation", "test"):
+            found = [[getattr(card, split) for card in of[net]] for of in (plain, longer)]
+            before, after = (mean(accuracy.top1 for accuracy in known) for known in found)
+            row += [*map(_mean_and_deviation, found), f"{100 * (after - before):+.2f}"]
+        pairs.append((before, after))
+        rows.append(row)
+    header = (
+        "Net",
+        *(f"{w}, {s} %" for s in ("validation", "test") for w in ("Equal", "Taught", "more")),
+    )
+    text = f"{len(nets)} nets are in both tables: too few to say whether their order stays."
+    if len(nets) > 3:
+        rho = rank_correlation(*zip(*pairs, strict=True)).interval
+        text = (
+            f"Rank correlation of the two on test, over {len(nets)} nets: {rho.estimate:.2f} "
+            f"[{rho.low:.2f}, {rho.high:.2f}]."
+        )
+    return f"{table(header, rows)}\n\n{text}"
+
+
+def trained_cards(name: str) -> dict[str, list[Card]]:
+    """What `benchmarks/trained.py` wrote of a queue: the cards of each net, one a seed."""
     by_net: dict[str, list[Card]] = {}
     for line in (ROOT / f"docs/data/{name}.jsonl").read_bytes().splitlines():
         card = msgspec.json.decode(line, type=Card)
         by_net.setdefault(card.model, []).append(card)
+    return by_net
+
+
+def trained(name: str) -> str:
+    """A row per net, over its seeds."""
     rows = []
-    for net, cards in by_net.items():
+    for net, cards in trained_cards(name).items():
         costs = [card.training for card in cards]
         counts = count_operations(create_model(net), (1, 1, 48, 48))
         own = [cards[0].config[key] for key in ("learning_rate", "initialise")]
@@ -338,6 +375,8 @@ GENERATED: dict[str, Callable[[Results], str]] = {
     "retrained": retrained,
     "equal": equal,
     "taught": taught,
+    "equal_and_taught": equal_and_taught,
+    "ferplus": ferplus,
     "weights": weights,
     "zoo": zoo,
     "files": files,

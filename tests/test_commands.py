@@ -67,6 +67,7 @@ INSTEAD = {
     "--teachers mobilenet_v1,shiftnet_b": "--teachers teacher.safetensors",
     "--teachers vgg_slim": "--teachers teacher.safetensors",
     "recipes/equal.toml": "list.toml",
+    "recipes/taught.toml": "list.toml",
     "--energy-seconds 10": "--energy-seconds 0.05",
     "DATA": "fer2013.csv",
     "export mobilenet_v2": f"export {NET}",

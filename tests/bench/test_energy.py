@@ -15,8 +15,8 @@ from lightfer.data import Dataset
 from lightfer.measure.energy import EnergyPlan, Meter, MeterError
 from lightfer.measure.energy.counter import CounterMeter
 from lightfer.measure.energy.protocol import now
-from lightfer.measure.energy.simulated import MissingMeter
 from lightfer.results import Results, read_results, write_results
+from tests.measure.energy.simulated import MissingMeter
 
 PLAN = EnergyPlan(seconds=0.02, fewest_blocks=2, most_blocks=3, half_width=1e-9, batch_sizes=(1,))
 CONFIG = BenchConfig(

@@ -23,9 +23,9 @@ from benchmarks.gpu_meter import (
 )
 
 from lightfer.measure.energy import MeterError
-from lightfer.measure.energy.simulated import SimulatedMachine
 from lightfer.results import read_results
 from lightfer.results.validate import violations_of_file
+from tests.measure.energy.simulated import SimulatedMachine
 
 ROOT = Path(__file__).parents[2]
 

@@ -23,7 +23,6 @@ from lightfer.data.augment import (
 )
 from lightfer.data.dataset import normalize
 from lightfer.measure.accuracy import measure_accuracy, predict_logits
-from lightfer.measure.energy.simulated import MissingMeter, simulated_meters
 from lightfer.models.registry import create_model
 from lightfer.models.weights import load_checkpoint
 from lightfer.train.config import TrainConfig
@@ -32,6 +31,7 @@ from lightfer.train.job import train_to_file
 from lightfer.train.loop import train
 from lightfer.train.loss import Batch, label_loss
 from lightfer.train.state import DivergedError, RunState, _load, _save
+from tests.measure.energy.simulated import MissingMeter, simulated_meters
 
 CONFIG = TrainConfig(epochs=3, batch_size=16, warmup_epochs=0.5, ema_decay=0.9)
 MODEL = "shufflenet_v2_x0_5"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lightfer.measure.energy import EnergyPlan, energy_of_blocks, enough_blocks, measure_block
-from lightfer.measure.energy.simulated import SimulatedMachine
 from lightfer.results import EnergyBlock, EnergyReading, Method
 from lightfer.results.stats import two_stage_interval, two_stage_size
+from tests.measure.energy.simulated import SimulatedMachine
 
 PLAN = EnergyPlan()
 

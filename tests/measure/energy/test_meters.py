@@ -13,9 +13,9 @@ from lightfer.measure.energy.nvml import nvml_meters
 from lightfer.measure.energy.power import PolledMeter, integrate
 from lightfer.measure.energy.protocol import Mark, Meter
 from lightfer.measure.energy.rapl import rapl_meters
-from lightfer.measure.energy.simulated import MissingMeter, SimulatedMachine
 from lightfer.measure.energy.zeus import meter_of_gpu, meters_of_chip
 from lightfer.results import EnergyBlock
+from tests.measure.energy.simulated import MissingMeter, SimulatedMachine
 
 PASS_S, IMAGES = 0.003, 4
 
