@@ -34,6 +34,7 @@ from lightfer.results.select import mean_corrupted_top1, over_nets
 from lightfer.results.stats import rank_correlation
 
 ROOT = Path(__file__).parents[1]
+SHIPPED = [n for of in ("fer2013", "ferplus") for n in list_models(pretrained=True, labels=of)]
 MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.M)
 
 
@@ -42,7 +43,7 @@ def on_config(config: Any) -> None:
     listed = set(re.findall(r"[\w/]+\.md", str(config.nav)))
     pages = sorted(path.name for path in Path(config.docs_dir).glob("*.md"))
     sections = {
-        "Weights": [f"weights/{name}.md" for name in list_models(pretrained=True)],
+        "Weights": [f"weights/{name}.md" for name in SHIPPED],
         "Studies": [page for page in pages if page not in listed] + ["benchmarks.md"],
     }
     for item in config.nav:
@@ -53,7 +54,7 @@ def on_config(config: Any) -> None:
 def on_files(files: Files, config: Any) -> None:
     """Add the pages that are made from other files."""
     made = {"benchmarks.md": (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")}
-    for name in list_models(pretrained=True):
+    for name in SHIPPED:
         made[f"weights/{name}.md"] = card_page(name)
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
@@ -164,7 +165,7 @@ def made_worse(results: Results) -> str:
 def classes(results: Results) -> str:
     """F1 of every class on test, model by model."""
     rows = []
-    for name in list_models(pretrained=True):
+    for name in SHIPPED:
         test = _card(name).test
         scores = (test and test.per_class) or ()
         rows.append([name, number(test and test.macro_f1, ".1f", 100)])
@@ -276,7 +277,7 @@ def _mean_and_deviation(accuracies: Sequence[Accuracy | None]) -> str:
 def weights(results: Results) -> str:
     """The shipped weights: recipe, teachers, epoch, cost of training, accuracies."""
     rows = []
-    for name in list_models(pretrained=True):
+    for name in SHIPPED:
         card = _card(name)
         rows.append(
             (
@@ -323,7 +324,7 @@ def files(results: Results) -> str:
     """Every weight file that comes with the package."""
     address = f"{project()['urls']['Repository']}/raw/v{project()['version']}/src/lightfer/weights"
     rows = []
-    for name in list_models(pretrained=True):
+    for name in SHIPPED:
         path, card = shipped(name), _card(name)
         assert path is not None
         rows.append(

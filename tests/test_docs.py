@@ -328,3 +328,13 @@ def test_the_citation_file_is_complete():
     assert f"## [{citation['version']}] - {citation['date-released']}" in changelog
     assert all({"name"} <= set(a) or {"family-names"} <= set(a) for a in citation["authors"])
     assert [a["name"] for a in citation["authors"]] == [a["name"] for a in project["authors"]]
+
+
+def test_a_recording_shows_what_a_command_prints_and_fetches_nothing(tmp_path: Path):
+    path = tmp_path / "version.svg"
+    command = [sys.executable, ROOT / "docs" / "recording.py", path, sys.executable, "-c"]
+    subprocess.run([*command, "print('measured')"], check=True)
+    text = path.read_text(encoding="utf-8")
+    assert "measured" in text
+    assert "@font-face" not in text
+    assert "cdnjs" not in text

@@ -148,13 +148,15 @@ def _resolution(output_stride: int, stock: int) -> tuple[str, ...]:
 ZOO: dict[str, Architecture] = _entries()
 
 
-def list_models(family: str | None = None, *, pretrained: bool = False) -> list[str]:
+def list_models(
+    family: str | None = None, *, pretrained: bool = False, labels: str = "fer2013"
+) -> list[str]:
     """Names of the zoo, in its order, then those of other packages' entry points; of one `family`,
-    or only those with shipped weights.
+    or only those with shipped weights, of other `labels` where asked for, as "ferplus".
     """
     names = [*ZOO, *sorted(entry_points(group=ENTRY_POINTS).names - ZOO.keys())]
-    if pretrained:
-        names += [f"{name}_ferplus" for name in ZOO]
+    if labels != "fer2013":
+        names = [f"{name}_{labels}" for name in ZOO]
     return [
         name
         for name in names
