@@ -220,7 +220,8 @@ def equal_and_taught(results: Results) -> str:
     )
     text = f"{len(nets)} nets are in both tables: too few to say whether their order stays."
     if len(nets) > 3:
-        rho = rank_correlation(*zip(*pairs, strict=True)).interval
+        before, after = zip(*pairs, strict=True)
+        rho = rank_correlation(before, after).interval
         text = (
             f"Rank correlation of the two on test, over {len(nets)} nets: {rho.estimate:.2f} "
             f"[{rho.low:.2f}, {rho.high:.2f}]."

@@ -241,7 +241,7 @@ def file_name(model: str) -> str:
 def shipped(name: str) -> Path | None:
     """The weight file of a model that comes with the package, or None."""
     path = Path(str(files("lightfer"))) / "weights" / f"{name}.safetensors"
-    return path if path.exists() else None
+    return path if re.fullmatch(r"\w{1,99}", name) and path.exists() else None
 
 
 def published_results() -> Path:

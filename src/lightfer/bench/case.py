@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from lightfer._files import plain_name
 from lightfer.bench.journal import Round, Static, Timed
 from lightfer.data.dataset import IMAGE_SIZE, Dataset, normalize
 from lightfer.errors import ArgumentError
@@ -171,7 +172,7 @@ def _compare(
     Without PyTorch the operations are the published ones, and nothing is compared.
     """
     if not torch_installed():
-        return published_counts()[case.weights.name], None
+        return published_counts()[plain_name(case.weights.name)], None
     from lightfer.measure.operations import count_operations
 
     model = case.weights.build(device)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lightfer._files import plain_name
 from lightfer.bench.case import Case
 from lightfer.bench.journal import Journal, Pieces, Round, Timed
 from lightfer.bench.plan import BenchConfig, Meters
@@ -107,7 +108,7 @@ def entry_of(
 
 def kind_of(name: str) -> "Architecture | Counts":
     """What knows a model's family and output stride; that of a shipped net needs no PyTorch."""
-    if known := published_counts().get(name):
+    if known := published_counts().get(plain_name(name)):
         return known
     from lightfer.models.registry import architecture
 

@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 
-from lightfer._files import atomic_path, sha256_of, shipped
+from lightfer._files import atomic_path, plain_name, sha256_of, shipped
 from lightfer.errors import ArgumentError, LightferError
 from lightfer.measure.process import torch_installed
 from lightfer.models.contract import InputContract, fault_of
@@ -233,7 +233,7 @@ def _check_name(name: str) -> None:
         from lightfer.models.registry import architecture
 
         architecture(name)
-    elif name not in (known := published_counts()):
+    elif plain_name(name) not in (known := published_counts()):
         raise ArgumentError(
             f"{name}: torch is not installed, and without it only nets with published counts are "
             f"measured ({', '.join(known)}): take one of them, or pip install torch"
