@@ -216,7 +216,7 @@ def equal_and_taught(results: Results) -> str:
         rows.append(row)
     header = (
         "Net",
-        *(f"{w}, {s} %" for s in ("validation", "test") for w in ("Equal", "Taught", "more")),
+        *(f"{w}, {s} %" for s in ("validation", "test") for w in ("Equal", "Taught", "Gain")),
     )
     text = f"{len(nets)} nets are in both tables: too few to say whether their order stays."
     if len(nets) > 3:
