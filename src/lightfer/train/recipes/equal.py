@@ -14,8 +14,6 @@ Expected: top-1 on validation of seed 0 of the shipped nets; processor time of o
 EPYC (AVX-512) whose other core trained too; energy is modelled, 4 W per busy thread.
 
     model                validation %    cpu s   energy kJ
-    squeezenet1_1_bn           64.53      920        3.68
-    mobilenet_v2               65.34     1785        7.14
     mobilenet_v1               66.12     1638        6.55
 """
 

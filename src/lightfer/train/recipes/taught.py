@@ -5,6 +5,14 @@
 
 150 epochs for 60; every other setting is `equal`'s, so that the two tables differ in length and
 teacher alone. `recipes/taught.toml` trains them all; students of one seed share the answers.
+
+Expected: top-1 on validation of seed 0 of the shipped nets; processor time of one thread of an AMD
+EPYC (AVX-512) beside other work, without the teacher's training; energy is modelled, 4 W per busy
+thread.
+
+    model                validation %    cpu s   energy kJ
+    squeezenet1_1_bn           66.76     5403       21.61
+    mobilenet_v2               68.93     4493       17.97
 """
 
 from typing import Any
