@@ -295,8 +295,8 @@ def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
             f"{path} is damaged ({error}): train in another folder, or delete this one to begin "
             "anew"
         ) from error
-    for key in {**about, **known}.keys() - {"code"}:
-        if known.get(key) != about.get(key):
+    for key in {**about, **known}:
+        if key != "code" and known.get(key) != about.get(key):
             raise ArgumentError(
                 f"{run_dir} holds a run with {key} {known.get(key)}, now it is {about.get(key)}: "
                 "choose another folder"
