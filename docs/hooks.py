@@ -151,15 +151,17 @@ def made_worse(results: Results) -> str:
         return "Not in the published results."
     clean = [e for e in own if (e.runtime, e.precision) == ("pytorch", "float32")]
     pairs = over_nets(clean, lambda e: e.accuracy and e.accuracy.top1, mean_corrupted_top1)
-    ranks = None
-    if len(pairs) > 3:
-        plain, worse = zip(*pairs, strict=True)
-        rho = rank_correlation(plain, worse).interval
-        ranks = (
-            f"Rank correlation with the accuracy on the images as they are, over {len(pairs)} "
-            f"nets: {rho.estimate:.2f} [{rho.low:.2f}, {rho.high:.2f}]."
-        )
-    return "\n\n".join(filter(None, (_right(robustness(own)), ranks)))
+    ranks = ranked_alike(pairs, "Rank correlation with the accuracy on the images as they are")
+    return f"{_right(robustness(own))}\n\n{ranks}"
+
+
+def ranked_alike(pairs: Sequence[tuple[float, float]], what: str) -> str:
+    """One sentence on two figures of the same nets."""
+    if len(pairs) < 4:
+        return f"{what}: {len(pairs)} nets are too few."
+    first, second = zip(*pairs, strict=True)
+    rho = rank_correlation(first, second).interval
+    return f"{what}, over {len(pairs)} nets: {rho.estimate:.2f} [{rho.low:.2f}, {rho.high:.2f}]."
 
 
 def classes(results: Results) -> str:
@@ -204,9 +206,8 @@ def ferplus(results: Results) -> str:
 def equal_and_taught(results: Results) -> str:
     """What a teacher and more epochs brought each net, and whether the nets' order stays."""
     plain, longer = trained_cards("equal"), trained_cards("taught")
-    nets = sorted(plain.keys() & longer.keys())
     rows, pairs = [], []
-    for net in nets:
+    for net in sorted(plain.keys() & longer.keys()):
         row: list[str] = [net]
         for split in ("validation", "test"):
             found = [[getattr(card, split) for card in of[net]] for of in (plain, longer)]
@@ -218,15 +219,8 @@ def equal_and_taught(results: Results) -> str:
         "Net",
         *(f"{w}, {s} %" for s in ("validation", "test") for w in ("Equal", "Taught", "Gain")),
     )
-    text = f"{len(nets)} nets are in both tables: too few to say whether their order stays."
-    if len(nets) > 3:
-        before, after = zip(*pairs, strict=True)
-        rho = rank_correlation(before, after).interval
-        text = (
-            f"Rank correlation of the two on test, over {len(nets)} nets: {rho.estimate:.2f} "
-            f"[{rho.low:.2f}, {rho.high:.2f}]."
-        )
-    return f"{table(header, rows)}\n\n{text}"
+    ranks = ranked_alike(pairs, "Rank correlation of the two on test")
+    return f"{table(header, rows)}\n\n{ranks}"
 
 
 def trained_cards(name: str) -> dict[str, list[Card]]:

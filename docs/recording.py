@@ -2,7 +2,7 @@
 
     python docs/recording.py docs/figures/choose.svg lightfer choose --max-ms 1
 
-The command is run as it stands; the picture is what it left on a terminal of 120 columns.
+The command is run as it stands, and the picture is as wide as what it printed, at most `WIDEST`.
 """
 
 import os
@@ -18,22 +18,24 @@ from rich.text import Text
 
 from lightfer._files import write_text
 
-COLUMNS = 120
+WIDEST = 190  # columns
 
 
 def recording(command: list[str]) -> str:
     """The SVG. Raises CalledProcessError where the command fails."""
     done = subprocess.run(
         command,
-        env={**os.environ, "COLUMNS": str(COLUMNS)},
+        env={**os.environ, "COLUMNS": str(WIDEST)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=True,
     )
-    console = Console(record=True, width=COLUMNS, file=StringIO())
+    printed = Text.from_ansi(done.stdout.rstrip())
+    width = max(40, *(line.cell_len for line in printed.split()))
+    console = Console(record=True, width=min(width, WIDEST), file=StringIO())
     console.print(Text(f"$ {shlex.join(command)}", style="bold"))
-    console.print(Text.from_ansi(done.stdout.rstrip()))
+    console.print(printed)
     svg = console.export_svg(title="lightfer")
     return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # fetched from elsewhere
 

@@ -22,7 +22,7 @@ __all__ = [
     "read_results",
 ]
 
-# From 1.29 on ONNX Runtime tells its makers the names of models, from threads beside what is timed.
+# Else newer builds of ONNX Runtime collect telemetry, in threads beside what is timed.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {

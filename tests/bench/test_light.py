@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lightfer.bench.case import PROTOCOL, Case, _inputs, load_case
+from lightfer.cli.bench import QUICK_S
 from lightfer.measure.yardstick import description
 from lightfer.models.weights import find_weights
 from lightfer.results import published_counts, read_results
@@ -77,7 +78,7 @@ def test_shipped_nets_are_measured_by_the_protocol_and_the_file_is_read(
         assert (timed.rounds, len(timed.yardstick_s or ())) == (2, 2)
         assert timed.passes is not None
         assert timed.images_per_s is not None
-        assert sum(timed.passes) / timed.images_per_s >= 2 * 0.25  # seconds
+        assert sum(timed.passes) / timed.images_per_s >= 2 * QUICK_S  # seconds
     for command in ("rank", "table"):
         assert NETS[0] in lightfer(command, out).stdout
     assert "vgg_slim" not in lightfer("compare", out, out, "--anyway").stdout

@@ -78,3 +78,4 @@ def test_ferplus_agrees_with_the_real_labels_as_known(real: Dataset, fer2013_dir
     found = [split.ferplus for split in splits.values() if split.ferplus]
     assert [round(votes.top_vote_agreement * 100, 2) for votes in found] == [62.68, 62.28, 62.45]
     assert [votes.named_images for votes in found] == [28_561, 3_579, 3_574]
+    assert [votes.majority_images for votes in found] == [24_941, 3_186, 3_137]

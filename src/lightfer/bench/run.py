@@ -55,7 +55,7 @@ from lightfer.measure.yardstick import Yardstick, description, of_passes
 from lightfer.results import Data, Results
 
 LOOK_S = 0.1  # at the yardstick, while waiting for a quiet machine
-QUICK_IMAGES = 512  # that are classified in each round
+QUICK_IMAGES = 256  # that are classified in each round
 TRIES = {"static": 1, "round": 2, "energy": 1}  # of a step, before its error is written down
 
 

@@ -62,7 +62,7 @@ def choose(
         here = [e for e in entries if (e.environment, e.device) == (environment, device)]
         choice = choose(here, times, limits)
         about = found.environments.get(environment)
-        lines = [conditions(about).replace("**", "") if about else environment]
+        lines = [conditions(about) if about else environment]
         lines += answer(choice, limits)
         picked |= choice.pick is not None
         console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

@@ -297,7 +297,7 @@ def _styled(chart: Any, height: int | None, results: Results) -> Any:
     entries = group(results)
     about = results.environments.get(entries[0].environment) if entries else None
     if about:
-        where = conditions(about).split(", allocator")[0].replace("**", "")
+        where = conditions(about).split(", allocator")[0]
         way = f"{entries[0].runtime} {entries[0].precision}"
         title = f"{where}; {way}; {about.started[:10]}"
         if about.noise and about.noise.verdict != "quiet":

@@ -137,7 +137,11 @@ def markdown(results: Results) -> str:
     parts, times = [], Times(results)
     for key, environment in results.environments.items():
         entries = [e for e in results.entries if e.environment == key]
-        parts += [f"{plain(conditions(environment))}\n", *_table(entries, times, results.cards), ""]
+        parts += [
+            f"{plain(conditions(environment, strong=True))}\n",
+            *_table(entries, times, results.cards),
+            "",
+        ]
     return "\n".join(parts).strip() + "\n"
 
 
@@ -147,7 +151,7 @@ def summary(results: Results) -> str:
     for key, environment in results.environments.items():
         entries = [e for e in results.entries if e.environment == key]
         headline = [e for e in entries if _variant(e) == HEADLINE]
-        parts.append(f"{plain(conditions(environment))}\n")
+        parts.append(f"{plain(conditions(environment, strong=True))}\n")
         parts += [*_table(headline, times, results.cards), ""] if headline else []
         if any(entry.accuracy_other for entry in headline):
             parts += [f"{VIEWS_TITLE}\n", views(headline), ""]
@@ -283,8 +287,10 @@ def plain(text: str) -> str:
     return line.replace("|", r"\|").replace("<", "&lt;").replace("`", "'")
 
 
-def conditions(environment: Environment) -> str:
-    """One sentence on the machine, the software and the data."""
+def conditions(environment: Environment, *, strong: bool = False) -> str:
+    """One sentence on the machine, the software and the data; `strong`: in Markdown, where a
+    verdict on noise stands out.
+    """
     machine = environment.gpu or environment.cpu
     data = environment.data
     if data is None:
@@ -297,16 +303,16 @@ def conditions(environment: Environment) -> str:
     return (
         f"{machine}, {environment.threads} threads of {environment.cores} cores, "
         f"{', '.join(shown)}, allocator: {environment.allocator}; "
-        f"{source}; {environment.started[:10]}{noise(environment)}."
+        f"{source}; {environment.started[:10]}{_noise(environment, '**' if strong else '')}."
     )
 
 
-def noise(environment: Environment) -> str:
+def _noise(environment: Environment, mark: str) -> str:
     """The verdict on noise and its reasons, where it was not quiet; else nothing."""
     found = environment.noise
     if found is None or found.verdict == "quiet":
         return ""
-    return f"; **{found.verdict}** machine: {', '.join(found.reasons)}"
+    return f"; {mark}{found.verdict}{mark} machine: {', '.join(found.reasons)}"
 
 
 def joules_each(energy: Energy | None) -> str:

@@ -29,7 +29,7 @@ def latex(results: Results) -> str:
         parts += [
             r"\begin{table}",
             r"  \centering",
-            rf"  \caption{{{escaped(conditions(environment).replace('**', ''))}}}",
+            rf"  \caption{{{escaped(conditions(environment))}}}",
             rf"  \begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}",
             r"    \toprule",
             f"    {_line(titles)}",
