@@ -294,7 +294,7 @@ def test_a_loss_sees_the_view_that_the_network_sees(faces: Dataset, tmp_path: Pa
 
     def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         seen.append(batch)
-        return label_loss(labels, config.label_smoothing)(logits, batch)
+        return label_loss(labels, config)(logits, batch)
 
     own = run(faces, tmp_path / "own", config)
     given = run(faces, tmp_path / "given", config, loss=loss)
@@ -311,7 +311,9 @@ def test_mixed_targets_are_mixed_as_the_images_are():
     assert batch.of(values).equal(expected)
     logits = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
     soft = nn.functional.cross_entropy(logits, expected)
-    assert label_loss(torch.arange(4))(logits, batch).item() == pytest.approx(soft.item())
+    assert label_loss(torch.arange(4), replace(CONFIG, label_smoothing=0.0))(
+        logits, batch
+    ).item() == pytest.approx(soft.item())
 
 
 def test_unit_variance_start():

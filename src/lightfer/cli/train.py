@@ -52,6 +52,10 @@ def train(
             "has to lie beside the data."
         ),
     ] = "fer2013",
+    target: Annotated[
+        Literal["distribution", "drawn", "majority", "multi-target"] | None,
+        typer.Option(help="What is learned of FER+'s votes; see docs/data.md."),
+    ] = None,
     copies: Annotated[
         bool,
         typer.Option(
@@ -75,7 +79,12 @@ def train(
     from lightfer.train.job import Job, run_job
     from lightfer.train.state import Epoch
 
-    changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    changes = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "target": target,
+    }
     changes = {name: value for name, value in changes.items() if value is not None}
     if epochs == 1:  # no room for a whole epoch of warm-up
         changes["warmup_epochs"] = 0.5

@@ -27,6 +27,9 @@ _AS_CLASSES = "anger disgust fear happiness sadness surprise neutral".split()  #
 
 Labels = Literal["fer2013", "ferplus", "ferplus8"]
 """What the images are labelled by: FER2013's own, or FER+'s votes without contempt or with it."""
+Target = Literal["distribution", "drawn", "majority", "multi-target"]
+"""What a network learns of the votes, the paper's four ways: their distribution by cross-entropy; a
+class drawn by it in every epoch; the majority's class; any of the frequent classes."""
 
 
 @dataclass(frozen=True)
@@ -129,15 +132,31 @@ def vote_shares(split: Split, votes: Votes, classes: int = 7) -> tuple[Tensor, T
     taken = taken[:, :faces]
     usable = (2 * taken.sum(1) > total) & ((taken > 0).sum(1) <= 3)
     mask = votes.named[rows] & usable & (taken.argmax(1) < classes)
-    shares = taken[:, :classes].float()
-    return shares / shares.sum(1, keepdim=True).clamp(min=1), mask
+    return _spread(taken[:, :classes]), mask
 
 
-def with_votes(data: Dataset, labels: Labels) -> Dataset:
+def frequent_shares(split: Split, votes: Votes, classes: int = 7) -> tuple[Tensor, Tensor]:
+    """As `vote_shares`, by the rule of the paper's "multi-target": the choices that have three
+    tenths of the votes or more, single ones left out; an image has none if together they have half
+    of the votes or less, or if unknown, not-a-face (or contempt, if `classes` is 7) leads.
+    """
+    counts = votes.counts_of_classes()[rows_of(split)]
+    total = counts.sum(1, keepdim=True)
+    taken = counts.where(10 * counts >= 3 * total, 0)
+    mask = votes.named[rows_of(split)] & (2 * taken.sum(1) > total[:, 0])
+    return _spread(taken[:, :classes]), mask & (taken.argmax(1) < classes)
+
+
+def _spread(counts: Tensor) -> Tensor:
+    return counts.float() / counts.sum(1, keepdim=True).clamp(min=1)
+
+
+def with_votes(data: Dataset, labels: Labels, target: Target = "distribution") -> Dataset:
     """FER2013 with FER+'s labels: `ferplus` of seven classes, `ferplus8` with contempt.
 
-    The train split has the shares of the votes, the others the majority's label; images without
-    one are left out. Raises DataError where the votes are not beside the data.
+    The train split has what `target` needs, the shares of the votes or the majority's label, the
+    others the majority's label; images without one are left out. Raises DataError where the votes
+    are not beside the data.
     """
     classes = WITH_CONTEMPT if labels == "ferplus8" else CLASSES
     votes = votes_beside(data)
@@ -149,8 +168,9 @@ def with_votes(data: Dataset, labels: Labels) -> Dataset:
         )
     splits: dict[SplitName, Split] = {}
     for name, split in data.splits.items():
-        if name == "train":
-            shares, mask = vote_shares(split, votes, len(classes))
+        if name == "train" and target != "majority":
+            shares_of = frequent_shares if target == "multi-target" else vote_shares
+            shares, mask = shares_of(split, votes, len(classes))
             splits[name] = replace(split, labels=shares.argmax(1), shares=shares).where(mask)
         else:
             label, mask = majority_labels(split, votes, len(classes))

@@ -5,6 +5,7 @@ from math import cos, inf, pi
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from lightfer.data.augment import Augmentation, check_ranges
+from lightfer.data.ferplus import Target
 from lightfer.errors import ArgumentError
 
 Precision = Literal["float32", "bfloat16"]
@@ -22,7 +23,8 @@ class TrainConfig:
     warmup_epochs: float = 1.0
     schedule: Literal["cosine", "linear"] = "cosine"  # to zero
     clip_norm: float = 5.0  # of the gradient over all parameters; 0: no clipping
-    label_smoothing: float = 0.1
+    label_smoothing: float = 0.1  # not of the target "multi-target"
+    target: Target = "distribution"  # of FER+'s votes; nothing to labels of one class
     ema_decay: float = 0.998  # per step, of the weights that are evaluated and kept; 0: no average
     keep: Literal["best", "final"] = "best"  # epoch: highest validation accuracy, or the last
     initialise: Literal["model", "unit variance"] = "model"  # the latter for nets without norm

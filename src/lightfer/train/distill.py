@@ -215,6 +215,6 @@ def student_options(
     targets: Targets, amount: Distillation, train_split: Split, config: TrainConfig, device: str
 ) -> dict[str, Any]:
     """What `lightfer.train.job.train_to_file` needs to know of a student: `loss` and `about`."""
-    own = label_loss(train_split.targets.to(device), config.label_smoothing)
+    own = label_loss(train_split.targets.to(device), config)
     about = {"distillation": {**asdict(amount), **targets.describe()}}
     return {"loss": teacher_loss(targets, amount, own), "about": about}

@@ -110,9 +110,15 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
         if self.fold:
             Fold.parse(self.fold)
         try:
-            return find_recipe(self.recipe).config_for(self.model, self.seed, **self.settings)
+            config = find_recipe(self.recipe).config_for(self.model, self.seed, **self.settings)
         except TypeError as error:
             raise ArgumentError(f"settings {self.settings} do not fit: {error}") from error
+        if config.target != "distribution" and self.labels == "fer2013":
+            raise ArgumentError(
+                f"target {config.target} is of FER+'s votes, and the labels are FER2013's: give "
+                "labels ferplus, or leave the target out"
+            )
+        return config
 
 
 def run_job(
@@ -135,7 +141,7 @@ def run_job(
     if not job.copies:
         data = trained_without_copies(data)
     if job.labels != "fer2013":
-        data = with_votes(data, job.labels)
+        data = with_votes(data, job.labels, config.target)
     split = data["train"]
     if job.taught:
         targets: Targets

@@ -63,7 +63,7 @@ def train(
         unit_variance(model, normalize(images[:_INITIALISED_ON]))
     run = RunState(model, config, run_dir)
     validation = Split(validation_split.images.to(device), validation_split.labels.to(device))
-    loss = loss or label_loss(targets, config.label_smoothing)
+    loss = loss or label_loss(targets, config)
     run.resume()
     meter = EpochMeter(meters)
     while len(run.history) < config.epochs:

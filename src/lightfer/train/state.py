@@ -176,7 +176,8 @@ class RunState:
 
 def _with_defaults(known: dict[str, Any]) -> dict[str, Any]:
     """A stored configuration, with the defaults of settings that lightfer 0.1 did not have."""
-    return {"cutmix": 0.0, **known, "augmentation": {"warp": 1.0, **known["augmentation"]}}
+    augmentation = {"warp": 1.0, **known["augmentation"]}
+    return {"cutmix": 0.0, "target": "distribution", **known, "augmentation": augmentation}
 
 
 def _compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
