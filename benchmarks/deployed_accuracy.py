@@ -26,6 +26,7 @@ from torch import Tensor
 from lightfer._files import write_text
 from lightfer.data import Dataset, load
 from lightfer.data.dataset import normalize
+from lightfer.data.ferplus import as_learned
 from lightfer.inference.export import TARGETS, ExportConfig, export
 from lightfer.inference.export.opened import as_prepared
 from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
@@ -42,6 +43,8 @@ FILES = (("onnx", "float32"), ("openvino", "float32"), ("onnx", "int8"), ("openv
 def measure(key: str, target: str, precision: str, data: Dataset, out: Path) -> dict[str, Any]:
     """Export one file, whatever it loses, and compare it with PyTorch."""
     item = find_weights(key)
+    assert item.card is not None
+    data = as_learned(data, item.card.data_name, len(item.card.classes))
     path = out / f"{item.name}-{precision}{TARGETS[target].suffix}"
     config = ExportConfig(target, path, precision, allow_loss=100.0)
     log = out / "test_scorings.jsonl"

@@ -8,6 +8,8 @@ from random import Random
 import pytest
 import torch
 
+from lightfer.bench.plan import BenchConfig
+from lightfer.bench.run import run_benchmark
 from lightfer.data import DataError, Split
 from lightfer.data.dataset import CLASSES, WITH_CONTEMPT, Dataset
 from lightfer.data.ferplus import (
@@ -15,6 +17,7 @@ from lightfer.data.ferplus import (
     Target,
     Votes,
     agreement,
+    as_learned,
     frequent_shares,
     majority_labels,
     read_votes,
@@ -22,6 +25,8 @@ from lightfer.data.ferplus import (
     with_votes,
 )
 from lightfer.errors import ArgumentError
+from lightfer.measure.accuracy import predict_logits
+from lightfer.models.registry import create_model
 from lightfer.train.config import TrainConfig
 from lightfer.train.job import Job, run_job
 from lightfer.train.loss import Batch, label_loss
@@ -181,6 +186,34 @@ def test_a_network_learns_the_votes(path: Path, tmp_path: Path):
     eight = with_votes(data, "ferplus8")
     assert eight.classes == WITH_CONTEMPT
     assert len(eight["train"]) == 37
+    assert as_learned(data, card.data_name)["train"].sha256() == card.data_sha256["train"]
+    assert as_learned(data, "fer+", 8).classes == WITH_CONTEMPT
+    assert as_learned(data, "fer2013") is data
+
+
+def test_a_network_is_scored_by_what_it_learned(path: Path, tmp_path: Path):
+    """Test rows of which the last three have other labels by FER+, or none."""
+    data = data_at(path.parent)
+    images = data["train"].images[:9]
+    rows = torch.tensor([*range(28_709 + 3_589, 28_709 + 3_589 + 9)])
+    test = Split(images, torch.tensor([6, 6, 6, 6, 6, 6, 0, 0, 0]), rows)
+    data = replace(data, splits={**data.splits, "test": test})
+    job = Job(model="mobilenet_v1_x0_25", labels="ferplus", settings={"epochs": 2})
+    file, _ = run_job(job, data, tmp_path / "run")
+    log = tmp_path / "log.jsonl"
+    config = BenchConfig((str(file),), rounds=1, seconds=0, passes=1, warmup=1, batch_sizes=(1,))
+    results, _ = run_benchmark(
+        config, data, allocator="test", journal_path=tmp_path / "journal", test_log=log
+    )
+    (entry,) = results.entries
+    assert entry.accuracy is not None
+    by_votes = majority_labels(test, read_votes(path))[0]
+    right = predict_logits(create_model("mobilenet_v1_x0_25_ferplus", file), images).argmax(1)
+    assert (entry.accuracy.labels, entry.accuracy.images) == ("fer+", 9)
+    assert entry.accuracy.top1 == pytest.approx((right == by_votes).double().mean().item())
+    own = [a for a in entry.accuracy_other if a.labels == "fer2013"]
+    assert [a.top1 for a in own] == pytest.approx([(right == test.labels).double().mean().item()])
+    assert len(log.read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(

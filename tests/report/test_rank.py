@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from lightfer.cli.main import app
@@ -46,6 +47,17 @@ def test_the_front_has_ties_and_the_fastest_is_first():
     ]
     others = [entry(), measured("other", 1, 0.5)]
     assert standings(others, times(others), batch_size=8) == []
+
+
+def test_what_was_scored_by_other_labels_has_no_place_and_is_no_other_net():
+    other = measured("fast_ferplus", 0.0011, 0.85, macs=10, params=9)
+    assert other.accuracy
+    other = replace(other, accuracy=replace(other.accuracy, labels="fer+"))
+    known = [*ENTRIES, other]
+    places = standings(ENTRIES, times(ENTRIES))
+    assert standings(known, times(known)) == places
+    assert standings([other, *ENTRIES], times(known)) == places
+    assert correlations([*ENTRIES[1:], other], times(known)) == {}  # three nets, not four
 
 
 def test_correlations_with_time_need_four_models():

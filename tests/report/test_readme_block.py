@@ -1,5 +1,7 @@
 """The block of a README on results that are made up: what is said, and what is left out."""
 
+from msgspec.structs import replace
+
 from lightfer.report.readme import block, finding, shown, table
 from lightfer.results import Results
 from tests.report.made_up import made_up
@@ -30,3 +32,15 @@ def test_fewer_than_four_nets_have_no_rank_correlation_and_one_no_comparison():
     alone = shown(made_up(1, 1))
     assert alone is not None
     assert finding(alone) == []
+
+
+def test_what_was_scored_by_other_labels_stands_below_and_is_not_the_most_accurate():
+    results = made_up(6, 1)
+    first, *others = results.entries
+    assert first.accuracy
+    best = replace(first.accuracy, labels="fer+", top1=0.99, ci95=(0.98, 1.0))
+    of_votes = replace(first, model="voted_ferplus", accuracy=best)
+    found = shown(Results(environments=results.environments, entries=(of_votes, *others)))
+    assert found is not None
+    assert "| voted_ferplus | 99.00 [98.0, 100.0] (FER+) |" in table(found)[-1]
+    assert "99.0" not in finding(found)[0]

@@ -29,12 +29,15 @@ def evaluate(
         ),
     ] = False,
 ) -> None:
-    """Top-1 with its interval, macro-F1, balanced accuracy, per class, confusion, calibration."""
+    """Top-1 with its interval, macro-F1, balanced accuracy, per class, confusion, calibration.
+
+    By the labels that the network learned: those of the data, or FER+'s majority.
+    """
     import msgspec
 
     from lightfer._files import check_writable
     from lightfer.cli.console import load_data, print_accuracy, progress
-    from lightfer.data.ferplus import votes_beside
+    from lightfer.data.ferplus import as_learned, votes_beside
     from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
     from lightfer.measure.calibration import calibrate
     from lightfer.measure.process import tune_process
@@ -51,6 +54,7 @@ def evaluate(
     dataset = load_data(data, needed=(split,), size=weights.card.input.height)
     if into_card and not dataset.verified:
         raise ArgumentError("a card holds accuracies on verified FER2013 only")
+    own = as_learned(dataset, weights.card.data_name, len(weights.card.classes))
     network = weights.build(device)
     calibration: dict[str, float] = {}
     with progress() as bar:
@@ -59,24 +63,20 @@ def evaluate(
             bar(weights.name, done, of)
 
         if split == "test":
-            accuracy, others = score_test(
-                network,
-                dataset,
-                model_name=weights.name,
-                weights_sha256=weights.sha256,
-                log=log,
-                votes=votes_beside(dataset),
-                on_batch=on_batch,
-            )
+            who = {"model_name": weights.name, "weights_sha256": weights.sha256, "log": log}
+            votes = votes_beside(dataset) if own is dataset else None
+            accuracy, others = score_test(network, own, **who, votes=votes, on_batch=on_batch)
+            if own is not dataset:
+                others += (score_test(network, dataset, **who, views=(), on_batch=on_batch)[0],)
         else:
-            part, others = dataset["validation"], ()
+            part, others = own["validation"], ()
             logits = predict_logits(network, part.images, on_batch=on_batch)
             accuracy = measure_accuracy(
                 logits,
                 part.labels,
                 split=split,
-                label_source=dataset.name,
-                data_sha256=part.sha256() if dataset.known_as else None,
+                label_source=own.name,
+                data_sha256=part.sha256() if own.known_as else None,
             )
             if into_card and (found := calibrate(logits, part.labels)):
                 calibration = {"temperature": found.temperature, "ece_calibrated": found.ece}

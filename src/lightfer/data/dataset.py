@@ -84,7 +84,8 @@ class Dataset:
 
     `name` is "fer2013" where every split has the official class counts; that alone proves
     little, so see `verified`. Of another set that is known (`sets.py`) it is that set's, whose
-    title is `known_as` and whose labels mean what `mapping` says; others are "synthetic", "custom".
+    title is `known_as` and whose labels mean what `mapping` says; "fer+" is FER2013 with FER+'s
+    labels; others are "synthetic", "custom".
     `form` is that of the files; `unused` is what lies beside them.
     """
 
@@ -112,6 +113,8 @@ class Dataset:
             return "synthetic faces"
         if self.name == "custom":
             return "unverified data"
+        if self.name == "fer+":
+            return "FER2013's images, FER+'s majority"
         return {
             "pixels and labels": "FER2013",
             "labels": "FER2013, labels verified, unverified pixels",

@@ -175,7 +175,16 @@ def with_votes(data: Dataset, labels: Labels, target: Target = "distribution") -
         else:
             label, mask = majority_labels(split, votes, len(classes))
             splits[name] = replace(split, labels=label).where(mask)
-    return replace(data, name="fer+", known_as="FER+", splits=splits, classes=classes)
+    return replace(data, name="fer+", splits=splits, classes=classes)
+
+
+def as_learned(data: Dataset, learned: str, classes: int = 7) -> Dataset:
+    """`data` with the labels that a network of so many `classes` learned of it, by the name
+    in its card: FER2013's images with FER+'s majority if that is "fer+". Raises as `with_votes`.
+    """
+    if learned != "fer+" or data.name != "fer2013":
+        return data
+    return with_votes(data, "ferplus8" if classes == len(WITH_CONTEMPT) else "ferplus")
 
 
 def agreement(split: Split, votes: Votes) -> float:

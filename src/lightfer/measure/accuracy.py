@@ -173,14 +173,16 @@ def score_test(
         others.append(accuracy(averaged, test.labels, "test", view=view))
     if {"train", "validation"} <= set(data.splits):
         new = without_copies(data)
-        others.append(accuracy(logits[new], test.labels[new], "test without copies"))
+        if new.any():
+            others.append(accuracy(logits[new], test.labels[new], "test without copies"))
     if "validation" in data.splits and data.known_as is None:
         both = kaggle_test(data)
         first = predict_logits(model, data["validation"].images, on_batch=on_batch)
         others.append(accuracy(torch.cat([first, logits]), both.labels, "validation + test"))
     if votes is not None:
         labels, known = majority_labels(test, votes)
-        others.append(accuracy(logits[known], labels[known], "test", label_source="fer+"))
+        if known.any():
+            others.append(accuracy(logits[known], labels[known], "test", label_source="fer+"))
     for name, images in corrupted(test.images) if corruptions else ():
         worse = predict_logits(model, images, on_batch=on_batch)
         found = accuracy(worse, test.labels, "test", corruption=name)

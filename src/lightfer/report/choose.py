@@ -4,13 +4,12 @@ Of entries of one machine and device. Whether accuracies differ is decided image
 times differ round by round, see `lightfer.report.significance`.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lightfer.report.significance import accuracies_differ, front, times_differ
 from lightfer.results import Accuracy, Entry
-from lightfer.results.select import Time, Times, net_names
+from lightfer.results.select import Time, Times, net_names, scored_alike
 from lightfer.results.stats import Interval
 
 RULE = (
@@ -131,10 +130,5 @@ def _candidates(entries: Sequence[Entry], times: Times) -> list[Candidate]:
         if entry.error is None and entry.accuracy is not None and time and time.interval:
             size, name = stored_bytes(entry), names[entry.id]
             found.append(Candidate(entry, entry.accuracy, time, size, name))
-    kinds = Counter(_scored_on(c.accuracy) for c in found)
-    most = kinds.most_common(1)[0][0] if kinds else None
-    return [c for c in found if _scored_on(c.accuracy) == most]
-
-
-def _scored_on(accuracy: Accuracy) -> tuple[str, str, str, int]:
-    return accuracy.split, accuracy.labels, accuracy.view, accuracy.images
+    alike = {entry.id for entry in scored_alike(c.entry for c in found)}
+    return [c for c in found if c.entry.id in alike]

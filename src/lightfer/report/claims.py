@@ -7,10 +7,10 @@ time is never evidence on energy.
 from collections.abc import Sequence
 from typing import Literal
 
-from lightfer.report.significance import accuracy_difference, same_images, times_differ
+from lightfer.report.significance import accuracy_difference, times_differ
 from lightfer.report.tables import energy_method, is_metered, number
 from lightfer.results import Accuracy, Entry
-from lightfer.results.select import Times, over_nets
+from lightfer.results.select import Times, over_nets, scored_alike
 from lightfer.results.stats import Interval, rank_correlation
 
 WITHIN_POINTS = 5.0  # "competitive": at most this far below the most accurate net
@@ -215,11 +215,7 @@ def _measured_energy(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Interv
 
 def _scored(entries: Sequence[Entry]) -> list[tuple[Entry, Accuracy]]:
     """Nets with multiply-adds and an accuracy on the images that most of them were scored on."""
-    known = [(e, e.accuracy) for e in entries if e.accuracy and e.macs]
-    if not known:
-        return []
-    most = max((a for _, a in known), key=lambda a: sum(same_images(a, b) for _, b in known))
-    return [(e, a) for e, a in known if same_images(a, most)]
+    return [(e, e.accuracy) for e in scored_alike(e for e in entries if e.macs) if e.accuracy]
 
 
 def _batches(entries: Sequence[Entry]) -> list[int]:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from lightfer._files import atomic_path
 from lightfer.errors import ArgumentError
-from lightfer.report.significance import front, same_images
+from lightfer.report.significance import front
 from lightfer.report.tables import conditions, energy_method, plain
 from lightfer.results import Accuracy, Entry, Results
-from lightfer.results.select import Time, Times, by_variant, net_names
+from lightfer.results.select import Time, Times, by_variant, net_names, scored_alike
 
 if TYPE_CHECKING:
     import altair
@@ -90,7 +90,7 @@ def group(results: Results) -> list[Entry]:
 def accuracy_bars(results: Results) -> "altair.LayerChart | None":
     """Top-1 accuracy of every model with its 95 % interval, the highest first."""
     alt = _altair()
-    scored = [(e, e.accuracy) for e in group(results) if e.accuracy]
+    scored = [(e, e.accuracy) for e in scored_alike(group(results)) if e.accuracy]
     if not scored:
         return None
     names = net_names([e for e, _ in scored])
@@ -229,13 +229,11 @@ def _timed(
     entries: Sequence[Entry], times: Times, batch: int
 ) -> list[tuple[Entry, Accuracy, Time]]:
     """Models with an accuracy on the same images and an interval of their time, fastest first."""
-    found: list[tuple[Entry, Accuracy, Time]] = []
-    for e in entries:
-        time = times.at(e, batch)
-        if not time or not time.interval or not e.accuracy:
-            continue
-        if not found or same_images(e.accuracy, found[0][1]):
-            found.append((e, e.accuracy, time))
+    found = [
+        (e, e.accuracy, time)
+        for e in scored_alike(entries)
+        if e.accuracy and (time := times.at(e, batch)) and time.interval
+    ]
     return sorted(found, key=lambda item: item[2].estimate_s)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lightfer.report.significance import front
 from lightfer.results import Entry
-from lightfer.results.select import Times, net_names, over_nets
+from lightfer.results.select import Times, net_names, over_nets, scored_alike
 from lightfer.results.stats import Difference, Interval, rank_correlation
 
 COUNTS = ("macs", "params", "bytes_fused", "bytes_unfused", "weight_bytes", "operator_calls")
@@ -30,10 +30,12 @@ class Standing:
 
 
 def standings(entries: Sequence[Entry], times: Times, batch_size: int = 1) -> list[Standing]:
-    """Where each model with an accuracy and at least two rounds stands, the fastest first."""
+    """Where each model with at least two rounds, and an accuracy on the images and labels that most
+    were scored on, stands, the fastest first.
+    """
     found = [
         (entry, entry.accuracy, time)
-        for entry in entries
+        for entry in scored_alike(entries)
         if entry.accuracy and (time := times.at(entry, batch_size)) and time.interval
     ]
     if not found:

@@ -4,7 +4,7 @@ Of one machine, in the runtime that is fastest for one image in float32: what a 
 Everything else that was measured stands in `tables.summary`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
@@ -30,6 +30,7 @@ from lightfer.results.select import (
     by_variant,
     net_names,
     over_nets,
+    scored_alike,
     variant,
 )
 from lightfer.results.stats import rank_correlation
@@ -95,12 +96,11 @@ def block(found: Shown, figure: str = "") -> str:
 
 def finding(found: Shown) -> list[str]:
     """What the figures say, a sentence or two each; what they cannot say is left out."""
-    entries = sorted(found.entries, key=lambda e: -(e.accuracy.top1 if e.accuracy else 0.0))
     lines = []
-    scored = [(e, e.accuracy) for e in entries if e.accuracy]
+    scored = [(e, e.accuracy) for e in ranked(scored_alike(found.entries)) if e.accuracy]
     if len(scored) > 1:
         lines.append(_most_accurate(scored))
-    timed = [(t, e) for e in entries if (t := found.time(e))]
+    timed = [(t, e) for e in found.entries if (t := found.time(e))]
     times = sorted(timed, key=lambda pair: pair[0].estimate_s)
     if len(times) > 1:
         (fast, fastest), (slow, slowest) = times[0], times[-1]
@@ -109,7 +109,9 @@ def finding(found: Shown) -> list[str]:
             f"{milliseconds(slow.interval, ' ms')} ({slowest.model}), "
             f"{slow.estimate_s / fast.estimate_s:.1f} times as long."
         )
-    flops = over_nets(entries, lambda e: e.flops, lambda e: (t := found.time(e)) and t.estimate_s)
+    flops = over_nets(
+        found.entries, lambda e: e.flops, lambda e: (t := found.time(e)) and t.estimate_s
+    )
     if len(flops) >= 4:
         rho = rank_correlation([f for f, _ in flops], [t for _, t in flops]).interval
         lines.append(
@@ -121,7 +123,7 @@ def finding(found: Shown) -> list[str]:
 
 
 def table(found: Shown) -> list[str]:
-    """One row per model, the most accurate first."""
+    """One row per model, the most accurate first; then those scored on other labels."""
     methods = {m for e in found.entries if (m := energy_method(e.energy))}
     method = f" ({', '.join(sorted(methods))})" if methods else ""
     is_corrected = any(t.corrected for e in found.entries if (t := found.time(e)))
@@ -130,8 +132,8 @@ def table(found: Shown) -> list[str]:
     titles += (f"mJ/image{method}", "Trained by")
     rows = [titles, ("---", *["---:"] * (len(titles) - 2), "---")]
     names = net_names(found.entries)
-    ranked = sorted(found.entries, key=lambda e: -(e.accuracy.top1 if e.accuracy else 0.0))
-    for e in ranked:
+    alike = ranked(scored_alike(found.entries))
+    for e in (*alike, *ranked(e for e in found.entries if e not in alike)):
         gross = e.energy.gross.joules_per_image if e.energy and e.energy.gross else None
         cells = (names[e.id], top1(e.accuracy), number(e.params, ".2f", 1e-6))
         time = found.time(e)
@@ -139,6 +141,11 @@ def table(found: Shown) -> list[str]:
         cells += (milliseconds(time and time.raw),) if is_corrected else ()
         rows.append((*cells, number(gross, ".2f", 1e3), _trained(e, found.results)))
     return ["| " + " | ".join(map(plain, cells)) + " |" for cells in rows]
+
+
+def ranked(entries: Iterable[Entry]) -> list[Entry]:
+    """The most accurate first."""
+    return sorted(entries, key=lambda e: -(e.accuracy.top1 if e.accuracy else 0.0))
 
 
 def _most_accurate(scored: Sequence[tuple[Entry, Accuracy]]) -> str:

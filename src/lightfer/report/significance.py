@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightfer.results import Accuracy
-from lightfer.results.select import Time
+from lightfer.results.select import Time, scored_on
 from lightfer.results.stats import (
     Difference,
     Interval,
@@ -78,11 +78,7 @@ def accuracy_difference(a: Accuracy, b: Accuracy) -> Difference:
 
 def same_images(a: Accuracy, b: Accuracy) -> bool:
     """Whether two accuracies of one environment are of the same images, labels and views."""
-    return _scored(a) == _scored(b)
-
-
-def _scored(a: Accuracy) -> tuple:
-    return a.split, a.labels, a.data_sha256, a.view, a.images
+    return scored_on(a) == scored_on(b)
 
 
 @lru_cache(8)  # machines that took their accuracies over share one table
@@ -93,7 +89,7 @@ def accuracies_differ(accuracies: tuple[Accuracy, ...]) -> NDArray[np.bool_]:
     groups: dict[tuple, list[int]] = {}
     for i in paired:
         a = accuracies[i]
-        groups.setdefault(_scored(a), []).append(i)
+        groups.setdefault(scored_on(a), []).append(i)
     for (*_, images), members in groups.items():
         if 2 <= len(members) <= MOST_PAIRED:
             right = [_bits(accuracies[i].correct_hex or "", images) for i in members]

@@ -91,13 +91,15 @@ def subject(entry: Entry, name: str = "") -> str:
 
 
 def top1(accuracy: Accuracy | None) -> str:
-    """Percent with its 95 % interval, marked where it is not from this run."""
+    """Percent with its 95 % interval, marked where it is by FER+'s majority, or not of this run."""
     if accuracy is None:
         return DASH
     low, high = accuracy.ci95
     text = f"{100 * accuracy.top1:.2f} [{100 * low:.1f}, {100 * high:.1f}]"
     if accuracy.labels == "synthetic":
         text += " (synthetic)"
+    elif accuracy.labels == "fer+":
+        text += " (FER+)"
     return text + (" (ref)" if accuracy.source == "reference" else "")
 
 

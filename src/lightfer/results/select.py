@@ -1,5 +1,6 @@
 """Entries by what may be compared with one another, several trainings of one net, and times."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
@@ -8,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightfer.results.schema import Entry, Environment, Latency, Results
+from lightfer._files import plain_name
+from lightfer.results.schema import Accuracy, Entry, Environment, Latency, Results
 from lightfer.results.stats import Interval, corrected, time_intervals
 
 RUNTIMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
@@ -34,6 +36,21 @@ def by_variant(entries: Iterable[Entry]) -> dict[Variant, list[Entry]]:
     for entry in entries:
         found.setdefault(variant(entry), []).append(entry)
     return found
+
+
+def scored_on(accuracy: Accuracy) -> tuple:
+    """What accuracies must share to be compared: images, labels and view."""
+    a = accuracy
+    return a.split, a.labels, a.data_sha256, a.view, a.images
+
+
+def scored_alike(entries: Iterable[Entry]) -> list[Entry]:
+    """Those with an accuracy on the images and labels that most of them were scored on."""
+    scored = [(e, scored_on(e.accuracy)) for e in entries if e.accuracy]
+    if not scored:
+        return []
+    most = Counter(kind for _, kind in scored).most_common(1)[0][0]
+    return [entry for entry, kind in scored if kind == most]
 
 
 def net_names(entries: Sequence[Entry]) -> dict[str, str]:
@@ -105,14 +122,14 @@ def over_nets(
     x: Callable[[Entry], float | None],
     y: Callable[[Entry], float | None],
 ) -> list[tuple[float, float]]:
-    """Both values of each net that has them, the mean of several trainings of it: these are one
-    net, and would count as several in a correlation.
+    """Both values of each net that has them, the mean of several trainings of it, on whatever
+    labels: these are one net, and would count as several in a correlation.
     """
     found: dict[str, list[tuple[float, float]]] = {}
     for entry in entries:
         a, b = x(entry), y(entry)
         if a is not None and b is not None:
-            found.setdefault(entry.model, []).append((a, b))
+            found.setdefault(plain_name(entry.model), []).append((a, b))
     return [(fmean(a for a, _ in pairs), fmean(b for _, b in pairs)) for pairs in found.values()]
 
 

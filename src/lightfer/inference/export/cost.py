@@ -12,6 +12,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from lightfer.data.dataset import Dataset
+from lightfer.data.ferplus import as_learned
 from lightfer.inference.card import ExportCard
 from lightfer.inference.export.config import ExportError
 from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
@@ -29,11 +30,14 @@ def with_accuracy(
     allow_loss: float,
     test_log: Path,
 ) -> ExportCard:
-    """The card with the accuracy of the file `run` and what it lost to `model`, split by split.
+    """The card with the accuracy of the file `run` and what it lost to `model`, split by split, by
+    the labels that the network learned.
 
     `allow_loss` is in points of top-1. Without a test split its accuracy stays None. Raises
     ExportError for a larger loss.
     """
+    if weights.card:
+        data = as_learned(data, weights.card.data_name, len(weights.card.classes))
     validation = data["validation"]
 
     def on_validation(network: Run | nn.Module) -> float:
