@@ -30,7 +30,7 @@ from lightfer.report.readme import shown
 from lightfer.report.tables import DASH, milliseconds, number, robustness, summary, top1, views
 from lightfer.report.thesis import findings
 from lightfer.results import Accuracy, Results, read_results
-from lightfer.results.select import mean_corrupted_top1, over_nets
+from lightfer.results.select import mean_corrupted_top1, over_nets, scored_alike
 from lightfer.results.stats import rank_correlation
 
 ROOT = Path(__file__).parents[1]
@@ -149,7 +149,7 @@ def made_worse(results: Results) -> str:
     own = [e for e in results.entries if mean_corrupted_top1(e) and not e.accuracy_of]
     if not own:
         return "Not in the published results."
-    clean = [e for e in own if (e.runtime, e.precision) == ("pytorch", "float32")]
+    clean = scored_alike(e for e in own if (e.runtime, e.precision) == ("pytorch", "float32"))
     pairs = over_nets(clean, lambda e: e.accuracy and e.accuracy.top1, mean_corrupted_top1)
     ranks = ranked_alike(pairs, "Rank correlation with the accuracy on the images as they are")
     return f"{_right(robustness(own))}\n\n{ranks}"

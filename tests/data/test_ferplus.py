@@ -1,6 +1,7 @@
 """FER+ votes; oracle: a file written here whose every vote is known."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -126,7 +127,7 @@ def drawn(count: int) -> list[list[int]]:
     return rows
 
 
-def _lead_of_none(spread: dict[str, float], expected: list[str]) -> bool:
+def _lead_of_none(spread: dict[str, float], expected: Sequence[str]) -> bool:
     """Whether a choice leads that is no class; of equal ones the first of `NAMES` leads."""
     order = [*NAMES, "unknown", "NF"]
     leading = min(spread, key=lambda choice: (-spread[choice], order.index(choice)))
@@ -211,6 +212,7 @@ def test_a_network_is_scored_by_what_it_learned(path: Path, tmp_path: Path):
     right = predict_logits(create_model("mobilenet_v1_x0_25_ferplus", file), images).argmax(1)
     assert (entry.accuracy.labels, entry.accuracy.images) == ("fer+", 9)
     assert entry.accuracy.top1 == pytest.approx((right == by_votes).double().mean().item())
+    assert entry.accuracy_other
     own = [a for a in entry.accuracy_other if a.labels == "fer2013"]
     assert [a.top1 for a in own] == pytest.approx([(right == test.labels).double().mean().item()])
     assert len(log.read_text().splitlines()) == 2
@@ -230,6 +232,7 @@ def test_a_network_learns_them_in_the_other_ways(
     relabelled = with_votes(data, "ferplus", target)["train"]
     assert len(relabelled) == images
     assert (relabelled.shares is None) == (target == "majority")
+    assert card.history is not None
     assert all(0 < epoch["train_loss"] < 3 for epoch in card.history)
 
 
