@@ -37,6 +37,7 @@ from lightfer.inference.onnx_from_weights import assembled
 from lightfer.inference.predict.network import load_network
 from lightfer.inference.predict.shards import Setup, label_shards
 from lightfer.measure.energy.log import read_power_log
+from lightfer.models.contract import CRC32_KEY, parts
 from lightfer.models.registry import create_model
 from lightfer.models.weights import find_weights, load_checkpoint, save_checkpoint
 from lightfer.results import Environment, Results, read_results, write_results
@@ -170,11 +171,21 @@ def _weights(folder: Path) -> Path:
 
 
 def _small_weights(folder: Path) -> Path:
-    """Of a net that is quickly built, with the card of a shipped one."""
+    """Of a net that is quickly built, with the card of a shipped one and a checksum."""
     _, card = load_checkpoint(_weights(folder))
     net = create_model(NET)
     path = folder / "small.safetensors"
     save_checkpoint(path, net.state_dict(), msgspec.structs.replace(card, model=NET))
+    return path
+
+
+def _older_weights(folder: Path) -> Path:
+    """Without a checksum, as those that lightfer 0.1 wrote."""
+    path = _small_weights(folder)
+    header, data = parts(path.read_bytes())
+    del header["__metadata__"][CRC32_KEY]
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(data))
     return path
 
 
@@ -457,7 +468,8 @@ OLDER = '{"MobileNetV1": {"accuracy": 62.16, "flops": "29.48 MMac", "parameters"
 
 KINDS: dict[str, Kind] = {
     **{form: _faces(form) for form in writers.FORMS},
-    "weights": Kind(_small_weights, _logits, _shares),
+    "weights": Kind(_small_weights, _logits, np.array_equal),
+    "older weights": Kind(_older_weights, _logits, _shares),
     "weights of predict": Kind(_weights, _probabilities, _shares),
     "exported file": Kind(_onnx, _probabilities, _shares),
     "results": Kind(_results, _every_table, lambda found, _: isinstance(found, Results)),

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,27 @@ def test_sigterm_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     assert process.returncode == 143
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path):
+    code = "import sys, time; from pathlib import Path; from lightfer._files import atomic_path\n"
+    code += "with atomic_path(Path(sys.argv[1])) as path:\n"
+    code += "    path.write_text('new'); print('begun', flush=True); sys.stdin.read()"
+    with ExitStack() as stack:
+        running = {}
+        for name in ("living", "killed", "last"):
+            command = [sys.executable, "-c", code, tmp_path / name]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            running[name] = stack.enter_context(subprocess.Popen(command, **pipes))
+            assert running[name].stdout.readline()
+            assert len(list(tmp_path.iterdir())) == (1 if name == "living" else 2)
+            if name == "killed":
+                running[name].kill()
+                running[name].wait()
+        for name in ("living", "last"):
+            running[name].communicate()
+            assert running[name].returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last", "living"]
 
 
 def test_a_stop_says_one_line_with_multiprocessing_too(tmp_path: Path):

@@ -6,13 +6,16 @@ Standard library only.
 import errno
 import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +27,7 @@ _STREAMS = (1, 2)  # file descriptors of standard output and standard error
 STDOUT = Path("-")
 """Standard output, wherever a file to write is asked for."""
 _unfinished: set[Path] = set()
+_searched: set[Path] = set()
 
 
 class OutputError(LightferError, OSError):
@@ -32,11 +36,13 @@ class OutputError(LightferError, OSError):
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, moved over it when the block ends without error.
+    """Yield a path of that name in a temporary folder beside `path`, moved over it when the block
+    ends without error.
 
-    A killed process leaves the old file as it was; an error removes the temporary one. A link
-    stays, and what it leads to is replaced; a device or a pipe gets what was written, at the end.
-    Raises OutputError as `check_writable`, and where there is no space.
+    A killed process leaves the old file as it was; an error removes the temporary folder, and the
+    next process that writes here removes that of a killed one. A link stays, and what it leads to
+    is replaced; a device or a pipe gets what was written, at the end. Raises OutputError as
+    `check_writable`, and where there is no space.
     """
     check_writable(path)
     if is_stream(path):
@@ -48,11 +54,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 shutil.copyfileobj(source, file)
         return
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".lightfer-{secrets.token_hex(6)}.tmp")
-    _unfinished.add(temporary)
+    folder = target.with_name(f"{_prefix()}{secrets.token_hex(6)}")
+    temporary = folder / path.name
+    lock = None
+    _unfinished.add(folder)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(mode=0o600)
+        _remove_abandoned(target.parent)
+        folder.mkdir(mode=0o700)
+        lock = _locked(folder, wait=True)
+        temporary.touch()
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -62,21 +73,67 @@ def atomic_path(path: Path) -> Iterator[Path]:
         number = getattr(error, "errno", None)
         if f"os error {errno.ENOSPC}" in str(error):  # of Rust: the writer of weight files
             number = errno.ENOSPC
-        if number not in _FULL and getattr(error, "filename", None) != str(temporary):
+        ours = (str(folder), str(temporary))
+        if number not in _FULL and getattr(error, "filename", None) not in ours:
             raise
         assert number is not None
         do = "free some space, or choose another place" if number in _FULL else "choose another"
         raise OutputError(f"{path} was not written: {os.strerror(number)}; {do}") from error
     finally:
-        temporary.unlink(missing_ok=True)
-        _unfinished.discard(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+        _unfinished.discard(folder)
 
 
 def remove_unfinished() -> None:
     """Remove what a stop left of files that were being written; no more are written after it."""
-    for temporary in [*_unfinished]:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    for folder in [*_unfinished]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove the temporary folders of killed processes, once in a process: those whose lock is
+    free. An empty one may be so new that it has no lock yet.
+    """
+    if place in _searched:
+        return
+    _searched.add(place)
+    for folder in place.glob(f"{_prefix()}*"):
+        lock = _locked(folder, wait=False)
+        if lock is not None:
+            if any(folder.iterdir()):
+                shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _locked(folder: Path, *, wait: bool) -> int | None:
+    """The descriptor that holds a lock on a folder until it is closed or the process ends; None if
+    another holds it, or where there are no such locks.
+    """
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        if descriptor is not None:
+            os.close(descriptor)
+        return None
+    return descriptor
+
+
+@cache
+def _prefix() -> str:
+    """Of temporary folders: the locks of another machine, or before a start, say nothing here."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot = platform.node()
+    return f".lightfer-{hashlib.sha256(boot.encode()).hexdigest()[:8]}-"
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:

@@ -21,7 +21,7 @@ KEPT = {
     "teach": "the answers of teachers that had finished are kept; the same command goes on",
     "queue": "the state after the last whole epochs is kept; the same command goes on with it",
     "predict --executor": "finished parts are kept; the same command goes on with them",
-    "predict": "--out and an annotated video are as they were; run it again",
+    "predict": "finished pictures are kept, --out and a film are as they were; run it again",
 }
 """By command; what the others write is there as a whole or as it was."""
 

@@ -38,7 +38,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, faces: Dataset) -> Path:
 
 def trial(name: str, base: Path, folder: Path) -> Trial:
     """Runs the command once, undisturbed."""
-    return Trial(replace(COMMANDS[name], words=WORDS[name]), base, folder, random.Random(0))
+    return Trial(replace(COMMANDS[name], words=WORDS[name]), base, folder)
 
 
 def test_train_is_continued_to_the_bit(base: Path, tmp_path: Path):

@@ -3,6 +3,7 @@
 import json
 import struct
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
@@ -11,6 +12,9 @@ from safetensors.torch import save_file
 
 from lightfer import create_model
 from lightfer.data.dataset import CLASSES
+from lightfer.inference.card import ExportedFileError
+from lightfer.inference.onnx_from_weights import assembled
+from lightfer.models.contract import parts
 from lightfer.models.weights import (
     Card,
     CheckpointError,
@@ -92,6 +96,32 @@ def test_what_cannot_be_loaded_says_why(saved: Path, tmp_path: Path):
         create_model("shufflenet_v2_x1_0", pretrained=saved)
     with pytest.raises(ValueError, match="is for 7 classes and 1 channel"):
         create_model("shufflenet_v2_x0_5", pretrained=saved, num_classes=8)
+
+
+def test_whatever_byte_of_a_weight_file_changes_it_is_noticed(saved: Path, tmp_path: Path):
+    """With torch and without; a number in a tensor or in the card used to be another net."""
+    whole, random = saved.read_bytes(), Random(0)
+    header = 8 + int.from_bytes(whole[:8], "little")
+    other_mean = whole.index(b'\\"mean\\":0.5') + len(b'\\"mean\\":0.')
+    other_type = whole.index(b'"dtype":"F16"') + len(b'"dtype":"')
+    places = [other_mean, other_type, *(random.randrange(header, len(whole)) for _ in range(20))]
+    damaged = tmp_path / "damaged.safetensors"
+    for at in places:
+        new = b"I" if at == other_type else bytes([whole[at] ^ 1])
+        damaged.write_bytes(whole[:at] + new + whole[at + 1 :])
+        with pytest.raises(CheckpointError, match="it is damaged: its checksum"):
+            load_checkpoint(damaged)
+        with pytest.raises(ExportedFileError, match="it is damaged: its checksum"):
+            assembled(damaged)
+
+
+def test_a_weight_file_without_a_checksum_is_read(saved: Path):
+    """As those of 0.1.0 and those that are shipped."""
+    header, data = parts(saved.read_bytes())
+    del header["__metadata__"]["crc32"]
+    text = json.dumps(header).encode()
+    saved.write_bytes(len(text).to_bytes(8, "little") + text + bytes(data))
+    assert load_checkpoint(saved)[1] == card()
 
 
 def test_a_wrong_tensor_is_an_error_not_ignored(saved: Path):

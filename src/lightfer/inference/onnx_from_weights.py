@@ -17,6 +17,7 @@ import numpy as np
 
 from lightfer._files import graph_file, sha256_of
 from lightfer.inference.card import CARD_KEY, ExportedFileError, export_card, parse_card
+from lightfer.models.contract import read_weights
 
 WEIGHTS_CARD_KEY = "lightfer_card"  # as in `lightfer.models.weights`, which needs torch
 TYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}  # integers are counters of training
@@ -31,7 +32,7 @@ def assembled(weights: Path) -> bytes | None:
     ExportedFileError for a file that is no weight file.
     """
     try:
-        header, content = _safetensors(weights)
+        header, content = read_weights(weights)
         card = json.loads(header["__metadata__"][WEIGHTS_CARD_KEY])
         graph = graph_file(card["model"])
         shape = (len(card["classes"]), *(card["input"][side] for side in ("height", "width")))
@@ -49,16 +50,9 @@ def assembled(weights: Path) -> bytes | None:
         ).to_json()
         parse_card(written, str(weights))  # nothing that a stranger wrote is believed
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ExportedFileError(f"{weights} is not a lightfer weight file: {error}") from error
+        raise ExportedFileError(f"{weights} cannot be used as a weight file: {error}") from error
     entry = _message(1, CARD_KEY.encode()) + _message(2, written.encode())
     return gzip.decompress(graph.read_bytes()) + _message(7, tensors) + _message(14, entry)
-
-
-def _safetensors(path: Path) -> tuple[dict[str, Any], memoryview]:
-    """Header and data of a safetensors file: eight bytes of length, JSON, the tensors' bytes."""
-    content = memoryview(path.read_bytes())
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(bytes(content[8 : 8 + length])), content[8 + length :]
 
 
 def _tensors(header: dict[str, Any], content: memoryview) -> Iterator[tuple[str, np.ndarray]]:

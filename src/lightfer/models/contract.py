@@ -1,11 +1,15 @@
-"""What a card may say of a network's input and output; a card is a stranger's until it is checked.
+"""What weight files may hold: a card is a stranger's until it is checked, a file may be damaged.
 
 Standard library only: weight files and exported files are read with and without torch.
 """
 
+import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +23,32 @@ class InputContract:
     width: int = 48
     layout: str = "NCHW"
     crop: str = "tight, roughly frontal face, as in FER2013"
+
+
+CRC32_KEY = "crc32"  # beside the card in the header of a weight file
+
+
+def parts(file: bytes) -> tuple[dict[str, Any], memoryview]:
+    """Of a safetensors file: eight bytes of length, the header as JSON, the tensors' bytes."""
+    length = int.from_bytes(file[:8], "little")
+    return json.loads(file[8 : 8 + length]), memoryview(file)[8 + length :]
+
+
+def checksum(header: dict[str, Any], data: memoryview) -> str:
+    """Of all that a safetensors file holds but the checksum itself."""
+    about = {key: text for key, text in header["__metadata__"].items() if key != CRC32_KEY}
+    known = json.dumps({**header, "__metadata__": about}, sort_keys=True)
+    return f"{zlib.crc32(data, zlib.crc32(known.encode())):08x}"
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], memoryview]:
+    """The `parts` of a weight file. Raises ValueError where its checksum, which lightfer 0.1 did
+    not write, is another.
+    """
+    header, data = parts(path.read_bytes())
+    if header["__metadata__"].get(CRC32_KEY, found := checksum(header, data)) != found:
+        raise ValueError("it is damaged: its checksum is not that of its content; get it again")
+    return header, data
 
 
 def fault_of(

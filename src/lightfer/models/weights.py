@@ -16,10 +16,17 @@ import numpy as np
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 
-from lightfer._files import atomic_path, plain_name, sha256_of, shipped
+from lightfer._files import plain_name, sha256_of, shipped, write_bytes
 from lightfer.errors import ArgumentError, LightferError
 from lightfer.measure.process import torch_installed
-from lightfer.models.contract import InputContract, fault_of
+from lightfer.models.contract import (
+    CRC32_KEY,
+    InputContract,
+    checksum,
+    fault_of,
+    parts,
+    read_weights,
+)
 from lightfer.results import Accuracy, Component, GridIntensity, Method, published_counts
 
 if TYPE_CHECKING:
@@ -110,19 +117,20 @@ def unrounded(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
 
 
 def save_checkpoint(path: Path, weights: "Mapping[str, Tensor]", card: Card) -> None:
-    """Round the weights and write them with their card, whole or not at all."""
-    from safetensors.torch import save_file
+    """Round the weights and write them with card and checksum, whole or not at all."""
+    from safetensors.torch import save
 
     tensors = {name: tensor.contiguous() for name, tensor in rounded(weights).items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={CARD_KEY: msgspec.json.encode(card).decode()})
+    about = {CARD_KEY: msgspec.json.encode(card).decode()}
+    about[CRC32_KEY] = checksum(*parts(save(tensors, about)))
+    write_bytes(path, save(tensors, about))
 
 
 def load_checkpoint(path: Path) -> "tuple[dict[str, Tensor], Card]":
     """Read the weights as float32, and the card.
 
-    Raises CheckpointError if the file is missing, not safetensors, has no card, or one that cannot
-    be right, or holds numbers that are not finite.
+    Raises CheckpointError if the file is missing, not safetensors, damaged, has no card, or one
+    that cannot be right, or holds numbers that are not finite.
     """
     weights, card = _read(path)
     return unrounded(weights), card
@@ -145,6 +153,10 @@ def _read(path: Path) -> tuple[dict[str, Any], Card]:
         raise CheckpointError(
             f"{path} has no lightfer card in its header: make the file with `lightfer train`"
         )
+    try:
+        read_weights(path)
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be used: {error}") from error
     try:
         card = msgspec.json.decode(header[CARD_KEY], type=Card)
     except (msgspec.DecodeError, RecursionError) as error:

@@ -73,8 +73,27 @@ def test_lines_into_a_file_and_pictures_into_a_folder(predict, crops: Path, tmp_
         lines, _ = predict(crops, "--out", out, "--annotate", pictures)
         assert lines == []
         assert len(out.read_text().splitlines()) == 48
-    assert len(list(pictures.iterdir())) == 2 * 48  # nothing is written over
+    assert len(list(pictures.iterdir())) == 48
     assert min(open_picture(pictures / "00.png").size) >= 256
+
+
+def test_in_a_folder_nothing_is_written_over_and_nothing_is_there_twice(
+    predict, crops: Path, tmp_path: Path
+):
+    """The same command again, as after a stop; then other pictures of the same names."""
+    pictures, other = tmp_path / "pictures", tmp_path / "other"
+    shutil.copytree(crops, other)
+    predict(crops, "--annotate", pictures)
+    (pictures / "01.png").unlink()  # it was stopped before this one
+    (pictures / "02.png").write_text("a file of somebody else")
+    shutil.copy(other / "04.png", other / "03.png")
+    before = {path.name: path.read_bytes() for path in pictures.iterdir()}
+    for _ in range(2):
+        predict(crops, "--annotate", pictures)
+        predict(other, "--annotate", pictures)
+    found = {path.name: path.read_bytes() for path in pictures.iterdir()}
+    assert found.keys() - before.keys() == {"01.png", "02-2.png", "03-2.png"}
+    assert before.items() < found.items()
 
 
 def test_standard_input(predict, crops: Path, monkeypatch):

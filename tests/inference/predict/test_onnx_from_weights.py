@@ -82,7 +82,7 @@ def test_without_a_graph_it_is_not_assembled(monkeypatch):
 def test_what_is_no_weight_file_says_so(tmp_path: Path, content: bytes):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ExportedFileError, match="is not a lightfer weight file"):
+    with pytest.raises(ExportedFileError, match="cannot be used as a weight file"):
         assembled(path)
 
 

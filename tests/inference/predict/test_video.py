@@ -56,6 +56,14 @@ def test_lines_of_frames_with_faces_and_an_annotated_film(video: Path, tmp_path:
     assert sum(frame.picture is not None for frame in frames(str(target))) == FRAMES / 5
 
 
+def test_an_annotated_film_is_in_a_folder_once(video: Path, tmp_path: Path):
+    for every in ("5", "5", "7", "5"):
+        assert (
+            run(["predict", str(video), "--every", every, "--annotate", str(tmp_path), *QUICK]) == 0
+        )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film-2.avi", "film.avi"]
+
+
 def test_a_film_that_breaks_off(video: Path, tmp_path: Path, capsys):
     broken = tmp_path / "broken.avi"
     content = video.read_bytes()

@@ -1,7 +1,7 @@
 """Boxes, labels and probabilities drawn on what was looked at, and where that is written."""
 
+import filecmp
 from contextlib import ExitStack
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,8 @@ class Annotator:
 
     `target` is a file if it has the suffix of an image or a video, otherwise a folder, in which
     items keep the path that they had below the folder they came from. In a folder nothing is
-    written over: a name that is taken gets a number.
+    written over: a name that is taken gets a number, unless it is taken by just this picture or
+    video, as where a command is run again.
     """
 
     def __init__(self, target: Path) -> None:
@@ -84,22 +85,36 @@ class Annotator:
             return
         drawn = annotated(seen.picture, seen.predictions)
         if seen.item.frame is None:
-            _save(drawn, self._place(seen.item))
+            names = self._names(seen.item)
+            _save(drawn, names[-1])
+            _keep_once(names)
             return
         if self.video is None or self.video_name != seen.item.name:
             self.stack.close()  # of the video before: the frames of one come one after the other
-            writer = video_writer(self._place(seen.item), seen.item.rate or FALLBACK_RATE)
+            names = self._names(seen.item)
+            self.stack.callback(_keep_once, names)  # called when the video is there
+            writer = video_writer(names[-1], seen.item.rate or FALLBACK_RATE)
             self.video, self.video_name = self.stack.enter_context(writer), seen.item.name
         self.video.write(drawn)
 
-    def _place(self, item: Item) -> Path:
+    def _names(self, item: Item) -> list[Path]:
+        """The names that are taken, and the first that is free; for a single file only that."""
         if is_file(self.target):
-            return self.target
+            return [self.target]
         kinds, other = (FORMATS, ".png") if item.frame is None else (VIDEOS, ".mp4")
         path = self.target / (item.below or "array")
         path = path.with_suffix(path.suffix.lower() if path.suffix.lower() in kinds else other)
-        names = (path.with_stem(f"{path.stem}-{n}") for n in count(2))
-        return path if not path.exists() else next(name for name in names if not name.exists())
+        names = [path]
+        while names[-1].exists():
+            names.append(path.with_stem(f"{path.stem}-{len(names) + 1}"))
+        return names
+
+
+def _keep_once(names: list[Path]) -> None:
+    """Remove the last of these files if one before it is the same."""
+    *taken, new = names
+    if new.exists() and any(filecmp.cmp(path, new, shallow=False) for path in taken):
+        new.unlink()
 
 
 def is_file(target: Path) -> bool:

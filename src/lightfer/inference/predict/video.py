@@ -1,7 +1,6 @@
 """Frames of video files and cameras, and writing them, by OpenCV (the extra `faces`)."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,12 +102,8 @@ class VideoWriter:
 @contextmanager
 def video_writer(path: Path, rate: float) -> Iterator[VideoWriter]:
     """A writer whose file appears under `path` when the block ends without error."""
-    with (
-        atomic_path(path) as temporary,
-        tempfile.TemporaryDirectory(dir=temporary.parent, prefix=".lightfer-") as folder,
-    ):
-        writer = VideoWriter(Path(folder) / path.name, rate)
+    with atomic_path(path) as temporary:
+        writer = VideoWriter(temporary, rate)
         yield writer
         if writer.writer is not None:
             writer.writer.release()
-            writer.path.replace(temporary)
