@@ -157,13 +157,14 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
         running = {}
         for name in ("living", "killed", "last"):
             command = [sys.executable, "-c", code, tmp_path / name]
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            running[name] = stack.enter_context(subprocess.Popen(command, **pipes))
-            assert running[name].stdout.readline()
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            running[name] = stack.enter_context(process)
+            assert process.stdout is not None
+            assert process.stdout.readline()
             assert len(list(tmp_path.iterdir())) == (1 if name == "living" else 2)
             if name == "killed":
-                running[name].kill()
-                running[name].wait()
+                process.kill()
+                process.wait()
         for name in ("living", "last"):
             running[name].communicate()
             assert running[name].returncode == 0
