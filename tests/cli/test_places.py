@@ -146,7 +146,7 @@ def test_a_stop_does_not_wait_for_a_read(number: int, code: int, tmp_path: Path)
         finally:
             process.kill()
     assert process.returncode == code
-    assert messages.splitlines()[-1].startswith("lightfer: stopped; --out and an annotated video")
+    assert messages.splitlines()[-1].startswith("lightfer: stopped; finished pictures are kept")
     assert "Traceback" not in messages
     assert [path.name for path in tmp_path.iterdir()] == ["never.png"]
 
