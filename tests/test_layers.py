@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "models": "errors _files results measure",
     "train": "errors _files _executors data measure models",
     "inference": "errors _files _executors _stop data measure models",
-    "bench": "errors _files results data measure models inference",
+    "bench": "errors _files _executors results data measure models inference",
     "report": "errors _files results",
     "cli": "errors _files _executors results data measure models train inference bench report",
 }

@@ -9,9 +9,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from importlib import import_module
+from multiprocessing import resource_tracker
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -66,13 +68,17 @@ class _Parts(Executor):
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
         self.given = [[future for future in part if not future.done()] for part in self.given]
         i = min(range(len(self.parts)), key=lambda i: len(self.given[i]))
-        try:
-            future = self.parts[i].submit(fn, *args, **kwargs)
-        except BrokenExecutor:
-            self.parts[i] = self.open_part()
-            future = self.parts[i].submit(fn, *args, **kwargs)
-        self.given[i].append(future)
+        with _undisturbed():
+            try:
+                future = self.parts[i].submit(fn, *args, **kwargs)
+            except BrokenExecutor:
+                self.parts[i] = self.open_part()
+                future = self.parts[i].submit(fn, *args, **kwargs)
+            self.given[i].append(future)
         return future
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        self.shutdown(wait=kind is None)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Without waiting, processes of this machine that still work are killed."""
@@ -87,6 +93,31 @@ class _Parts(Executor):
 def _process() -> Executor:
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(1, context, _begin, (os.getpid(),))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Processes begun in the block never get SIGINT, also not before their first line; a stop of
+    this one comes behind the block, as a process that is begun by halves complains.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    asked: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    here = threading.current_thread() is threading.main_thread() and None not in handlers.values()
+    for number in handlers if here else ():
+        signal.signal(number, lambda number, frame: asked.append(number))
+    resource_tracker.ensure_running()  # the first process begins it, which undoes the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        for number in handlers if here else ():
+            signal.signal(number, handlers[number])
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in asked[:1]:
+            signal.raise_signal(number)
 
 
 def _begin(parent: int) -> None:

@@ -151,6 +151,25 @@ def test_a_stop_does_not_wait_for_a_read(number: int, code: int, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["never.png"]
 
 
+def test_a_stop_of_a_round_in_a_process_of_its_own_says_one_line(tmp_path: Path):
+    """ctrl-c goes to all processes of a terminal's group."""
+    command = [*LIGHTFER, "bench", "squeezenet1_1_bn", "--processes", "--runtime", "onnxruntime"]
+    command += ["--batch-size", "1", "--threads", "1", "--data", "none", "--out", "r.json"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, process_group=0
+    ) as process:
+        found, end = "", time.monotonic() + 120
+        while "spawn_main" not in found and time.monotonic() < end:
+            time.sleep(0.01)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            found = "".join(Path(f"/proc/{child}/cmdline").read_text() for child in children)
+        os.killpg(process.pid, signal.SIGINT)
+        _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in messages
+    assert messages.splitlines()[-1].startswith("lightfer: stopped; what was measured is kept")
+
+
 def test_a_folder_that_is_in_use_is_refused_by_name(tmp_path: Path):
     with alone(tmp_path / "run" / ".lock", "the training in run"):
         code = "import sys; from pathlib import Path; from lightfer._files import alone\n"

@@ -13,15 +13,14 @@ was; a model that fails becomes an entry with its error, and the others go on.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from lightfer._executors import open_executor
 from lightfer.bench.case import (
     EAGER,
     Case,
@@ -273,7 +272,7 @@ class Visit:
 
     def apart(self) -> Round:
         """In a fresh process, which loads the net anew."""
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        with open_executor("pool", Path(), workers=1)[0] as fresh:
             return fresh.submit(_alone, self).result()
 
 

@@ -48,6 +48,20 @@ def test_values_and_errors_come_back_and_a_lost_worker_is_not_the_end(
         executor.shutdown(wait=False, cancel_futures=True)
 
 
+def test_ctrl_c_is_for_the_parent_from_the_first_line_of_a_process():
+    """While it loads torch a process used to print a traceback of its own."""
+    with open_executor("pool", Path(), 1)[0] as executor:
+        for _ in range(2):
+            assert signal.SIGINT in executor.submit(blocked).result()
+            with pytest.raises(BrokenExecutor):
+                executor.submit(die).result()
+    assert signal.SIGINT not in blocked()
+
+
+def blocked() -> set[int]:
+    return {*signal.pthread_sigmask(signal.SIG_BLOCK, [])}
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

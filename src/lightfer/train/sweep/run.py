@@ -79,8 +79,6 @@ def run_queue(
     data = str(source.absolute()) if source.exists() else options.data
     options = replace(options, folder=folder, data=data)  # workers may have other working folders
     with alone(folder / "queue.lock", f"the queue in {folder}"):
-        for left_behind in folder.glob("*/.*.tmp"):  # by workers that were killed
-            left_behind.unlink()
         check_items(items, folder)
         queue = _Queue(items, options, begun, on_report)
         try:
