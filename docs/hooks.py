@@ -199,8 +199,16 @@ def taught(results: Results) -> str:
 
 
 def ferplus(results: Results) -> str:
-    """The table of nets that learned FER+'s votes; their accuracies are by its majority."""
-    return trained("ferplus")
+    """The table of nets that learned FER+'s votes, by its majority: cost, and accuracy with its
+    interval over images.
+    """
+    rows = [
+        (f"[{net}](weights/{net}.md)", top1(card.validation), top1(card.test))
+        for net, cards in trained_cards("ferplus").items()
+        for card in cards
+    ]
+    accuracies = table(("Net", "Validation top-1 % [95 %]", "Test top-1 % [95 %]"), rows)
+    return f"{accuracies}\n\n{trained('ferplus')}"
 
 
 def equal_and_taught(results: Results) -> str:

@@ -201,6 +201,7 @@ MEASURED = re.compile(
     r"|(?<![\w./^-])0\.\d{2,}(?![\d.]*/)"
 )
 CONSTANTS = {
+    "accuracy.md": ["84.8 %"],  # of FER+'s paper
     "export.md": ["0.0001", "0.508", "0.255"],  # the largest difference; of the input
     "index.md": ["0.508", "0.255"],
     "measuring.md": [

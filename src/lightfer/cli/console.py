@@ -189,7 +189,7 @@ def print_accuracy(accuracy: Accuracy, others: Sequence[Accuracy]) -> None:
 def _heading(accuracy: Accuracy) -> str:
     return (
         f"{accuracy.split} ({accuracy.labels} labels), {accuracy.view} view, "
-        f"{accuracy.images:,} images: top-1 {top1(accuracy)} %"
+        f"{accuracy.images:,} images: top-1 % {top1(accuracy)}"
     )
 
 
