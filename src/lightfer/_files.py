@@ -13,7 +13,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
@@ -159,6 +159,24 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
         raise OutputError(
             f"{path} cannot be written: no permission to write in {place}; choose another place"
         )
+
+
+def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None] = ()) -> None:
+    """As `check_writable`, for all files that a command is to write and that are named.
+
+    Raises OutputError also where one is an input, `inputs` as they were typed, or is named twice.
+    """
+    taken = {}
+    for given in map(str, filter(None, inputs)):
+        for part in (given, given.rpartition("=")[2], given.rpartition(":")[2]):  # NET=, NAME:
+            taken[os.path.realpath(part)] = "is an input, too"
+    for path in filter(None, outputs):
+        check_writable(path)
+        if is_stream(path):
+            continue
+        if reason := taken.get(target := os.path.realpath(path)):
+            raise OutputError(f"{path} {reason}: choose another file to write")
+        taken[target] = "is to be written twice"
 
 
 def _check_existing(path: Path) -> None:

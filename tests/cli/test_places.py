@@ -170,6 +170,44 @@ def test_a_stop_of_a_round_in_a_process_of_its_own_says_one_line(tmp_path: Path)
     assert messages.splitlines()[-1].startswith("lightfer: stopped; what was measured is kept")
 
 
+OUTPUT_IS_INPUT = (
+    ("table", "r.json", "--csv", "r.json"),
+    ("table", "r.json", "--latex", "there/../r.json"),
+    ("table", "r.json", "--parquet", "link"),
+    ("table", "r.json", "--into", "page.md", "--figure", "r.json"),
+    ("report", "r.json", "--html", "r.json"),
+    ("predict", "face.png", "--crop", "--out", "face.png"),
+    ("predict", "face.png", "--crop", "--model", "net.safetensors", "--out", "net.safetensors"),
+    ("evaluate", "net.safetensors", "--data", "synthetic", "--log", "net.safetensors"),
+    ("bench", "net.safetensors", "--out", "net.safetensors"),
+    ("bench", "a.b:C=net.safetensors", "--out", "net.safetensors"),
+    ("bench", "--data", "faces.csv", "--out", "faces.csv"),
+    ("bench", "--data", "faces.csv", "--out", "test_scorings.jsonl"),
+    ("teach", "net.safetensors", "--data", "synthetic", "--out", "net.safetensors"),
+    ("train", "vgg_slim", "--teachers", "vgg_slim.safetensors", "--out", "."),
+    ("queue", "list.toml", "--pack", "list.toml", "--out", "q"),
+    ("table", "r.json", "--csv", "new", "--latex", "./new"),
+    ("predict", "face.png", "--crop", "--out", "new.png", "--annotate", "new.png"),
+)
+
+
+@pytest.mark.parametrize("words", OUTPUT_IS_INPUT, ids=" ".join)
+def test_no_command_replaces_its_input_or_its_own_output(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    """Results that had taken an hour, or weights, were gone by a slip, with exit code 0."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("r.json", "face.png", "net.safetensors", "faces.csv", "list.toml", "page.md"):
+        Path(name).write_text(name)
+    Path("there").mkdir()
+    Path("link").symlink_to("r.json")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+    assert run([*words]) == 2
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.endswith(": choose another file to write")
+    assert before == {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+
+
 def test_a_folder_that_is_in_use_is_refused_by_name(tmp_path: Path):
     with alone(tmp_path / "run" / ".lock", "the training in run"):
         code = "import sys; from pathlib import Path; from lightfer._files import alone\n"

@@ -131,7 +131,7 @@ def bench(
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     Where torch is not installed, shipped nets are measured in ONNX Runtime or OpenVINO.
     """
-    from lightfer._files import check_writable, is_stream
+    from lightfer._files import check_outputs, is_stream
     from lightfer.bench.plan import NO_METERS, BenchConfig, each_once, variants
     from lightfer.bench.run import run_benchmark
     from lightfer.cli.console import find_data, load_data, print_results, progress
@@ -142,8 +142,7 @@ def bench(
 
     beside = Path("out/results.json") if is_stream(out) else out  # of the journal and the log
     test_log = beside.with_name("test_scorings.jsonl")
-    for path in (out, test_log):
-        check_writable(path)
+    check_outputs((out, test_log), [*(models or ()), data, *(also or ()), power_log])
     if append and is_stream(out):
         raise ArgumentError(
             f"--append keeps what a file holds, and {out} is not a file: leave it out"

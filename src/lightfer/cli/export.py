@@ -37,7 +37,7 @@ def export(
     int8 is calibrated on train images; what it costs is measured on validation and test. A file
     that differs or loses too much is not written.
     """
-    from lightfer._files import check_writable, is_stream
+    from lightfer._files import check_outputs, is_stream
     from lightfer.cli.console import load_data, progress
     from lightfer.inference.export import ExportConfig
     from lightfer.inference.export import export as export_model
@@ -45,8 +45,7 @@ def export(
     from lightfer.models.weights import find_weights
 
     config = ExportConfig(to, out, precision, batch, preprocess, allow_loss)
-    for path in (out, log) if precision == "int8" else (out,):
-        check_writable(path)
+    check_outputs((out, log) if precision == "int8" else (out,), [model, data])
     tune_process()
     needed = ("train", "validation") if precision == "int8" else ()
     weights = find_weights(model)

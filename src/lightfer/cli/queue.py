@@ -45,7 +45,7 @@ def queue(
 
     begun = monotonic()
 
-    from lightfer._files import check_writable, write_bytes
+    from lightfer._files import check_outputs, check_writable, write_bytes
     from lightfer.cli.console import find_source, progress
     from lightfer.train.sweep.items import read_list
     from lightfer.train.sweep.pack import unpack
@@ -54,9 +54,8 @@ def queue(
 
     folder = out or Path("runs") / items.stem
     check_writable(folder, folder=True)
-    if pack is not None:
-        check_writable(pack)
     packed = items.suffix == ".zip"
+    check_outputs([pack], [data, None if packed else items])
     if packed and not unpack(items, folder):
         typer.echo(f"{folder} is there: it is continued, {items} is not unpacked again", err=True)
     listed = read_list(folder / "queue.toml" if packed else items)

@@ -19,14 +19,13 @@ def report(
 
     Without options the page goes to report.html. Needs: pip install "lightfer[report]".
     """
-    from lightfer._files import check_writable, is_stream, write_text
+    from lightfer._files import check_outputs, check_writable, is_stream, write_text
     from lightfer.cli.console import progress
     from lightfer.results.merge import merge_files
 
     if html is None and figures is None:
         html = Path("report.html")
-    if html is not None:
-        check_writable(html)
+    check_outputs([html], results)
     if figures is not None:
         check_writable(figures, folder=True)
     merged, _ = merge_files(results, passes=False)

@@ -40,16 +40,14 @@ def table(
     """Print the table of a results file, write it into a README, or export every figure."""
     import json
 
-    from lightfer._files import check_writable, is_stream, read_text, write_text
+    from lightfer._files import check_outputs, check_writable, is_stream, read_text, write_text
     from lightfer.report.exchange.boamps import reports
     from lightfer.report.exchange.flat import csv_text, write_parquet
     from lightfer.report.readme import block, shown
     from lightfer.report.tables import markdown as as_markdown
     from lightfer.results import read_results
 
-    for path in (into, figure, csv, latex, parquet):
-        if path is not None:
-            check_writable(path)
+    check_outputs((into, figure, csv, latex, parquet), [results])
     if boamps is not None:
         check_writable(boamps, folder=True)
     found = read_results(results)

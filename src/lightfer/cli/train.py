@@ -72,7 +72,7 @@ def train(
     The test split is not read, but by --without-copies, which compares its pixels. The folder
     holds the state after every epoch, so the same command continues an interrupted run.
     """
-    from lightfer._files import check_writable, file_name
+    from lightfer._files import check_outputs, check_writable, file_name
     from lightfer.cli.console import load_data, progress
     from lightfer.measure.energy import open_meters
     from lightfer.measure.process import tune_process
@@ -114,7 +114,8 @@ def train(
     parts += ["-taught"] if job.taught else []
     folder = out or Path("runs") / f"{file_name(job.network)}-{kind}-seed{seed}{''.join(parts)}"
     check_writable(folder, folder=True)
-    check_writable(folder / f"{file_name(job.network)}.safetensors")
+    weights = folder / f"{file_name(job.network)}.safetensors"
+    check_outputs([weights], [*job.teachers, soft_labels, data])
     if view_cache is not None:
         check_writable(view_cache, folder=True)
     tune_process(threads, device)

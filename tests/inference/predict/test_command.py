@@ -144,7 +144,7 @@ def test_a_name_that_is_no_unicode(predict, crops: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("{a}", "--annotate", "{a}"), "is the input itself"),
+        (("{a}", "--annotate", "{a}"), "is an input, too: choose another file"),
         (("{a}", "{a}", "--annotate", "{a}.png"), "pass a folder for more than one item"),
         (("{a}", "--model", "resnet50"), "there is no model 'resnet50'"),
         (("{a}", "--model", "missing.onnx"), "missing.onnx: no such file"),

@@ -14,7 +14,14 @@ from pathlib import Path
 from time import monotonic
 from typing import TextIO
 
-from lightfer._files import STDOUT, atomic_path, check_writable, is_stream, open_stream
+from lightfer._files import (
+    STDOUT,
+    atomic_path,
+    check_outputs,
+    check_writable,
+    is_stream,
+    open_stream,
+)
 from lightfer._stop import Terminated
 from lightfer.data.finder import NO_OPENCV
 from lightfer.errors import ArgumentError
@@ -104,21 +111,19 @@ def _check(options: argparse.Namespace) -> None:
     """What would only be found out after the work. Raises ValueError or OutputError."""
     if options.out == STDOUT:
         options.out = None
-    if options.out is not None:
-        check_writable(options.out)
     target: Path | None = options.annotate
+    file = target if target is not None and is_file(target) else None
+    check_outputs((options.out, file), [*options.paths, options.model])
     if target is None:
         return
-    check_writable(target, folder=not is_file(target))
-    if not is_file(target):
+    if file is None:
+        check_writable(target, folder=True)
         return
     inputs = list(options.paths) + ([] if options.camera is None else ["camera"])
     if len(inputs) > 1 or Path(inputs[0]).is_dir():
         raise ArgumentError(
             f"--annotate {target} is one file: pass a folder for more than one item"
         )
-    if target.exists() and Path(inputs[0]).exists() and target.samefile(inputs[0]):
-        raise ArgumentError(f"--annotate {target} is the input itself: pass another file")
 
 
 def _items(options: argparse.Namespace) -> Iterator[Item]:
