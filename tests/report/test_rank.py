@@ -83,10 +83,14 @@ def test_counts_of_the_work_are_found_too():
 
 def test_the_command(tmp_path: Path):
     path = tmp_path / "r.json"
-    write_results(path, Results(environments={"e": ENVIRONMENT}, entries=tuple(ENTRIES)))
+    assert ENTRIES[0].accuracy
+    accuracy = replace(ENTRIES[0].accuracy, labels="fer+")
+    known = (*ENTRIES, replace(measured("voted", 0.002, 0.8), accuracy=accuracy))
+    write_results(path, Results(environments={"e": ENVIRONMENT}, entries=known))
     text = CliRunner().invoke(app, ["rank", str(path)], catch_exceptions=False).stdout
     assert "tied" in text
     assert "macs with time: rho 1.00" in text
+    assert "scored on other images or labels, not ranked: voted" in text
     (group,) = json.loads(
         CliRunner().invoke(app, ["rank", str(path), "--json"], catch_exceptions=False).stdout
     )

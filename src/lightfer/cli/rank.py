@@ -26,12 +26,13 @@ def rank(
     from lightfer.report.rank import correlations, energy_correlations, standings
     from lightfer.report.tables import conditions, milliseconds, time_note
     from lightfer.results import read_results
-    from lightfer.results.select import Times, by_variant
+    from lightfer.results.select import Times, by_variant, scored_alike
 
     found = read_results(results, passes=False)
     times, console, groups = Times(found), stdout(), []
     for kind, entries in by_variant(found.entries).items():
-        standing = standings(entries, times, batch_size)
+        standing, alike = standings(entries, times, batch_size), scored_alike(entries)
+        other = sorted({e.model for e in entries if e.accuracy} - {e.model for e in alike})
         rhos = correlations(entries, times, batch_size)
         pick = choose(entries, times).pick if batch_size == 1 else None
         joules, refused = energy_correlations(entries, times, batch_size)
@@ -40,6 +41,7 @@ def rank(
                 **kind._asdict(),
                 "take": pick and pick.name,
                 "places": standing,
+                "scored_on_others": other,
                 "rank_correlation_with_time": rhos,
                 "rank_correlation_with_energy": joules,
                 "no_correlation_with_energy": refused,
@@ -62,6 +64,7 @@ def rank(
         print_table(console, table)
         lines = [f"take, without limits: {pick.name} (lightfer choose)"] if pick else []
         lines += [time_note(is_corrected)] if standing else []
+        lines += [f"scored on other images or labels, not ranked: {', '.join(other)}"] * bool(other)
         lines += [f"{name} with time: {_rho(d)}" for name, d in rhos.items()]
         lines += [f"{name} with energy per image: {_rho(d)}" for name, d in joules.items()]
         lines += [f"no correlation with energy: {refused}"] if refused else []

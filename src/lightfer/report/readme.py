@@ -133,7 +133,8 @@ def table(found: Shown) -> list[str]:
     rows = [titles, ("---", *["---:"] * (len(titles) - 2), "---")]
     names = net_names(found.entries)
     alike = ranked(scored_alike(found.entries))
-    for e in (*alike, *ranked(e for e in found.entries if e not in alike)):
+    ids = {e.id for e in alike}
+    for e in (*alike, *ranked(e for e in found.entries if e.id not in ids)):
         gross = e.energy.gross.joules_per_image if e.energy and e.energy.gross else None
         cells = (names[e.id], top1(e.accuracy), number(e.params, ".2f", 1e-6))
         time = found.time(e)
