@@ -54,7 +54,7 @@ def build_site(folder: Path, yardstick: str, on_step: OnStep = lambda text, done
 def site_files(yardstick: str) -> dict[str, bytes]:
     """Every file of the site, by its path."""
     content = dict(_copied())
-    nets = [path.stem for path in sorted(_package("weights").glob("*.safetensors"))]
+    nets = list(published_counts())  # those of FER2013's labels: others are not of the same table
     for name in nets:
         content[f"nets/{name}.onnx.gz"] = graph_file(name).read_bytes()
         content[f"nets/{name}.safetensors"] = _weights(name).read_bytes()
