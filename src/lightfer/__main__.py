@@ -10,7 +10,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 
 from lightfer._stop import Stoppable, Terminated
-from lightfer.errors import LightferError
+from lightfer.errors import LightferError, one_line
 
 NEEDED = ("typer", "rich", "msgspec")
 WRONG = 2
@@ -64,7 +64,7 @@ def _ended(error: Exception) -> int:
     if isinstance(error, OSError) and error.strerror and not isinstance(error, LightferError):
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     with suppress(OSError):
-        print(f"lightfer: {' '.join(text.split())}", file=sys.stderr)
+        print(f"lightfer: {one_line(text)}", file=sys.stderr)
     return WRONG
 
 

@@ -4,6 +4,14 @@ Standard library only.
 """
 
 
+def one_line(text: str) -> str:
+    """A text that may hold names of a stranger's, for a terminal: without line breaks, and with
+    control characters, which could move its cursor or pass for ours, as escapes.
+    """
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 class LightferError(Exception):
     """Base class: the message says what was found, what was expected, and what to do."""
 

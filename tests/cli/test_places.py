@@ -170,6 +170,38 @@ def test_a_stop_of_a_round_in_a_process_of_its_own_says_one_line(tmp_path: Path)
     assert messages.splitlines()[-1].startswith("lightfer: stopped; what was measured is kept")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("table", "r.json"),
+        ("table", "r.json", "--markdown"),
+        ("rank", "r.json"),
+        ("choose", "r.json"),
+        ("compare", "r.json", "r.json", "--anyway"),
+        ("validate", "r.json"),
+        ("table", "\x1b[2J\r.json"),
+        ("predict", "\x1b[2J\r.png"),
+    ],
+    ids=ascii,
+)
+def test_the_names_of_a_stranger_do_not_steer_the_terminal(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "results.json").read_text()
+    for old, new in (
+        ('"mobilenet_v1"', '"mobile\\u001b[2J\\r\\u009b2J"'),
+        ('"pytorch"', '"pytorch\x7f"'),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    Path("r.json").write_text(text)
+    run([*words])
+    out, err = capsys.readouterr()
+    assert out or err
+    assert all(c.isprintable() or c == "\n" for c in out + err)
+
+
 OUTPUT_IS_INPUT = (
     ("table", "r.json", "--csv", "r.json"),
     ("table", "r.json", "--latex", "there/../r.json"),

@@ -67,7 +67,7 @@ def fault_of(
         value = getattr(contract, name)
         if not isinstance(value, int) or not 1 <= value <= most:
             return f"{name} is {value!r}, expected a whole number from 1 to {most}"
-    names = [name for name in classes if isinstance(name, str) and name]
+    names = [name for name in classes if isinstance(name, str) and name and name.isprintable()]
     if len(names) < 2 or len({*names}) < len(classes):
-        return f"classes are {', '.join(map(str, classes)) or 'none'}, expected different names"
+        return f"classes are {', '.join(map(repr, classes)) or 'none'}, expected different names"
     return None

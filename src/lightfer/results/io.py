@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ import msgspec
 from lightfer._files import write_text
 from lightfer.errors import LightferError
 from lightfer.results.schema import SCHEMA, Accuracy, Entry, Environment, Results, WeightCard
+
+_CONTROL = re.compile(
+    rb"\\\\|(\\(?:[bfr]|u00(?:0[0-8b-f]|1[0-9a-f]|7f|[89][0-9a-f])))|\x7f|\xc2[\x80-\x9f]",
+    re.IGNORECASE,
+)
 
 
 class ResultsError(LightferError):
@@ -39,7 +45,7 @@ def read_results(path: Path | str, *, passes: bool = True) -> Results:
     Raises ResultsError naming the file and the path of the first violation inside it.
     """
     try:
-        text = Path(path).read_bytes()
+        text = without_control_characters(Path(path).read_bytes())
         schema = msgspec.json.decode(text, type=_Head).schema
         if schema is None:
             raise ResultsError(f"{path}: no key 'schema', expected {SCHEMA!r}: no results file")
@@ -51,6 +57,19 @@ def read_results(path: Path | str, *, passes: bool = True) -> Results:
         return Results(environments=parts.environments, entries=entries, cards=parts.cards)
     except (OSError, ValueError, RecursionError, msgspec.DecodeError) as error:  # not UTF-8, too
         raise ResultsError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def without_control_characters(text: bytes) -> bytes:
+    """JSON whose texts have them as escapes, since a terminal would obey them: names of a
+    stranger's are printed by most commands.
+    """
+
+    def escape(found: re.Match[bytes]) -> bytes:
+        if found[1] or found[0] == b"\\\\":
+            return b"\\" * bool(found[1]) + found[0]
+        return b"\\\\x" + found[0][-1:].hex().encode()
+
+    return _CONTROL.sub(escape, text) if re.search(rb"[\\\x7f\xc2]", text) else text
 
 
 def _entry(i: int, raw: msgspec.Raw, passes: bool, shared: dict[Accuracy, Accuracy]) -> Entry:

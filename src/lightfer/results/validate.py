@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from lightfer.results import SCHEMA, Entry, Results, ResultsError
+from lightfer.results.io import without_control_characters
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
@@ -59,7 +60,7 @@ def violations_of_file(path: Path) -> list[Violation]:
     Raises ResultsError if it cannot be read or is not JSON; `NaN` and `Infinity` are not.
     """
     try:
-        text = path.read_bytes()
+        text = without_control_characters(path.read_bytes())
         return _violations_of_parts(text)
     except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: {error}") from error

@@ -24,7 +24,7 @@ from lightfer._files import (
 )
 from lightfer._stop import Terminated
 from lightfer.data.finder import NO_OPENCV
-from lightfer.errors import ArgumentError
+from lightfer.errors import ArgumentError, one_line
 from lightfer.inference.predict.annotate import Annotator, is_file
 from lightfer.inference.predict.network import DEFAULT_MODEL
 from lightfer.inference.predict.options import parse
@@ -193,4 +193,4 @@ class _Counter:
 
 
 def _say(text: str) -> None:
-    print(f"lightfer: {text}", file=sys.stderr)
+    print(f"lightfer: {one_line(text)}", file=sys.stderr)
