@@ -21,11 +21,30 @@ def main() -> None:
     command = (sys.argv[1:2] or [""])[0]
     if any(argument.startswith("--executor") for argument in sys.argv[2:]) and command == "predict":
         command += " --executor"
+    _open_closed_streams()
     with Stoppable(command):
         for stream in (sys.stdout, sys.stderr):  # a terminal of ASCII is no reason to fail
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
         sys.exit(run(sys.argv[1:]))
+
+
+def _open_closed_streams() -> None:
+    """Streams that were closed (`>&-`): else the next file that is opened gets the number of one.
+
+    What is read is empty, messages go nowhere; writing to standard output is an error, as ever.
+    """
+    for name, descriptor, flags in (
+        ("stdin", 0, os.O_RDONLY),
+        ("stdout", 1, os.O_RDONLY),
+        ("stderr", 2, os.O_WRONLY),
+    ):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, flags)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w"))
 
 
 def run(arguments: list[str]) -> int:
@@ -56,13 +75,18 @@ def run(arguments: list[str]) -> int:
 
 
 def _ended(error: Exception) -> int:
-    if isinstance(error, BrokenPipeError):  # whoever read the output has enough
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):  # what is left goes nowhere, else Python tries again at its end
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):  # whoever read the output has enough
         return 0
     text = str(error)
     if isinstance(error, OSError) and error.strerror and not isinstance(error, LightferError):
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        if isinstance(error, FileNotFoundError) and not error.filename:
+            text = "the working folder was removed: change to another"
     with suppress(OSError):
         print(f"lightfer: {one_line(text)}", file=sys.stderr)
     return WRONG

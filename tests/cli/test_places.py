@@ -202,6 +202,43 @@ def test_the_names_of_a_stranger_do_not_steer_the_terminal(
     assert all(c.isprintable() or c == "\n" for c in out + err)
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ("predict face.png --crop >&-", 2, "lightfer: Bad file descriptor"),
+        ("table r.json --csv out.csv >&-", 2, "lightfer: Bad file descriptor"),
+        ("predict - <&-", 1, "lightfer: -: nothing on standard input, expected an image"),
+        ("table missing.json 2>&-", 2, ""),
+        ("report --html - missing.json", 2, "lightfer: missing.json: No such file or directory"),
+    ],
+)
+def test_a_closed_stream_is_no_file_of_the_next_open(
+    words: str, code: int, message: str, tmp_path: Path
+):
+    Image.new("L", (48, 48), 99).save(tmp_path / "face.png")
+    (tmp_path / "r.json").write_bytes((ROOT / "results.json").read_bytes())
+    done = subprocess.run(
+        f"{sys.executable} -m lightfer {words}",
+        shell=True,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert (done.returncode, done.stderr.strip()) == (code, message)
+
+
+def test_a_working_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run(["report", str(ROOT / "results.json")]) == 2
+    assert capsys.readouterr().err == (
+        "lightfer: the working folder was removed: change to another\n"
+    )
+
+
 OUTPUT_IS_INPUT = (
     ("table", "r.json", "--csv", "r.json"),
     ("table", "r.json", "--latex", "there/../r.json"),
