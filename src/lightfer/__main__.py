@@ -5,12 +5,13 @@ quickly, and run where lightfer is installed without its dependencies.
 """
 
 import os
+import re
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
 
 from lightfer._stop import Stoppable, Terminated
-from lightfer.errors import LightferError, one_line
+from lightfer.errors import ArgumentError, LightferError, one_line
 
 NEEDED = ("typer", "rich", "msgspec")
 WRONG = 2
@@ -54,6 +55,8 @@ def run(arguments: list[str]) -> int:
     system: no space, no permission, a file that went away. Only a fault of ours is a traceback.
     """
     try:
+        if any(re.fullmatch(r"(--[\w-]+=)?", argument) for argument in arguments):
+            raise ArgumentError("an argument is empty: leave it out, or is a variable not set?")
         code = _command(arguments)
         sys.stdout.flush()
         return code

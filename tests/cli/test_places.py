@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -237,6 +238,41 @@ def test_a_working_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch, caps
     assert capsys.readouterr().err == (
         "lightfer: the working folder was removed: change to another\n"
     )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "bench --intensity inf",
+        "bench --pue inf",
+        "bench --watts-per-thread inf",
+        "bench --wait-quiet inf",
+        "bench --energy-seconds inf",
+        "bench --power-log p.csv --clock-offset nan",
+        "bench --threads 0",
+        "choose --max-mb inf",
+        "choose --max-ms inf",
+        "export mobilenet_v1 --to onnx --out x.onnx --allow-loss inf",
+        "queue list.toml --minutes nan",
+        "train squeezenet1_1 --data synthetic --seed 99999999999999999999999",
+        "train squeezenet1_1 --data synthetic --threads -1",
+        "teach vgg_slim --data synthetic --threads 0",
+        "predict ''",
+        "data audit --data ''",
+        "data audit --data=",
+        "table ''",
+    ],
+)
+def test_a_number_that_cannot_be_meant_and_an_empty_word_are_refused(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    """An infinite intensity was measured with, and an empty path is the working folder."""
+    monkeypatch.chdir(tmp_path)
+    arguments = shlex.split(words)
+    assert run(arguments) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert any(part in message for part in ("Input should be", "expected", "an argument is empty"))
+    assert not [*tmp_path.iterdir()]
 
 
 OUTPUT_IS_INPUT = (

@@ -55,7 +55,9 @@ def bench(
         ),
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="CPU threads; default: all cores.")
+    ] = None,
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Separate visits to each model; default: 5 to 15.")
     ] = None,
@@ -80,6 +82,7 @@ def bench(
         float,
         typer.Option(
             min=0,
+            max=1e5,
             help="Wait up to so many minutes in all for a quiet machine, before rounds and for "
             "repeating disturbed ones.",
         ),
@@ -97,7 +100,7 @@ def bench(
     energy_seconds: Annotated[
         float | None,
         typer.Option(
-            min=0.01, help="Read meters, in windows of so many seconds; --thorough: of 10."
+            min=0.01, max=1e5, help="Read meters, in windows of so many seconds; --thorough: of 10."
         ),
     ] = None,
     power_log: Annotated[
@@ -105,10 +108,14 @@ def bench(
         typer.Option(help="Read energy from a log that nvidia-smi writes meanwhile; see README."),
     ] = None,
     clock_offset: Annotated[
-        float, typer.Option(help="Seconds by which the log's clock is ahead of this machine's.")
+        float,
+        typer.Option(
+            min=-1e9, max=1e9, help="Seconds by which the log's clock is ahead of this machine's."
+        ),
     ] = 0.0,
     watts_per_thread: Annotated[
-        float | None, typer.Option(min=0, help="Power of a busy thread, for the modelled energy.")
+        float | None,
+        typer.Option(min=0, max=1e4, help="Power of a busy thread, for the modelled energy."),
     ] = None,
     zone: Annotated[
         str | None,
@@ -118,10 +125,11 @@ def bench(
         ),
     ] = None,
     intensity: Annotated[
-        float | None, typer.Option(min=0, help="gCO2e per kWh, instead of a zone's.")
+        float | None, typer.Option(min=0, max=1e4, help="gCO2e per kWh, instead of a zone's.")
     ] = None,
     pue: Annotated[
-        float, typer.Option(min=1, help="All power of the building over that of its computers.")
+        float,
+        typer.Option(min=1, max=100, help="All power of the building over that of its computers."),
     ] = 1.0,
 ) -> None:
     """Measure accuracy, time, operations, size and energy of each model.

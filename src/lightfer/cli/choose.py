@@ -18,8 +18,12 @@ def choose(
     results: Annotated[
         Path | None, typer.Argument(help="A results file; default: the published one.")
     ] = None,
-    max_ms: Annotated[float | None, typer.Option(min=0, help="Milliseconds of one image.")] = None,
-    max_mb: Annotated[float | None, typer.Option(min=0, help="Megabytes to store.")] = None,
+    max_ms: Annotated[
+        float | None, typer.Option(min=0, max=1e9, help="Milliseconds of one image.")
+    ] = None,
+    max_mb: Annotated[
+        float | None, typer.Option(min=0, max=1e9, help="Megabytes to store.")
+    ] = None,
     min_accuracy: Annotated[
         float | None, typer.Option(min=0, max=1, help="Top-1 as a fraction, as 0.65.")
     ] = None,

@@ -26,7 +26,8 @@ def export(
         str | None, typer.Option(help="FER2013, or 'synthetic'; default: only drawn faces.")
     ] = None,
     allow_loss: Annotated[
-        float, typer.Option(min=0, help="Points of top-1 that int8 may cost on each split.")
+        float,
+        typer.Option(min=0, max=100, help="Points of top-1 that int8 may cost on each split."),
     ] = 1.0,
     log: Annotated[
         Path, typer.Option(help="Where each scoring of a test split is written down.")

@@ -19,7 +19,8 @@ def queue(
         Path | None, typer.Option(help="Folder of the queue; default: runs/LIST.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Time budget; default: until everything is trained.")
+        float | None,
+        typer.Option(min=0, max=1e6, help="Time budget; default: until everything is trained."),
     ] = None,
     pack: Annotated[
         Path | None, typer.Option(help="Zip to write at the end, for another machine.")

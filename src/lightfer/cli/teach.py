@@ -12,7 +12,9 @@ def teach(
     ],
     data: Annotated[str | None, typer.Option(help="FER2013, or 'synthetic'.")] = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("runs/soft.safetensors"),
-    threads: Annotated[int | None, typer.Option(help="CPU threads; default: all cores.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="CPU threads; default: all cores.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Write what the teachers say of every train image and its mirror image.

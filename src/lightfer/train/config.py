@@ -60,6 +60,7 @@ class TrainConfig:
             epochs=(1, inf),
             batch_size=(1, inf),
             learning_rate=(1e-12, 1e3),
+            seed=(-(2**63), 2**63 - 1),  # of PyTorch
             weight_decay=(0, 1e3),
             warmup_epochs=(0, inf),
             clip_norm=(0, inf),
