@@ -76,7 +76,7 @@ def test_the_real_test_accuracy_is_the_cards(name: str, fer2013_dir, tmp_path):
     assert card.test is not None
     # Another processor may round a few logits across a border: three images of 3,589.
     assert accuracy.top1 == pytest.approx(card.test.top1, abs=3 / 3589)
-    assert accuracy.top1 >= (0.8 if name in FERPLUS else 0.58)
+    assert accuracy.top1 >= (0.79 if name in FERPLUS else 0.58)
 
 
 def test_every_family_reaches_sixty_one_percent():
