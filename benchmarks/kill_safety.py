@@ -30,6 +30,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -338,7 +339,10 @@ def _lightfer(words: Sequence[str], place: Path, environment: dict[str, str], sa
             os.dup2(file.fileno(), descriptor)
     sys.argv = ["lightfer", *words]
     os.setpgid(0, 0)
-    sys.exit(main())
+    try:
+        main()
+    finally:  # as Python does it in a process that was not forked: pools end before their pipes
+        threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Trial:
