@@ -33,6 +33,8 @@ def assembled(weights: Path) -> bytes | None:
     """
     try:
         header, content = read_weights(weights)
+        if WEIGHTS_CARD_KEY not in header.get("__metadata__", {}):
+            raise ValueError("no lightfer card in its header; make the file with `lightfer train`")
         card = json.loads(header["__metadata__"][WEIGHTS_CARD_KEY])
         graph = graph_file(card["model"])
         shape = (len(card["classes"]), *(card["input"][side] for side in ("height", "width")))

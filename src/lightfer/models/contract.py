@@ -36,7 +36,7 @@ def parts(file: bytes) -> tuple[dict[str, Any], memoryview]:
 
 def checksum(header: dict[str, Any], data: memoryview) -> str:
     """Of all that a safetensors file holds but the checksum itself."""
-    about = {key: text for key, text in header["__metadata__"].items() if key != CRC32_KEY}
+    about = {k: text for k, text in header.get("__metadata__", {}).items() if k != CRC32_KEY}
     known = json.dumps({**header, "__metadata__": about}, sort_keys=True)
     return f"{zlib.crc32(data, zlib.crc32(known.encode())):08x}"
 
@@ -46,7 +46,8 @@ def read_weights(path: Path) -> tuple[dict[str, Any], memoryview]:
     not write, is another.
     """
     header, data = parts(path.read_bytes())
-    if header["__metadata__"].get(CRC32_KEY, found := checksum(header, data)) != found:
+    found = checksum(header, data)
+    if header.get("__metadata__", {}).get(CRC32_KEY, found) != found:
         raise ValueError("it is damaged: its checksum is not that of its content; get it again")
     return header, data
 

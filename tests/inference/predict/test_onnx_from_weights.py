@@ -78,11 +78,14 @@ def test_without_a_graph_it_is_not_assembled(monkeypatch):
     assert assembled(weights(SHIPPED[0])) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"no", b"\x02\0\0\0\0\0\0\0{}", b"\xff" * 99])
-def test_what_is_no_weight_file_says_so(tmp_path: Path, content: bytes):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", ""), (b"no", ""), (b"\x02\0\0\0\0\0\0\0{}", "no lightfer card"), (b"\xff" * 99, "")],
+)
+def test_what_is_no_weight_file_says_so(tmp_path: Path, content: bytes, reason: str):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ExportedFileError, match="cannot be used as a weight file"):
+    with pytest.raises(ExportedFileError, match=f"cannot be used as a weight file: .*{reason}"):
         assembled(path)
 
 
