@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -88,3 +89,43 @@ def until(shown: Any, condition: str, seconds: float) -> None:
     while not shown.evaluate(condition):
         assert monotonic() < end, f"still not: {condition}"
         shown.wait_for_timeout(100)
+
+
+CUT = """() => {
+  const found = [], drawing = document.createElement("canvas").getContext("2d");
+  const shown = (e) => e.checkVisibility({ visibilityProperty: true });
+  for (const select of document.querySelectorAll("select")) {
+    if (!shown(select) || !select.selectedOptions.length) continue;
+    drawing.font = getComputedStyle(select).font;
+    const wide = drawing.measureText(select.selectedOptions[0].text).width;
+    if (wide + 20 > select.clientWidth) found.push(`select: ${select.selectedOptions[0].text}`);
+  }
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange();
+  for (let node; (node = walker.nextNode()); ) {
+    if (!shown(node.parentElement) || node.parentElement.closest("pre, svg, script, style")) continue;
+    for (const { 0: word, index } of node.data.matchAll(/[A-Za-z0-9]{2,10}/g)) {
+      range.setStart(node, index);
+      range.setEnd(node, index + word.length);
+      const lines = new Set([...range.getClientRects()].map((r) => Math.round(r.bottom)));
+      if (lines.size > 1) found.push(`broken: ${word}`);
+    }
+  }
+  return found;
+}"""
+
+
+def cut_text(shown: Any) -> list[str]:
+    """What a reader sees a part of: chosen options wider than their box, short words on two lines."""
+    return shown.evaluate(CUT)
+
+
+def barriers(shown: Any) -> list[str]:
+    """What axe-core finds against WCAG 2.1, levels A and AA: rule and element."""
+    package = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
+    shown.evaluate(files(package).joinpath("axe.min.js").read_text(encoding="utf-8"))
+    return shown.evaluate("""async () => {
+      const runOnly = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"];
+      const { passes, violations } = await axe.run(document, { runOnly });
+      if (!passes.some((rule) => rule.id === "color-contrast")) return ["nothing was looked at"];
+      return violations.flatMap((rule) => rule.nodes.map((node) => `${rule.id}: ${node.html}`));
+    }""")

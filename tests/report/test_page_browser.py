@@ -248,10 +248,14 @@ def test_hostile_strings_are_text(show: Any, tmp_path: Path):
     assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-def test_nothing_is_wider_than_the_screen(show: Any, width: int):
-    shown = show(read_results(ROOT / "results.json"), width=width)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 768, 1400])
+def test_all_can_be_read_at_every_width(show: Any, width: int, scheme: str):
+    shown = show(read_results(ROOT / "results.json"), width=width, scheme=scheme)
+    shown.locator("#second").select_option(index=2)
     assert shown.evaluate("document.documentElement.scrollWidth") == width
+    assert chromium.cut_text(shown) == []
+    assert chromium.barriers(shown) == []
 
 
 def test_thousands_of_rows_open_and_filter_in_reasonable_time(show: Any):

@@ -53,19 +53,21 @@ def finished(shown: Any, tmp_path: Path) -> Results:
     return read_results(path)
 
 
-LOGITS = """async (names) => {
+LOGITS = """async ([names, threads]) => {
   const { netBytes } = await import("./nets.js");
   const { noise, openNet, startRuntime } = await import("./runtime.js");
-  await startRuntime();
+  await startRuntime(threads);
   const faces = noise(2), found = {};
   for (const name of names) found[name] = [...await (await openNet(await netBytes(name)))(faces)];
   return [[...faces], found];
 }"""
 
 
-@pytest.mark.parametrize("packed", ["as files", "decoded by the server"])
+@pytest.mark.parametrize(
+    ("packed", "threads"), [("as files", 1), ("as files", 2), ("decoded by the server", 1)]
+)
 def test_logits_are_those_of_native_onnx_runtime(
-    running: Any, hosts: dict[str, str], packed: str, monkeypatch: pytest.MonkeyPatch
+    running: Any, hosts: dict[str, str], packed: str, threads: int, monkeypatch: pytest.MonkeyPatch
 ):
     if packed != "as files":  # as some hosts serve .gz: the browser unpacks it itself
 
@@ -77,7 +79,8 @@ def test_logits_are_those_of_native_onnx_runtime(
         plain = _Handler.end_headers
         monkeypatch.setattr(_Handler, "end_headers", headers)
     with visiting(running, hosts["isolating"], service_workers="block") as shown:
-        faces, found = shown.evaluate(LOGITS, NETS)
+        faces, found = shown.evaluate(LOGITS, [NETS, threads])
+        assert bool(shown.workers) == (threads > 1)  # the other threads
     x = np.array(faces, np.float32).reshape(2, 1, 48, 48)
     assert sorted(found) == sorted(NETS)
     for name in NETS:
@@ -95,6 +98,7 @@ def test_what_a_visitor_measures_stands_beside_native_files(
     with visiting(running, hosts["isolating"]) as shown:
         assert shown.evaluate("crossOriginIsolated")
         shown.get_by_label("Name of this device").fill("A phone, one of mine")
+        shown.get_by_label("Threads").select_option("2")
         measure(shown)
         results = finished(shown, tmp_path)
         kept = shown.evaluate("JSON.parse(localStorage.getItem('lightfer-shown')).nets")
@@ -105,11 +109,11 @@ def test_what_a_visitor_measures_stands_beside_native_files(
         assert "A phone, one of mine" in shown.locator("#machines").inner_text()
 
     ((key, environment),) = results.environments.items()
-    assert key.startswith("a-phone-one-of-mine-1t-")
+    assert key.startswith("a-phone-one-of-mine-2t-")
     assert sha256()[:16] in str(environment.yardstick)
     assert environment.protocol is not None
     assert (environment.protocol.version, environment.protocol.quick) == (PROTOCOL, True)
-    assert environment.cpu == "A phone, one of mine"
+    assert (environment.cpu, environment.threads) == ("A phone, one of mine", 2)
     assert sorted(e.model for e in results.entries) == sorted(NETS)
     for entry in results.entries:
         (timed,) = entry.latency
@@ -149,6 +153,7 @@ def test_what_a_visitor_measures_stands_beside_native_files(
 def test_a_plain_host_in_a_folder_stop_go_on_and_offline(running: Any, hosts: dict[str, str]):
     with visiting(running, hosts["plain"]) as shown:
         assert not shown.evaluate("crossOriginIsolated")
+        assert not shown.get_by_label("Threads").is_visible()
         measure(shown)
         until(shown, "document.getElementById('bar').value >= 3")
         shown.get_by_role("button", name="Stop").click()
@@ -215,13 +220,20 @@ def test_a_net_that_fails_costs_only_itself(running: Any, hosts: dict[str, str],
     assert "failed" in row
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (768, "dark"), (1400, "light")])
-def test_nothing_is_wider_than_the_screen(
-    running: Any, hosts: dict[str, str], width: int, scheme: str
+@pytest.mark.parametrize("file", ["index.html", "live.html"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 768, 1400])
+def test_all_can_be_read_at_every_width(
+    running: Any, hosts: dict[str, str], width: int, scheme: str, file: str
 ):
     size = {"width": width, "height": 900}
-    with visiting(running, hosts["plain"], viewport=size, color_scheme=scheme) as shown:
-        assert shown.evaluate("document.documentElement.scrollWidth") == width
+    with visiting(
+        running, hosts["isolating"], file=file, viewport=size, color_scheme=scheme
+    ) as shown:
+        wide = "[document.documentElement, ...document.querySelectorAll('.scroll')]"
+        assert shown.evaluate(f"{wide}.every((e) => e.scrollWidth <= e.clientWidth)")
+        assert chromium.cut_text(shown) == []
+        assert chromium.barriers(shown) == []
 
 
 def test_little_is_fetched_before_a_net_is_chosen(running: Any, hosts: dict[str, str]):

@@ -45,7 +45,7 @@ function fresh() {
       garbage_collection: "the browser's",
       pinning: "the browser's",
     },
-    threads: 1,
+    threads: Number(by("threads").value),
     isolated: crossOriginIsolated,
     loading: {},
     visits: [],
@@ -68,6 +68,7 @@ async function start(goingOn) {
     nets: names,
     order: visits(names, protocol.rounds, protocol.seed).slice(journal.visits.length),
     seconds: protocol.seconds,
+    threads: journal.threads,
     hidden: document.hidden,
   });
 }
@@ -216,8 +217,16 @@ by("clock").textContent = crossOriginIsolated
   ? "This page is isolated: its clock has steps of 5 µs."
   : "This page is not isolated: its clock has coarser steps, so several passes are timed together.";
 
+// More than one thread needs memory that they share, which browsers give to isolated pages alone.
+function offerThreads() {
+  const most = crossOriginIsolated ? navigator.hardwareConcurrency || 1 : 1;
+  by("threading").hidden = most < 2;
+  by("threads").replaceChildren(...[1, 2, 4].filter((n) => n <= most).map((n) => new Option(n)));
+}
+
 const offline = makeOffline(by("reload"));
 startTheme();
+offerThreads();
 drawNets();
 journal = unfinished();
 showStart();

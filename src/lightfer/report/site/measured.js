@@ -23,7 +23,7 @@ function describe(key, about) {
   const lines = [
     [about.cpu, key],
     [about.noise.verdict, ...about.noise.reasons],
-    [`${about.cores} cores, ${about.threads} thread`],
+    [`${about.cores} cores, ${about.threads} ${about.threads === 1 ? "thread" : "threads"}`],
     [about.system],
     [Object.entries(about.versions).map((pair) => pair.join(" ")).join(", ")],
     ["–"],

@@ -23,10 +23,10 @@ self.addEventListener("message", ({ data }) => {
 
 const listen = () => new Promise((resolve) => setTimeout(resolve, 5));
 
-async function run({ nets, order, seconds, hidden }) {
+async function run({ nets, order, seconds, threads, hidden }) {
   tab.hidden = hidden;
   const step = clockStep();
-  postMessage({ type: "runtime", version: await startRuntime(), step });
+  postMessage({ type: "runtime", version: await startRuntime(threads), step });
   const opened = await open([YARDSTICK, ...nets], step);
   for (const { net, round } of order) {
     if (tab.stopped) break;
