@@ -100,9 +100,10 @@ CUT = """() => {
     const wide = drawing.measureText(select.selectedOptions[0].text).width;
     if (wide + 20 > select.clientWidth) found.push(`select: ${select.selectedOptions[0].text}`);
   }
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const range = document.createRange(), other = "pre, svg, script, style";
   for (let node; (node = walker.nextNode()); ) {
-    if (!shown(node.parentElement) || node.parentElement.closest("pre, svg, script, style")) continue;
+    if (!shown(node.parentElement) || node.parentElement.closest(other)) continue;
     for (const { 0: word, index } of node.data.matchAll(/[A-Za-z0-9]{2,10}/g)) {
       range.setStart(node, index);
       range.setEnd(node, index + word.length);
@@ -115,7 +116,7 @@ CUT = """() => {
 
 
 def cut_text(shown: Any) -> list[str]:
-    """What a reader sees a part of: chosen options wider than their box, short words on two lines."""
+    """What is seen in part: chosen options wider than their box, short words on two lines."""
     return shown.evaluate(CUT)
 
 
