@@ -24,6 +24,8 @@ WATCH_S = 0.2
 """Between two looks of a worker at its parent."""
 POLL_S = 0.5
 """Between two looks at the jobs of Slurm."""
+WHOLE_NODE = {"slurm_exclusive": True, "slurm_mem": "0", "slurm_srun_args": ["--cpu-bind=none"]}
+"""A job of Slurm that has all processors and all memory of its node; 0 is all of it."""
 
 
 def open_executor(
@@ -44,7 +46,8 @@ def open_executor(
     if kind == "dask" and rest:
         return _dask(rest, workers)
     if name in ("slurm", "slurm:local"):
-        return _slurm(rest or "slurm", folder, workers or here, cpus, gpus)
+        shape = {"cpus_per_task": cpus, "gpus_per_node": gpus}
+        return _slurm(rest or "slurm", folder, workers or here, **shape)
     try:
         factory: Callable[[int], Executor] = getattr(import_module(kind), rest)
     except (ImportError, AttributeError, ValueError) as error:
@@ -53,6 +56,31 @@ def open_executor(
             f"slurm[:local] or package.module:factory ({error})"
         ) from error
     return _Parts(lambda: factory(workers or here), 1), workers or here
+
+
+def open_nodes(name: str, folder: Path, nodes: int | None = None) -> dict[str, Executor]:
+    """The nodes that the executor reaches, by names of schema `lightfer/1`; each is to be given one
+    piece, which has it whole.
+
+    Ray knows its nodes; the pool is one, this machine. Of Slurm there are `nodes`, by default 1,
+    and of an executor of one's own, by default as many as it says that it has workers.
+    """
+    kind, _, rest = name.partition(":")
+    if nodes and kind in ("pool", "ray"):
+        raise ArgumentError(f"--nodes {nodes}: leave it out, {kind} knows how many nodes it has")
+    if kind == "ray":
+        if found := _ray_nodes(rest or None):
+            return found
+        raise ArgumentError(f"{name} has no node with processors: start one")
+    if kind == "dask":
+        raise ArgumentError(f"{name} does not say what a node is: expected ray, slurm or your own")
+    if name in ("slurm", "slurm:local"):
+        engine, nodes = _slurm(rest or "slurm", folder, nodes or 1, **WHOLE_NODE)
+    else:
+        engine, _ = open_executor(name, folder, nodes or 1)
+        assert isinstance(engine, _Parts)
+        nodes = nodes or getattr(engine.parts[0], "_max_workers", 1)
+    return {f"node-{i + 1}": engine for i in range(nodes)}
 
 
 class _Parts(Executor):
@@ -164,15 +192,42 @@ class _Engine(Executor):
 
 
 def _ray(address: str | None, workers: int | None, cpus: int, gpus: int) -> tuple[Executor, int]:
-    """Nothing is retried by Ray, which knows of no epochs."""
+    ray, close = _begun_ray(address)
+    engine = _ray_engine(ray, close, num_cpus=cpus, num_gpus=gpus)
+    return engine, workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // cpus)
+
+
+def _ray_nodes(address: str | None) -> dict[str, Executor]:
+    """Every alive node that has processors, by the beginning of its id, which Ray draws by lot."""
+    ray, close = _begun_ray(address)
+    affinity = import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+    return {
+        f"node-{node['NodeID'][:8]}": _ray_engine(
+            ray,
+            close,
+            num_cpus=cpus,
+            num_gpus=node["Resources"].get("GPU", 0),
+            scheduling_strategy=affinity(node["NodeID"], soft=False),
+        )
+        for node in ray.nodes()
+        if node["Alive"] and (cpus := node["Resources"].get("CPU"))
+    }
+
+
+def _begun_ray(address: str | None) -> tuple[Any, Callable[[], object]]:
+    """Ray, and what ends it where it was begun here."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray: Any = import_module("ray")
+    if ray.is_initialized():
+        return ray, lambda: None
+    ray.init(address, log_to_driver=False)
+    return ray, ray.shutdown
 
-    ours = not ray.is_initialized()
-    if ours:
-        ray.init(address, log_to_driver=False)
 
-    @ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)
+def _ray_engine(ray: Any, close: Callable[[], object], **needs: Any) -> Executor:
+    """Nothing is retried by Ray, which knows of no epochs."""
+
+    @ray.remote(max_retries=0, **needs)
     def call(fn: Callable, args: tuple, kwargs: dict) -> Any:
         return fn(*args, **kwargs)
 
@@ -180,13 +235,7 @@ def _ray(address: str | None, workers: int | None, cpus: int, gpus: int) -> tupl
         errors = ray.exceptions
         return isinstance(error, errors.RayError) and not isinstance(error, errors.RayTaskError)
 
-    cores = int(ray.cluster_resources().get("CPU", 1)) // cpus
-    engine = _Engine(
-        lambda fn, *args, **kwargs: call.remote(fn, args, kwargs).future(),
-        lost,
-        ray.shutdown if ours else lambda: None,
-    )
-    return engine, workers or max(1, cores)
+    return _Engine(lambda fn, *args, **kwargs: call.remote(fn, args, kwargs).future(), lost, close)
 
 
 def _dask(address: str, workers: int | None) -> tuple[Executor, int]:
@@ -205,14 +254,12 @@ def _dask(address: str, workers: int | None) -> tuple[Executor, int]:
     return engine, workers or max(1, len(threads))
 
 
-def _slurm(cluster: str, folder: Path, workers: int, cpus: int, gpus: int) -> tuple[Executor, int]:
+def _slurm(cluster: str, folder: Path, workers: int, **shape: Any) -> tuple[Executor, int]:
     """A job of Slurm for each piece, or a process of this machine where `cluster` is local."""
     submitit: Any = import_module("submitit")
 
     executor = submitit.AutoExecutor(folder / ".slurm", cluster=cluster)
-    executor.update_parameters(
-        name="lightfer", timeout_min=60, cpus_per_task=cpus, gpus_per_node=gpus
-    )
+    executor.update_parameters(name="lightfer", timeout_min=60, **shape)
     jobs: dict[Future, Any] = {}
     closed = threading.Event()
 

@@ -16,6 +16,9 @@ from lightfer.measure.environment import command_text
         (r"C:\Users\me\data", "data"),
         ("--ten-crop", "--ten-crop"),
         ("results.json", "results.json"),
+        ("ray:ray://10.0.0.5:10001", "ray"),
+        ("--executor=dask:tcp://head.cluster:8786", "--executor=dask"),
+        ("package.module:factory", "package.module:factory"),
     ],
 )
 def test_a_command_names_files_without_their_folders(argument: str, written: str):

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from lightfer.report.devices import fleets
+from lightfer.report.matching import match
 from lightfer.report.page.build import page
+from lightfer.report.tables import conditions
 from lightfer.results import Latency, Results
 from lightfer.results.stats import concordance
 from tests.report.made_up import made_up
@@ -33,6 +35,34 @@ def test_spreads_and_rankings_are_those_of_the_devices():
     text = page(results)
     assert "3 devices" in text
     assert "net_000 1.00, net_002 2.00, net_001 3.00" in text
+
+
+def test_equal_nodes_of_a_fleet_are_told_apart_everywhere():
+    """Tables, page and comparison; a later run's nodes are compared each with itself."""
+    found = fleet_of([[4e-3, 1e-3, 2e-3], [8e-3, 2e-3, 4e-3], [1e-3, 3e-3, 2e-3]])
+    (one, *_) = found.environments.values()
+    named = {
+        key: msgspec.structs.replace(one, node=f"node-{i}")
+        for i, key in enumerate(found.environments)
+    }
+    found = msgspec.structs.replace(found, environments=named)
+    (fleet,) = fleets(found)
+    assert sorted(d.name for d in fleet.devices) == [f"{one.name}, node-{i}" for i in range(3)]
+    text = page(found)
+    for i, environment in enumerate(named.values()):
+        assert f"{one.cpu}, node-{i}" in text
+        assert f"{one.name}, node-{i}" in conditions(environment)
+    later = msgspec.structs.replace(
+        found,
+        environments={f"later-{key}": about for key, about in named.items()},
+        entries=tuple(
+            msgspec.structs.replace(e, id=f"later-{e.id}", environment=f"later-{e.environment}")
+            for e in reversed(found.entries)
+        ),
+    )
+    matched = match(found, later)
+    assert [(a.id, b.id) for a, b, _ in matched] == [(e.id, f"later-{e.id}") for e in found.entries]
+    assert not any(reasons for _, _, reasons in matched)
 
 
 def test_two_devices_are_no_fleet():

@@ -67,6 +67,7 @@ def run_benchmark(
     test_log: Path,
     meters: Meters = NO_METERS,
     also: Sequence[Dataset] = (),
+    node: str | None = None,
     on_step: Callable[[str, int, int], None] = lambda text, done, of: None,
 ) -> tuple[Results, Journal]:
     """Measure every model; returns the results and the journal, to be removed once they are kept.
@@ -74,8 +75,8 @@ def run_benchmark(
     Without `data` the accuracy is that of each card, marked `reference`. A journal left by an
     interrupted run of the same configuration, code, machine and data is continued. `meters` are
     read if `config.energy` is a plan. `also` are other data sets whose test split the same nets are
-    scored on; their accuracies stand beside that on `data`, by the set's name and hash.
-    `on_step(text, done, of)` reports progress.
+    scored on; their accuracies stand beside that on `data`, by the set's name and hash. `node`
+    tells this machine from others of its kind. `on_step(text, done, of)` reports progress.
 
     Raises ValueError or CheckpointError for a model that does not exist and a runtime that cannot
     be used, before anything runs.
@@ -84,7 +85,7 @@ def run_benchmark(
     cases = [Case(model, *variant) for variant in variants(config) for model in models]
     before, gpu = snapshot(), GpuWatch(config.device)
     environment = describe_environment(
-        data=_describe(data), allocator=allocator, device=config.device
+        data=_describe(data), allocator=allocator, device=config.device, node=node
     )
     known = fingerprint(config, cases, environment, meters, also)
     journal = Journal(journal_path, known, environment)

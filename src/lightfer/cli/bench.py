@@ -1,6 +1,7 @@
 """lightfer bench: measure models on this machine and write results.json."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -131,6 +132,24 @@ def bench(
         float,
         typer.Option(min=1, max=100, help="All power of the building over that of its computers."),
     ] = 1.0,
+    fleet: Annotated[
+        bool, typer.Option("--fleet", help="Measure on every node of --executor, into one file.")
+    ] = False,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a fleet: ray[:ADDRESS], slurm, package.module:factory; default: pool, this "
+            "machine."
+        ),
+    ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of slurm or a factory of your own; Ray knows how many it has."),
+    ] = None,
+    node: Annotated[
+        str | None,
+        typer.Option(help="Tells this machine from others of its kind, as node-2; not its name."),
+    ] = None,
 ) -> None:
     """Measure accuracy, time, operations, size and energy of each model.
 
@@ -139,7 +158,9 @@ def bench(
     command. Runtimes beside PyTorch: pip install "lightfer[runtimes]"; GPU meters: "[energy]".
     Where torch is not installed, shipped nets are measured in ONNX Runtime or OpenVINO.
     """
-    from lightfer._files import check_outputs, is_stream
+    options = dict(locals())
+
+    from lightfer._files import check_outputs, check_writable, is_stream
     from lightfer.bench.plan import NO_METERS, BenchConfig, each_once, variants
     from lightfer.bench.run import run_benchmark
     from lightfer.cli.console import find_data, load_data, print_results, progress
@@ -147,7 +168,9 @@ def bench(
     from lightfer.measure.energy import EnergyPlan
     from lightfer.measure.process import tune_process
     from lightfer.results import add_results, published_counts, read_results, write_results
+    from lightfer.results.schema import NODE
 
+    check_writable(out)
     beside = Path("out/results.json") if is_stream(out) else out  # of the journal and the log
     test_log = beside.with_name("test_scorings.jsonl")
     check_outputs((out, test_log), [*(models or ()), data, *(also or ()), power_log])
@@ -157,6 +180,17 @@ def bench(
         )
     if append and out.exists():
         read_results(out)  # that it can be read is known before the work
+    if not fleet and (executor or nodes):
+        raise ArgumentError("--executor and --nodes are of a fleet: add --fleet, or leave them out")
+    if node and (fleet or not re.search(NODE, node)):
+        why = (
+            "--fleet names its nodes itself" if fleet else "expected node- and a number or letters"
+        )
+        raise ArgumentError(f"--node {node}: {why}")
+    if fleet:
+        from lightfer.cli.fleet import run_fleet
+
+        raise typer.Exit(run_fleet(options, beside, test_log))
     allocator = tune_process(threads, device)
     asked = thorough or energy_seconds is not None or power_log is not None
     meters = find_meters(device, power_log, clock_offset) if asked else NO_METERS
@@ -205,6 +239,7 @@ def bench(
                 test_log=test_log,
                 meters=meters,
                 also=others,
+                node=node,
                 on_step=bar,
             )
     finally:

@@ -19,8 +19,10 @@ from lightfer.results import Data, Environment
 PACKAGES = ("lightfer", "torch", "torchvision", "numpy", "onnxruntime", "openvino")
 
 
-def describe_environment(*, data: Data | None, allocator: str, device: str) -> Environment:
-    """Read everything off this process and machine, now."""
+def describe_environment(
+    *, data: Data | None, allocator: str, device: str, node: str | None = None
+) -> Environment:
+    """Read everything off this process and machine, now; `node` is what tells it from its like."""
     gpu = None
     if device.startswith("cuda"):
         import torch
@@ -41,12 +43,16 @@ def describe_environment(*, data: Data | None, allocator: str, device: str) -> E
         command=command_text(sys.argv),
         data=data,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
+        node=node,
     )
 
 
 def command_text(arguments: Sequence[str]) -> str:
-    """The command line with files and folders by name: where they lie concerns no reader."""
-    return " ".join(re.sub(r"[^=,]*[/\\](?=[^=,])", "", a.rstrip("/\\")) for a in arguments)
+    """The command line with files and folders by name, and a cluster without its address: where
+    these are concerns no reader.
+    """
+    named = (re.sub(r"^((--executor=)?(ray|dask)):.*", r"\1", a) for a in arguments)
+    return " ".join(re.sub(r"[^=,]*[/\\](?=[^=,])", "", a.rstrip("/\\")) for a in named)
 
 
 def environment_id(environment: Environment) -> str:

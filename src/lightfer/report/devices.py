@@ -99,7 +99,7 @@ def _device(key: str, nets: dict[str, float], results: Results) -> Device:
     about = results.environments.get(key)
     ranking: Sequence[str] = sorted(nets, key=lambda model: nets[model])
     return Device(
-        name=(about.gpu or about.cpu) if about else key,
+        name=about.name if about else key,
         key=key,
         noise=about.noise.verdict if about and about.noise else "unknown",
         ranking=tuple(ranking),

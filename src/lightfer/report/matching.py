@@ -27,6 +27,11 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, 
             known[key] = _mismatches(entry, a, other, b, anyway)
         return known[key]
 
+    def elsewhere(entry: Entry, other: Entry) -> bool:
+        """Whether they are of two nodes of a fleet."""
+        ours, theirs = a.environments.get(entry.environment), b.environments.get(other.environment)
+        return bool(ours and theirs and ours.node != theirs.node)
+
     by_id = {e.id: e for e in b.entries}
     by_weights: dict[tuple, list[Entry]] = {}
     by_model: dict[str, list[Entry]] = {}
@@ -56,7 +61,7 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, 
         pair(
             entry,
             by_weights.get(_weights_as(entry), ()),
-            lambda e, x=entry: (len(mismatches(x, e)),),
+            lambda e, x=entry: (len(mismatches(x, e)), elsewhere(x, e)),
         )
     for entry in a.entries:
         if entry.id not in found:
@@ -64,7 +69,11 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, 
             pair(
                 entry,
                 by_model.get(entry.model, ()),
-                lambda e, x=entry, same=same: (len(mismatches(x, e)), (e.recipe, e.seed) != same),
+                lambda e, x=entry, same=same: (
+                    len(mismatches(x, e)),
+                    (e.recipe, e.seed) != same,
+                    elsewhere(x, e),
+                ),
             )
     return [found[e.id] for e in a.entries if e.id in found]
 

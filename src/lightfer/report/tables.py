@@ -293,7 +293,6 @@ def conditions(environment: Environment, *, strong: bool = False) -> str:
     """One sentence on the machine, the software and the data; `strong`: in Markdown, where a
     verdict on noise stands out.
     """
-    machine = environment.gpu or environment.cpu
     data = environment.data
     if data is None:
         source = "no test data: accuracy, where given, is the weights' card's (ref)"
@@ -303,7 +302,7 @@ def conditions(environment: Environment, *, strong: bool = False) -> str:
     named = [name for name in RUNTIMES if name in versions] or WITHOUT_TORCH
     shown = [f"{name} {versions[name]}" for name in named if name in versions]
     return (
-        f"{machine}, {environment.threads} threads of {environment.cores} cores, "
+        f"{environment.name}, {environment.threads} threads of {environment.cores} cores, "
         f"{', '.join(shown)}, allocator: {environment.allocator}; "
         f"{source}; {environment.started[:10]}{_noise(environment, '**' if strong else '')}."
     )

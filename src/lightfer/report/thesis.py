@@ -68,6 +68,7 @@ def _where(results: Results, environment: str, device: str, runtime: str, precis
     machine = environment
     if about:
         machine = about.cpu if device == "cpu" or not about.gpu else about.gpu
+        machine += f", {about.node}" if about.node else ""
         machine += f", {about.threads} threads" if device == "cpu" else ""
     return f"{machine}: {runtime} {precision}"
 

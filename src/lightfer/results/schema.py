@@ -8,13 +8,14 @@ unknown, never 0. Rounding happens where numbers are printed. Keys are added, no
 
 from collections.abc import Sequence
 from statistics import median
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from lightfer.results.energy import Carbon, Energy, Training
 
 SCHEMA = "lightfer/1"
+NODE = "^node-[0-9a-z]{1,16}$"  # what a node may be called: no host name, no address
 VERDICTS = ("quiet", "noisy", "unusable")  # on noise, from best to worst
 
 
@@ -254,6 +255,12 @@ class Environment(Struct, frozen=True, kw_only=True):
     noise: Noise | None = None
     yardstick: str | None = None  # what net stood beside each round, in full
     protocol: Protocol | None = None  # None: before version 2
+    node: Annotated[str, Meta(pattern=NODE)] | None = None  # tells it from machines of its kind
+
+    @property
+    def name(self) -> str:
+        """Of the machine: its GPU or else its processor, and which one of several it is."""
+        return ", ".join(filter(None, (self.gpu or self.cpu, self.node)))
 
 
 class WeightCard(Struct, frozen=True, kw_only=True):

@@ -101,6 +101,7 @@ def _row(entry: Entry, environment: Environment | None, times: Times) -> Row:
         row |= {
             "cpu": environment.cpu,
             "gpu": environment.gpu,
+            "node": environment.node,
             "cores": environment.cores,
             "threads": environment.threads,
             "torch": environment.versions.get("torch"),

@@ -117,7 +117,7 @@ def _machine(key: str, environment: Environment) -> dict[str, Any]:
     memory = environment.memory_bytes
     return {
         "key": key,
-        "name": ", ".join(filter(None, (environment.gpu, environment.cpu))),
+        "name": ", ".join(filter(None, (environment.gpu, environment.cpu, environment.node))),
         "verdict": noise.verdict if noise else "unknown",
         "reasons": noise.reasons if noise else (),
         "size": f"{environment.cores} cores, {environment.threads} threads"
