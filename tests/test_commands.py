@@ -45,6 +45,7 @@ ONLY_PARSED = {
     "lightfer predict s3://bucket/photographs --executor ray:ADDRESS --out s3://bucket/labels": (
         "needs a network"
     ),
+    "lightfer bench --fleet --executor ray:ADDRESS --data /data/fer2013.csv": "needs a cluster",
     "lightfer web --serve": "serves until it is interrupted; its own tests do",
     "lightfer bench --thorough": "takes many minutes: every runtime, `torch.compile` too",
 }

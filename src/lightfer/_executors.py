@@ -75,12 +75,12 @@ def open_nodes(name: str, folder: Path, nodes: int | None = None) -> dict[str, E
     if kind == "dask":
         raise ArgumentError(f"{name} does not say what a node is: expected ray, slurm or your own")
     if name in ("slurm", "slurm:local"):
-        engine, nodes = _slurm(rest or "slurm", folder, nodes or 1, **WHOLE_NODE)
+        engine, count = _slurm(rest or "slurm", folder, nodes or 1, **WHOLE_NODE)
     else:
         engine, _ = open_executor(name, folder, nodes or 1)
         assert isinstance(engine, _Parts)
-        nodes = nodes or getattr(engine.parts[0], "_max_workers", 1)
-    return {f"node-{i + 1}": engine for i in range(nodes)}
+        count = nodes or getattr(engine.parts[0], "_max_workers", 1)
+    return {f"node-{i + 1}": engine for i in range(count)}
 
 
 class _Parts(Executor):
