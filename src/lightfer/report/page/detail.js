@@ -39,7 +39,7 @@ function drawDetail() {
 
 function column(row) {
   return [
-    element("h3", {}, row.name),
+    element("h3", {}, breakable(row.name)),
     row.error ? element("p", { class: "failed" }, `failed: ${row.error}`) : null,
     confusion(row),
     training(row),
@@ -109,7 +109,7 @@ function factTable(chosen) {
           "tr",
           {},
           element("th", { scope: "col" }, "Figure"),
-          chosen.map((row) => element("th", { scope: "col" }, row.name)),
+          chosen.map((row) => element("th", { scope: "col" }, breakable(row.name))),
         ),
       ),
       element(
@@ -153,7 +153,7 @@ function classBars(chosen) {
     {},
     element("th", { scope: "col" }, "Class"),
     element("th", { scope: "col", class: "number" }, "Images"),
-    scored.map((row) => element("th", { scope: "col" }, `F1 of ${row.name}`)),
+    scored.map((row) => element("th", { scope: "col" }, "F1 of ", breakable(row.name))),
   );
   const lines = classes.map((name, i) =>
     element(
