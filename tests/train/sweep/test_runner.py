@@ -12,6 +12,7 @@ import pytest
 from benchmarks.queue_kill import check_equal
 from filelock import FileLock
 
+from lightfer import _files
 from lightfer._files import write_bytes
 from lightfer.data.dataset import DataError
 from lightfer.models.weights import load_checkpoint
@@ -73,8 +74,9 @@ def test_a_stopped_queue_goes_on_elsewhere_from_its_pack_to_the_same_weights(
 ):
     """Stopped by ctrl-c, when the teachers are finished and the student has an epoch to go."""
     here, there, pack = tmp_path / "here", tmp_path / "there", tmp_path / "queue.zip"
-    (here / "student").mkdir(parents=True)
-    (here / "student" / ".state.safetensors.x.tmp").touch()  # a killed worker was writing it
+    left = here / "student" / f"{_files._prefix()}x"  # a killed worker was writing in it
+    left.mkdir(parents=True)
+    (left / "state.safetensors").touch()
     (here / "queue.toml").write_text("# the list")
 
     def interrupt(report: Report) -> None:
@@ -95,7 +97,7 @@ def test_a_stopped_queue_goes_on_elsewhere_from_its_pack_to_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         run_queue(ITEMS, options, on_report=interrupt)
     monkeypatch.undo()
-    assert not list(here.glob("*/.*.tmp"))
+    assert not left.exists()
     assert unpack(pack, there)
     assert not unpack(pack, there)  # it is there: to be continued
     assert (there / "student" / "state.safetensors").exists()
