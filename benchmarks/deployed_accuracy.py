@@ -44,7 +44,7 @@ def measure(key: str, target: str, precision: str, data: Dataset, out: Path) -> 
     """Export one file, whatever it loses, and compare it with PyTorch."""
     item = find_weights(key)
     assert item.card is not None
-    data = as_learned(data, item.card.data_name, len(item.card.classes))
+    data = as_learned(data, item.card.labels)
     path = out / f"{item.name}-{precision}{TARGETS[target].suffix}"
     config = ExportConfig(target, path, precision, allow_loss=100.0)
     log = out / "test_scorings.jsonl"

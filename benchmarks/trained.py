@@ -17,7 +17,6 @@ from rich.progress import track
 
 from lightfer._files import write_bytes
 from lightfer.data import Dataset, load
-from lightfer.data.ferplus import as_learned
 from lightfer.measure.accuracy import score_test
 from lightfer.models.weights import Card, find_weights, load_checkpoint, rewrite_card
 from lightfer.train.sweep.items import read_list
@@ -33,10 +32,11 @@ def scored(path: Path, data: Dataset, log: Path) -> Card:
         weights = find_weights(path)
         accuracy, _ = score_test(
             weights.build("cpu"),
-            as_learned(data, card.data_name, len(card.classes)),
+            data,
             model_name=weights.name,
             weights_sha256=weights.sha256,
             log=log,
+            labels=card.labels,
             views=(),
         )
         card = msgspec.structs.replace(card, test=accuracy)

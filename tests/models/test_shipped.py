@@ -7,7 +7,6 @@ import pytest
 from lightfer._files import sha256_of
 from lightfer.data import load
 from lightfer.data.dataset import CLASSES
-from lightfer.data.ferplus import as_learned
 from lightfer.inference.predict.network import DEFAULT_MODEL
 from lightfer.measure.accuracy import score_test
 from lightfer.models.registry import DEFAULT_MODELS, ZOO, create_model, list_models, shipped
@@ -67,7 +66,8 @@ def test_the_real_test_accuracy_is_the_cards(name: str, fer2013_dir, tmp_path):
     assert data.verified
     accuracy, _ = score_test(
         create_model(name, pretrained=True),
-        as_learned(data, card.data_name),
+        data,
+        labels=card.labels,
         model_name=name,
         weights_sha256=sha256_of(path),
         views=(),

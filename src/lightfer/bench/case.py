@@ -207,19 +207,17 @@ def _accuracy(
         return quoted and msgspec.structs.replace(quoted, source="reference"), (), None
     if case.runtime != EAGER and agrees and eager and eager.accuracy:
         return eager.accuracy, eager.accuracy_other, REFERENCE
-    from lightfer.data.ferplus import as_learned, votes_beside
+    from lightfer.data.ferplus import votes_beside
     from lightfer.measure.accuracy import score_test
 
-    card = case.weights.card
-    own = as_learned(data, card.data_name, len(card.classes))
-    also = (*also, data) if own is not data else also
     who = {"model_name": case.weights.name, "weights_sha256": case.weights.sha256}
     accuracy, other = score_test(
         run,
-        own,
+        data,
         **who,
         log=test_log,
-        votes=votes_beside(data) if own is data else None,
+        labels=case.weights.card.labels,
+        votes=votes_beside(data),
         views=views if case.variant == REFERENCE else (),
         corruptions=robustness and case.precision in (FULL, "int8"),  # bfloat16 is as float32
     )

@@ -54,7 +54,6 @@ def evaluate(
     dataset = load_data(data, needed=(split,), size=weights.card.input.height)
     if into_card and not dataset.verified:
         raise ArgumentError("a card holds accuracies on verified FER2013 only")
-    own = as_learned(dataset, weights.card.data_name, len(weights.card.classes))
     network = weights.build(device)
     calibration: dict[str, float] = {}
     with progress() as bar:
@@ -63,12 +62,18 @@ def evaluate(
             bar(weights.name, done, of)
 
         if split == "test":
-            who = {"model_name": weights.name, "weights_sha256": weights.sha256, "log": log}
-            votes = votes_beside(dataset) if own is dataset else None
-            accuracy, others = score_test(network, own, **who, votes=votes, on_batch=on_batch)
-            if own is not dataset:
-                others += (score_test(network, dataset, **who, views=(), on_batch=on_batch)[0],)
+            accuracy, others = score_test(
+                network,
+                dataset,
+                model_name=weights.name,
+                weights_sha256=weights.sha256,
+                log=log,
+                labels=weights.card.labels,
+                votes=votes_beside(dataset),
+                on_batch=on_batch,
+            )
         else:
+            own = as_learned(dataset, weights.card.labels)
             part, others = own["validation"], ()
             logits = predict_logits(network, part.images, on_batch=on_batch)
             accuracy = measure_accuracy(

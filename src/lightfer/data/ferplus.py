@@ -178,13 +178,11 @@ def with_votes(data: Dataset, labels: Labels, target: Target = "distribution") -
     return replace(data, name="fer+", splits=splits, classes=classes)
 
 
-def as_learned(data: Dataset, learned: str, classes: int = 7) -> Dataset:
-    """`data` with the labels that a network of so many `classes` learned of it, by the name
-    in its card: FER2013's images with FER+'s majority if that is "fer+". Raises as `with_votes`.
+def as_learned(data: Dataset, labels: Labels) -> Dataset:
+    """`data` with the `labels` that a network learned: FER2013's images with FER+'s majority if it
+    learned FER+'s votes, any other data as they are. Raises as `with_votes`.
     """
-    if learned != "fer+" or data.name != "fer2013":
-        return data
-    return with_votes(data, "ferplus8" if classes == len(WITH_CONTEMPT) else "ferplus")
+    return data if labels == "fer2013" or data.name != "fer2013" else with_votes(data, labels)
 
 
 def agreement(split: Split, votes: Votes) -> float:

@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 from lightfer._files import append_line
 from lightfer.data.corruptions import corrupted
 from lightfer.data.dataset import WITH_CONTEMPT, Dataset, normalize
-from lightfer.data.ferplus import Votes, majority_labels
+from lightfer.data.ferplus import Labels, Votes, as_learned, majority_labels
 from lightfer.data.subsets import kaggle_test, without_copies
 from lightfer.errors import ArgumentError
 from lightfer.measure.reliability import Reliability
@@ -140,6 +140,7 @@ def score_test(
     model_name: str,
     weights_sha256: str | None,
     log: Path,
+    labels: Labels = "fer2013",
     votes: Votes | None = None,
     views: Sequence[View] = ("flip", "ten-crop"),
     corruptions: bool = False,
@@ -147,13 +148,16 @@ def score_test(
 ) -> tuple[Accuracy, tuple[Accuracy, ...]]:
     """Score the test split, append a line to `log`, and return the headline and other accuracies.
 
-    The headline is the whole split from a single view. The others are `views`; the
+    The headline is the whole split from a single view, by the `labels` that the network learned: if
+    those are FER+'s, images without a majority are left out. The others are `views`; the
     test images that are in neither train nor validation, if those splits were read; of FER2013
     validation and test together, the only figure comparable with work on Kaggle's folder `test`;
-    and FER+ majority labels, if `votes` are given; with `corruptions` the test images made worse,
-    as `data.corruptions` has it, without figures of classes. `log` is a file of JSON lines, written
-    before this returns.
+    the other of both labels, FER+'s majority if `votes` are given; with `corruptions` the test
+    images made worse, as `data.corruptions` has it, without figures of classes. `log` is a file of
+    JSON lines, written before this returns. Raises DataError where FER+'s votes are needed and not
+    beside the data.
     """
+    original, data = data["test"], as_learned(data, labels)
     test = data["test"]
 
     def accuracy(logits: Tensor, labels: Tensor, split: str, **kinds: Any) -> Accuracy:
@@ -161,7 +165,12 @@ def score_test(
         kinds = {"label_source": data.name, "data_sha256": other, **kinds}
         return measure_accuracy(logits, labels, split=split, **kinds)
 
-    logits = predict_logits(model, test.images, on_batch=on_batch)
+    everything = predict_logits(model, original.images, on_batch=on_batch)
+    logits = everything
+    if test is not original:
+        assert original.rows is not None
+        assert test.rows is not None
+        logits = everything[torch.isin(original.rows, test.rows)]
     headline = msgspec.structs.replace(
         accuracy(logits, test.labels, "test"),
         correct_hex=correct_hex(logits, test.labels),
@@ -179,10 +188,12 @@ def score_test(
         both = kaggle_test(data)
         first = predict_logits(model, data["validation"].images, on_batch=on_batch)
         others.append(accuracy(torch.cat([first, logits]), both.labels, "validation + test"))
-    if votes is not None:
-        labels, known = majority_labels(test, votes)
+    if test is not original:
+        others.append(accuracy(everything, original.labels, "test", label_source="fer2013"))
+    elif votes is not None:
+        majority, known = majority_labels(test, votes)
         if known.any():
-            others.append(accuracy(logits[known], labels[known], "test", label_source="fer+"))
+            others.append(accuracy(logits[known], majority[known], "test", label_source="fer+"))
     for name, images in corrupted(test.images) if corruptions else ():
         worse = predict_logits(model, images, on_batch=on_batch)
         found = accuracy(worse, test.labels, "test", corruption=name)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -31,6 +31,7 @@ from lightfer.results import Accuracy, Component, GridIntensity, Method, publish
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
 
 CARD_KEY = "lightfer_card"
 
@@ -94,6 +95,13 @@ class Card(Struct, frozen=True, kw_only=True):
     license: str = WEIGHTS_LICENSE
     intended_use: str = INTENDED_USE
     not_intended_use: str = NOT_INTENDED_USE
+
+    @property
+    def labels(self) -> Literal["fer2013", "ferplus", "ferplus8"]:
+        """What the network learned of the images: their labels, or FER+'s votes."""
+        if self.data_name != "fer+":
+            return "fer2013"
+        return "ferplus8" if len(self.classes) == 8 else "ferplus"
 
 
 class CheckpointError(LightferError):

@@ -18,6 +18,9 @@ _CONTROL = re.compile(
 )
 
 
+SHORT = 600  # characters of an object that stands on one line
+
+
 class ResultsError(LightferError):
     """A results file cannot be read; the message says where and why."""
 
@@ -108,7 +111,13 @@ def add_results(path: Path, results: Results) -> None:
 
 
 def _indented(value: Any, margin: str = "\n") -> str:
-    """JSON with one line per item, but lists of numbers, the samples, on one line each."""
+    """JSON with one line per item, but lists of numbers, the samples, on one line each, and so what
+    holds no other object and is short: margins would be a fifth of a file.
+    """
+    if isinstance(value, dict) and not any(isinstance(v, dict) for v in value.values()):
+        line = json.dumps(value, allow_nan=False)
+        if len(line) <= SHORT:
+            return line
     inner = margin + " "
     if isinstance(value, dict) and value:
         items = (f"{json.dumps(k)}: {_indented(v, inner)}" for k, v in value.items())

@@ -36,8 +36,7 @@ def with_accuracy(
     `allow_loss` is in points of top-1. Without a test split its accuracy stays None. Raises
     ExportError for a larger loss.
     """
-    if weights.card:
-        data = as_learned(data, weights.card.data_name, len(weights.card.classes))
+    data = as_learned(data, weights.card.labels if weights.card else "fer2013")
     validation = data["validation"]
 
     def on_validation(network: Run | nn.Module) -> float:
