@@ -206,7 +206,7 @@ NOISE = Noise(
         ({"macs": 9, "weights": "w"}, {}, "input: 5 against 9 MACs at equal parameters"),
         ({}, {"noise": NOISE}, "second file's machine was unusable: steal"),
         ({"latency": (timed(batch_size=8),)}, {}, "has batch 8, 2 threads"),
-        ({"latency": (timed(threads=1),)}, {}, "has batch 1, 1 threads"),
+        ({"latency": (timed(threads=1),)}, {}, "has batch 1, 1 thread"),
         ({"latency": (timed(rounds=1),)}, {}, "one round shows no spread"),
     ],
 )

@@ -56,7 +56,9 @@ def take(shown: Any) -> str:
 
 
 def test_sorts_and_says_so(show: Any):
-    shown = show(read_results(ROOT / "results.json"))
+    results = read_results(ROOT / "results.json")
+    alike = tuple(scored_alike(results.entries))
+    shown = show(msgspec.structs.replace(results, entries=alike))
     assert column(shown, "Top-1") == sorted(column(shown, "Top-1"), key=float, reverse=True)
     for direction in ("ascending", "descending"):
         shown.locator('#table thead button[data-key="params"]').press("Enter")
@@ -82,6 +84,14 @@ def test_filters_by_name_and_changes_the_axis(show: Any):
     shown.get_by_label("Weigh accuracy against").select_option("params")
     assert "Parameters, M" in shown.locator("#plot svg").text_content()
     assert "cheapest first: squeezenet1_0" in shown.locator("#summary").inner_text()
+
+
+def test_nets_of_other_labels_stand_below_whatever_their_accuracy(show: Any):
+    results = published_eager()
+    alike = {entry.model for entry in scored_alike(results.entries)}
+    assert len(alike) < len(results.entries)
+    names = column(show(results), "Model")
+    assert {name.split("\n")[0] for name in names[: len(alike)]} == alike
 
 
 def published_eager() -> Results:

@@ -25,7 +25,7 @@ from lightfer.errors import ArgumentError
 from lightfer.report.matching import comparable, conditions, match
 from lightfer.report.predecessor import IMAGES, Quoted, read_predecessor
 from lightfer.report.significance import accuracy_difference
-from lightfer.report.tables import subject
+from lightfer.report.tables import subject, threads
 from lightfer.results import Energy, Entry, Latency, Results, read_results
 from lightfer.results.select import Time, Times, net_names
 from lightfer.results.stats import Difference, compare_proportions, compare_runs, holm
@@ -226,7 +226,7 @@ def _gross(energy: Energy | None) -> float | None:
 
 def _timed(latency: Latency) -> str:
     clock = "" if latency.clock == "wall" else f", {latency.clock}"
-    return f"batch {latency.batch_size}, {latency.threads} threads{clock}"
+    return f"batch {latency.batch_size}, {threads(latency.threads)}{clock}"
 
 
 def _accuracies(entry: Entry, a: Results, other: Entry, b: Results) -> Change:

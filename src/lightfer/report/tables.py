@@ -289,6 +289,11 @@ def plain(text: str) -> str:
     return line.replace("|", r"\|").replace("<", "&lt;").replace("`", "'")
 
 
+def threads(count: int) -> str:
+    """So many, in words."""
+    return f"{count} thread{'s' * (count != 1)}"
+
+
 def conditions(environment: Environment, *, strong: bool = False) -> str:
     """One sentence on the machine, the software and the data; `strong`: in Markdown, where a
     verdict on noise stands out.
@@ -302,7 +307,7 @@ def conditions(environment: Environment, *, strong: bool = False) -> str:
     named = [name for name in RUNTIMES if name in versions] or WITHOUT_TORCH
     shown = [f"{name} {versions[name]}" for name in named if name in versions]
     return (
-        f"{environment.name}, {environment.threads} threads of {environment.cores} cores, "
+        f"{environment.name}, {threads(environment.threads)} of {environment.cores} cores, "
         f"{', '.join(shown)}, allocator: {environment.allocator}; "
         f"{source}; {environment.started[:10]}{_noise(environment, '**' if strong else '')}."
     )

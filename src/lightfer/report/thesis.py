@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from lightfer.report import claims
 from lightfer.report.claims import CLOSE_POINTS, EQUAL_WORK, EXPLAINED, WITHIN_POINTS, Verdict
+from lightfer.report.tables import threads
 from lightfer.results import Entry, Results
 from lightfer.results.select import Times, by_variant
 
@@ -69,7 +70,7 @@ def _where(results: Results, environment: str, device: str, runtime: str, precis
     if about:
         machine = about.cpu if device == "cpu" or not about.gpu else about.gpu
         machine += f", {about.node}" if about.node else ""
-        machine += f", {about.threads} threads" if device == "cpu" else ""
+        machine += f", {threads(about.threads)}" if device == "cpu" else ""
     return f"{machine}: {runtime} {precision}"
 
 

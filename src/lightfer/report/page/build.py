@@ -14,7 +14,7 @@ from typing import Any
 from lightfer.errors import ArgumentError
 from lightfer.report.devices import fleets
 from lightfer.report.page.data import as_script, page_data
-from lightfer.report.tables import DASH, table, training_notes
+from lightfer.report.tables import DASH, table, threads, training_notes
 from lightfer.report.thesis import findings
 from lightfer.results import Entry, Environment, Results
 from lightfer.results.select import Times
@@ -120,7 +120,7 @@ def _machine(key: str, environment: Environment) -> dict[str, Any]:
         "name": ", ".join(filter(None, (environment.gpu, environment.cpu, environment.node))),
         "verdict": noise.verdict if noise else "unknown",
         "reasons": noise.reasons if noise else (),
-        "size": f"{environment.cores} cores, {environment.threads} threads"
+        "size": f"{environment.cores} cores, {threads(environment.threads)}"
         + (f", {memory / 2**30:.0f} GiB" if memory else ""),
         "system": f"{environment.system}; allocator: {environment.allocator}",
         "software": ", ".join([*software, f"code {environment.code}"]),

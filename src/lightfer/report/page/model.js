@@ -15,7 +15,7 @@ const rows = DATA.rows.map((values, index) => {
 const machines = DATA.machines.map((machine, index) => {
   const about = machine.about;
   const chip = about ? about.gpu || about.cpu : machine.id;
-  return { ...machine, index, name: about ? `${chip}, ${about.threads} threads` : `${chip} (not described)` };
+  return { ...machine, index, name: about ? `${chip}, ${about.threads} thread${about.threads === 1 ? "" : "s"}` : `${chip} (not described)` };
 });
 for (const machine of machines) {
   const twins = machines.filter((other) => other.name === machine.name);

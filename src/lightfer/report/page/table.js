@@ -98,10 +98,12 @@ function interval(triple) {
 
 function sorted(shown, columns) {
   const column = columns.find((c) => c.key === table.sort) || columns[0],
-    sign = table.descending ? -1 : 1;
+    sign = table.descending ? -1 : 1,
+    scores = column.key === "accuracy" || column.key === "f1";
   return shown
     .map((row) => [column.value(row), row])
     .sort(([a, x], [b, y]) => {
+      if (scores && x.comparable !== y.comparable) return y.comparable - x.comparable;
       if (a === null || b === null) return (a === null) - (b === null) || x.index - y.index;
       return (a < b ? -sign : a > b ? sign : 0) || x.index - y.index;
     })
