@@ -23,11 +23,12 @@ from lightfer.data.dataset import CLASSES
 from lightfer.measure.operations import count_operations
 from lightfer.models.registry import architecture, create_model, list_models, shipped
 from lightfer.models.weights import Card, load_checkpoint
+from lightfer.report.cells import DASH, milliseconds, number, top1
 from lightfer.report.choose import RULE
 from lightfer.report.figures import shown_trade_off
 from lightfer.report.rank import standings
 from lightfer.report.readme import shown
-from lightfer.report.tables import DASH, milliseconds, number, robustness, summary, top1, views
+from lightfer.report.tables import robustness, summary, views
 from lightfer.report.thesis import findings
 from lightfer.results import Accuracy, Results, read_results
 from lightfer.results.select import mean_corrupted_top1, over_nets, scored_alike

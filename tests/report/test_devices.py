@@ -4,10 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from lightfer.report.cells import conditions
 from lightfer.report.devices import fleets
 from lightfer.report.matching import match
 from lightfer.report.page.build import page
-from lightfer.report.tables import conditions
 from lightfer.results import Latency, Results
 from lightfer.results.stats import concordance
 from tests.report.made_up import made_up

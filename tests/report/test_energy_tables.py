@@ -3,8 +3,10 @@
 from lightfer.measure.carbon import carbon_of
 from lightfer.measure.energy import model_cpu_energy, unmeasured_energy
 from lightfer.measure.energy.model import modelled_instead
+from lightfer.report.cells import DASH, joules_each
 from lightfer.report.exchange.flat import flat_rows
-from lightfer.report.tables import DASH, carbon_notes, energy_notes, joules_each, markdown, row
+from lightfer.report.notes import carbon_notes, energy_notes
+from lightfer.report.tables import markdown, row
 from lightfer.results import Results
 from lightfer.results.select import Times
 from tests.results.measured_energy import measured_energy, warned

@@ -4,7 +4,8 @@ from msgspec.structs import replace
 
 from lightfer.measure.carbon import carbon_of
 from lightfer.measure.energy import model_cpu_energy
-from lightfer.report.tables import DASH, HEADER, markdown, row, summary, top1
+from lightfer.report.cells import DASH, top1
+from lightfer.report.tables import HEADER, markdown, row, summary
 from lightfer.results import Accuracy, Entry, Latency, Results, TeacherWeights, Teaching
 from lightfer.results.select import Times
 from tests.report.made_up import made_up

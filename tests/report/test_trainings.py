@@ -10,10 +10,11 @@ from lightfer.report.choose import choose
 from lightfer.report.claims import macs_and_time
 from lightfer.report.compare import compare_results
 from lightfer.report.devices import fleets
+from lightfer.report.notes import training_notes
 from lightfer.report.page.build import page
 from lightfer.report.rank import correlations, standings
 from lightfer.report.readme import block, finding, shown
-from lightfer.report.tables import markdown, summary, training_notes
+from lightfer.report.tables import markdown, summary
 from lightfer.results import Entry, Results
 from lightfer.results.select import Times, net_names, over_nets, trainings
 from tests.report.made_up import made_up

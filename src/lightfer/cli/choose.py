@@ -41,8 +41,8 @@ def choose(
     """
     from lightfer._files import published_results
     from lightfer.cli.console import stdout
+    from lightfer.report.cells import conditions
     from lightfer.report.choose import Limits, choose
-    from lightfer.report.tables import conditions
     from lightfer.results import read_results
     from lightfer.results.select import Times
 

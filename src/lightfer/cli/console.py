@@ -13,7 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from lightfer.errors import ArgumentError
-from lightfer.report.tables import conditions, notes, number, table, top1
+from lightfer.report.cells import conditions, number, top1
+from lightfer.report.notes import notes
+from lightfer.report.tables import table
 from lightfer.results import Accuracy, Results
 from lightfer.results.select import Times
 

@@ -22,9 +22,10 @@ def rank(
     from rich.table import Table
 
     from lightfer.cli.console import print_json, print_table, stdout
+    from lightfer.report.cells import conditions, milliseconds
     from lightfer.report.choose import choose
+    from lightfer.report.notes import time_note
     from lightfer.report.rank import correlations, energy_correlations, standings
-    from lightfer.report.tables import conditions, milliseconds, time_note
     from lightfer.results import read_results
     from lightfer.results.select import Times, by_variant, scored_alike
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from lightfer.report.tables import DASH, number
+from lightfer.report.cells import DASH, number
 
 if TYPE_CHECKING:
     from lightfer.report.compare import Change

@@ -7,8 +7,8 @@ time is never evidence on energy.
 from collections.abc import Sequence
 from typing import Literal
 
+from lightfer.report.cells import energy_method, is_metered, number
 from lightfer.report.significance import accuracy_difference, times_differ
-from lightfer.report.tables import energy_method, is_metered, number
 from lightfer.results import Accuracy, Entry
 from lightfer.results.select import Times, over_nets, scored_alike
 from lightfer.results.stats import Interval, rank_correlation

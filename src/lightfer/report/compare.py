@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Literal
 
 from lightfer.errors import ArgumentError
+from lightfer.report.cells import subject, threads
 from lightfer.report.matching import comparable, conditions, match
 from lightfer.report.predecessor import IMAGES, Quoted, read_predecessor
 from lightfer.report.significance import accuracy_difference
-from lightfer.report.tables import subject, threads
 from lightfer.results import Energy, Entry, Latency, Results, read_results
 from lightfer.results.select import Time, Times, net_names
 from lightfer.results.stats import Difference, compare_proportions, compare_runs, holm

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from lightfer._files import atomic_path
 from lightfer.errors import ArgumentError
+from lightfer.report.cells import conditions, energy_method, plain
 from lightfer.report.significance import front
-from lightfer.report.tables import conditions, energy_method, plain
 from lightfer.results import Accuracy, Entry, Results
 from lightfer.results.select import Time, Times, by_variant, net_names, scored_alike
 

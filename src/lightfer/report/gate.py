@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lightfer.report.cells import plain
 from lightfer.report.changes import HEADER, row
 from lightfer.report.compare import REFUSED, Change, Comparison
-from lightfer.report.tables import plain
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
+from lightfer.report.cells import DASH, conditions, energy_method, milliseconds, number, plain, top1
+from lightfer.report.notes import teaching_notes, time_note, training_notes
 from lightfer.report.significance import accuracies_differ
-from lightfer.report.tables import (
-    DASH,
-    conditions,
-    energy_method,
-    milliseconds,
-    number,
-    plain,
-    teaching_notes,
-    time_note,
-    top1,
-    training_notes,
-)
 from lightfer.results import Accuracy, Entry, Environment, Results
 from lightfer.results.select import (
     RUNTIMES,

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lightfer.report import claims
+from lightfer.report.cells import threads
 from lightfer.report.claims import CLOSE_POINTS, EQUAL_WORK, EXPLAINED, WITHIN_POINTS, Verdict
-from lightfer.report.tables import threads
 from lightfer.results import Entry, Results
 from lightfer.results.select import Times, by_variant
 

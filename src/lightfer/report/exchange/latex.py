@@ -3,7 +3,9 @@
 Every string of a results file is escaped: none of it is read as a command.
 """
 
-from lightfer.report.tables import DASH, conditions, table, training_notes
+from lightfer.report.cells import DASH, conditions
+from lightfer.report.notes import training_notes
+from lightfer.report.tables import table
 from lightfer.results import Results
 from lightfer.results.select import Times
 

@@ -12,9 +12,11 @@ from importlib.resources import files
 from typing import Any
 
 from lightfer.errors import ArgumentError
+from lightfer.report.cells import DASH, threads
 from lightfer.report.devices import fleets
+from lightfer.report.notes import training_notes
 from lightfer.report.page.data import as_script, page_data
-from lightfer.report.tables import DASH, table, threads, training_notes
+from lightfer.report.tables import table
 from lightfer.report.thesis import findings
 from lightfer.results import Entry, Environment, Results
 from lightfer.results.select import Times

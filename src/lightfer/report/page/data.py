@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lightfer.report.cells import energy_method
 from lightfer.report.choose import RULE, stored_bytes
 from lightfer.report.significance import MOST_PAIRED, accuracies_differ, times_differ
-from lightfer.report.tables import energy_method
 from lightfer.results import Accuracy, Carbon, Energy, Entry, Latency, Results
 from lightfer.results.select import Time, Times, mean_corrupted_top1, variant
 from lightfer.results.stats import Interval

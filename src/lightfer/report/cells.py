@@ -1,0 +1,128 @@
+"""Figures to text: the one place where numbers are rounded and get their units.
+
+Accuracies that were not measured in the run but quoted from a weights' card are marked `(ref)`,
+energies with how they were obtained, `(counter)` or `(modelled)`; unknown is a dash.
+"""
+
+from lightfer.results import MEASURED, Accuracy, Energy, Entry, Environment
+from lightfer.results.stats import Interval
+
+DASH = "–"  # noqa: RUF001
+HEADLINE = "pytorch float32"
+RUNTIMES = ("torch", "onnxruntime-web")  # whose versions stand below a table; of neither, these:
+WITHOUT_TORCH = ("onnxruntime", "openvino")
+
+
+def subject(entry: Entry, name: str = "") -> str:
+    """The model, or its name of `net_names`, and runtime and precision where they are not PyTorch's
+    float32.
+    """
+    name = name or entry.model
+    return name if variant_name(entry) == HEADLINE else f"{name} ({variant_name(entry)})"
+
+
+def top1(accuracy: Accuracy | None) -> str:
+    """Percent with its 95 % interval, marked where it is by FER+'s majority, or not of this run."""
+    if accuracy is None:
+        return DASH
+    low, high = accuracy.ci95
+    text = f"{100 * accuracy.top1:.2f} [{100 * low:.1f}, {100 * high:.1f}]"
+    if accuracy.labels == "synthetic":
+        text += " (synthetic)"
+    elif accuracy.labels == "fer+":
+        text += " (FER+)"
+    return text + (" (ref)" if accuracy.source == "reference" else "")
+
+
+def milliseconds(
+    time: Interval | float | None, unit: str = "", images: int = 1, form: str = ".2f"
+) -> str:
+    """Milliseconds with their 95 % interval, where rounds tell one; a dash for nothing."""
+    factor = 1e3 / images
+    if not isinstance(time, Interval):
+        return DASH if time is None else number(time, form, factor) + unit
+    low, high = number(time.low, form, factor), number(time.high, form, factor)
+    return f"{number(time.estimate, form, factor)}{unit} [{low}, {high}]"
+
+
+def number(value: float | None, form: str, factor: float = 1.0) -> str:
+    """The value times `factor`, or a dash."""
+    return DASH if value is None else format(value * factor, form)
+
+
+def variant_name(entry: Entry) -> str:
+    """Runtime and precision, as they stand beside a model."""
+    return f"{entry.runtime} {entry.precision}"
+
+
+def plain(text: str) -> str:
+    """One line of Markdown: no cell is ended and no tag is opened by a string of a file."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line.replace("|", r"\|").replace("<", "&lt;").replace("`", "'")
+
+
+def threads(count: int) -> str:
+    """So many, in words."""
+    return f"{count} thread{'s' * (count != 1)}"
+
+
+def conditions(environment: Environment, *, strong: bool = False) -> str:
+    """One sentence on the machine, the software and the data; `strong`: in Markdown, where a
+    verdict on noise stands out.
+    """
+    data = environment.data
+    if data is None:
+        source = "no test data: accuracy, where given, is the weights' card's (ref)"
+    else:
+        source = f"data: {data.label}"
+    versions = environment.versions
+    named = [name for name in RUNTIMES if name in versions] or WITHOUT_TORCH
+    shown = [f"{name} {versions[name]}" for name in named if name in versions]
+    return (
+        f"{environment.name}, {threads(environment.threads)} of {environment.cores} cores, "
+        f"{', '.join(shown)}, allocator: {environment.allocator}; "
+        f"{source}; {environment.started[:10]}{_noise(environment, '**' if strong else '')}."
+    )
+
+
+def _noise(environment: Environment, mark: str) -> str:
+    """The verdict on noise and its reasons, where it was not quiet; else nothing."""
+    found = environment.noise
+    if found is None or found.verdict == "quiet":
+        return ""
+    return f"; {mark}{found.verdict}{mark} machine: {', '.join(found.reasons)}"
+
+
+def joules_each(energy: Energy | None) -> str:
+    """Millijoules per image, gross, with the 95 % interval if there is one, and the method."""
+    if energy is None or energy.gross is None:
+        return DASH
+    text = number(energy.gross.joules_per_image, ".2f", 1e3)
+    if energy.ci95 is not None:
+        text += f" [{1e3 * energy.ci95[0]:.2f}, {1e3 * energy.ci95[1]:.2f}]"
+    return text + method_mark(energy)
+
+
+def energy_method(energy: Energy | None) -> str | None:
+    """How the figure was obtained: `counter`, `modelled`, `simulated`, ...; None if none is known.
+
+    Files of before the total said what it includes: the methods of all components with a figure.
+    """
+    if energy is None or energy.gross is None or energy.gross.joules_per_image is None:
+        return None
+    if energy.simulated:
+        return "simulated"
+    parts = energy.components
+    methods = {c.method for c in (parts.gpu, parts.cpu, parts.dram)} - {"absent"}
+    return energy.method() or " + ".join(sorted(methods)) or None
+
+
+def is_metered(energy: Energy | None) -> bool:
+    """Whether meters gave the total, not a model and not a simulation."""
+    return set((energy_method(energy) or "none").split(" + ")) <= set(MEASURED)
+
+
+def method_mark(energy: Energy | None) -> str:
+    """What to print behind a figure: how it was obtained."""
+    method = energy_method(energy)
+    return f" ({method})" if method else ""
