@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from lightfer._files import shipped
 from lightfer.bench.journal import Journal, Round
 from lightfer.data import CLASSES, load
 from lightfer.data.pictures import open_picture
+from lightfer.inference.card import parse_card
 from lightfer.inference.onnx_from_weights import assembled
 from lightfer.inference.predict.network import load_network
 from lightfer.inference.predict.shards import Setup, label_shards
@@ -564,6 +566,71 @@ def test_a_damaged_input_gives_the_right_answer_or_one_error(name: str, tmp_path
             error.add_note(f"case {number} of {name}")
             raise
         shutil.rmtree(place)
+
+
+def twice(text: str, inner: bool) -> str:
+    """JSON with the first key of the outermost object twice, or of the last one in it."""
+    at = [*re.finditer(r'{\s*"', text)][-1 if inner else 0].start()
+    found, _ = json.JSONDecoder().raw_decode(text[at:])
+    key, value = next(iter(found.items()))
+    return f"{text[:at]}{{{json.dumps(key)}: {json.dumps(value)}, {text[at + 1 :]}"
+
+
+def twice_in_header(header: dict, inner: bool) -> str:
+    """Of safetensors, where its own reader accepts it: a key of the metadata, or a tensor."""
+    about = json.dumps(header.pop("__metadata__"))
+    tensors = json.dumps(header)
+    about, tensors = (twice(about, False), tensors) if inner else (about, twice(tensors, False))
+    return f'{{"__metadata__": {about}, {tensors[1:]}'
+
+
+OF_JSON = (
+    *("results", "results to merge", "older results", "weights", "older weights"),
+    *("weights of predict", "soft labels", "run state", "labels"),
+)
+
+
+@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize("name", OF_JSON)
+def test_a_key_that_stands_twice_is_one_error(name: str, inner: bool, tmp_path: Path):
+    """The last one silently won, and another reader could have taken the first. Both have the same
+    value here, so that no checksum notices.
+    """
+    kind = KINDS[name]
+    path = kind.make(tmp_path)
+    files = path.rglob({"run state": "state.*"}.get(name, kind.part)) if path.is_dir() else [path]
+    for file in [f for f in files if f.is_file()]:
+        content = file.read_bytes()
+        if file.suffix == ".safetensors":
+            length = int.from_bytes(content[:8], "little")
+            written = twice_in_header(json.loads(content[8 : 8 + length]), inner).encode()
+            file.write_bytes(len(written).to_bytes(8, "little") + written + content[8 + length :])
+        else:
+            file.write_text(twice(content.decode(), inner))
+    with pytest.raises(LightferError, match="stands twice in one object"):
+        kind.use(path)
+    if name == "results":
+        with pytest.raises(LightferError, match="stands twice in one object"):
+            violations_of_file(path)
+
+
+def test_a_key_that_stands_twice_in_a_card_or_a_journal(tmp_path: Path):
+    """A line of a journal is cut off with those behind it, as where it is damaged."""
+    path = _older_weights(tmp_path)
+    header, data = parts(path.read_bytes())
+    header["__metadata__"]["lightfer_card"] = twice(header["__metadata__"]["lightfer_card"], True)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(data))
+    for use in (_logits, load_checkpoint, _probabilities):
+        with pytest.raises(LightferError, match="stands twice in one object"):
+            use(path)
+    with pytest.raises(LightferError, match="stands twice in one object"):
+        parse_card(twice('{"model": "x", "classes": ["a", "b"]}', False), "an exported file")
+    journal = _journal(tmp_path)
+    *lines, last = journal.read_bytes().splitlines(keepends=True)
+    forged = twice(last[9:-1].decode(), True).encode()
+    journal.write_bytes(b"".join([*lines, b"%08x %b\n" % (zlib.crc32(forged), forged)]))
+    assert _continued(journal) == [[1.5, 3.5, 5.5], [2.5, 4.5]]
 
 
 OUT = "OUT"  # in a command: a file that is complete before it

@@ -5,6 +5,7 @@ Standard library only.
 
 import errno
 import hashlib
+import json
 import os
 import platform
 import re
@@ -13,12 +14,13 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from lightfer.errors import ArgumentError, LightferError
 
@@ -161,22 +163,48 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
         )
 
 
-def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[str | Path | None] = ()) -> None:
+def check_outputs(
+    outputs: Iterable[Path | None],
+    inputs: Iterable[str | Path | None] = (),
+    read: Collection[str] = (),
+) -> None:
     """As `check_writable`, for all files that a command is to write and that are named.
 
-    Raises OutputError also where one is an input, `inputs` as they were typed, or is named twice.
+    Raises OutputError also where one is an input, `inputs` as they were typed, is named twice, or
+    lies in a folder that is an input and has one of the endings `read` that are read there.
     """
-    taken = {}
+    taken: dict[Path, str] = {}
     for given in map(str, filter(None, inputs)):
-        for part in (given, given.rpartition("=")[2], given.rpartition(":")[2]):  # NET=, NAME:
-            taken[os.path.realpath(part)] = "is an input, too"
+        for part in filter(None, {given, given.rpartition("=")[2], given.rpartition(":")[2]}):
+            place = Path(os.path.realpath(part))  # of NET=FILE and NAME:PATH, too
+            taken[place] = "is an input, too"
+            if place.suffix == ".xml":  # of OpenVINO
+                taken[place.with_suffix(".bin")] = "belongs to an input"
+    places = [*taken]
     for path in filter(None, outputs):
         check_writable(path)
         if is_stream(path):
             continue
-        if reason := taken.get(target := os.path.realpath(path)):
+        target = Path(os.path.realpath(path))
+        reason = taken.get(target)
+        if reason is None and {path.suffix.lower(), target.suffix.lower()} & {*read}:
+            inside = (place for place in places if _holds(place, target))
+            reason = next((f"lies among the files of {folder}" for folder in inside), None)
+        if reason:
             raise OutputError(f"{path} {reason}: choose another file to write")
         taken[target] = "is to be written twice"
+
+
+def _holds(folder: Path, target: Path) -> bool:
+    """Whether a file lies in a folder, or a link there leads to it."""
+    if target.is_relative_to(folder):
+        return True
+    return target.exists() and any(
+        target.is_relative_to(os.path.realpath(Path(root, name)))
+        for root, folders, names in os.walk(folder)
+        for name in (*folders, *names)
+        if Path(root, name).is_symlink()
+    )
 
 
 def _check_existing(path: Path) -> None:
@@ -234,6 +262,33 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise ArgumentError(f"{path} is not text in UTF-8: {error}; save it as UTF-8") from error
+
+
+def read_json(text: str | bytes) -> Any:
+    """The value of a JSON text; all JSON from outside is read by this or after `check_keys`.
+
+    Raises ValueError for what is no JSON, and where `check_keys` does.
+    """
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def check_keys(text: str | bytes) -> None:
+    """Raise ValueError where a key stands twice in one object: readers differ in which they take.
+
+    Objects are not kept, so a large file takes little memory.
+    """
+    json.loads(text, object_pairs_hook=lambda pairs: _once(pairs) and None)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(
+            f"the key {twice!r} stands twice in one object, and which one is meant nobody can "
+            "tell: take one out, or get the file again"
+        )
+    return found
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -293,6 +293,20 @@ OUTPUT_IS_INPUT = (
     ("queue", "list.toml", "--pack", "list.toml", "--out", "q"),
     ("table", "r.json", "--csv", "new", "--latex", "./new"),
     ("predict", "face.png", "--crop", "--out", "new.png", "--annotate", "new.png"),
+    ("predict", "face.png", "--crop", "--model", "ir.xml", "--out", "ir.bin"),
+    ("predict", "pics", "--crop", "--out", "pics/a.png"),
+    ("predict", "pics", "--crop", "--out", "pics/below/new.PNG"),
+    ("predict", "pics/", "--crop", "--out", "linked/new.mp4"),
+    ("predict", "linked", "--crop", "--out", "pics/a.png"),
+    ("predict", "pics", "--crop", "--out", "face.png"),  # a link in pics leads to it
+    ("predict", "face.png", "--crop", "--annotate", "drawn", "--out", "drawn/face.png"),
+    ("merge", "r.json", "--out", "r.json"),
+    ("merge", "res", "--out", "res/all.json"),
+    ("report", "res", "--html", "res/page.json"),
+    ("evaluate", "net.safetensors", "--data", "pics", "--log", "pics/log.csv"),
+    ("teach", "net.safetensors", "--data", "rafdb:pics", "--out", "pics/new.zip"),
+    ("train", "vgg_slim", "--soft-labels", "run/state.safetensors", "--out", "run"),
+    ("export", "net.safetensors", "--to", "openvino", "--out", "net.xml", "--data", "net.bin"),
 )
 
 
@@ -304,13 +318,18 @@ def test_no_command_replaces_its_input_or_its_own_output(
     monkeypatch.chdir(tmp_path)
     for name in ("r.json", "face.png", "net.safetensors", "faces.csv", "list.toml", "page.md"):
         Path(name).write_text(name)
-    Path("there").mkdir()
+    for folder, name in (("there", ""), ("pics", "a.png"), ("res", "r.json"), ("run", "")):
+        Path(folder).mkdir()
+        if name:
+            Path(folder, name).write_text(name)
     Path("link").symlink_to("r.json")
-    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+    Path("linked").symlink_to("pics")
+    Path("pics", "link.png").symlink_to("../face.png")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
     assert run([*words]) == 2
     (message,) = capsys.readouterr().err.splitlines()
     assert message.endswith(": choose another file to write")
-    assert before == {path: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+    assert before == {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
 
 
 def test_a_folder_that_is_in_use_is_refused_by_name(tmp_path: Path):

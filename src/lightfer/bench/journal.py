@@ -16,6 +16,7 @@ import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct
 
+from lightfer._files import check_keys
 from lightfer.errors import ArgumentError
 from lightfer.measure.noise import Watched
 from lightfer.results import Accuracy, EnergyBlock, Environment, Work
@@ -210,4 +211,8 @@ def _opened(line: bytes, kind: type[Part]) -> Part | None:
     text = line[9:-1]
     if line != b"%08x %b\n" % (zlib.crc32(text), text):
         return None
-    return msgspec.json.decode(text, type=kind)
+    try:
+        check_keys(text)
+        return msgspec.json.decode(text, type=kind)
+    except ValueError:
+        return None

@@ -161,10 +161,16 @@ def bench(
     """
     options = dict(locals())
 
-    from lightfer._files import check_outputs, check_writable, is_stream
+    from lightfer._files import check_writable, is_stream
     from lightfer.bench.plan import NO_METERS, BenchConfig, each_once, variants
     from lightfer.bench.run import run_benchmark
-    from lightfer.cli.console import find_data, load_data, print_results, progress
+    from lightfer.cli.console import (
+        check_beside_data,
+        find_data,
+        load_data,
+        print_results,
+        progress,
+    )
     from lightfer.inference.backends import list_runtimes
     from lightfer.measure.energy import EnergyPlan
     from lightfer.measure.process import tune_process
@@ -174,7 +180,7 @@ def bench(
     check_writable(out)
     beside = Path("out/results.json") if is_stream(out) else out  # of the journal and the log
     test_log = beside.with_name("test_scorings.jsonl")
-    check_outputs((out, test_log), [*(models or ()), data, *(also or ()), power_log])
+    check_beside_data((out, test_log), [*(models or ()), *(also or ()), power_log], data)
     if append and is_stream(out):
         raise ArgumentError(
             f"--append keeps what a file holds, and {out} is not a file: leave it out"

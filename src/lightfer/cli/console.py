@@ -1,8 +1,10 @@
 """What the commands share: finding data, progress bars, tables on the terminal."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +14,7 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from lightfer._files import check_outputs
 from lightfer.errors import ArgumentError
 from lightfer.report.cells import conditions, number, top1
 from lightfer.report.notes import notes
@@ -84,6 +87,17 @@ def load_data(
         dataset[split]
     typer.echo(f"data: {dataset.description}", err=True)
     return dataset
+
+
+def check_beside_data(
+    outputs: Iterable[Path | None], inputs: Iterable[str | Path | None], data: str | None
+) -> None:
+    """As `check_outputs`, of a command that reads `data`, or what the environment names."""
+    from lightfer.data.members import DATA_SUFFIXES
+    from lightfer.data.pictures import SUFFIXES
+
+    data = data or os.environ.get("LIGHTFER_DATA")
+    check_outputs(outputs, [*inputs, data], {*DATA_SUFFIXES, *SUFFIXES})
 
 
 def find_source(source: str | None) -> str:

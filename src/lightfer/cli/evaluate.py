@@ -35,8 +35,8 @@ def evaluate(
     """
     import msgspec
 
-    from lightfer._files import check_outputs, check_writable
-    from lightfer.cli.console import load_data, print_accuracy, progress
+    from lightfer._files import check_writable
+    from lightfer.cli.console import check_beside_data, load_data, print_accuracy, progress
     from lightfer.data.ferplus import as_learned, votes_beside
     from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
     from lightfer.measure.calibration import calibrate
@@ -44,7 +44,7 @@ def evaluate(
     from lightfer.models.weights import find_weights, rewrite_card
 
     if split == "test":
-        check_outputs([log], [model, data])
+        check_beside_data([log], [model], data)
     tune_process(device=device)
     weights = find_weights(model)
     if weights.card is None:

@@ -38,15 +38,16 @@ def export(
     int8 is calibrated on train images; what it costs is measured on validation and test. A file
     that differs or loses too much is not written.
     """
-    from lightfer._files import check_outputs, is_stream
-    from lightfer.cli.console import load_data, progress
+    from lightfer._files import is_stream
+    from lightfer.cli.console import check_beside_data, load_data, progress
     from lightfer.inference.export import ExportConfig
     from lightfer.inference.export import export as export_model
     from lightfer.measure.process import tune_process
     from lightfer.models.weights import find_weights
 
     config = ExportConfig(to, out, precision, batch, preprocess, allow_loss)
-    check_outputs((out, log) if precision == "int8" else (out,), [model, data])
+    beside = out.with_suffix(".bin") if to == "openvino" else None
+    check_beside_data((out, beside, log if precision == "int8" else None), [model], data)
     tune_process()
     needed = ("train", "validation") if precision == "int8" else ()
     weights = find_weights(model)

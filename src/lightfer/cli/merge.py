@@ -17,14 +17,15 @@ def merge(
     Where one device measured the same net several times, its last run stays. If any file cannot be
     used, all such are named and nothing is written.
     """
-    from lightfer._files import check_writable
+    from lightfer._files import check_outputs
     from lightfer.cli.console import progress
     from lightfer.results import write_results
-    from lightfer.results.merge import merge_files
+    from lightfer.results.merge import listed, merge_files
 
-    check_writable(out)
+    found = listed(files)
+    check_outputs([out], [*files, *found], [".json"])
     with progress() as bar:
-        merged, count = merge_files(files, on_step=bar)
+        merged, count = merge_files(found, on_step=bar)
         bar(f"writing {out.name}", count, count)
         write_results(out, merged)
     typer.echo(

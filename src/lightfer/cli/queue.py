@@ -46,8 +46,8 @@ def queue(
 
     begun = monotonic()
 
-    from lightfer._files import check_outputs, check_writable, write_bytes
-    from lightfer.cli.console import find_source, progress
+    from lightfer._files import check_writable, write_bytes
+    from lightfer.cli.console import check_beside_data, find_source, progress
     from lightfer.train.sweep.items import read_list
     from lightfer.train.sweep.pack import unpack
     from lightfer.train.sweep.run import run_queue
@@ -56,7 +56,7 @@ def queue(
     folder = out or Path("runs") / items.stem
     check_writable(folder, folder=True)
     packed = items.suffix == ".zip"
-    check_outputs([pack], [data, None if packed else items])
+    check_beside_data([pack], [None if packed else items], data)
     if packed and not unpack(items, folder):
         typer.echo(f"{folder} is there: it is continued, {items} is not unpacked again", err=True)
     listed = read_list(folder / "queue.toml" if packed else items)

@@ -25,7 +25,7 @@ def report(
 
     if html is None and figures is None:
         html = Path("report.html")
-    check_outputs([html], results)
+    check_outputs([html], results, [".json"])
     if figures is not None:
         check_writable(figures, folder=True)
     merged, _ = merge_files(results, passes=False)

@@ -64,6 +64,7 @@ def table(
         typer.echo(f"table written to {latex}", err=is_stream(latex))
     if boamps is not None:
         written = dict(reports(found))
+        check_outputs([boamps / name for name in written], [results])
         for name, report in written.items():
             write_text(boamps / name, json.dumps(report, indent=1, allow_nan=False) + "\n")
         typer.echo(f"{len(written)} reports written to {boamps}")

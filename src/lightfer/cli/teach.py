@@ -22,13 +22,13 @@ def teach(
     A teacher that was trained without a fold (`lightfer train --fold`) is asked about that fold
     only. The file is written after each teacher, so the same command continues.
     """
-    from lightfer._files import check_outputs, is_stream
-    from lightfer.cli.console import load_data, progress
+    from lightfer._files import is_stream
+    from lightfer.cli.console import check_beside_data, load_data, progress
     from lightfer.measure.process import tune_process
     from lightfer.train.distill import load_teacher
     from lightfer.train.soft_labels import write_soft_labels
 
-    check_outputs([out], [*teachers, data])
+    check_beside_data([out], teachers, data)
     tune_process(threads, device)
     split = load_data(data, needed=("train",), only_needed=True)["train"]
     loaded = [load_teacher(teacher, split, device) for teacher in teachers]

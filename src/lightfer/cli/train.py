@@ -74,8 +74,8 @@ def train(
     The test split is not read, but by --without-copies, which compares its pixels. The folder
     holds the state after every epoch, so the same command continues an interrupted run.
     """
-    from lightfer._files import check_outputs, check_writable, file_name
-    from lightfer.cli.console import load_data, progress
+    from lightfer._files import check_writable, file_name
+    from lightfer.cli.console import check_beside_data, load_data, progress
     from lightfer.measure.energy import open_meters
     from lightfer.measure.process import tune_process
     from lightfer.train.job import Job, run_job
@@ -117,7 +117,8 @@ def train(
     folder = out or Path("runs") / f"{file_name(job.network)}-{kind}-seed{seed}{''.join(parts)}"
     check_writable(folder, folder=True)
     weights = folder / f"{file_name(job.network)}.safetensors"
-    check_outputs([weights], [*job.teachers, soft_labels, data])
+    kept = (weights, *(folder / name for name in ("state.safetensors", "history.jsonl")))
+    check_beside_data(kept, [*job.teachers, soft_labels], data)
     if view_cache is not None:
         check_writable(view_cache, folder=True)
     tune_process(threads, device)

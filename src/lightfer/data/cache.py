@@ -23,7 +23,7 @@ from time import time
 import numpy as np
 import torch
 
-from lightfer._files import atomic_path, cache_folder, write_text
+from lightfer._files import atomic_path, cache_folder, read_json, write_text
 from lightfer.data.dataset import Split, SplitName, Verification
 from lightfer.data.forms import Part
 from lightfer.data.members import reading
@@ -105,7 +105,7 @@ def _load(folder: Path, key: str) -> Recognised | None:
     """The entry `key`, its images memory-mapped; None where it is missing or damaged."""
     images_path, text_path = _paths(folder, key)
     try:
-        entry = json.loads(text_path.read_text())
+        entry = read_json(text_path.read_text())
         text, crc32 = entry["splits"], entry["crc32"]
         array = np.load(images_path, mmap_mode="c", allow_pickle=False)
         if (
@@ -113,7 +113,7 @@ def _load(folder: Path, key: str) -> Recognised | None:
             or zlib.crc32(array.data) != crc32["images"]
         ):
             return None
-        described = json.loads(text)
+        described = read_json(text)
     except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     images = torch.from_numpy(array).unsqueeze(1)

@@ -14,7 +14,7 @@ from lightfer.data.dataset import SPLITS, DataError, Split, SplitName, join
 from lightfer.data.fer_csv import read_csv, read_header
 from lightfer.data.folds import fold_numbers
 from lightfer.data.images import read_images
-from lightfer.data.members import Member
+from lightfer.data.members import DATA_SUFFIXES, Member
 from lightfer.data.names import USAGES, folder_labels, split_in_name, split_name
 from lightfer.data.parquet import has_usage, read_parquet
 from lightfer.data.pictures import SUFFIXES
@@ -27,7 +27,6 @@ CSV_SPLITS: dict[str, SplitName | None] = {
 """Split of the well-known files where they have no column Usage; None where they must have one."""
 
 
-DATA_SUFFIXES = (".parquet", ".csv", ".zip", ".tar", ".gz", ".tgz", ".xz", ".zst", ".bz2")
 FORMS = {"parquet": "Parquet", "csv": "CSV", "images": "image folders"}
 NAMED = 3  # files, and endings, that are named among what is not used
 

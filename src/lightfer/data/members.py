@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from lightfer.data.dataset import DataError
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz", ".tar.zst")
+DATA_SUFFIXES = (".parquet", ".csv", ".zip", ".tar", ".gz", ".tgz", ".xz", ".zst", ".bz2")
 PACKINGS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".xz": "xz"}
 MAX_FILES = 1_000_000
 MAX_DEPTH = 6

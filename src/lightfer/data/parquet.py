@@ -7,7 +7,6 @@ prove it, and are refused elsewhere. A column `Usage` splits, else the file's na
 """
 
 import io
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from lightfer._files import read_json
 from lightfer.data.dataset import CLASSES, IMAGE_SIZE, DataError, Split, SplitName
 from lightfer.data.fer_csv import parse_pixels
 from lightfer.data.images import decode, resized
@@ -149,7 +149,7 @@ def _class_names(file: pq.ParquetFile, column: str, member: Member) -> list[str]
     if metadata is None:
         return list(CLASSES)
     try:
-        feature = json.loads(metadata)["info"]["features"][column]
+        feature = read_json(metadata)["info"]["features"][column]
         names = list(CLASSES) if feature["_type"] == "Value" else feature["names"]
         if names and all(isinstance(name, str) for name in names):
             return list(names)

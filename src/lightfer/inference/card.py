@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightfer._files import read_json
 from lightfer.errors import LightferError
 from lightfer.models.contract import InputContract, fault_of
 
@@ -93,7 +94,7 @@ def parse_card(text: str | None, where: str) -> ExportCard:
     if not text:
         raise ExportedFileError(f"{where} has no lightfer card: make it with `lightfer export`")
     try:
-        found: dict[str, Any] = json.loads(text)
+        found: dict[str, Any] = read_json(text)
         contract = InputContract(**_known(InputContract, found.pop("input")))
         classes = tuple(found.pop("classes"))
         card = ExportCard(input=contract, classes=classes, **_known(ExportCard, found))

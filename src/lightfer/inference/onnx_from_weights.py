@@ -8,14 +8,13 @@ what is missing, weights and card, is appended. Field numbers are those of onnx.
 """
 
 import gzip
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lightfer._files import graph_file, sha256_of
+from lightfer._files import graph_file, read_json, sha256_of
 from lightfer.inference.card import CARD_KEY, ExportedFileError, export_card, parse_card
 from lightfer.models.contract import read_weights
 
@@ -35,7 +34,7 @@ def assembled(weights: Path) -> bytes | None:
         header, content = read_weights(weights)
         if WEIGHTS_CARD_KEY not in header.get("__metadata__", {}):
             raise ValueError("no lightfer card in its header; make the file with `lightfer train`")
-        card = json.loads(header["__metadata__"][WEIGHTS_CARD_KEY])
+        card = read_json(header["__metadata__"][WEIGHTS_CARD_KEY])
         graph = graph_file(card["model"])
         shape = (len(card["classes"]), *(card["input"][side] for side in ("height", "width")))
         if not graph.exists() or shape != GRAPHS_SHAPE:

@@ -6,12 +6,12 @@ same energy on other grids, which differ by a factor of 17. Location-based: what
 emits on average, whatever contracts are held. Made hardware (embodied emissions) is left out.
 """
 
-import json
 import urllib.error
 import urllib.parse
 import urllib.request
 from datetime import datetime
 
+from lightfer._files import read_json
 from lightfer.errors import LightferError
 from lightfer.measure.codecarbon_data import codecarbon_version, grids
 from lightfer.measure.energy.model import TEST_IMAGES
@@ -135,7 +135,7 @@ def _ask_electricity_maps(zone: str, key: str, url: str) -> GridIntensity:
     )
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
-            found = json.load(answer)
+            found = read_json(answer.read())
         grams, moment = float(found["carbonIntensity"]), found["datetime"]
         year = datetime.fromisoformat(moment).year
     except urllib.error.HTTPError as error:

@@ -11,6 +11,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from lightfer._files import check_keys, read_json
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputContract:
@@ -31,7 +33,7 @@ CRC32_KEY = "crc32"  # beside the card in the header of a weight file
 def parts(file: bytes) -> tuple[dict[str, Any], memoryview]:
     """Of a safetensors file: eight bytes of length, the header as JSON, the tensors' bytes."""
     length = int.from_bytes(file[:8], "little")
-    return json.loads(file[8 : 8 + length]), memoryview(file)[8 + length :]
+    return read_json(file[8 : 8 + length]), memoryview(file)[8 + length :]
 
 
 def checksum(header: dict[str, Any], data: memoryview) -> str:
@@ -50,6 +52,14 @@ def read_weights(path: Path) -> tuple[dict[str, Any], memoryview]:
     if header.get("__metadata__", {}).get(CRC32_KEY, found) != found:
         raise ValueError("it is damaged: its checksum is not that of its content; get it again")
     return header, data
+
+
+def check_header(path: Path) -> None:
+    """Raise ValueError where a key stands twice in the header of a safetensors file, which its own
+    reader, that is to have opened it, accepts.
+    """
+    with path.open("rb") as file:
+        check_keys(file.read(int.from_bytes(file.read(8), "little")))
 
 
 def fault_of(

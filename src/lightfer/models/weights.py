@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 
-from lightfer._files import plain_name, sha256_of, shipped, write_bytes
+from lightfer._files import check_keys, plain_name, sha256_of, shipped, write_bytes
 from lightfer.errors import ArgumentError, LightferError
 from lightfer.measure.process import torch_installed
 from lightfer.models.contract import (
@@ -163,7 +163,8 @@ def _read(path: Path) -> tuple[dict[str, Any], Card]:
         )
     try:
         read_weights(path)
-    except ValueError as error:
+        check_keys(header[CARD_KEY])
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be used: {error}") from error
     try:
         card = msgspec.json.decode(header[CARD_KEY], type=Card)

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from lightfer._files import read_json
 from lightfer.results import ResultsError
 
 IMAGES = 7178
@@ -68,7 +69,7 @@ def read_predecessor(path: Path) -> list[Quoted] | None:
         text = path.read_bytes()
         if "schema" in msgspec.json.decode(text, type=dict[str, msgspec.Raw]):
             return None  # lightfer's own, which may be large
-        document = msgspec.json.decode(text)
+        document = read_json(text)
     except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: {error}") from error
     if not is_predecessor(document):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from lightfer._files import write_text
+from lightfer._files import check_keys, write_text
 from lightfer.errors import LightferError
 from lightfer.results.schema import SCHEMA, Accuracy, Entry, Environment, Results, WeightCard
 
@@ -54,6 +54,7 @@ def read_results(path: Path | str, *, passes: bool = True) -> Results:
             raise ResultsError(f"{path}: no key 'schema', expected {SCHEMA!r}: no results file")
         if schema != SCHEMA:
             raise ResultsError(f"{path}: schema is {schema!r}, expected {SCHEMA!r}")
+        check_keys(text)
         parts = msgspec.json.decode(text, type=_Parts)
         shared: dict[Accuracy, Accuracy] = {}
         entries = tuple(_entry(i, raw, passes, shared) for i, raw in enumerate(parts.entries))

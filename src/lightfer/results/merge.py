@@ -45,7 +45,7 @@ def merge_files(
     `passes` is that of `read_results`.
     Raises ResultsError that names every file which cannot be read or holds no entry.
     """
-    files = list(dict.fromkeys(file for path in paths for file in _files(path)))
+    files = listed(paths)
     parts, faults = [], []
     for done, file in enumerate(files):
         on_step(file.name, done, len(files))
@@ -60,6 +60,13 @@ def merge_files(
     if faults:
         raise ResultsError("; ".join(faults))
     return merge(parts), len(files)
+
+
+def listed(paths: Sequence[Path]) -> list[Path]:
+    """The files, and the .json files in the folders, each once. Raises ResultsError for a folder
+    without any.
+    """
+    return list(dict.fromkeys(file for path in paths for file in _files(path)))
 
 
 def _files(path: Path) -> Iterator[Path]:

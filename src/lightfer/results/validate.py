@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from lightfer._files import check_keys
 from lightfer.results import SCHEMA, Entry, Results, ResultsError
 from lightfer.results.io import without_control_characters
 
@@ -61,6 +62,7 @@ def violations_of_file(path: Path) -> list[Violation]:
     """
     try:
         text = without_control_characters(path.read_bytes())
+        check_keys(text)
         return _violations_of_parts(text)
     except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: {error}") from error

@@ -18,10 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lightfer._files import atomic_path
+from lightfer._files import atomic_path, read_json
 from lightfer.data.dataset import Split
 from lightfer.errors import LightferError
 from lightfer.measure.accuracy import predict_logits
+from lightfer.models.contract import check_header
 from lightfer.train.distill import Teacher, may_score
 from lightfer.train.loss import Batch
 
@@ -128,13 +129,16 @@ def _read(path: Path, train_split: Split, device: str = "cpu") -> SoftLabels:
     """As `read_soft_labels`, unfinished or not."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})[HEADER_KEY])
+            check_header(path)
+            header = read_json((file.metadata() or {})[HEADER_KEY])
             logits = file.get_tensor("logits")
         told = msgspec.convert(header, _Header)
     except FileNotFoundError as error:
         raise SoftLabelError(f"{path}: no such file; {_AGAIN}") from error
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise SoftLabelError(f"{path} is no readable file of soft labels; {_AGAIN}") from error
+        raise SoftLabelError(
+            f"{path} is no readable file of soft labels ({error}); {_AGAIN}"
+        ) from error
     if told.crc32 != zlib.crc32(logits.numpy().tobytes()):
         raise SoftLabelError(f"{path} is damaged: its checksum is not that of its logits; {_AGAIN}")
     if logits.ndim != 4 or logits.shape[:2] != (len(told.teachers), 2):

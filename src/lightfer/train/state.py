@@ -19,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lightfer._files import atomic_path, write_text
+from lightfer._files import atomic_path, read_json, write_text
 from lightfer.errors import ArgumentError, LightferError
+from lightfer.models.contract import check_header
 from lightfer.train.config import TrainConfig
 
 
@@ -130,7 +131,7 @@ class RunState:
 
     def _resume(self) -> None:
         header, state = _load(self._state_path)
-        known, now = json.loads(header["config"]), asdict(self.config)
+        known, now = read_json(header["config"]), asdict(self.config)
         if _with_defaults(known) != now:
             raise ArgumentError(
                 f"{self.run_dir} holds a run with another configuration ({known}, now {now}): "
@@ -139,7 +140,7 @@ class RunState:
         self.model.load_state_dict(_part(state, "model."))
         self.averaged.load_state_dict(_part(state, "averaged."))
         self._resume_optimizer(state)
-        self.history = [Epoch(**e) for e in json.loads(header["history"])]
+        self.history = [Epoch(**e) for e in read_json(header["history"])]
         if self.config.keep == "best":
             beside = self.run_dir / "kept.safetensors"  # where lightfer 0.1 wrote them
             with _reading(beside):
@@ -220,6 +221,7 @@ def _save(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> Non
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Raises ValueError where the checksum, which lightfer 0.1 did not write, is another."""
     with safe_open(path, framework="pt") as file:
+        check_header(path)
         header: dict[str, str] = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if header.pop("crc32", None) not in (None, _checksum(tensors, header)):

@@ -148,13 +148,16 @@ def test_a_name_that_is_no_unicode(predict, crops: Path, tmp_path: Path):
         (("{a}", "{a}", "--annotate", "{a}.png"), "pass a folder for more than one item"),
         (("{a}", "--model", "resnet50"), "there is no model 'resnet50'"),
         (("{a}", "--model", "missing.onnx"), "missing.onnx: no such file"),
+        (("{a}", "--annotate", "{d}"), "holds inputs, or lies among them"),
+        (("{d}", "--annotate", "{d}"), "holds inputs, or lies among them"),
+        (("{d}", "--annotate", "{d}/new/drawn"), "holds inputs, or lies among them"),
         (("{a}", "--runtime", "tflite"), "there is no runtime 'tflite'"),
         (("{a}", "--out", "{a}/below/a/file"), "a/file"),
     ],
 )
 def test_mistakes_are_one_line(crops: Path, tmp_path: Path, arguments, message, capsys):
     shutil.copy(crops / "00.png", tmp_path / "a.png")
-    found = [argument.format(a=tmp_path / "a.png") for argument in arguments]
+    found = [argument.format(a=tmp_path / "a.png", d=tmp_path) for argument in arguments]
     code = lightfer(["predict", *QUICK, *found])
     out, err = capsys.readouterr()
     assert (code, out) == (2, "")

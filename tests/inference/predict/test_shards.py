@@ -117,6 +117,15 @@ def test_an_input_that_is_named_twice_has_one_row(crops: Path, tmp_path: Path):
     assert plan([str(crops)], 20) == shards
 
 
+def test_the_folder_of_the_labels_holds_no_input(crops: Path, tmp_path: Path):
+    """Everything was left out as labels of its own, with exit code 0."""
+    shutil.copytree(crops, tmp_path / "here" / "crops")
+    for given in ("here", "here/crops", "here/crops/00.png"):
+        with pytest.raises(ValueError, match="holds the input"):
+            label_shards([str(tmp_path / given)], str(tmp_path / "here"), SETUP, THREADS, 1)
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["crops"]
+
+
 def test_finished_shards_are_kept_and_other_work_is_refused(crops: Path, tmp_path: Path):
     out = tmp_path / "out"
     labelled([crops], out)

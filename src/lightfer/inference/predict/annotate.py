@@ -23,6 +23,7 @@ COLOUR, INK = (255, 176, 0), (0, 0, 0)  # amber with black letters, told apart b
 SMALLEST_SIDE = 256  # pixels; smaller pictures are enlarged first, so that letters fit
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".png": "PNG"}  # others become PNG
 VIDEOS = (".mp4", ".avi")  # others become .mp4
+READ = SUFFIXES | VIDEO_SUFFIXES  # endings of what is taken from a folder
 
 
 def annotated(picture: Image.Image, predictions: tuple[Prediction, ...]) -> Image.Image:
@@ -119,7 +120,7 @@ def _keep_once(names: list[Path]) -> None:
 
 def is_file(target: Path) -> bool:
     """Whether the annotated picture or video is to be this file; otherwise it is a folder."""
-    return target.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES
+    return target.suffix.lower() in READ
 
 
 def _save(picture: Image.Image, path: Path) -> None:

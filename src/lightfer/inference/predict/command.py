@@ -25,7 +25,7 @@ from lightfer._files import (
 from lightfer._stop import Terminated
 from lightfer.data.finder import NO_OPENCV
 from lightfer.errors import ArgumentError, one_line
-from lightfer.inference.predict.annotate import Annotator, is_file
+from lightfer.inference.predict.annotate import READ, Annotator, is_file
 from lightfer.inference.predict.network import DEFAULT_MODEL
 from lightfer.inference.predict.options import parse
 from lightfer.inference.predict.prediction import Prediction
@@ -113,16 +113,30 @@ def _check(options: argparse.Namespace) -> None:
         options.out = None
     target: Path | None = options.annotate
     file = target if target is not None and is_file(target) else None
-    check_outputs((options.out, file), [*options.paths, options.model])
+    drawn = target if file is None else None
+    check_outputs((options.out, file), [*options.paths, options.model, drawn], READ)
     if target is None:
         return
+    inputs = list(options.paths) + ([] if options.camera is None else ["camera"])
     if file is None:
         check_writable(target, folder=True)
+        for path in options.paths:
+            _check_apart(Path(path), target)
         return
-    inputs = list(options.paths) + ([] if options.camera is None else ["camera"])
     if len(inputs) > 1 or Path(inputs[0]).is_dir():
         raise ArgumentError(
             f"--annotate {target} is one file: pass a folder for more than one item"
+        )
+
+
+def _check_apart(given: Path, target: Path) -> None:
+    """Pictures are drawn into no folder that is read or holds what is: the next run would take
+    them for inputs. Raises ArgumentError.
+    """
+    source, folder = given.resolve(), target.resolve()
+    if given.exists() and (source.is_relative_to(folder) or folder.is_relative_to(source)):
+        raise ArgumentError(
+            f"--annotate {target} holds inputs, or lies among them ({given}): choose another folder"
         )
 
 

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from lightfer._executors import open_executor
-from lightfer._files import sha256_of, write_bytes
+from lightfer._files import read_json, sha256_of, write_bytes
 from lightfer.data.pictures import MAX_BYTES, SUFFIXES
 from lightfer.errors import ArgumentError
 from lightfer.inference.predict.predictor import Faces, Predictor
@@ -95,6 +95,9 @@ def label_shards(
     OSError for storage that cannot be listed.
     """
     store, folder = _storage(out)
+    for path in paths:
+        if "://" not in f"{path}{out}" and Path(path).resolve().is_relative_to(Path(out).resolve()):
+            raise ArgumentError(f"{out} holds the input {path}: choose another folder")
     store.create_dir(folder, recursive=True)
     shards = plan(paths, size, folder)
     listed = [info.base_name for info in store.get_file_info(fs.FileSelector(folder))]
@@ -348,7 +351,7 @@ def _same_plan(
         return
     try:
         with store.open_input_stream(path) as file:
-            known = dict(json.loads(file.read()))
+            known = dict(read_json(file.read()))
     except FileNotFoundError as error:
         raise ArgumentError(
             f"{out} holds parts without a plan.json: choose another folder"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from lightfer._files import atomic_path, file_name, sha256_of
+from lightfer._files import atomic_path, check_keys, file_name, sha256_of
 from lightfer.errors import ArgumentError
 from lightfer.models.weights import find_weights
 from lightfer.train.job import Job
@@ -58,8 +58,10 @@ def _same_item(item: Item, folder: Path) -> None:
     if not path.exists():
         return
     try:
-        known = msgspec.json.decode(path.read_bytes(), type=Item)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        text = path.read_bytes()
+        check_keys(text)
+        known = msgspec.json.decode(text, type=Item)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ArgumentError(
             f"{path} is damaged ({error}): delete its folder to begin the item anew"
         ) from error
