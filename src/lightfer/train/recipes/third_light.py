@@ -18,7 +18,6 @@ other core trained too; energy is modelled, 4 W per busy thread.
 
     model                validation %    cpu s   energy kJ
     mobilenet_v3_small         61.10     2218        8.87
-    shufflenet_v2_x1_0         63.89     2762       11.05
 """
 
 from typing import Any
