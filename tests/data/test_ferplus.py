@@ -22,6 +22,7 @@ from lightfer.data.ferplus import (
     frequent_shares,
     majority_labels,
     read_votes,
+    vote_confusion,
     vote_shares,
     with_votes,
 )
@@ -79,6 +80,16 @@ def test_votes_are_joined_by_line_and_follow_the_rule(path: Path):
 def test_agreement_counts_named_images_only(path: Path):
     right = [CASES[row][2] % 7 for row in range(9)]  # 7, no class, never equals a label
     assert agreement(split_of(list(range(9)), right), read_votes(path)) == pytest.approx(5 / 8)
+
+
+def test_what_people_say_of_each_label(path: Path):
+    # 0: 6 anger, 4 disgust; 1: 9 disgust, a single fear; 2: 4 surprise's row; 7 has no name.
+    said = vote_confusion(split_of([0, 1, 2, 4, 7, 8], [0, 0, 3, 3, 3, 6]), read_votes(path))
+    expected = torch.zeros(7, 7)
+    expected[0, [0, 1]] = torch.tensor([6 / 19, 13 / 19])
+    expected[3, [3, 4]] = torch.tensor([4 / 7, 3 / 7])  # row 4 is contempt but for a single vote
+    expected[6, 6] = 1
+    torch.testing.assert_close(said, expected)
 
 
 def majority(votes: list[int]) -> str | None:

@@ -192,6 +192,18 @@ def agreement(split: Split, votes: Votes) -> float:
     return (votes.top()[rows] == split.labels)[named].float().mean().item()
 
 
+def vote_confusion(split: Split, votes: Votes) -> Tensor:
+    """What people say of the images that are labelled i: (7, 7), float32, the share of their votes
+    for class j, single votes, contempt, unknown and not-a-face left out, each row adding up to 1;
+    zeros for a label without votes. Images that FER+ does not name are left out. Raises DataError
+    for a split without rows.
+    """
+    rows = rows_of(split)
+    counts = votes.counts_of_classes()[rows, : len(CLASSES)] * votes.named[rows, None]
+    said = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.int64)
+    return _spread(said.index_add(0, split.labels, counts))
+
+
 def rows_of(split: Split) -> Tensor:
     """Rows (N,) of the original CSV. Raises DataError where they are not known."""
     if split.rows is None or len(split) == 0 or int(split.rows.max()) >= ROWS:
