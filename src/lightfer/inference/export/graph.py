@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from lightfer._files import graph_file, write_bytes, write_text
-from lightfer.inference.backends.onnx_file import module_to_onnx
+from lightfer.inference.backends.onnx_file import module_to_onnx, simplified
 from lightfer.measure.operations import count_operations
 from lightfer.models.registry import architecture, create_model, list_models
 
@@ -30,8 +30,7 @@ def graph_without_weights(model: nn.Module, shape: tuple[int, ...]) -> bytes:
     proto = module_to_onnx(model.eval(), torch.zeros(2, *shape[1:]), ("N",), optimize=False)
     proto = onnx.shape_inference.infer_shapes(proto)
     optimizer.fold_constants(proto)
-    optimizer.remove_unused_nodes(proto)
-    graph = proto.graph
+    graph = simplified(proto).graph
     weights = {name for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     kept = [tensor for tensor in graph.initializer if tensor.name not in weights]
     del graph.initializer[:], graph.value_info[:], proto.metadata_props[:], graph.metadata_props[:]

@@ -14,7 +14,6 @@ Expected: top-1 on validation of seed 0 of the shipped nets; processor time of o
 EPYC (AVX-512) whose other core trained too; energy is modelled, 4 W per busy thread.
 
     model                validation %    cpu s   energy kJ
-    mobilenet_v1               66.12     1638        6.55
 """
 
 from typing import Any

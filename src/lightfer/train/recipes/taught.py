@@ -15,6 +15,8 @@ thread.
     mobilenet_v2               68.93     4493       17.97
     shiftnet_b                 68.18     4161       16.64
     shufflenet_v2_x1_0         67.07     2614       10.45
+    mobilenet_v3_small         65.03     2442        9.77
+    mobilenet_v1               69.46     3839       15.36
 """
 
 from typing import Any
