@@ -10,10 +10,7 @@ others on validation in `docs/recipe.md`.
 Two kinds of network do not learn well with these settings and have their own, below: SqueezeNet
 without batch norm, and MobileNetV3-Small, whose rate was compared with others for `third_light`.
 
-Expected: top-1 on validation of seed 0 of the shipped nets; processor time of one thread of an AMD
-EPYC (AVX-512) whose other core trained too; energy is modelled, 4 W per busy thread.
-
-    model                validation %    cpu s   energy kJ
+What it reaches, and its cost: `docs/equal.md`.
 """
 
 from typing import Any
