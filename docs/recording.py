@@ -2,7 +2,8 @@
 
     python docs/recording.py docs/figures/choose.svg lightfer choose --max-ms 1
 
-The command is run as it stands, and the picture is as wide as what it printed, at most `WIDEST`.
+The command is run as it stands. The picture is as wide as the widest table that was printed; longer
+lines of text are wrapped.
 """
 
 import os
@@ -18,7 +19,9 @@ from rich.text import Text
 
 from lightfer._files import write_text
 
-WIDEST = 190  # columns
+WIDEST = 190  # columns of a table
+TEXT = 100  # columns of other lines
+FRAME = tuple("┏┃┡│└")  # what a line of a table begins with
 
 
 def recording(command: list[str]) -> str:
@@ -32,8 +35,10 @@ def recording(command: list[str]) -> str:
         check=True,
     )
     printed = Text.from_ansi(done.stdout.rstrip())
-    width = max(40, *(line.cell_len for line in printed.split()))
-    console = Console(record=True, width=min(width, WIDEST), file=StringIO())
+    widths = [
+        min(line.cell_len, WIDEST if line.plain[:1] in FRAME else TEXT) for line in printed.split()
+    ]
+    console = Console(record=True, width=max(40, *widths), file=StringIO())
     console.print(Text(f"$ {shlex.join(command)}", style="bold"))
     console.print(printed)
     svg = console.export_svg(title="lightfer")

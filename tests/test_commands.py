@@ -6,12 +6,14 @@ options that are added, see `SHORTER`; files are small and of drawn faces.
 
 import ast
 import io
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +34,7 @@ from lightfer.results import read_results, write_results
 from tests.test_docs import install, run_blocks, write_files
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "community/README.md"]
 PAGES += sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))
 NET = "squeezenet1_1_bn"  # the quickest to train and to measure
 
@@ -49,8 +51,21 @@ ONLY_PARSED = {
     "lightfer web --serve": "serves until it is interrupted; its own tests do",
     "lightfer bench --thorough": "takes many minutes: every runtime, `torch.compile` too",
 }
-"""Beside these, `pip`, `make`, `python -m venv` and `jupyter` are not run: they need a network; nor
-what begins with the path of another environment, as `litert/bin/lightfer`."""
+"""Beside these, `pip`, `make`, `python -m venv` and `jupyter` are not run, as they need a network;
+what they name is looked up. What begins with the path of another environment, as
+`litert/bin/lightfer`, is parsed."""
+
+PARTS = {
+    "lightfer predict --model mobilenet_v2_ferplus": "without a picture",
+    "lightfer queue recipes/ferplus.toml": "needs the real FER2013 and FER+",
+    "lightfer bench --robustness": "an option to add, without data",
+    "lightfer train --without-copies": "an option to add, without a model",
+    "lightfer data fetch": "needs a network",
+    "lightfer data audit": "without data",
+    "lightfer teach A B --out soft.safetensors": "placeholders",
+    "lightfer train tiny_net": "the page's block runs it, with data",
+}
+"""Commands inside sentences that are not whole, beside those of one word or with a placeholder."""
 
 SHORTER = {
     r"bench(?! tiny_net| own_nets| runs)": f"{NET} --rounds 1 --quick",
@@ -79,33 +94,56 @@ INSTEAD = {
 }
 
 
-def commands(page: str) -> list[str]:
-    """The lines of the blocks without a language, or of a shell, continued lines joined."""
+def shell_lines(page: str) -> list[str]:
+    """Of the blocks without a language, or of a shell: continued lines joined, no comments."""
     text = (ROOT / page).read_text(encoding="utf-8")
     found = []
     for language, code in re.findall(r"^ *```(\w*)[^\n]*\n(.*?)^ *```", text, re.S | re.M):
-        if language in ("", "shell"):
+        if language in ("", "shell") and not code.startswith("src/"):  # the README's tree of files
             lines = re.sub(r"\\\n\s*", "", code).splitlines()
             found += [line.partition("  #")[0].partition("# ")[0].strip() for line in lines]
-    return [line for line in found if re.match(r"(cat \S+ \| )?lightfer ", line)]
+    return [line for line in found if line]
+
+
+def commands(page: str) -> list[str]:
+    """Those of lightfer, in this environment."""
+    return [line for line in shell_lines(page) if re.match(r"(cat \S+ \| )?lightfer ", line)]
+
+
+def elsewhere(page: str) -> list[str]:
+    """Those of lightfer in another environment, named as in this one."""
+    lines = shell_lines(page)
+    return [re.sub(r"^\w+/bin/", "", line) for line in lines if re.match(r"\w+/bin/lightfer", line)]
+
+
+def in_sentences(page: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.S | re.M)
+    return [" ".join(found.split()) for found in re.findall(r"`([^`]+)`", text)]
 
 
 def inline(page: str) -> list[str]:
     """Commands inside sentences."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    return [" ".join(found.split()) for found in re.findall(r"`(lightfer [^`]+)`", text)]
+    return [found for found in in_sentences(page) if found.startswith("lightfer ")]
 
 
 EVERY = [(page, command) for page in PAGES for command in dict.fromkeys(commands(page))]
 INLINE = [(page, command) for page in PAGES for command in dict.fromkeys(inline(page))]
+ELSEWHERE = [(page, command) for page in PAGES for command in elsewhere(page)]
+WHOLE = sorted(
+    {c for _, c in INLINE if re.fullmatch(r"lightfer (--|\w+ )((?![A-Z]{2}|\|).)+", c)} - set(PARTS)
+)
 
 
 def test_there_are_commands():
     assert len(EVERY) > 30
     assert set(ONLY_PARSED) <= {command for _, command in [*EVERY, *INLINE]}
+    assert set(PARTS) <= {command for _, command in INLINE}
+    assert len(ELSEWHERE) >= 2
+    assert len(WHOLE) >= 6
 
 
-@pytest.mark.parametrize(("page", "command"), [*EVERY, *INLINE])
+@pytest.mark.parametrize(("page", "command"), [*EVERY, *INLINE, *ELSEWHERE])
 def test_every_command_has_these_options(page: str, command: str):
     """Names of commands and options, the number of arguments, values where they are known."""
     line = re.sub(r"^cat \S+ \| | > \S+$", "", command)
@@ -119,8 +157,65 @@ def test_every_command_has_these_options(page: str, command: str):
     context = group.make_context(group.name, [], resilient_parsing=True)
     options = {name for p in group.get_params(context) for name in (*p.opts, *p.secondary_opts)}
     assert {word for word in words if word.startswith("--")} <= options
-    if (page, command) in EVERY:
+    if (page, command) not in INLINE:
         group.make_context(group.name, words)
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYTHON_ELSEWHERE = {"docs/extending.md", "docs/export.md", "docs/zoo.md"}  # tests of their own
+IN_ANOTHER_TEST = [  # what a block of `docs/export.md` or `docs/extending.md` needs
+    *(r"OV=", r"g\+\+ ", r"python -c ", r"\./face ", r"export PYTHONPATH=\.$"),
+]
+NEEDS_A_NETWORK = [
+    *(r"(\. )?\w+/bin/", r"python3? -m venv \w+$", r"jupyter lab \w+$", r"git tag "),
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_other_commands_name_is_there(page: str):
+    """Targets of make, extras, pinned packages, files; no line of a block is of another kind."""
+    named = [line for line in in_sentences(page) if re.match(r"(make|pip|\S*python3?) ", line)]
+    for line in [*" && ".join(shell_lines(page)).split(" && "), *named]:
+        if not line or re.match(r"(cat \S+ \| )?(\w+/bin/)?lightfer ", line):
+            continue
+        if found := re.fullmatch(r"make (\w+)", line):
+            assert re.search(rf"^{found[1]}:", (ROOT / "Makefile").read_text(), re.M), line
+        elif found := re.match(r"\S*pip install (?:-e |--no-deps )?(.*)", line):
+            for asked in shlex.split(found[1]):
+                package, *extras = re.split(r"[\[\],]+", asked.rstrip("]"))
+                assert set(extras) <= set(PROJECT["optional-dependencies"]), line
+                if package not in (".", "lightfer", "build", "dist/*.whl"):
+                    pins = (ROOT / "constraints.txt").read_text()
+                    assert re.search(rf"^{package}==", pins, re.M | re.I), line
+        elif found := re.match(r"\S*python3? (?:-m )?([\w./]*\w)(?= |$)(?! venv)", line):
+            file = ROOT / found[1]
+            module = ROOT / f"{found[1].replace('.', '/')}.py"
+            assert file.is_file() or module.is_file() or found[1] in ("venv", "build"), line
+        else:
+            assert any(re.match(known, line) for known in IN_ANOTHER_TEST + NEEDS_A_NETWORK), line
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_code_stands_where_no_test_looks(page: str):
+    """Code is between backticks, in a language that is run or read; commands have no prompt."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    languages = set(re.findall(r"^ *```(\w+)", text, re.M))
+    assert languages <= {"shell", "python", "toml", "json", "cpp", "bibtex"}
+    assert "python" not in languages or page in {*PYTHON, *PYTHON_ELSEWHERE}
+    assert not re.search(r"^ *~~~|^[ `]*\$ |<pre|<code", text, re.M)
+    for code in re.findall(r"```json\n(.*?)```", text, re.S):
+        assert all(json.loads(line) for line in code.splitlines())
+    text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.S | re.M)
+    assert not re.search(r"^(?: {4}|\t)\s*(lightfer|pip|make|python3?|import|from) ", text, re.M)
+
+
+def test_the_list_of_the_page_on_queues_is_one(workspace: Path):
+    from lightfer.train.sweep.items import read_list
+
+    text = (ROOT / "docs/queue.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    Path("page.toml").write_text(block)
+    assert len(read_list(Path("page.toml"))) == 5 + 2  # five folds
 
 
 @pytest.fixture
@@ -200,6 +295,16 @@ def test_the_commands_of_a_page_run_one_after_the_other(
     capfd.readouterr()
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_the_whole_commands_of_sentences_run(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+):
+    for command in WHOLE:
+        print(f"$ {(done := shortened(command))}")
+        run(done, monkeypatch)
+    capfd.readouterr()
+
+
 def make_faces() -> None:
     """The file of the page's own form of data."""
     from tests.test_docs import python_blocks
@@ -208,7 +313,10 @@ def make_faces() -> None:
     run_blocks([code], "extending.md")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/predict.md"])
+PYTHON = ["README.md", "docs/index.md", "docs/predict.md"]
+
+
+@pytest.mark.parametrize("page", PYTHON)
 def test_the_python_of_a_page_runs(page: str, workspace: Path):
     text = (ROOT / page).read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)
@@ -259,7 +367,7 @@ def test_the_zoo_page_loads_weights_without_this_package(workspace: Path):
     assert path is not None
     shutil.copy(path, workspace)
     text = (ROOT / "docs/zoo.md").read_text(encoding="utf-8")
-    found = run_blocks(re.findall(r"```python\n(.*?)```", text, re.S)[1:], "docs/zoo.md")
+    found = run_blocks(re.findall(r"```python\n(.*?)```", text, re.S), "docs/zoo.md")
     faces = torch.randn(2, 1, 48, 48)
     with torch.inference_mode():
         ours = create_model("mobilenet_v2", pretrained=True)(faces)
@@ -270,8 +378,11 @@ def test_the_zoo_page_loads_weights_without_this_package(workspace: Path):
 def test_one_default_model():
     """Wherever a net is loaded or exported in README and pages it is the one of `predict`."""
     calls = r'(?:create_model|Predictor)\("(\w+)"(?=,|\))|lightfer export (\w+)(?= --)'
+    calls += r"|\. The default is `?(\w+)"
     named = {
-        page: {a or b for a, b in re.findall(calls, (ROOT / page).read_text(encoding="utf-8"))}
+        page: {
+            "".join(found) for found in re.findall(calls, (ROOT / page).read_text(encoding="utf-8"))
+        }
         for page in PAGES
     }
     assert sum(map(bool, named.values())) >= 4

@@ -4,6 +4,8 @@ import ast
 import json
 import os
 import re
+import subprocess
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import nbformat
 import pandas
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
-from notebooks.execute import FOLDER, SETUP, badge, cleaned, execute, notebook_names
+from notebooks.execute import FOLDER, REPOSITORY, SETUP, badge, cleaned, execute, notebook_names
 
 from lightfer._files import sha256_of, shipped
 from lightfer.models.registry import list_models
@@ -162,6 +164,49 @@ def test_every_notebook_opens_on_colab_by_the_same_two_cells(name: str):
     intro, setup = committed(name).cells[:2]
     assert intro.source.splitlines()[0] == badge(name), "run `make notebooks`"
     assert setup.source == SETUP, "run `make notebooks`"
+
+
+def test_there_is_one_address():
+    """No badge, cell or page names another one than pyproject.toml."""
+    assert badge(NAMES[0]).count(REPOSITORY.removeprefix("https://github.com/")) == 1
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *FOLDER.glob("*.ipynb")]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    found = set(re.findall(r"github(?:\.com)?/([\w.-]+/lightfer)\b", text))
+    assert found == {REPOSITORY.removeprefix("https://github.com/")}
+
+
+@pytest.mark.skipif(
+    "LIGHTFER_COLAB" not in os.environ, reason="installs everything anew: LIGHTFER_COLAB=1 runs it"
+)
+def test_the_set_up_cell_makes_a_bare_machine_ready_as_on_colab(tmp_path: Path):
+    """The cell of this commit in a new environment that has IPython, with this checkout as host."""
+    venv.create(tmp_path / "bare", with_pip=True)
+    python = tmp_path / "bare/bin/python"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment |= {"LIGHTFER_REPOSITORY": ROOT.as_uri(), "VIRTUAL_ENV": str(tmp_path / "bare")}
+    environment |= {"PIP_CONSTRAINT": str(ROOT / "constraints.txt")}
+    environment |= {"IPYTHONDIR": str(tmp_path / "ipython")}
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "ipython"], check=True)
+    after = """
+import lightfer, pathlib
+print("READY", pathlib.Path(lightfer.__file__).resolve(), pathlib.Path.cwd().resolve())
+import altair, pandas
+assert lightfer.create_model("squeezenet1_1_bn", pretrained=True)
+"""
+    (tmp_path / "cell.ipy").write_text(SETUP + after)
+    done = subprocess.run(
+        [python, "-m", "IPython", "--no-banner", "--colors=NoColor", tmp_path / "cell.ipy"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("READY ")]
+    _, package, folder = line.split()
+    assert Path(package).is_relative_to(tmp_path / "bare")
+    assert Path(folder) == tmp_path / "lightfer-checkout/notebooks"
+    assert {path.stem for path in Path(folder).glob("*.ipynb")} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

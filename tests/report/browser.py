@@ -93,7 +93,7 @@ def until(shown: Any, condition: str, seconds: float) -> None:
 
 CUT = """() => {
   const found = [], drawing = document.createElement("canvas").getContext("2d");
-  const shown = (e) => e.checkVisibility({ visibilityProperty: true });
+  const shown = (e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true });
   for (const select of document.querySelectorAll("select")) {
     if (!shown(select) || !select.selectedOptions.length) continue;
     drawing.font = getComputedStyle(select).font;
