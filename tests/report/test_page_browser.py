@@ -174,6 +174,34 @@ def test_opens_with_one_row_a_net_in_the_variant_of_the_readme(show: Any):
     assert page_shown.locator("#shown").inner_text() == f"{len(results.entries)} rows"
 
 
+MARKS = """() => {
+  const marks = [...document.querySelectorAll("#plot path")]
+    .filter((path) => ["front", "tied", "dominated"].includes(path.getAttribute("class")))
+    .flatMap((path) => [...path.getAttribute("d").matchAll(/M(\\S+) (\\S+)a(\\S+)/g)])
+    .map(([, left, y, radius]) => [+left + +radius, +y]);
+  const gap = (b, x, y) => Math.hypot(
+    Math.max(b.x - x, 0, x - b.x - b.width), Math.max(b.y - y, 0, y - b.y - b.height));
+  return [...document.querySelectorAll("#plot .name")].map((name) => {
+    const gaps = marks.map(([x, y]) => gap(name.getBBox(), x, y));
+    return [name.textContent, marks[gaps.indexOf(Math.min(...gaps))]];
+  });
+}"""
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_no_mark_is_nearer_to_a_name_than_its_own(show: Any, width: int):
+    """The nearest marks of the names of the published nets are in the order of their times."""
+    results = read_results(ROOT / "results.json")
+    chosen = chosen_for_readme(results)
+    assert chosen is not None
+    nearest = dict(show(results, width=width).evaluate(MARKS))
+    assert len(nearest) >= 5
+    times = {e.model: chosen.times.at(e) for e in chosen.entries}
+    order = sorted(nearest, key=lambda name: times[name.removesuffix(" (KD)")].estimate_s)
+    assert order == sorted(nearest, key=lambda name: nearest[name][0])
+    assert len(set(map(tuple, nearest.values()))) == len(nearest)
+
+
 def test_switches_the_theme_and_keeps_the_systems(show: Any):
     shown = show(made_up(2, 1), scheme="dark")
     background = "getComputedStyle(document.body).backgroundColor"

@@ -147,22 +147,28 @@ function linearTicks(low, high) {
   return ticks;
 }
 
-// Names beside their marks, where they hit no mark and no other name. The answer and the front are
+// Names beside their marks, where they hit no mark and no other name, and no other mark is nearer. The answer and the front are
 // always named, farther off and with a line to their mark if need be; of the others who finds room.
 function labels(status, pick, width, height) {
   const order = { front: 0, tied: 1, dominated: 2 },
     taken = [],
     made = [];
-  for (const [x, y] of chart.place.values()) taken.push([x - 5, y - 5, x + 5, y + 5]);
+  for (const [x, y] of chart.place.values()) taken.push([x - 9, y - 9, x + 9, y + 9]);
   const must = (row) => row === pick || status.get(row) === "front";
   const sorted = [...chart.rows].sort(
     (a, b) => (b === pick) - (a === pick) || order[status.get(a)] - order[status.get(b)],
   );
   const covered = (box) =>
     taken.filter((t) => box[0] < t[2] && t[0] < box[2] && box[1] < t[3] && t[1] < box[3]).length;
+  const gap = (box, [x, y]) =>
+    Math.hypot(Math.max(box[0] - x, 0, x - box[2]), Math.max(box[1] - y, 0, y - box[3]));
+  const nearer = (box, own) => {
+    const mine = gap(box, own);
+    return [...chart.place.values()].filter((other) => gap(box, other) < mine).length;
+  };
   for (const [place, row] of sorted.entries()) {
     if (place >= 40 && !must(row)) break;
-    const whole = `${row.name}${row.teachers.length ? " (KD)" : ""}`,
+    const whole = `${row.name}${row.teachers.length && width > 480 ? " (KD)" : ""}`, // else the table has it
       name = whole.length > 40 ? `${whole.slice(0, 38)}…` : whole;
     const [x, y] = chart.place.get(row),
       wide = name.length * 6.7;
@@ -181,7 +187,7 @@ function labels(status, pick, width, height) {
           base = y + dy * far;
         const box = [from, base - 11, from + wide, base + 3];
         if (box[0] < 48 || box[2] > width - 2 || box[1] < 0 || box[3] > height - 46) continue;
-        const hits = covered(box);
+        const hits = 10 * covered(box) + nearer(box, [x, y]);
         if (!best || hits < best.hits) best = { hits, box, from, base, far };
         if (!hits) break;
       }
