@@ -1,6 +1,7 @@
 """Teachers, soft labels and queues by the command line, on data without a test split."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,32 @@ def test_a_queue_repeats_what_train_does_with_soft_labels_and_without_copies(
         assert queued[1].distillation == own[1].distillation
     (kept,) = Path("q/teachers").iterdir()
     assert kept.read_bytes() == Path("soft.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("folds", [0, 5])
+def test_a_queue_learns_elsewhere_from_the_teachers_in_its_pack(
+    here: Path, blind_csv: Path, folds: int
+):
+    """A file with a space in its name, or five of one name, as the folds of a network have."""
+    data, files = ("--data", str(blind_csv)), []
+    for i in range(folds or 1):
+        train(blind_csv, f"t{i}", "--epochs", "1", *(("--fold", f"{i}/{folds}") if folds else ()))
+        file = Path(f"t{i}/{MODEL}.safetensors")
+        files.append(str(file if folds else file.rename("t0/my teacher.safetensors")))
+    Path("list.toml").write_text(
+        f"""
+        [[item]]
+        model = "{MODEL}"
+        name = "student"
+        teachers = {json.dumps(files)}
+        settings = {{ epochs = 1 }}
+        """
+    )
+    lightfer("queue", "list.toml", *data, "--minutes", "0", "--pack", "q.zip", "--out", "q")
+    for file in files:
+        shutil.rmtree(Path(file).parent)
+    lightfer("queue", "q.zip", *data, "--out", "there", "--workers", "1")
+    _, card = load_checkpoint(Path("there") / "student" / f"{MODEL}.safetensors")
+    assert card.distillation
+    found = [teacher["fold"] for teacher in card.distillation["teachers"]]
+    assert found == ([f"{i}/{folds}" for i in range(folds)] or [None])
