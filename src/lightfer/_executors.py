@@ -194,7 +194,9 @@ class _Engine(Executor):
 def _ray(address: str | None, workers: int | None, cpus: int, gpus: int) -> tuple[Executor, int]:
     ray, close = _begun_ray(address)
     engine = _ray_engine(ray, close, num_cpus=cpus, num_gpus=gpus)
-    return engine, workers or max(1, int(ray.cluster_resources().get("CPU", 1)) // cpus)
+    there, needs = ray.cluster_resources(), {"CPU": cpus, "GPU": gpus}
+    fit = min(int(there.get(kind, 0)) // number for kind, number in needs.items() if number)
+    return engine, workers or max(1, fit)
 
 
 def _ray_nodes(address: str | None) -> dict[str, Executor]:

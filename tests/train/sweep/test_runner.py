@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from benchmarks.queue_kill import check_equal
 from filelock import FileLock
+from torch import AcceleratorError, Tensor, nn
 
 from lightfer import _files
 from lightfer._files import write_bytes
@@ -163,6 +165,34 @@ def test_a_worker_that_dies_is_followed_by_another_while_epochs_advance(
 
     session = run_queue((item,), Options(tmp_path / "b", str(blind_csv)), on_report=kill_at_once)
     assert "the process that trained it died" in session.failed["x"]
+
+
+class AfterGpuError(nn.Module):
+    """The first process that computes it loses its GPU, and can compute nothing any more."""
+
+    lost = False
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.last = nn.Linear(in_channels * 48 * 48, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        before = Path(os.environ["LIGHTFER_LOST_GPU"])
+        AfterGpuError.lost |= not before.exists()
+        before.touch()
+        if AfterGpuError.lost:
+            raise AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return self.last(x.flatten(1))
+
+
+def test_after_an_error_of_the_gpu_an_item_goes_on_in_another_process(
+    blind_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LIGHTFER_LOST_GPU", str(tmp_path / "lost"))
+    model, one = f"{__name__}:AfterGpuError", {**SMALL, "epochs": 1}
+    items = [Item(model=model, name=name, settings=one) for name in ("a", "b")]
+    session = run_queue(items, Options(tmp_path / "q", str(blind_csv), workers=1))
+    assert (session.failed, {*session.finished}) == ({}, {"a", "b"})
 
 
 @pytest.mark.parametrize("name", ["nowhere", "tests.train:nothing", "no.such.module:factory"])

@@ -7,6 +7,8 @@ by taking their tokens away, a worker that was given up for dead writes nothing 
 and none outlives its session, on whichever machine that was.
 """
 
+import os
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -64,8 +66,11 @@ class _StopError(Exception):
 def work(name: str, job: Job, token: str, options: Options) -> Outcome:
     """Train `job` as item `name` from where it stopped; what goes wrong is an outcome.
 
-    Raises what reading the data raises.
+    Raises what reading the data raises. After an error of a GPU, which leaves nothing there that
+    works, the process ends: the item goes on in another one.
     """
+    from torch import AcceleratorError
+
     from lightfer.measure.energy import open_meters
     from lightfer.measure.process import tune_process
     from lightfer.train.job import run_job
@@ -83,6 +88,9 @@ def work(name: str, job: Job, token: str, options: Options) -> Outcome:
         )
     except _StopError:
         return Outcome("stopped", lost_s=monotonic() - watch.since)
+    except AcceleratorError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
     except Exception as error:
         return Outcome("failed", error=f"{type(error).__name__}: {error}")
     finally:
