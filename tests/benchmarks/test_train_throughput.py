@@ -1,20 +1,20 @@
 """The loops that training is compared with compute as the page says."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
-from benchmarks import train_throughput
 from torch import Tensor, nn
 
+from benchmarks import train_throughput
 from lightfer.train.recipes import second_light
 
 
 class Probe(nn.Conv2d):
     """A layer that keeps what it saw and made."""
 
-    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+    seen: ClassVar[list[tuple[Tensor, Tensor, Tensor]]] = []
 
     def forward(self, input: Tensor) -> Tensor:
         out = super().forward(input)
@@ -26,6 +26,7 @@ def probe() -> nn.Module:
     return nn.Sequential(Probe(1, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 7))
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # 4 workers
 @pytest.mark.parametrize(
     ("side", "out", "layout"),
     [

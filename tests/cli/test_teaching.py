@@ -147,7 +147,7 @@ def test_a_queue_learns_elsewhere_from_the_teachers_in_its_pack(
         model = "{MODEL}"
         name = "student"
         teachers = {json.dumps(files)}
-        settings = {{ epochs = 1 }}
+        settings = {{ epochs = 2 }}
         """
     )
     lightfer("queue", "list.toml", *data, "--minutes", "0", "--pack", "q.zip", "--out", "q")

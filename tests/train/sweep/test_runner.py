@@ -178,8 +178,9 @@ class AfterGpuError(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         before = Path(os.environ["LIGHTFER_LOST_GPU"])
-        AfterGpuError.lost |= not before.exists()
-        before.touch()
+        if len(x) > 2:  # the two images of a check come before
+            AfterGpuError.lost |= not before.exists()
+            before.touch()
         if AfterGpuError.lost:
             raise AcceleratorError("CUDA error: an illegal memory access was encountered")
         return self.last(x.flatten(1))
