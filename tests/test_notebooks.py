@@ -109,7 +109,7 @@ def test_the_analysis_runs_from_results_alone_without_torch(
     (tmp_path / "results.json").write_bytes((ROOT / "results.json").read_bytes())
     shown = "".join(map(texts, execute("04_analysis", tmp_path).cells))
     assert "mobilenet_v1" in shown
-    assert shown.count("image/svg+xml") == 7
+    assert shown.count("image/svg+xml") == 8
     assert "undecided" in shown
     published = readme.shown(read_results(ROOT / "results.json"))
     assert published
