@@ -229,3 +229,7 @@ def test_two_columns_that_could_be_meant_are_refused(faces: Dataset, tmp_path: P
     pq.write_table(table.append_column("label", table["emotion"]), path)
     with pytest.raises(DataError, match=r"emotion and label could both be meant"):
         load(folder)
+    for name in ("emotion", "Emotion "):  # the first was a KeyError, of the second the last one won
+        pq.write_table(table.append_column(name, table["emotion"]), path)
+        with pytest.raises(DataError, match=r"2 columns 'emotion', expected one"):
+            load(folder)

@@ -1,5 +1,6 @@
 """The exported schema is the records', and every violation of a broken file is named."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -185,6 +186,26 @@ def with_energy(**changes) -> dict:
     energy = msgspec.structs.replace(measured_energy(2.0), **changes)
     results = Results(environments={"e": ENVIRONMENT}, entries=(entry(energy=energy),))
     return msgspec.json.decode(msgspec.json.encode(results))
+
+
+@pytest.mark.parametrize("odd", ['"a\\ud83d"', "1" + "0" * 400, "1e308", "-2.5E+120"])
+def test_what_cannot_be_computed_with_is_refused_by_all(tmp_path: Path, odd: str):
+    """A whole number too large for a float was a traceback of `table`; half a character is valid
+    to one reader of JSON and not to another.
+    """
+    text = (ROOT / "results.json").read_text()
+    path = tmp_path / "odd.json"
+    for key in ("params", "median_s"):
+        path.write_text(
+            re.sub(rf'"{key}": [^,}}]+', lambda _, k=key: f'"{k}": {odd}', text, count=1)
+        )
+        with pytest.raises(ResultsError):
+            read_results(path)
+        if "ud83d" in odd:
+            assert violations_of_file(path)
+            continue
+        with pytest.raises(ResultsError, match="too large"):
+            violations_of_file(path)
 
 
 def test_energies_that_no_results_file_may_hold():

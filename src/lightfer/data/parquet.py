@@ -31,13 +31,13 @@ IMAGE_COLUMNS = ("image", "img", "img_bytes", "image_bytes", "pixels")
 def has_usage(member: Member) -> bool:
     """Whether the file itself says to which split each row belongs."""
     with _opened(member) as file:
-        return "usage" in _columns(file)
+        return "usage" in _columns(file, member)
 
 
 def read_parquet(member: Member, default: SplitName | None, size: int) -> dict[SplitName, Split]:
     """Read one file, split by its `Usage`, or all into the `default` split without that column."""
     with _opened(member) as file:
-        columns = _columns(file)
+        columns = _columns(file, member)
         label = _one_of(LABEL_COLUMNS, columns, member)
         image = _one_of(IMAGE_COLUMNS, columns, member)
         wanted = [columns[c] for c in (label, image, "usage", "row") if c in columns]
@@ -162,9 +162,16 @@ def _class_names(file: pq.ParquetFile, column: str, member: Member) -> list[str]
     )
 
 
-def _columns(file: pq.ParquetFile) -> dict[str, str]:
+def _columns(file: pq.ParquetFile, member: Member) -> dict[str, str]:
     """Lower-case name of every column -> its name in the file."""
-    return {name.strip().lower(): name for name in file.schema_arrow.names}
+    names = [name.strip().lower() for name in file.schema_arrow.names]
+    for name in (*LABEL_COLUMNS, *IMAGE_COLUMNS, "usage", "row"):
+        if names.count(name) > 1:
+            raise DataError(
+                f"{member.where}: {names.count(name)} columns {name!r}, expected one. Remove or "
+                "rename all but one of them"
+            )
+    return dict(zip(names, file.schema_arrow.names, strict=True))
 
 
 def _one_of(candidates: Sequence[str], columns: dict[str, str], member: Member) -> str:

@@ -16,6 +16,7 @@ _CONTROL = re.compile(
     rb"\\\\|(\\(?:[bfr]|u00(?:0[0-8b-f]|1[0-9a-f]|7f|[89][0-9a-f])))|\x7f|\xc2[\x80-\x9f]",
     re.IGNORECASE,
 )
+_LARGE = re.compile(rb"[:\[,]\s*(-?(?:\d{100}|\d[\d.]*[eE]\+?[1-9]\d\d))")
 
 
 SHORT = 600  # characters of an object that stands on one line
@@ -55,12 +56,21 @@ def read_results(path: Path | str, *, passes: bool = True) -> Results:
         if schema != SCHEMA:
             raise ResultsError(f"{path}: schema is {schema!r}, expected {SCHEMA!r}")
         check_keys(text)
+        check_numbers(text)
         parts = msgspec.json.decode(text, type=_Parts)
         shared: dict[Accuracy, Accuracy] = {}
         entries = tuple(_entry(i, raw, passes, shared) for i, raw in enumerate(parts.entries))
         return Results(environments=parts.environments, entries=entries, cards=parts.cards)
     except (OSError, ValueError, RecursionError, msgspec.DecodeError) as error:  # not UTF-8, too
         raise ResultsError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def check_numbers(text: bytes) -> None:
+    """Raise ValueError where JSON has a number of 1e100 or more, whose sums no float could hold."""
+    if found := _LARGE.search(text):
+        raise ValueError(
+            f"the number {found[1][:20].decode()}... is too large, expected below 1e100"
+        )
 
 
 def without_control_characters(text: bytes) -> bytes:

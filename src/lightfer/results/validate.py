@@ -19,7 +19,7 @@ import msgspec
 
 from lightfer._files import check_keys
 from lightfer.results import SCHEMA, Entry, Results, ResultsError
-from lightfer.results.io import without_control_characters
+from lightfer.results.io import check_numbers, without_control_characters
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
@@ -63,6 +63,7 @@ def violations_of_file(path: Path) -> list[Violation]:
     try:
         text = without_control_characters(path.read_bytes())
         check_keys(text)
+        check_numbers(text)
         return _violations_of_parts(text)
     except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: {error}") from error
@@ -81,8 +82,8 @@ def _violations_of_parts(text: bytes) -> list[Violation]:
     try:
         entries = msgspec.json.decode(text, type=_Parts).entries
         rest = msgspec.json.decode(text, type=_Rest)
-    except msgspec.DecodeError:  # what holds the entries is of another form, or it is not JSON
-        return violations(_json(text))
+    except msgspec.DecodeError as error:  # the whole is of another form, or it is not JSON
+        return violations(_json(text)) or [Violation("$", str(error))]
     head = {name: value for name in ("schema", "environments", "cards")
             if (value := getattr(rest, name)) is not msgspec.UNSET}  # fmt: skip
     found = _of_another_form({**head, "entries": []})

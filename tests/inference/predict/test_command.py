@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from lightfer.__main__ import run as lightfer
 from lightfer.cli.main import app
 from lightfer.data import CLASSES
-from lightfer.data.pictures import open_picture
+from lightfer.data.pictures import SUFFIXES, open_picture
 from lightfer.inference.predict.options import parser
 from tests.inference.predict.conftest import MODEL
 
@@ -94,6 +94,21 @@ def test_in_a_folder_nothing_is_written_over_and_nothing_is_there_twice(
     found = {path.name: path.read_bytes() for path in pictures.iterdir()}
     assert found.keys() - before.keys() == {"01.png", "02-2.png", "03-2.png"}
     assert before.items() < found.items()
+
+
+def test_an_annotated_picture_is_of_the_form_that_its_name_says(
+    predict, crops: Path, tmp_path: Path, capsys
+):
+    """`--annotate x.gif` held a PNG, and so did x.mp4."""
+    for suffix in sorted(SUFFIXES):
+        target = tmp_path / f"x{suffix}"
+        predict(crops / "00.png", "--annotate", target)
+        with Image.open(target) as picture:
+            assert picture.format == Image.registered_extensions()[suffix]
+    picture, film = str(crops / "00.png"), tmp_path / "x.mp4"
+    assert lightfer(["predict", *QUICK, "--crop", picture, "--annotate", str(film)]) == 2
+    assert "is a video, and a picture was given" in capsys.readouterr().err
+    assert not film.exists()
 
 
 def test_standard_input(predict, crops: Path, monkeypatch):

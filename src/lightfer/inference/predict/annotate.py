@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lightfer._files import atomic_path
 from lightfer.data.pictures import SUFFIXES
+from lightfer.errors import ArgumentError
 from lightfer.inference.predict.prediction import Prediction
 from lightfer.inference.predict.predictor import Seen
 from lightfer.inference.predict.sources import Item
@@ -21,8 +22,8 @@ from lightfer.inference.predict.video import (
 
 COLOUR, INK = (255, 176, 0), (0, 0, 0)  # amber with black letters, told apart by everybody
 SMALLEST_SIDE = 256  # pixels; smaller pictures are enlarged first, so that letters fit
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".png": "PNG"}  # others become PNG
-VIDEOS = (".mp4", ".avi")  # others become .mp4
+FORMATS = (".jpg", ".jpeg", ".webp", ".png")  # others become .png in a folder
+VIDEOS = (".mp4", ".avi")  # others become .mp4 there
 READ = SUFFIXES | VIDEO_SUFFIXES  # endings of what is taken from a folder
 
 
@@ -124,5 +125,9 @@ def is_file(target: Path) -> bool:
 
 
 def _save(picture: Image.Image, path: Path) -> None:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ArgumentError(f"--annotate {path} is a video, and a picture was given: name a .png")
     with atomic_path(path) as temporary:
-        picture.save(temporary, format=FORMATS.get(path.suffix.lower(), "PNG"), quality=92)
+        kind = Image.registered_extensions()[suffix]
+        picture.convert("L" if suffix == ".pgm" else "RGB").save(temporary, kind, quality=92)
