@@ -181,7 +181,7 @@ MARKS = """() => {
     .map(([, left, y, radius]) => [+left + +radius, +y]);
   const gap = (b, x, y) => Math.hypot(
     Math.max(b.x - x, 0, x - b.x - b.width), Math.max(b.y - y, 0, y - b.y - b.height));
-  return [...document.querySelectorAll("#plot .name")].map((name) => {
+  return [...document.querySelectorAll("#plot .name:not(.front)")].map((name) => {
     const gaps = marks.map(([x, y]) => gap(name.getBBox(), x, y));
     return [name.textContent, marks[gaps.indexOf(Math.min(...gaps))]];
   });
@@ -190,14 +190,16 @@ MARKS = """() => {
 
 @pytest.mark.parametrize("width", [390, 1400])
 def test_no_mark_is_nearer_to_a_name_than_its_own(show: Any, width: int):
-    """The nearest marks of the names of the published nets are in the order of their times."""
+    """The nearest marks of the names of the published nets are in the order of their times; those
+    of the front may stand farther off, with a line to their mark.
+    """
     results = read_results(ROOT / "results.json")
     chosen = chosen_for_readme(results)
     assert chosen is not None
     nearest = dict(show(results, width=width).evaluate(MARKS))
-    assert len(nearest) >= 5
-    times = {e.model: chosen.times.at(e) for e in chosen.entries}
-    order = sorted(nearest, key=lambda name: times[name.removesuffix(" (KD)")].estimate_s)
+    assert nearest
+    times = {e.model: t.estimate_s for e in chosen.entries if (t := chosen.times.at(e))}
+    order = sorted(nearest, key=lambda name: times[name.removesuffix(" (KD)")])
     assert order == sorted(nearest, key=lambda name: nearest[name][0])
     assert len(set(map(tuple, nearest.values()))) == len(nearest)
 
