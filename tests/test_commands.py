@@ -163,7 +163,12 @@ def test_every_command_has_these_options(page: str, command: str):
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PYTHON_ELSEWHERE = {"docs/extending.md", "docs/export.md", "docs/queue.md", "docs/zoo.md"}  # tests of their own
+PYTHON_ELSEWHERE = {
+    "docs/extending.md",
+    "docs/export.md",
+    "docs/queue.md",
+    "docs/zoo.md",
+}  # own tests
 IN_ANOTHER_TEST = [  # what a block of `docs/export.md`, `extending.md` or `queue.md` needs
     *(r"export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1$", r"torchrun "),
     *(r"OV=", r"g\+\+ ", r"python -c ", r"\./face ", r"export PYTHONPATH=\.$"),
