@@ -38,7 +38,7 @@ from lightfer.models.registry import DEFAULT_MODELS, ZOO
 from lightfer.train.loop import train
 from lightfer.train.recipes import second_light
 
-BATCH, SKIPPED = 64, 5
+BATCH, SKIPPED, WORKERS = 64, 5, 4
 
 
 def main() -> None:
@@ -98,7 +98,7 @@ def _plain(model: str, folder: Path, batches: int, half: bool = False) -> float:
             ]
         ),
     )
-    loader = torch.utils.data.DataLoader(images, BATCH, shuffle=True, num_workers=4)
+    loader = torch.utils.data.DataLoader(images, BATCH, shuffle=True, num_workers=WORKERS)
     layout = torch.channels_last if half else torch.contiguous_format
     net = ZOO[model]().train()
     net = net.to(memory_format=layout)  # pyright: ignore[reportCallIssue]

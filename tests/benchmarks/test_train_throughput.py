@@ -26,7 +26,6 @@ def probe() -> nn.Module:
     return nn.Sequential(Probe(1, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 7))
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # 4 workers
 @pytest.mark.parametrize(
     ("side", "out", "layout"),
     [
@@ -38,6 +37,7 @@ def test_a_plain_loop_has_the_precision_and_layout_of_its_name(
     side: str, out: torch.dtype, layout: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(train_throughput, "BATCH", 4)
+    monkeypatch.setattr(train_throughput, "WORKERS", 0)  # forks of this process end others' tests
     monkeypatch.setitem(train_throughput.ZOO, "probe", probe)
     monkeypatch.setattr(Probe, "seen", [])
     batches = train_throughput.SKIPPED + 2
