@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from lightfer.bench import run as benchmark
 from lightfer.bench.quiet import LOOKS, Quiet
 from lightfer.cli.main import app
-from lightfer.measure.noise import Snapshot, advanced, verdict, watch
+from lightfer.measure.noise import Snapshot, Watched, advanced, verdict, watch
 from lightfer.results import Results, Waiting, read_results
 from lightfer.results.validate import violations
 from tests.bench.test_protocol import TINY
@@ -147,3 +147,14 @@ def test_the_verdict_is_on_what_was_measured_not_on_the_time_between():
     assert verdict(start, round_).verdict == "unusable"
     found = verdict(start, advanced(start, round_, [watch(busy, round_)]))
     assert (found.verdict, found.other_cpu_share, found.seconds) == ("quiet", 0, 10)
+
+
+@pytest.mark.usefixtures("yardsticks")
+def test_what_others_do_while_accuracy_is_measured_disturbs_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    second = Watched(seconds=1, busy_s=None, steal_s=None, own_s=None, throttle_events=None)
+    monkeypatch.setattr(benchmark, "watch", lambda before, after: second)
+    (environment,) = run(TINY, None, tmp_path).environments.values()
+    assert environment.noise is not None
+    assert environment.noise.seconds == len(TINY.models) * TINY.rounds  # and none of size, accuracy

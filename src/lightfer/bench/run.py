@@ -94,7 +94,7 @@ def run_benchmark(
     quiet = None
     if config.wait_quiet:
         quiet = Quiet(config.wait_quiet, bench.look, lambda text: on_step(text, *told))
-    watched: list[Watched] = []  # what was no round
+    watched: list[Watched] = []  # beside blocks of energy; rounds have theirs, accuracy needs none
     for step, *told in steps(config, cases, meters, journal, quiet):
         if quiet and step.kind == "round":
             quiet.wait(step.case.runtime)
@@ -104,7 +104,7 @@ def run_benchmark(
         meanwhile = watch(start, snapshot())
         if isinstance(record, Round):
             record = msgspec.structs.replace(record, watched=meanwhile)
-        else:
+        elif step.kind == "energy":
             watched.append(meanwhile)
         if quiet and step.again:
             quiet.again_s += meanwhile.seconds
