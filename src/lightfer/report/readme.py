@@ -33,6 +33,7 @@ class Shown:
     results: Results  # nothing but these entries
     environment: Environment
     entries: tuple[Entry, ...]
+    others: tuple[Entry, ...]  # scored on other images or labels
     times: Times  # of the whole file: the yardstick's median is that of a run
 
     def time(self, entry: Entry) -> Time | None:
@@ -46,15 +47,15 @@ class Shown:
 
 
 def shown(results: Results) -> Shown | None:
-    """Of the variants in which most models were measured on one machine the fastest in float32;
-    None without an entry that has a time.
+    """Of the variants in which most models were measured on one machine the fastest in float32,
+    without what was scored on other images or labels than most; None without an entry that has a
+    time.
     """
     times = Times(results)
-    timed = [
-        (e, t)
-        for e in results.entries
-        if e.error is None and e.precision == "float32" and (t := times.at(e)) and t.interval
-    ]
+    entries = [e for e in results.entries if e.error is None and e.precision == "float32"]
+    alike = {e.id for e in scored_alike(entries)}
+    others = {e.id: e for e in entries if e.accuracy and e.id not in alike}
+    timed = [(e, t) for e in entries if e.id not in others and (t := times.at(e)) and t.interval]
     variants = by_variant(e for e, _ in timed)
     if not variants:
         return None
@@ -63,14 +64,16 @@ def shown(results: Results) -> Shown | None:
     for e, t in timed:
         seconds.setdefault(variant(e), []).append(t.estimate_s)
     full = [v for v, entries in variants.items() if len(entries) == most]
-    entries = variants[min(full, key=lambda v: geometric_mean(seconds[v]))]
+    chosen = min(full, key=lambda v: geometric_mean(seconds[v]))
+    entries = variants[chosen]
     environment = entries[0].environment
     only = Results(
         environments={environment: results.environments[environment]},
         entries=tuple(entries),
         cards=results.cards,
     )
-    return Shown(only, results.environments[environment], tuple(entries), times)
+    beside = tuple(e for e in others.values() if variant(e) == chosen)
+    return Shown(only, results.environments[environment], tuple(entries), beside, times)
 
 
 def block(found: Shown, figure: str = "") -> str:
@@ -81,13 +84,16 @@ def block(found: Shown, figure: str = "") -> str:
     lines.append(f"{found.runtime}, float32. {plain(about)}")
     lines += [plain(note) for note in training_notes(found.entries, found.times)]
     lines += [plain(note) for note in teaching_notes(found.entries, found.results.cards)]
+    if found.others:
+        scores = ", ".join(f"{e.model} {top1(e.accuracy)}" for e in ranked(found.others))
+        lines.append(plain(f"Not compared, as scored on other images or labels: {scores}"))
     return "\n".join(lines).strip() + "\n"
 
 
 def finding(found: Shown) -> list[str]:
     """What the figures say, a sentence or two each; what they cannot say is left out."""
     lines = []
-    scored = [(e, e.accuracy) for e in ranked(scored_alike(found.entries)) if e.accuracy]
+    scored = [(e, e.accuracy) for e in ranked(found.entries) if e.accuracy]
     if len(scored) > 1:
         lines.append(_most_accurate(scored))
     timed = [(t, e) for e in found.entries if (t := found.time(e))]
@@ -113,7 +119,7 @@ def finding(found: Shown) -> list[str]:
 
 
 def table(found: Shown) -> list[str]:
-    """One row per model, the most accurate first; then those scored on other labels."""
+    """One row per model, the most accurate first."""
     methods = {m for e in found.entries if (m := energy_method(e.energy))}
     method = f" ({', '.join(sorted(methods))})" if methods else ""
     is_corrected = any(t.corrected for e in found.entries if (t := found.time(e)))
@@ -122,9 +128,7 @@ def table(found: Shown) -> list[str]:
     titles += (f"mJ/image{method}", "Trained by")
     rows = [titles, ("---", *["---:"] * (len(titles) - 2), "---")]
     names = net_names(found.entries)
-    alike = ranked(scored_alike(found.entries))
-    ids = {e.id for e in alike}
-    for e in (*alike, *ranked(e for e in found.entries if e.id not in ids)):
+    for e in ranked(found.entries):
         gross = e.energy.gross.joules_per_image if e.energy and e.energy.gross else None
         cells = (names[e.id], top1(e.accuracy), number(e.params, ".2f", 1e-6))
         time = found.time(e)
