@@ -57,6 +57,7 @@ class Quiet:
                 f"{self.waited_s / 60:.1f} of {self.minutes:g} minutes"
             )
             self.pause(BETWEEN_S)
+            self.look(runtime)  # a core that has slept is slow at first, whatever others do
             self.waited_s = before + self.clock() - start
         else:
             self.gave_up = True
