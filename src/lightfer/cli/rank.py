@@ -26,10 +26,10 @@ def rank(
     from lightfer.report.choose import choose
     from lightfer.report.notes import time_note
     from lightfer.report.rank import correlations, energy_correlations, standings
-    from lightfer.results import read_results
+    from lightfer.results import filled, read_results
     from lightfer.results.select import Times, by_variant, scored_alike
 
-    found = read_results(results, passes=False)
+    found = filled(read_results(results, passes=False), results)
     times, console, groups = Times(found), stdout(), []
     for kind, entries in by_variant(found.entries).items():
         standing, alike = standings(entries, times, batch_size), scored_alike(entries)

@@ -45,12 +45,12 @@ def table(
     from lightfer.report.exchange.flat import csv_text, write_parquet
     from lightfer.report.readme import block, shown
     from lightfer.report.tables import markdown as as_markdown
-    from lightfer.results import read_results
+    from lightfer.results import filled, read_results
 
     check_outputs((into, figure, csv, latex, parquet), [results])
     if boamps is not None:
         check_writable(boamps, folder=True)
-    found = read_results(results)
+    found = filled(read_results(results), results)
     if csv is not None:
         write_text(csv, csv_text(found))
         typer.echo(f"{len(found.entries)} rows written to {csv}", err=is_stream(csv))

@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from lightfer._files import check_keys, read_json
+from lightfer._files import check_keys, read_bytes, read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], memoryview]:
     """The `parts` of a weight file. Raises ValueError where its checksum, which lightfer 0.1 did
     not write, is another.
     """
-    header, data = parts(path.read_bytes())
+    header, data = parts(read_bytes(path))
     found = checksum(header, data)
     if header.get("__metadata__", {}).get(CRC32_KEY, found) != found:
         raise ValueError("it is damaged: its checksum is not that of its content; get it again")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from lightfer._files import check_keys
+from lightfer._files import check_input, check_keys
 from lightfer.results import SCHEMA, Entry, Results, ResultsError
 from lightfer.results.io import check_numbers, without_control_characters
 
@@ -58,8 +58,10 @@ def json_schema_text() -> str:
 def violations_of_file(path: Path) -> list[Violation]:
     """Everything that is wrong with a results file.
 
-    Raises ResultsError if it cannot be read or is not JSON; `NaN` and `Infinity` are not.
+    Raises ResultsError if it cannot be read or is not JSON; `NaN` and `Infinity` are not. Raises
+    InputError for a pipe or device.
     """
+    check_input(path)
     try:
         text = without_control_characters(path.read_bytes())
         check_keys(text)
