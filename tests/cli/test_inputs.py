@@ -1,19 +1,28 @@
 """What people give commands to read: one line for what cannot be, and nothing is waited for."""
 
+import json
 import os
 import signal
 import stat
 import threading
 import zipfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 
 from lightfer.__main__ import run
+from lightfer._files import shipped
+from lightfer.data import CLASSES, Dataset
+from lightfer.inference.card import CARD_KEY
+from lightfer.inference.onnx_from_weights import assembled
 from lightfer.inference.predict import Predictor
+from lightfer.models.weights import InputContract, load_checkpoint, save_checkpoint
 from lightfer.results import read_results, write_results
+from lightfer.train.distill import load_teacher
 from tests.report.made_up import made_up
 
 SAID = " is a pipe or device, expected a file"
@@ -197,3 +206,118 @@ def test_an_encrypted_pack_is_one_line(here: Path, capsys):
     line = complaint(["queue", "queue.zip", "--data", "synthetic"], capsys)
     assert line.startswith("lightfer: queue.zip is encrypted; unpack it first")
     assert [path.name for path in here.iterdir()] == ["queue.zip"]
+
+
+def test_an_entry_of_no_environment_is_named(here: Path, capsys):
+    """A table had no line for it."""
+    told = json.loads(msgspec.json.encode(made_up(1, 2)))
+    Path("r.json").write_text(json.dumps({**told, "environments": {}}))
+    for command in ("table", "rank", "choose", "report"):
+        line = complaint([command, "r.json"], capsys)
+        assert line.startswith("lightfer: r.json: $.entries[0].environment: 'machine-0' is not one")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_results(here: Path, capsys):
+    write_results(here / "r.json", made_up(1, 1))
+    Path("bom.json").write_bytes(b"\xef\xbb\xbf" + Path("r.json").read_bytes())
+    assert read_results("bom.json") == read_results("r.json")
+    for command in (["validate", "bom.json"], ["compare", "bom.json", "r.json"]):
+        assert run(command) == 0
+    capsys.readouterr()
+
+
+def test_whole_numbers_without_a_place_in_parquet_are_one_line(here: Path, capsys):
+    told = json.loads(msgspec.json.encode(made_up(1, 1)))
+    told["entries"][0] |= {"macs": 2**63, "flops": 2**64}
+    Path("r.json").write_text(json.dumps(told))
+    line = complaint(["table", "r.json", "--parquet", "out.parquet"], capsys)
+    assert line.startswith("lightfer: the results have no form in Parquet")
+    assert not Path("out.parquet").exists()
+    assert run(["table", "r.json", "--csv", "out.csv"]) == 0
+    assert str(2**63) in Path("out.csv").read_text()
+
+
+def test_no_time_at_a_batch_size_is_no_empty_rank(here: Path, capsys):
+    write_results(here / "r.json", made_up(1, 2))
+    for options in (["--batch-size", "7"], ["--batch-size", "-1", "--json"]):
+        line = complaint(["rank", "r.json", *options], capsys)
+        assert line.endswith(": there are 1, 64")
+
+
+def test_no_option_of_table_is_passed_over(here: Path, capsys):
+    pytest.importorskip("altair")
+    write_results(here / "r.json", made_up(1, 2))
+    (here / "docs").mkdir()
+    page, marks = Path("docs/page.md"), "<!-- results:begin -->\nold\n<!-- results:end -->\n"
+    page.write_text(marks)
+    into = ["table", "r.json", "--into", "docs/page.md"]
+    assert "--figure is shown in what --into" in complaint(
+        ["table", "r.json", "--figure", "f.png"], capsys
+    )
+    assert "expected a figure to end in .png" in complaint([*into, "--figure", "f.xyz"], capsys)
+    assert page.read_text() == marks
+    assert run([*into, "--csv", "out.csv", "--figure", "f.svg", "--markdown"]) == 0
+    assert "| Model |" in capsys.readouterr().out
+    assert Path("out.csv").exists()
+    assert "](../f.svg)" in page.read_text()
+    Path("f.svg").write_text("complete")
+    page.write_text("no marks")
+    assert "has no block" in complaint([*into, "--figure", "f.svg"], capsys)
+    assert Path("f.svg").read_text() == "complete"
+
+
+def changed(name: str, **changes: object) -> str:
+    """A shipped weight file with another card."""
+    path = shipped("squeezenet1_1_bn")
+    assert path is not None
+    weights, card = load_checkpoint(path)
+    save_checkpoint(Path(name), weights, msgspec.structs.replace(card, **changes))
+    return name
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"classes": CLASSES[::-1]}, "its classes are neutral, surprise, "),
+        ({"input": InputContract(mean=0.5, std=0.255)}, "its input is (1, 48, 48) of mean 0.5 "),
+        ({"input": InputContract(mean=0.508, std=0.255, channels=3)}, "its input is (3, 48, 48)"),
+        ({"input": InputContract(mean=0.508, std=0.255, height=96)}, "its input is (1, 96, 48)"),
+    ],
+    ids=["order", "mean", "channels", "height"],
+)
+def test_a_net_is_not_scored_on_what_its_card_does_not_say(
+    here: Path, change: dict, said: str, faces: Dataset, capsys
+):
+    name = changed("own.safetensors", **change)
+    line = complaint(["evaluate", name, "--data", "synthetic"], capsys)
+    assert line.startswith(f"lightfer: own.safetensors: {said}")
+    assert line.endswith("it can predict, but not be scored")
+    with pytest.raises(ValueError, match="but not be scored"):
+        load_teacher(name, faces["train"])
+    assert not Path("out").exists()
+
+
+def test_an_exported_file_that_does_not_take_what_its_card_says_is_one_line(here: Path, capsys):
+    onnx = pytest.importorskip("onnx")
+    content = assembled(shipped("squeezenet1_1_bn") or Path())
+    assert content
+    model = onnx.load_from_string(content)
+    told = json.loads(model.metadata_props[0].value)
+    told["input"]["height"] = 96
+    onnx.helper.set_model_props(model, {CARD_KEY: json.dumps(told)})
+    Path("net.onnx").write_bytes(model.SerializeToString())
+    Image.new("L", (48, 48)).save("picture.png")
+    for runtime in ("onnxruntime", "openvino"):
+        if find_spec(runtime):
+            options = ["--model", "net.onnx", "--runtime", runtime]
+            line = complaint(["predict", "picture.png", *options], capsys)
+            assert line.startswith("lightfer: net.onnx cannot be run on float32 of (1, 1, 96, 48)")
+    for n in ("channels", "height"):
+        contract = InputContract(mean=0.508, std=0.255, **{n: 3})
+        assert assembled(Path(changed("own.safetensors", input=contract))) is None
+
+
+def test_only_squares_are_exported(here: Path, capsys):
+    name = changed("own.safetensors", input=InputContract(mean=0.508, std=0.255, height=96))
+    line = complaint(["export", name, "--to", "onnx", "--out", "net.onnx"], capsys)
+    assert line == "lightfer: own.safetensors is for images of 96 x 48, expected squares"

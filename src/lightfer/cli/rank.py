@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightfer.errors import ArgumentError
+
 if TYPE_CHECKING:
     from lightfer.report.rank import Difference
 
@@ -30,6 +32,10 @@ def rank(
     from lightfer.results.select import Times, by_variant, scored_alike
 
     found = filled(read_results(results, passes=False), results)
+    sizes = sorted({t.batch_size for e in found.entries for t in e.latency})
+    if batch_size not in sizes:
+        there = ", ".join(map(str, sizes)) or "none"
+        raise ArgumentError(f"{results} has no time at batch size {batch_size}: there are {there}")
     times, console, groups = Times(found), stdout(), []
     for kind, entries in by_variant(found.entries).items():
         standing, alike = standings(entries, times, batch_size), scored_alike(entries)

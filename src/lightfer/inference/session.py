@@ -56,7 +56,17 @@ def open_session(source: Path | bytes, runtime: str, threads: int = 1, streams: 
         return READERS[runtime](source, "the assembled model", threads, streams)
     for file in files_of(source):
         check_input(file)
-    return replace(READERS[runtime](source, str(source), threads, streams), path=source)
+    session = READERS[runtime](source, str(source), threads, streams)
+
+    def run(x: np.ndarray) -> np.ndarray:
+        try:
+            return session.run(x)
+        except Exception as error:  # as of opening
+            raise ExportedFileError(
+                f"{source} cannot be run on {x.dtype} of {x.shape}, as its card has it: {error}"
+            ) from error
+
+    return replace(session, run=run, path=source)
 
 
 def _onnxruntime(source: Path | bytes, where: str, threads: int, streams: int) -> Session:

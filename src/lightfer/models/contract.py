@@ -78,6 +78,8 @@ def fault_of(
         value = getattr(contract, name)
         if not isinstance(value, int) or not 1 <= value <= most:
             return f"{name} is {value!r}, expected a whole number from 1 to {most}"
+    if contract.layout != "NCHW":
+        return f"layout is {contract.layout!r}, expected 'NCHW'"
     names = [name for name in classes if isinstance(name, str) and name and name.isprintable()]
     if len(names) < 2 or len({*names}) < len(classes):
         return f"classes are {', '.join(map(repr, classes)) or 'none'}, expected different names"

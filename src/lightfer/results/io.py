@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,12 @@ def read_results(path: Path | str, *, passes: bool = True) -> Results:
 
 
 def content_of(path: Path | str) -> bytes:
-    """Of a results file, unread. Raises ResultsError and InputError where it cannot be had."""
+    """Of a results file, without a byte order mark. Raises ResultsError where it cannot be had,
+    InputError for a pipe or device.
+    """
     check_input(path)
     try:
-        return Path(path).read_bytes()
+        return Path(path).read_bytes().removeprefix(BOM_UTF8)
     except OSError as error:
         raise ResultsError(f"{path}: {error.strerror or error}") from error
 
@@ -81,12 +84,20 @@ def results_in(text: bytes, path: Path | str, *, passes: bool = True) -> Results
 
 
 def filled(results: Results, path: Path | str) -> Results:
-    """The same. Raises ResultsError where there are no entries, so that nothing could be shown."""
+    """The same. Raises ResultsError where there are no entries, or one is of no environment: it
+    would be missing from what is shown.
+    """
     if not results.entries:
         raise ResultsError(
             f"{path}: holds no entries, expected a results file with measurements: `lightfer "
             "bench` makes one"
         )
+    for i, entry in enumerate(results.entries):
+        if entry.environment not in results.environments:
+            raise ResultsError(
+                f"{path}: $.entries[{i}].environment: {entry.environment!r} is not one of: "
+                f"{', '.join(results.environments) or 'none'}"
+            )
     return results
 
 

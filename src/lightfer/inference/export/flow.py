@@ -59,7 +59,10 @@ def export(
         )
     if config.precision == "int8" and data is None:
         raise ExportError(NO_IMAGES)
-    target = TARGETS[config.target]
+    target, contract = TARGETS[config.target], weights.card.input
+    if contract.height != contract.width:
+        size = f"{contract.height} x {contract.width}"
+        raise ExportError(f"{weights.key} is for images of {size}, expected squares")
     calibration = None
     if config.precision == "int8" and data:
         calibration = normalize(calibration_images(data))

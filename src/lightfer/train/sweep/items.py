@@ -62,7 +62,7 @@ def read_list(path: Path) -> tuple[Item, ...]:
 def items_in(text: str, path: Path) -> tuple[Item, ...]:
     """As `read_list`, from the content of the file."""
     try:
-        lines = msgspec.toml.decode(text, type=_List).item
+        lines = msgspec.toml.decode(text.removeprefix("\ufeff"), type=_List).item
     except (msgspec.DecodeError, RecursionError) as error:
         raise ArgumentError(f"{path}: {error}") from error
     items: list[Item] = []
