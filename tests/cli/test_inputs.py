@@ -321,3 +321,16 @@ def test_only_squares_are_exported(here: Path, capsys):
     name = changed("own.safetensors", input=InputContract(mean=0.508, std=0.255, height=96))
     line = complaint(["export", name, "--to", "onnx", "--out", "net.onnx"], capsys)
     assert line == "lightfer: own.safetensors is for images of 96 x 48, expected squares"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bench squeezenet1_1_bn --data none --batch-size",
+        "export squeezenet1_1_bn --to onnx --out net.onnx --batch",
+    ],
+)
+def test_no_batch_is_larger_than_memory(here: Path, command: str, capfd):
+    assert run([*command.split(), "1000000000"]) == 2
+    assert "less than or equal to 65536" in capfd.readouterr().err
+    assert not list(here.iterdir())
