@@ -26,6 +26,7 @@ from lightfer.errors import ArgumentError, LightferError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _STREAMS = (1, 2)  # file descriptors of standard output and standard error
+_GIVEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 STDOUT = Path("-")
 """Standard output, wherever a file to write is asked for."""
 _unfinished: set[Path] = set()
@@ -34,6 +35,10 @@ _searched: set[Path] = set()
 
 class OutputError(LightferError, OSError):
     """A file cannot be written; the message says which, why, and what to do."""
+
+
+class InputError(LightferError, OSError):
+    """A file cannot be read; the message says which, why, and what to do."""
 
 
 @contextmanager
@@ -253,13 +258,38 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
 
 
+def never_ends(path: str | Path) -> bool:
+    """Whether `path` names a pipe or device, which may be waited for, or read, for ever. One that
+    the process was given open, as /dev/stdin or a shell's <(command), is meant and does not count.
+    """
+    path = Path(path)
+    if str(path).startswith(_GIVEN):
+        return False
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def check_input(path: str | Path) -> None:
+    """Raise InputError where `path` is one of those that `never_ends`: it is named, not opened."""
+    if never_ends(path):
+        raise InputError(
+            f"{path} is a pipe or device, expected a file: name a file (of pipes only those given "
+            "open are read, as /dev/stdin or <(command))"
+        )
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a file of the user's. Raises InputError as `check_input`, and OSError."""
+    check_input(path)
+    return Path(path).read_bytes()
+
+
 def read_text(path: Path) -> str:
     """The text of a file of the user's in UTF-8, line ends as they are.
 
-    Raises ArgumentError for another encoding.
+    Raises ArgumentError for another encoding, InputError as `check_input`, and OSError.
     """
     try:
-        return path.read_bytes().decode()
+        return read_bytes(path).decode()
     except UnicodeDecodeError as error:
         raise ArgumentError(f"{path} is not text in UTF-8: {error}; save it as UTF-8") from error
 

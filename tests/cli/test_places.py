@@ -135,9 +135,9 @@ def test_the_first_picture_does_not_wait_for_the_others(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stop_does_not_wait_for_a_read(number: int, code: int, tmp_path: Path):
-    os.mkfifo(tmp_path / "never.png")
-    command = [*LIGHTFER, "predict", tmp_path / "never.png", "--out", tmp_path / "lines.jsonl"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    never, writer = os.pipe()
+    command = [*LIGHTFER, "predict", f"/dev/fd/{never}", "--out", tmp_path / "lines.jsonl"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, pass_fds=[never]) as process:
         end = time.monotonic() + 60
         while not list(tmp_path.glob(".lightfer-*")) and time.monotonic() < end:
             time.sleep(0.05)
@@ -146,10 +146,12 @@ def test_a_stop_does_not_wait_for_a_read(number: int, code: int, tmp_path: Path)
             _, messages = process.communicate(timeout=20)
         finally:
             process.kill()
+            os.close(writer)
+            os.close(never)
     assert process.returncode == code
     assert messages.splitlines()[-1].startswith("lightfer: stopped; finished pictures are kept")
     assert "Traceback" not in messages
-    assert [path.name for path in tmp_path.iterdir()] == ["never.png"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stop_of_a_round_in_a_process_of_its_own_says_one_line(tmp_path: Path):

@@ -68,7 +68,7 @@ def test_an_encrypted_zip_says_what_to_do(faces: Dataset, tmp_path: Path):
         at = content.index(signature) + offset
         content = content[:at] + bytes([content[at] | 1]) + content[at + 1 :]
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"encrypted.*Unpack the zip and pass the folder"):
+    with pytest.raises(DataError, match=r"zip is encrypted; unpack it first and pass the folder$"):
         load(path)
 
 

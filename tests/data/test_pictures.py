@@ -173,7 +173,12 @@ def test_an_open_file_is_a_picture(tmp_path: Path):
     assert open_picture(held).size == (4, 4)
 
 
-def test_a_pipe_in_a_folder_is_an_error_not_waited_for(tmp_path: Path):
-    os.mkfifo(tmp_path / "pipe.png")
-    (item,) = items_of([str(tmp_path)])
-    assert item.error == "is no file but a pipe or device"
+def test_a_pipe_is_an_error_not_waited_for(tmp_path: Path):
+    for name in ("pipe.png", "pipe.mp4"):
+        os.mkfifo(tmp_path / name)
+        for given in (tmp_path, tmp_path / name):
+            (item,) = items_of([str(given)])
+            assert item.error == "is no file but a pipe or device"
+        (tmp_path / name).rename(tmp_path / f".{name}")
+    with pytest.raises(PictureError, match="is no file but a pipe or device"):
+        open_picture(tmp_path / ".pipe.png")

@@ -61,6 +61,8 @@ def test_what_is_no_card_is_named(text: str | None):
         ({"input": {"channels": 1.5}}, "channels is 1.5"),
         ({"classes": ["angry"]}, "expected different names"),
         ({"classes": ["angry", "angry"]}, "expected different names"),
+        ({"sha256": ""}, "no sha256"),
+        ({"sha256": 7}, "no sha256"),
     ],
     ids=str,
 )

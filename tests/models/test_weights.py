@@ -30,7 +30,7 @@ def card(model: str = "shufflenet_v2_x0_5", **fields) -> Card:
     return Card(
         model=model,
         classes=CLASSES,
-        input=InputContract(mean=0.5, std=0.25),
+        input=InputContract(mean=0.508, std=0.255),
         data_name="synthetic",
         data_sha256={},
         trained_on="train",

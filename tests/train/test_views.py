@@ -98,3 +98,6 @@ def test_answers_on_foreign_views_are_refused_and_a_damaged_file_is_made_anew(
     learn(faces, tmp_path / "c", KeptAnswers(plain, tmp_path / "views", train, CONFIG))
     assert sum(asked) == len(train)
     assert load_file(file)["sums"].equal(tensors["sums"])
+    for foreign in ({"weight": tensors["sums"]}, {**tensors, "sums": tensors["sums"][:5]}):
+        save_file(foreign, kept.folder / "epoch-0000.safetensors")
+        assert KeptAnswers(plain, tmp_path / "views", train, CONFIG)._sums.isnan().all()

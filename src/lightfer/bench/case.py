@@ -208,8 +208,9 @@ def _accuracy(
     if case.runtime != EAGER and agrees and eager and eager.accuracy:
         return eager.accuracy, eager.accuracy_other, REFERENCE
     from lightfer.data.ferplus import votes_beside
-    from lightfer.measure.accuracy import score_test
+    from lightfer.measure.accuracy import check_scored, score_test
 
+    check_scored(case.weights.card, case.weights.key)
     who = {"model_name": case.weights.name, "weights_sha256": case.weights.sha256}
     accuracy, other = score_test(
         run,

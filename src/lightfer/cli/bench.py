@@ -68,7 +68,8 @@ def bench(
     ] = 50,
     warm_up: Annotated[int, typer.Option(min=0, help="Passes in a group before timed ones.")] = 10,
     batch_size: Annotated[
-        list[int] | None, typer.Option(min=1, help="Images in a pass; repeatable; default: 1, 64.")
+        list[int] | None,
+        typer.Option(min=1, max=65536, help="Images in a pass; repeatable; default: 1, 64."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the order of the models in each round.")] = 0,
     quick: Annotated[

@@ -43,11 +43,11 @@ def choose(
     from lightfer.cli.console import stdout
     from lightfer.report.cells import conditions
     from lightfer.report.choose import Limits, choose
-    from lightfer.results import read_results
+    from lightfer.results import filled, read_results
     from lightfer.results.select import Times
 
     path = results or published_results()
-    found = read_results(path, passes=False)
+    found = filled(read_results(path, passes=False), path)
     size = None if max_mb is None else round(max_mb * 1e6)
     limits = Limits(None if max_ms is None else max_ms / 1e3, size, min_accuracy)
     entries = [
@@ -59,7 +59,7 @@ def choose(
         ways = dict.fromkeys(f"{e.runtime} {e.precision}" for e in found.entries)
         raise ArgumentError(
             f"{path}: no entry of {runtime or 'any runtime'} in {precision or 'any precision'}; "
-            f"there are {', '.join(ways) or 'none at all'}"
+            f"there are {', '.join(ways)}"
         )
     console, times, picked = stdout(), Times(found), False
     for environment, device in dict.fromkeys((e.environment, e.device) for e in entries):

@@ -38,7 +38,7 @@ def evaluate(
     from lightfer._files import check_writable
     from lightfer.cli.console import check_beside_data, load_data, print_accuracy, progress
     from lightfer.data.ferplus import as_learned, votes_beside
-    from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
+    from lightfer.measure.accuracy import check_scored, measure_accuracy, predict_logits, score_test
     from lightfer.measure.calibration import calibrate
     from lightfer.measure.process import tune_process
     from lightfer.models.weights import find_weights, rewrite_card
@@ -49,6 +49,7 @@ def evaluate(
     weights = find_weights(model)
     if weights.card is None:
         raise ArgumentError(f"no weights are shipped for {model}: give the path of a weight file")
+    check_scored(weights.card, model)
     if into_card and weights.path:
         check_writable(weights.path)
     dataset = load_data(data, needed=(split,), size=weights.card.input.height)

@@ -14,7 +14,8 @@ def export(
         Literal["float32", "int8"], typer.Option(help="int8 needs --data to be calibrated on.")
     ] = "float32",
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Fixed number of images; default: any (litert: 1).")
+        int | None,
+        typer.Option(min=1, max=65536, help="Fixed number of images; default: any (litert: 1)."),
     ] = None,
     preprocess: Annotated[
         bool,

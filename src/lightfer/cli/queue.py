@@ -46,9 +46,9 @@ def queue(
 
     begun = monotonic()
 
-    from lightfer._files import check_writable, write_bytes
+    from lightfer._files import check_writable, read_text, write_text
     from lightfer.cli.console import check_beside_data, find_source, progress
-    from lightfer.train.sweep.items import read_list
+    from lightfer.train.sweep.items import items_in
     from lightfer.train.sweep.pack import unpack
     from lightfer.train.sweep.run import run_queue
     from lightfer.train.sweep.work import Options
@@ -59,9 +59,10 @@ def queue(
     check_beside_data([pack], [None if packed else items], data)
     if packed and not unpack(items, folder):
         typer.echo(f"{folder} is there: it is continued, {items} is not unpacked again", err=True)
-    listed = read_list(folder / "queue.toml" if packed else items)
+    text = read_text(path := folder / "queue.toml" if packed else items)
+    listed = items_in(text, path)
     if not packed:
-        write_bytes(folder / "queue.toml", items.read_bytes())
+        write_text(folder / "queue.toml", text)
     options = Options(
         folder=folder,
         data=find_source(data),

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightfer.errors import ArgumentError
+
 if TYPE_CHECKING:
     from lightfer.report.rank import Difference
 
@@ -26,10 +28,14 @@ def rank(
     from lightfer.report.choose import choose
     from lightfer.report.notes import time_note
     from lightfer.report.rank import correlations, energy_correlations, standings
-    from lightfer.results import read_results
+    from lightfer.results import filled, read_results
     from lightfer.results.select import Times, by_variant, scored_alike
 
-    found = read_results(results, passes=False)
+    found = filled(read_results(results, passes=False), results)
+    sizes = sorted({t.batch_size for e in found.entries for t in e.latency})
+    if batch_size not in sizes:
+        there = ", ".join(map(str, sizes)) or "none"
+        raise ArgumentError(f"{results} has no time at batch size {batch_size}: there are {there}")
     times, console, groups = Times(found), stdout(), []
     for kind, entries in by_variant(found.entries).items():
         standing, alike = standings(entries, times, batch_size), scored_alike(entries)

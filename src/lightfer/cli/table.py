@@ -1,5 +1,6 @@
 """lightfer table: results as a table: terminal, Markdown, LaTeX, CSV, Parquet or BoAmps."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,12 +46,14 @@ def table(
     from lightfer.report.exchange.flat import csv_text, write_parquet
     from lightfer.report.readme import block, shown
     from lightfer.report.tables import markdown as as_markdown
-    from lightfer.results import read_results
+    from lightfer.results import filled, read_results
 
+    if figure is not None and into is None:
+        raise ArgumentError("--figure is shown in what --into names: give both, or leave it out")
     check_outputs((into, figure, csv, latex, parquet), [results])
     if boamps is not None:
         check_writable(boamps, folder=True)
-    found = read_results(results)
+    found = filled(read_results(results), results)
     if csv is not None:
         write_text(csv, csv_text(found))
         typer.echo(f"{len(found.entries)} rows written to {csv}", err=is_stream(csv))
@@ -68,19 +71,18 @@ def table(
         for name, report in written.items():
             write_text(boamps / name, json.dumps(report, indent=1, allow_nan=False) + "\n")
         typer.echo(f"{len(written)} reports written to {boamps}")
-    if any(path is not None for path in (csv, parquet, latex, boamps)):
-        return
     if into is not None:
         chosen = shown(found)
         if chosen is None:
             raise ArgumentError(f"{results} holds no net with a time in float32: there is no table")
+        text = read_text(into)
+        replace_block(text, "")  # that it can be is known before the figure is drawn
         line = show_figure(chosen, figure, into) if figure is not None else ""
-        content = replace_block(read_text(into), block(chosen, line))
-        write_text(into, content)
+        write_text(into, replace_block(text, block(chosen, line)))
         typer.echo(f"table written into {into}", err=is_stream(into))
-    elif markdown:
+    if markdown:
         typer.echo(as_markdown(found), nl=False)
-    else:
+    elif all(path is None for path in (csv, parquet, latex, boamps, into)):
         from lightfer.cli.console import print_results
 
         print_results(found)
@@ -94,7 +96,7 @@ def show_figure(chosen: "Shown", path: Path, beside: Path) -> str:
     if chart is None:
         raise ArgumentError("no model has both an accuracy and a time: there is no figure to draw")
     write_chart(chart, path)
-    address = path.resolve().relative_to(beside.resolve().parent).as_posix()
+    address = Path(os.path.relpath(path.resolve(), beside.resolve().parent)).as_posix()
     return shown_trade_off(chosen.results, address, chosen.times)
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightfer._files import in_home
+from lightfer._files import check_input, in_home
 from lightfer.data.dataset import CLASSES, WITH_CONTEMPT, DataError, Dataset, Split, SplitName
 from lightfer.data.members import reading
 from lightfer.data.names import class_label, split_name
@@ -63,6 +63,7 @@ class Votes:
 def read_votes(path: Path) -> Votes:
     """Read `fer2013new.csv`. Raises DataError."""
     where = str(path)
+    check_input(path)
     try:
         with reading(where), path.open(encoding="utf-8-sig", newline="") as file:
             header, *lines = list(csv.reader(file)) or [[]]

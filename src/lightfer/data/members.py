@@ -97,6 +97,8 @@ def open_members(source: Path) -> Iterator[list[Member]]:
     """Files of `source`, sorted by name; hidden files and what macOS adds are left out."""
     if source.is_dir():
         yield [*map(_unpacked_csv, _folder(source))]
+    elif source.exists() and not source.is_file():
+        raise DataError(f"{source} is a pipe or device, expected a file or folder: save it as one")
     elif source.suffix.lower() == ".zip":
         with reading(str(source)):
             archive = zipfile.ZipFile(source)
@@ -211,6 +213,8 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Member)
             f"{where}: {info.file_size:,} bytes, at most {MAX_MEMBER_BYTES:,} are read from a "
             "zip. Unpack it and pass the folder"
         )
+    if info.flag_bits & 1:
+        raise DataError(f"{packed.where} is encrypted; unpack it first and pass the folder")
     with reading(where):
         archive.open(info).close()  # compares the name with the second one that a zip has of it
     return Member(name, where, packed.file, packed.stamp, partial(_unpack, archive, info))

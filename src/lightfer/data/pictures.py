@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+from lightfer._files import never_ends
 from lightfer.errors import LightferError
 
 AVIF = features.check("avif")
@@ -22,6 +23,7 @@ SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
     + ((".avif",) if AVIF else ())
 )
+NO_FILE = "is no file but a pipe or device"
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 << 20
 
@@ -82,6 +84,8 @@ def _decoded(source: str | Path | bytes) -> Image.Image:
         path = Path(source)
         if path.is_dir():
             raise PictureError("a folder, expected an image. Pass it to `lightfer predict`")
+        if never_ends(path):
+            raise PictureError(NO_FILE)
         if (size := path.stat().st_size) > MAX_BYTES:
             raise PictureError(f"{size:,} bytes, at most {MAX_BYTES:,} are read. Make it smaller")
         source = path.read_bytes()

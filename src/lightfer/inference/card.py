@@ -12,17 +12,20 @@ is one of two:
 Where a batch size was fixed, N is that number.
 """
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+import re
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lightfer._files import read_json
+from lightfer._files import check_input, read_bytes, read_json
 from lightfer.errors import LightferError
 from lightfer.models.contract import InputContract, fault_of
 
 CARD_KEY = "lightfer"
 INPUT, OUTPUT = "image", "logits"
+UNSEALED = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class ExportCard:
     code: str  # version or commit that exported
     accuracy_on: str | None = None  # the data of `accuracy`
     versions: dict[str, str] = field(default_factory=dict)  # of the packages that made the file
+    sha256: str | None = None  # of the file(s) with zeros for these digits; None before 0.2
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -102,7 +106,39 @@ def parse_card(text: str | None, where: str) -> ExportCard:
         raise ExportedFileError(f"{where}: its lightfer card is not valid: {error}") from error
     if fault := fault_of(contract, classes, card.temperature):
         raise ExportedFileError(f"{where}: its lightfer card cannot be right: {fault}")
+    if card.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(card.sha256)):
+        raise ExportedFileError(f"{where}: its lightfer card cannot be right: no sha256 in it")
     return card
+
+
+def seal(path: Path, card: ExportCard) -> ExportCard:
+    """The card with the checksum of a file that holds it with `UNSEALED`; the file gets it, too."""
+    sealed = replace(card, sha256=_checksum(path, UNSEALED))
+    path.write_bytes(path.read_bytes().replace(UNSEALED.encode(), str(sealed.sha256).encode()))
+    return sealed
+
+
+def check_seal(path: Path, card: ExportCard) -> None:
+    """Raise ExportedFileError where the checksum is another, as of a file that was damaged."""
+    if card.sha256 is not None and card.sha256 != _checksum(path, card.sha256):
+        raise ExportedFileError(
+            f"{path} is damaged: its checksum is not that of its content; export or get it again"
+        )
+
+
+def files_of(path: Path) -> list[Path]:
+    """What an exported file is made of: one of OpenVINO has its weights beside it."""
+    return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
+
+
+def _checksum(path: Path, stated: str) -> str:
+    digest = hashlib.sha256()
+    try:
+        for file in files_of(path):
+            digest.update(read_bytes(file).replace(stated.encode(), UNSEALED.encode()))
+    except OSError as error:
+        raise ExportedFileError(f"{file}: {error.strerror or error}") from error
+    return digest.hexdigest()
 
 
 def read_card(path: Path) -> ExportCard:
@@ -113,8 +149,11 @@ def read_card(path: Path) -> ExportCard:
     path = Path(path)
     if not path.exists():
         raise ExportedFileError(f"{path}: no such file")
+    check_input(path)
     if path.suffix == ".xml":
-        return parse_card(_rt_info(path), str(path))
+        card = parse_card(_rt_info(path), str(path))
+        check_seal(path, card)
+        return card
     from lightfer.inference.session import open_session
 
     return open_session(path, "onnxruntime").card()

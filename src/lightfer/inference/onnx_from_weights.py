@@ -20,7 +20,8 @@ from lightfer.models.contract import read_weights
 
 WEIGHTS_CARD_KEY = "lightfer_card"  # as in `lightfer.models.weights`, which needs torch
 TYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}  # integers are counters of training
-GRAPHS_SHAPE = (7, 48, 48)  # classes, height, width: the graphs have no other
+GRAPHS_SHAPE = (7, 1, 48, 48)  # classes, channels, height, width: the graphs have no other
+SIDES = ("channels", "height", "width")
 FLOAT = 1  # TensorProto.DataType
 
 
@@ -36,7 +37,7 @@ def assembled(weights: Path) -> bytes | None:
             raise ValueError("no lightfer card in its header; make the file with `lightfer train`")
         card = read_json(header["__metadata__"][WEIGHTS_CARD_KEY])
         graph = graph_file(card["model"])
-        shape = (len(card["classes"]), *(card["input"][side] for side in ("height", "width")))
+        shape = (len(card["classes"]), *(card["input"].get(n, 1) for n in SIDES))
         if not graph.exists() or shape != GRAPHS_SHAPE:
             return None
         tensors = b"".join(_message(5, _tensor(*named)) for named in _tensors(header, content))

@@ -7,17 +7,20 @@ may be called by several threads at once.
 import io
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from lightfer._files import check_input
 from lightfer.inference.card import (
     CARD_KEY,
     INPUT,
     OUTPUT,
     ExportCard,
     ExportedFileError,
+    check_seal,
+    files_of,
     parse_card,
 )
 
@@ -31,10 +34,16 @@ class Session:
     run: Run
     card_text: str | None
     where: str  # for messages
+    path: Path | None = None  # of a file
 
     def card(self) -> ExportCard:
-        """Raises ExportedFileError where there is none, or one that cannot be right."""
-        return parse_card(self.card_text, self.where)
+        """Raises ExportedFileError where there is none, or one that cannot be right, or whose
+        checksum is not that of the file.
+        """
+        card = parse_card(self.card_text, self.where)
+        if self.path is not None:
+            check_seal(self.path, card)
+        return card
 
 
 def open_session(source: Path | bytes, runtime: str, threads: int = 1, streams: int = 1) -> Session:
@@ -43,8 +52,21 @@ def open_session(source: Path | bytes, runtime: str, threads: int = 1, streams: 
     OpenVINO works on `streams` batches at once, ONNX Runtime on one a calling thread. Raises
     ExportedFileError for a file that the runtime cannot read.
     """
-    where = "the assembled model" if isinstance(source, bytes) else str(source)
-    return READERS[runtime](source, where, threads, streams)
+    if isinstance(source, bytes):
+        return READERS[runtime](source, "the assembled model", threads, streams)
+    for file in files_of(source):
+        check_input(file)
+    session = READERS[runtime](source, str(source), threads, streams)
+
+    def run(x: np.ndarray) -> np.ndarray:
+        try:
+            return session.run(x)
+        except Exception as error:  # as of opening
+            raise ExportedFileError(
+                f"{source} cannot be run on {x.dtype} of {x.shape}, as its card has it: {error}"
+            ) from error
+
+    return replace(session, run=run, path=source)
 
 
 def _onnxruntime(source: Path | bytes, where: str, threads: int, streams: int) -> Session:

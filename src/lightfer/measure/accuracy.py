@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 
 from lightfer._files import append_line
 from lightfer.data.corruptions import corrupted
-from lightfer.data.dataset import WITH_CONTEMPT, Dataset, normalize
+from lightfer.data.dataset import MEAN, STD, WITH_CONTEMPT, Dataset, normalize
 from lightfer.data.ferplus import Labels, Votes, as_learned, majority_labels
 from lightfer.data.subsets import kaggle_test, without_copies
 from lightfer.errors import ArgumentError
@@ -77,6 +77,25 @@ def predict_logits(
         if on_batch:
             on_batch(sum(map(len, logits)), len(images))
     return torch.cat(logits)
+
+
+def check_scored(card: Any, whose: str) -> None:
+    """Raise ArgumentError for a net whose card names other classes than labels here have, or has
+    them in another order, or wants another input than `normalize` makes: it would be scored wrongly
+    without a word.
+    """
+    expected, told = WITH_CONTEMPT[: len(card.classes)], card.input
+    if tuple(card.classes) != expected:
+        raise ArgumentError(
+            f"{whose}: its classes are {', '.join(card.classes)}, labels here are "
+            f"{', '.join(expected)}, in this order: it can predict, but not be scored"
+        )
+    if (told.mean, told.std, told.channels, told.height) != (MEAN, STD, 1, told.width):
+        shape = (told.channels, told.height, told.width)
+        raise ArgumentError(
+            f"{whose}: its input is {shape} of mean {told.mean} and deviation {told.std}; images "
+            f"here are grey squares, of {MEAN} and {STD}: it can predict, but not be scored"
+        )
 
 
 def measure_accuracy(

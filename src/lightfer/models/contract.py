@@ -11,7 +11,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from lightfer._files import check_keys, read_json
+from lightfer._files import check_keys, read_bytes, read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], memoryview]:
     """The `parts` of a weight file. Raises ValueError where its checksum, which lightfer 0.1 did
     not write, is another.
     """
-    header, data = parts(path.read_bytes())
+    header, data = parts(read_bytes(path))
     found = checksum(header, data)
     if header.get("__metadata__", {}).get(CRC32_KEY, found) != found:
         raise ValueError("it is damaged: its checksum is not that of its content; get it again")
@@ -78,6 +78,8 @@ def fault_of(
         value = getattr(contract, name)
         if not isinstance(value, int) or not 1 <= value <= most:
             return f"{name} is {value!r}, expected a whole number from 1 to {most}"
+    if contract.layout != "NCHW":
+        return f"layout is {contract.layout!r}, expected 'NCHW'"
     names = [name for name in classes if isinstance(name, str) and name and name.isprintable()]
     if len(names) < 2 or len({*names}) < len(classes):
         return f"classes are {', '.join(map(repr, classes)) or 'none'}, expected different names"

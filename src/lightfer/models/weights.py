@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 
-from lightfer._files import check_keys, plain_name, sha256_of, shipped, write_bytes
+from lightfer._files import check_input, check_keys, plain_name, sha256_of, shipped, write_bytes
 from lightfer.errors import ArgumentError, LightferError
 from lightfer.measure.process import torch_installed
 from lightfer.models.contract import (
@@ -145,7 +145,10 @@ def load_checkpoint(path: Path) -> "tuple[dict[str, Tensor], Card]":
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Card]:
-    """What the file holds, as tensors, or without PyTorch as arrays; errors as above."""
+    """What the file holds, as tensors, or without PyTorch as arrays; errors as above, and
+    InputError for a pipe or device.
+    """
+    check_input(path)
     framework, all_finite = "np", lambda values: np.isfinite(values).all()
     if torch_installed():
         framework, all_finite = "pt", lambda values: values.isfinite().all()

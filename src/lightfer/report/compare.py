@@ -24,9 +24,9 @@ from typing import Literal
 from lightfer.errors import ArgumentError
 from lightfer.report.cells import subject, threads
 from lightfer.report.matching import comparable, conditions, match
-from lightfer.report.predecessor import IMAGES, Quoted, read_predecessor
+from lightfer.report.predecessor import IMAGES, Quoted, quoted_in
 from lightfer.report.significance import accuracy_difference
-from lightfer.results import Energy, Entry, Latency, Results, read_results
+from lightfer.results import Energy, Entry, Latency, Results, content_of, filled, results_in
 from lightfer.results.select import Time, Times, net_names
 from lightfer.results.stats import Difference, compare_proportions, compare_runs, holm
 
@@ -87,18 +87,24 @@ def compare_files(
 ) -> Comparison:
     """Compare two results files; either, but not both, may be the predecessor's.
 
-    Raises ResultsError if one cannot be read, ValueError if both are the predecessor's.
+    Each is read once, so it may be a shell's <(command). Raises ResultsError if one cannot be read
+    or holds no entries, ValueError if both are the predecessor's.
     """
-    quoted_a, quoted_b = read_predecessor(a), read_predecessor(b)
+    texts = [content_of(path) for path in (a, b)]
+    quoted_a, quoted_b = map(quoted_in, texts, (a, b))
     if quoted_a is not None and quoted_b is not None:
         raise ArgumentError(
             f"{a} and {b} are both of the predecessor's form: one must be lightfer's"
         )
     if quoted_a is not None:
-        return compare_with_predecessor(quoted_a, read_results(b))
+        return compare_with_predecessor(quoted_a, filled(results_in(texts[1], b), b))
     if quoted_b is not None:
-        return compare_with_predecessor(quoted_b, read_results(a), quoted_first=False)
-    first, second = (read_results(path, passes=False) for path in (a, b))
+        own = filled(results_in(texts[0], a), a)
+        return compare_with_predecessor(quoted_b, own, quoted_first=False)
+    first, second = (
+        filled(results_in(text, path, passes=False), path)
+        for text, path in zip(texts, (a, b), strict=True)
+    )
     return compare_results(first, second, run_to_run, anyway=anyway)
 
 

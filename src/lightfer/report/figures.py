@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import altair
 
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#9AA0A6", "#222222"
+FORMS = (".png", ".svg", ".pdf")
 CHART_KEY = "chart"  # in a PNG's text
 MISSING = 'figures need Altair and vl-convert: pip install "lightfer[report]"'
 SIDES = (  # of a mark, for its name: alignment and shift, the nearest first
@@ -57,8 +58,11 @@ def write_figures(
 def write_chart(chart: "altair.TopLevelMixin", path: Path) -> Path:
     """Write one chart in the form that the name ends in, whole or not at all.
 
-    A PNG has 64 colours, which is a fifth of the size, and names its chart (`chart_id`).
+    A PNG has 64 colours, which is a fifth of the size, and names its chart (`chart_id`). Raises
+    ArgumentError for the name of another form.
     """
+    if path.suffix not in FORMS:
+        raise ArgumentError(f"{path}: expected a figure to end in {', '.join(FORMS)}")
     with atomic_path(path) as temporary:
         if path.suffix != ".png":
             chart.save(str(temporary), format=path.suffix[1:])  # pyright: ignore[reportArgumentType]

@@ -60,17 +60,16 @@ def is_predecessor(document: Any) -> bool:
     )
 
 
-def read_predecessor(path: Path) -> list[Quoted] | None:
-    """The models of such a file; None if it is of another form.
+def quoted_in(text: bytes, path: Path) -> list[Quoted] | None:
+    """The models of such a file, from its content; None if it is of another form.
 
-    Raises ResultsError if the file cannot be read or a figure is not what it should be.
+    Raises ResultsError if it is not JSON or a figure is not what it should be.
     """
     try:
-        text = path.read_bytes()
         if "schema" in msgspec.json.decode(text, type=dict[str, msgspec.Raw]):
             return None  # lightfer's own, which may be large
         document = read_json(text)
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: {error}") from error
     if not is_predecessor(document):
         return None

@@ -25,7 +25,10 @@ from lightfer.results.energy import Training as Training
 from lightfer.results.energy import TrainingEnergy as TrainingEnergy
 from lightfer.results.io import ResultsError as ResultsError
 from lightfer.results.io import add_results as add_results
+from lightfer.results.io import content_of as content_of
+from lightfer.results.io import filled as filled
 from lightfer.results.io import read_results as read_results
+from lightfer.results.io import results_in as results_in
 from lightfer.results.io import write_results as write_results
 from lightfer.results.schema import SCHEMA as SCHEMA
 from lightfer.results.schema import VERDICTS as VERDICTS

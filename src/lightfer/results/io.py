@@ -3,12 +3,13 @@
 import json
 import os
 import re
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from lightfer._files import check_keys, write_text
+from lightfer._files import check_input, check_keys, write_text
 from lightfer.errors import LightferError
 from lightfer.results.schema import SCHEMA, Accuracy, Entry, Environment, Results, WeightCard
 
@@ -46,10 +47,27 @@ def read_results(path: Path | str, *, passes: bool = True) -> Results:
     Without `passes` each round keeps its median alone, which is all that `select.Times` needs: a
     file of thousands of entries takes a fraction of the memory.
 
-    Raises ResultsError naming the file and the path of the first violation inside it.
+    Raises ResultsError naming the file and the path of the first violation inside it, InputError
+    for a pipe or device.
     """
+    return results_in(content_of(path), path, passes=passes)
+
+
+def content_of(path: Path | str) -> bytes:
+    """Of a results file, without a byte order mark. Raises ResultsError where it cannot be had,
+    InputError for a pipe or device.
+    """
+    check_input(path)
     try:
-        text = without_control_characters(Path(path).read_bytes())
+        return Path(path).read_bytes().removeprefix(BOM_UTF8)
+    except OSError as error:
+        raise ResultsError(f"{path}: {error.strerror or error}") from error
+
+
+def results_in(text: bytes, path: Path | str, *, passes: bool = True) -> Results:
+    """As `read_results`, from the content of the file."""
+    try:
+        text = without_control_characters(text)
         schema = msgspec.json.decode(text, type=_Head).schema
         if schema is None:
             raise ResultsError(f"{path}: no key 'schema', expected {SCHEMA!r}: no results file")
@@ -61,8 +79,26 @@ def read_results(path: Path | str, *, passes: bool = True) -> Results:
         shared: dict[Accuracy, Accuracy] = {}
         entries = tuple(_entry(i, raw, passes, shared) for i, raw in enumerate(parts.entries))
         return Results(environments=parts.environments, entries=entries, cards=parts.cards)
-    except (OSError, ValueError, RecursionError, msgspec.DecodeError) as error:  # not UTF-8, too
-        raise ResultsError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except (ValueError, RecursionError, msgspec.DecodeError) as error:  # not UTF-8, too
+        raise ResultsError(f"{path}: {error}") from error
+
+
+def filled(results: Results, path: Path | str) -> Results:
+    """The same. Raises ResultsError where there are no entries, or one is of no environment: it
+    would be missing from what is shown.
+    """
+    if not results.entries:
+        raise ResultsError(
+            f"{path}: holds no entries, expected a results file with measurements: `lightfer "
+            "bench` makes one"
+        )
+    for i, entry in enumerate(results.entries):
+        if entry.environment not in results.environments:
+            raise ResultsError(
+                f"{path}: $.entries[{i}].environment: {entry.environment!r} is not one of: "
+                f"{', '.join(results.environments) or 'none'}"
+            )
+    return results
 
 
 def check_numbers(text: bytes) -> None:

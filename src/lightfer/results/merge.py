@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from lightfer.results.io import ResultsError, read_results
+from lightfer._files import InputError
+from lightfer.results.io import ResultsError, filled, read_results
 from lightfer.results.schema import Entry, Environment, Results, WeightCard
 
 OnStep = Callable[[str, int, int], None]
@@ -50,13 +51,9 @@ def merge_files(
     for done, file in enumerate(files):
         on_step(file.name, done, len(files))
         try:
-            found = read_results(file, passes=passes)
-        except ResultsError as error:
+            parts.append(filled(read_results(file, passes=passes), file))
+        except (ResultsError, InputError) as error:
             faults.append(str(error))
-            continue
-        if not found.entries:
-            faults.append(f"{file}: holds no entries, expected a results file with measurements")
-        parts.append(found)
     if faults:
         raise ResultsError("; ".join(faults))
     return merge(parts), len(files)

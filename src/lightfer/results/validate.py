@@ -19,7 +19,7 @@ import msgspec
 
 from lightfer._files import check_keys
 from lightfer.results import SCHEMA, Entry, Results, ResultsError
-from lightfer.results.io import check_numbers, without_control_characters
+from lightfer.results.io import check_numbers, content_of, without_control_characters
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
@@ -58,14 +58,16 @@ def json_schema_text() -> str:
 def violations_of_file(path: Path) -> list[Violation]:
     """Everything that is wrong with a results file.
 
-    Raises ResultsError if it cannot be read or is not JSON; `NaN` and `Infinity` are not.
+    Raises ResultsError if it cannot be read or is not JSON; `NaN` and `Infinity` are not. Raises
+    InputError for a pipe or device.
     """
+    text = content_of(path)
     try:
-        text = without_control_characters(path.read_bytes())
+        text = without_control_characters(text)
         check_keys(text)
         check_numbers(text)
         return _violations_of_parts(text)
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: {error}") from error
 
 
@@ -200,6 +202,9 @@ class _Sound:
             yield Violation(
                 f"{path}.environment", f"{entry['environment']!r} is not one of: {known}"
             )
+        for name, value in entry.items():
+            if name != "seed" and isinstance(value, int | float) and value < 0:
+                yield Violation(f"{path}.{name}", f"found {value}, expected at least 0")
         macs, flops = entry.get("macs"), entry.get("flops")
         if macs is not None and flops is not None and flops != 2 * macs:
             yield Violation(f"{path}.flops", f"found {flops}, expected 2 x macs = {2 * macs}")

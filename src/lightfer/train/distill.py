@@ -24,6 +24,7 @@ from torch.nn.functional import kl_div
 from lightfer.data.dataset import CLASSES, Split
 from lightfer.data.folds import Fold, in_fold
 from lightfer.errors import ArgumentError
+from lightfer.measure.accuracy import check_scored
 from lightfer.models.weights import Card, find_weights, load_checkpoint, sha256_of_tensors
 from lightfer.train.config import Precision, TrainConfig
 from lightfer.train.loss import Batch, Loss, label_loss
@@ -114,6 +115,7 @@ def load_teacher(source: str | Path, train_split: Split, device: str = "cpu") ->
     path = find_weights(source, needed=True).path
     assert path is not None
     weights, card = load_checkpoint(path)
+    check_scored(card, str(source))
     here, there = train_split.sha256(), card.data_sha256.get("train", "unknown")
     if card.trained_on != "train" or here != there:
         raise ArgumentError(

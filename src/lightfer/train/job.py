@@ -14,7 +14,7 @@ import torch
 from msgspec import Struct
 from torch import nn
 
-from lightfer._files import alone, file_name, read_json, write_text
+from lightfer._files import alone, file_name, read_bytes, read_json, write_text
 from lightfer.data.dataset import IMAGE_SIZE, MEAN, STD, Dataset, SplitName
 from lightfer.data.ferplus import Labels, with_votes
 from lightfer.data.folds import Fold, without_fold
@@ -294,7 +294,7 @@ def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
         write_text(path, json.dumps(about, indent=1) + "\n")
         return about
     try:
-        known = msgspec.convert(read_json(path.read_bytes()), dict[str, Any])
+        known = msgspec.convert(read_json(read_bytes(path)), dict[str, Any])
         msgspec.convert(known["code"], str)
     except (ValueError, KeyError, RecursionError) as error:
         raise ArgumentError(

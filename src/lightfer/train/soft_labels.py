@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lightfer._files import atomic_path, read_json
+from lightfer._files import atomic_path, check_input, read_json
 from lightfer.data.dataset import Split
 from lightfer.errors import LightferError
 from lightfer.measure.accuracy import predict_logits
@@ -127,6 +127,7 @@ def read_soft_labels(path: Path, train_split: Split, device: str = "cpu") -> Sof
 
 def _read(path: Path, train_split: Split, device: str = "cpu") -> SoftLabels:
     """As `read_soft_labels`, unfinished or not."""
+    check_input(path)
     try:
         with safe_open(path, framework="pt") as file:
             check_header(path)

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lightfer._files import atomic_path, read_json, write_text
+from lightfer._files import atomic_path, check_input, read_json, write_text
 from lightfer.errors import ArgumentError, LightferError
 from lightfer.models.contract import check_header
 from lightfer.train.config import TrainConfig
@@ -220,6 +220,7 @@ def _save(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> Non
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Raises ValueError where the checksum, which lightfer 0.1 did not write, is another."""
+    check_input(path)
     with safe_open(path, framework="pt") as file:
         check_header(path)
         header: dict[str, str] = file.metadata() or {}

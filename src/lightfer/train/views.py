@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lightfer._files import atomic_path
+from lightfer._files import atomic_path, check_input
 from lightfer.data.dataset import CLASSES, Split
 from lightfer.errors import ArgumentError
 from lightfer.train.config import TrainConfig
@@ -71,9 +71,12 @@ class KeptAnswers:
         shape = (len(self.teachers.teachers), self.images, len(CLASSES))
         self._logits = torch.full(shape, torch.nan)
         self._sums = torch.full((self.images,), torch.nan)
+        check_input(self._path)
         try:
             kept = load_file(self._path)
         except (OSError, SafetensorError):
             return
-        if kept["logits"].shape == shape:
-            self._logits, self._sums = kept["logits"], kept["sums"]
+        logits, sums = kept.get("logits"), kept.get("sums")
+        if logits is None or sums is None or (logits.shape, sums.shape) != (shape, (self.images,)):
+            return
+        self._logits, self._sums = logits, sums

@@ -11,7 +11,7 @@ import torch
 from lightfer._files import sha256_of
 from lightfer.data import Dataset
 from lightfer.data.dataset import normalize
-from lightfer.inference.card import parse_card
+from lightfer.inference.card import check_seal, parse_card
 from lightfer.inference.export import TARGETS, ExportConfig, Exported, ExportError, export
 from lightfer.inference.export.opened import Call, as_prepared
 from lightfer.inference.export.targets import Net
@@ -79,13 +79,15 @@ def test_a_right_file_has_its_card_and_every_part(item: Weights, tmp_path: Path,
     assert done.size_bytes == sum(path.stat().st_size for path in done.files)
     found = parse_card(done.files[0].read_text(), "here")
     assert found == done.card
+    check_seal(done.files[0], found)
+    assert found.sha256
     assert (found.model, found.precision, found.batch, found.preprocess) == (
         NAME, "float32", None, False,
     )  # fmt: skip
     assert found.weights_sha256 == sha256_of(tmp_path / "own.safetensors")
     assert found.accuracy == {"validation": None, "test": 0.6}
     assert (found.temperature, found.accuracy_lost, found.quantisation) == (1.5, None, None)
-    assert (found.input.mean, found.input.height) == (0.5, 48)
+    assert (found.input.mean, found.input.height) == (0.508, 48)
     assert "research" in found.licence
 
 

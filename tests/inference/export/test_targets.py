@@ -12,11 +12,19 @@ from torch import nn
 from lightfer.data import Dataset
 from lightfer.data.dataset import normalize
 from lightfer.inference.backends.onnx_file import to_onnx
-from lightfer.inference.card import ExportCard, read_card
+from lightfer.inference.card import (
+    UNSEALED,
+    ExportCard,
+    ExportedFileError,
+    files_of,
+    read_card,
+    seal,
+)
 from lightfer.inference.export import TARGETS, litert, targets
 from lightfer.inference.export.opened import as_prepared
 from lightfer.inference.export.preprocess import Preprocess
 from lightfer.inference.export.targets import Net
+from lightfer.inference.session import open_session
 from tests.inference.export.tiny import tiny
 from tests.inference.test_card import CARD
 
@@ -81,6 +89,22 @@ def test_a_fixed_batch_is_the_only_one(name: str, tmp_path: Path):
     assert call(np.zeros((3, 1, 48, 48), np.float32)).shape == (3, 7)
     with pytest.raises(Exception, match=r"[Ss]hape|dimension"):
         call(np.zeros((2, 1, 48, 48), np.float32))
+
+
+def test_a_weight_that_changed_by_a_bit_is_an_error(name: str, tmp_path: Path):
+    path, card = written(name, tmp_path, sha256=UNSEALED)
+    card = seal(path, card)
+    assert card.sha256 != UNSEALED
+    assert read_card(path) == card
+    weights = files_of(path)[-1]
+    assert (weights == path) == (name == "onnx")
+    content = bytearray(weights.read_bytes())
+    content[content.index(MODEL.head.weight.detach().numpy().tobytes()[:16]) + 2] ^= 1
+    weights.write_bytes(content)
+    opened = open_session(path, "onnxruntime" if name == "onnx" else name)
+    for read in (opened.card, lambda: read_card(path)):
+        with pytest.raises(ExportedFileError, match="is damaged: its checksum is not that of its"):
+            read()
 
 
 def test_batch_norms_behind_convolutions_are_folded(tmp_path: Path):

@@ -57,6 +57,24 @@ def test_the_rows_are_what_the_predictor_says_in_order(
         assert face["probabilities"] == pytest.approx(said.probabilities, abs=1e-5)
 
 
+def test_links_to_folders_change_nothing(crops: Path, tmp_path: Path):
+    """Parts are no inputs, and a picture is one, by whatever name its folder is given."""
+    folder, link = tmp_path / "in", tmp_path / "link"
+    shutil.copytree(crops, folder)
+    link.symlink_to(folder)
+    names = [str(link / file.name) for file in sorted(folder.iterdir())]
+    out = folder / "out"
+    for paths in ([link], [link, folder], [link, folder / "00.png"]):
+        shutil.rmtree(out, ignore_errors=True)
+        for _ in range(2):
+            rows = labelled(paths, out)
+            assert [row["item"] for row in rows] == names
+    shutil.rmtree(out)
+    assert [row["item"] for row in labelled([folder], link / "out")] == [
+        str(file) for file in sorted(folder.iterdir()) if file.is_file()
+    ]
+
+
 def test_bad_inputs_are_rows_with_their_reason(crops: Path, tmp_path: Path):
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)

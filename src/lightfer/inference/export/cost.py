@@ -15,7 +15,7 @@ from lightfer.data.dataset import Dataset
 from lightfer.data.ferplus import as_learned
 from lightfer.inference.card import ExportCard
 from lightfer.inference.export.config import ExportError
-from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
+from lightfer.measure.accuracy import check_scored, measure_accuracy, predict_logits, score_test
 from lightfer.models.weights import Weights
 
 Run = Callable[[Tensor], Tensor]
@@ -36,6 +36,7 @@ def with_accuracy(
     `allow_loss` is in points of top-1. Without a test split its accuracy stays None. Raises
     ExportError for a larger loss.
     """
+    check_scored(card, weights.key)
     data = as_learned(data, weights.card.labels if weights.card else "fer2013")
     validation = data["validation"]
 

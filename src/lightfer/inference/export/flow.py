@@ -1,7 +1,7 @@
 """The main flow of an export; see the package's docstring."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from lightfer.data.subsets import calibration_images
 from lightfer.data.synthetic import synthetic_faces
 from lightfer.inference.backends.int8 import NO_IMAGES
 from lightfer.inference.backends.protocol import AGREES
-from lightfer.inference.card import ExportCard, export_card
+from lightfer.inference.card import UNSEALED, ExportCard, export_card, seal
 from lightfer.inference.export.config import ExportConfig, ExportError
 from lightfer.inference.export.cost import with_accuracy
 from lightfer.inference.export.opened import as_prepared
@@ -59,7 +59,10 @@ def export(
         )
     if config.precision == "int8" and data is None:
         raise ExportError(NO_IMAGES)
-    target = TARGETS[config.target]
+    target, contract = TARGETS[config.target], weights.card.input
+    if contract.height != contract.width:
+        size = f"{contract.height} x {contract.width}"
+        raise ExportError(f"{weights.key} is for images of {size}, expected squares")
     calibration = None
     if config.precision == "int8" and data:
         calibration = normalize(calibration_images(data))
@@ -85,7 +88,9 @@ def export(
             on_step(f"{weights.name}: measuring what int8 costs", 1, 3)
             run = as_prepared(target.open(path), card)
             card = with_accuracy(card, net.model, run, weights, data, config.allow_loss, test_log)
+        card = replace(card, sha256=UNSEALED)
         target.stamp(path, card)
+        card = seal(path, card)
         on_step(f"{weights.name}: comparing with PyTorch", 2, 3)
         images = _images(data, card.input.height)
         difference, logit = _compare(as_prepared(target.open(path), card), net.model, images)

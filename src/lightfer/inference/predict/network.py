@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightfer._files import cache_folder, graph_file, sha256_of, shipped
+from lightfer._files import cache_folder, check_input, graph_file, sha256_of, shipped
 from lightfer.errors import LightferError
 from lightfer.inference.card import ExportCard
 from lightfer.inference.onnx_from_weights import assembled
@@ -18,7 +18,7 @@ DEFAULT_MODEL = "vgg_slim"
 """Of `predict`, README, pages and notebooks: of the shipped models the most accurate on validation,
 not the fastest. Tests hold all of them to this rule."""
 
-FORMAT = 1
+FORMAT = 2
 """Part of the names in the cache: to be changed with what an exported file is."""
 
 EXPORTED = (".onnx", ".xml")
@@ -82,6 +82,8 @@ def load_network(
     """
     path, threads = Path(model), threads or usable_cores()
     ready = path.suffix in EXPORTED
+    if ready or path.suffix == ".safetensors":
+        check_input(path)
     if ready and not path.exists():
         raise PredictError(f"{path}: no such file; `lightfer export` makes one")
     runtime = runtime or _best_runtime(str(model), path.suffix)

@@ -29,7 +29,7 @@ from pyarrow import fs
 
 from lightfer._executors import open_executor
 from lightfer._files import read_json, sha256_of, write_bytes
-from lightfer.data.pictures import MAX_BYTES, SUFFIXES
+from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES
 from lightfer.errors import ArgumentError
 from lightfer.inference.predict.predictor import Faces, Predictor
 from lightfer.inference.predict.sources import Item, items_of
@@ -214,10 +214,12 @@ def _predictor(setup: Setup, stamp: tuple[int, ...] | None) -> Predictor:
 
 
 def _storage(uri: str, cwd: str = "") -> tuple[Any, str]:
-    """The storage, and the path in it."""
+    """The storage, and the path in it, with no link to a folder: a file has one name then."""
     if "://" in uri:
         return _remote(uri)
-    return fs.LocalFileSystem(), os.path.abspath(os.path.join(cwd, uri))  # noqa: PTH100, PTH118
+    path = Path(os.path.abspath(os.path.join(cwd, uri)))  # noqa: PTH100, PTH118
+    real = path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+    return fs.LocalFileSystem(), str(real)
 
 
 @lru_cache(maxsize=8)
@@ -230,7 +232,10 @@ def _found(given: str) -> Iterator[tuple[str, str, str]]:
     store, root = _storage(given)
     info = store.get_file_info(root)
     if info.type != fs.FileType.Directory:
-        yield given, root, "" if info.type == fs.FileType.File else "no such file or folder"
+        missing = "no such file or folder"
+        if info.type == fs.FileType.Unknown:
+            missing = NO_FILE
+        yield given, root, "" if info.type == fs.FileType.File else missing
         return
     found = 0
     for path in sorted(_listed(store, root)):

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightfer.data.pictures import MAX_BYTES, SUFFIXES
+from lightfer._files import never_ends
+from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES
 from lightfer.inference.predict.video import VIDEO_SUFFIXES, frames
 
 STDIN = "-"
@@ -53,6 +54,8 @@ def _file(path: str, below: str, every: int) -> Iterator[Item]:
     if not Path(path).exists():
         reason = "a link to nothing" if Path(path).is_symlink() else "no such file or folder"
         yield Item(path, None, error=reason, below=below)
+    elif never_ends(path):
+        yield Item(path, None, error=NO_FILE, below=below)
     elif is_video(path):
         yield from video_items(path, every, below)
     else:
@@ -78,10 +81,6 @@ def _folder(folder: Path, every: int) -> Iterator[Item]:
                 found += 1
                 path = Path(root) / name
                 below = str(path.relative_to(folder))
-                if path.exists() and not path.is_file():  # a pipe would be waited for
-                    reason = "is no file but a pipe or device"
-                    yield Item(str(path), None, error=reason, below=below)
-                    continue
                 yield from _file(str(path), below, every)
         for problem in problems:
             reason = f"folder cannot be read ({problem.strerror})"

@@ -13,6 +13,7 @@ from math import isfinite
 from pathlib import Path
 from statistics import median
 
+from lightfer._files import check_input
 from lightfer.measure.energy.power import integrate
 from lightfer.measure.energy.protocol import Mark, MeterError, now
 from lightfer.results import Component, Method
@@ -113,6 +114,7 @@ def read_power_log(path: Path) -> tuple[list[float], list[float]]:
 
 
 def _lines(path: Path) -> list[str]:
+    check_input(path)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -15,6 +15,7 @@ from statistics import quantiles
 from typing import Any
 
 from lightfer._files import atomic_path
+from lightfer.errors import ArgumentError
 from lightfer.results import Accuracy, Entry, Environment, Latency, Results
 from lightfer.results.select import Time, Times, mean_corrupted_top1
 
@@ -40,12 +41,19 @@ def csv_text(results: Results) -> str:
 
 
 def write_parquet(path: Path, results: Results) -> None:
-    """Write the rows as a Parquet file, whole or not at all."""
+    """Write the rows as a Parquet file, whole or not at all.
+
+    Raises ArgumentError for a whole number that has no place in 64 bits.
+    """
     import pyarrow
     import pyarrow.parquet
 
+    try:
+        table = pyarrow.Table.from_pylist(flat_rows(results))
+    except (OverflowError, pyarrow.ArrowInvalid) as error:
+        raise ArgumentError(f"the results have no form in Parquet: {error}; write a CSV") from error
     with atomic_path(path) as temporary:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat_rows(results)), temporary)
+        pyarrow.parquet.write_table(table, temporary)
 
 
 def _row(entry: Entry, environment: Environment | None, times: Times) -> Row:

@@ -51,11 +51,18 @@ def read_list(path: Path) -> tuple[Item, ...]:
     Raises ValueError for what is not a list, a name that occurs twice, or teachers in a circle.
     """
     try:
-        lines = msgspec.toml.decode(read_text(path), type=_List).item
+        text = read_text(path)
     except FileNotFoundError as error:
         raise ArgumentError(
             f"{path}: no such file; expected a list of [[item]]s in TOML"
         ) from error
+    return items_in(text, path)
+
+
+def items_in(text: str, path: Path) -> tuple[Item, ...]:
+    """As `read_list`, from the content of the file."""
+    try:
+        lines = msgspec.toml.decode(text.removeprefix("\ufeff"), type=_List).item
     except (msgspec.DecodeError, RecursionError) as error:
         raise ArgumentError(f"{path}: {error}") from error
     items: list[Item] = []

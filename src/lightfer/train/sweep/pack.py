@@ -6,10 +6,11 @@ with the state they continue from. Nothing is pickled; zip keeps a checksum of e
 
 import shutil
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightfer._files import atomic_path, file_name
+from lightfer._files import atomic_path, check_input, file_name
 from lightfer.errors import LightferError
 from lightfer.train.sweep.items import Item
 
@@ -45,8 +46,11 @@ def unpack(path: Path, folder: Path) -> bool:
 
     Raises PackError for a damaged or foreign pack, and where `folder` holds something else.
     """
+    check_input(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(info.flag_bits & 1 for info in archive.infolist()):
+                raise PackError(f"{path} is encrypted; unpack it first and pack it without")
             foreign = [name for name in archive.namelist() if not _is_inside(name)]
             if foreign or "queue.toml" not in archive.namelist():
                 raise PackError(f"{path} is not the pack of a queue: make it with `--pack`")
@@ -54,7 +58,7 @@ def unpack(path: Path, folder: Path) -> bool:
                 _check_same(path, archive.read("queue.toml"), folder)
                 return False
             _extract(archive, folder)
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
         raise PackError(f"{path} cannot be unpacked: {error}. Copy it again") from error
     return True
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from lightfer._files import atomic_path, check_keys, file_name, sha256_of
+from lightfer._files import atomic_path, check_input, check_keys, file_name, read_bytes, sha256_of
 from lightfer.errors import ArgumentError
 from lightfer.models.weights import find_weights
 from lightfer.train.job import Job
@@ -58,7 +58,7 @@ def _same_item(item: Item, folder: Path) -> None:
     if not path.exists():
         return
     try:
-        text = path.read_bytes()
+        text = read_bytes(path)
         check_keys(text)
         known = msgspec.json.decode(text, type=Item)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -91,6 +91,7 @@ def _keep(teacher: str, folder: Path) -> None:
         find_weights(teacher, needed=True)
         return
     source = Path(teacher)
+    check_input(source)
     if copy.exists():
         if source.exists() and sha256_of(source) != sha256_of(copy):
             raise ArgumentError(
