@@ -11,20 +11,19 @@ import pytest
 SRC = Path(__file__).parents[1] / "src" / "lightfer"
 MAY_IMPORT = {
     "__init__": "errors results models inference",
-    "__main__": "errors _stop inference cli",
+    "__main__": "errors inference cli",
     "errors": "",
     "_files": "errors",
-    "_stop": "_files",
-    "_executors": "errors",
+    "executors": "errors",
     "results": "errors _files",
     "data": "errors _files",
     "measure": "errors _files results data",
     "models": "errors _files results measure",
-    "train": "errors _files _executors data measure models",
-    "inference": "errors _files _executors _stop data measure models",
-    "bench": "errors _files _executors results data measure models inference",
+    "train": "errors _files executors data measure models",
+    "inference": "errors _files executors data measure models",
+    "bench": "errors _files executors results data measure models inference",
     "report": "errors _files results",
-    "cli": "errors _files _executors results data measure models train inference bench report",
+    "cli": "errors _files executors results data measure models train inference bench report",
 }
 
 

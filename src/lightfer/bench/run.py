@@ -20,7 +20,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from lightfer._executors import open_executor
 from lightfer.bench.case import (
     EAGER,
     Case,
@@ -43,6 +42,7 @@ from lightfer.bench.plan import (
 )
 from lightfer.bench.quiet import Quiet, keep_quiet
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
+from lightfer.executors import open_executor
 from lightfer.inference.backends import Loaded
 from lightfer.measure.energy import TEST_IMAGES, EnergyPlan, measure_ticks, slowest
 from lightfer.measure.environment import describe_environment, environment_id, run_id

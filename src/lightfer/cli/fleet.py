@@ -20,10 +20,10 @@ from typing import Any
 import msgspec
 import typer
 
-from lightfer._executors import open_executor, open_nodes
 from lightfer._files import append_line, cache_folder, is_stream
 from lightfer.cli.console import print_results, progress
 from lightfer.errors import LightferError
+from lightfer.executors import open_executor, open_nodes
 from lightfer.measure.environment import code_version
 from lightfer.results import Results, add_results, read_results, write_results
 from lightfer.results.merge import OnStep, merge
