@@ -40,8 +40,8 @@ from lightfer.measure.environment import describe_environment
 from lightfer.measure.noise import snapshot, verdict
 from lightfer.measure.process import tune_process
 from lightfer.measure.yardstick import Yardstick
+from lightfer.models.find import find_weights
 from lightfer.models.registry import list_models
-from lightfer.models.weights import find_weights
 
 INPUT_SHAPE = (1, 1, 48, 48)
 Median = Callable[[], float]  # seconds of one pass

@@ -37,7 +37,7 @@ from lightfer.measure.process import (
     without_collection,
 )
 from lightfer.measure.yardstick import Yardstick, of_passes
-from lightfer.models.weights import Weights
+from lightfer.models.find import Weights
 from lightfer.results import Accuracy, Counts, EnergyBlock, published_counts
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ Where a batch size was fixed, N is that number.
 
 import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from lightfer._files import read_json
@@ -103,32 +102,6 @@ def parse_card(text: str | None, where: str) -> ExportCard:
     if fault := fault_of(contract, classes, card.temperature):
         raise ExportedFileError(f"{where}: its lightfer card cannot be right: {fault}")
     return card
-
-
-def read_card(path: Path) -> ExportCard:
-    """The card of an exported .onnx file, by ONNX Runtime, or of an OpenVINO .xml file.
-
-    Raises ExportedFileError for a file that is not there, cannot be read or has no card.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise ExportedFileError(f"{path}: no such file")
-    if path.suffix == ".xml":
-        return parse_card(_rt_info(path), str(path))
-    from lightfer.inference.session import open_session
-
-    return open_session(path, "onnxruntime").card()
-
-
-def _rt_info(path: Path) -> str | None:
-    """The value of our key in the `rt_info` at the end of an OpenVINO file."""
-    from xml.etree import ElementTree
-
-    try:
-        found = ElementTree.parse(path).getroot().find(f"./rt_info/{CARD_KEY}")
-    except ElementTree.ParseError as error:
-        raise ExportedFileError(f"{path} is not an OpenVINO model: {error}") from error
-    return None if found is None else found.get("value")
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from torch import nn
 from lightfer.data import Dataset
 from lightfer.data.dataset import normalize
 from lightfer.inference.backends.onnx_file import to_onnx
-from lightfer.inference.card import ExportCard, read_card
+from lightfer.inference.card import ExportCard
 from lightfer.inference.export import TARGETS, litert, targets
 from lightfer.inference.export.opened import as_prepared
 from lightfer.inference.export.preprocess import Preprocess
 from lightfer.inference.export.targets import Net
+from lightfer.inference.session import read_card
 from tests.inference.export.tiny import tiny
 from tests.inference.test_card import CARD
 
