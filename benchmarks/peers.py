@@ -127,7 +127,8 @@ def pairs(name: str, folder: Path, threads: int, seconds: float) -> dict[str, di
     """Of one net: runtime -> ours and the peer's."""
     net = find_weights(name).build()
     path = folder / f"{name}.onnx"
-    content = to_onnx(net, INPUT_SHAPE, path)
+    content = to_onnx(net, INPUT_SHAPE)
+    path.write_bytes(content)
     networks = {
         EAGER: eager.load(net, INPUT_SHAPE, threads=threads, precision=FULL),
         "onnxruntime": onnxruntime.from_content(content, threads),
