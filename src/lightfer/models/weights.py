@@ -18,6 +18,7 @@ from lightfer._files import check_keys, write_bytes
 from lightfer.errors import LightferError
 from lightfer.measure.process import torch_installed
 from lightfer.models.contract import (
+    CARD_KEY,
     CRC32_KEY,
     InputContract,
     checksum,
@@ -29,9 +30,6 @@ from lightfer.results import Accuracy, Component, GridIntensity, Method, publish
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-CARD_KEY = "lightfer_card"
 
 INTENDED_USE = (
     "Research, teaching and benchmarking of small networks: seven posed or spontaneous facial "
