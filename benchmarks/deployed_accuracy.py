@@ -32,8 +32,8 @@ from lightfer.inference.export.opened import as_prepared
 from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
 from lightfer.measure.environment import code_version
 from lightfer.measure.process import tune_process
+from lightfer.models.find import find_weights
 from lightfer.models.registry import list_models
-from lightfer.models.weights import find_weights
 
 FACES = 1000
 LARGEST_DIFFERENCE, LARGEST_CHANGE, LARGEST_LOSS = 1e-4, 0.05, 1.0  # logit, points, points

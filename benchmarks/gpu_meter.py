@@ -41,8 +41,8 @@ from lightfer.measure.energy.counter import CounterMeter, measure_tick_s
 from lightfer.measure.energy.protocol import Mark
 from lightfer.measure.energy.windows import Window, Work
 from lightfer.measure.process import tune_process
+from lightfer.models.find import find_weights
 from lightfer.models.registry import list_models
-from lightfer.models.weights import find_weights
 from lightfer.results import Results, ResultsError, read_results, write_results
 
 WINDOWS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)

@@ -40,8 +40,8 @@ from lightfer.measure.environment import describe_environment
 from lightfer.measure.noise import snapshot, verdict
 from lightfer.measure.process import tune_process
 from lightfer.measure.yardstick import Yardstick
+from lightfer.models.find import find_weights
 from lightfer.models.registry import list_models
-from lightfer.models.weights import find_weights
 
 INPUT_SHAPE = (1, 1, 48, 48)
 Median = Callable[[], float]  # seconds of one pass
@@ -127,7 +127,8 @@ def pairs(name: str, folder: Path, threads: int, seconds: float) -> dict[str, di
     """Of one net: runtime -> ours and the peer's."""
     net = find_weights(name).build()
     path = folder / f"{name}.onnx"
-    content = to_onnx(net, INPUT_SHAPE, path)
+    content = to_onnx(net, INPUT_SHAPE)
+    path.write_bytes(content)
     networks = {
         EAGER: eager.load(net, INPUT_SHAPE, threads=threads, precision=FULL),
         "onnxruntime": onnxruntime.from_content(content, threads),

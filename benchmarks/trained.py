@@ -18,7 +18,8 @@ from rich.progress import track
 from lightfer._files import write_bytes
 from lightfer.data import Dataset, load
 from lightfer.measure.accuracy import score_test
-from lightfer.models.weights import Card, find_weights, load_checkpoint, rewrite_card
+from lightfer.models.find import find_weights
+from lightfer.models.weights import Card, load_checkpoint, rewrite_card
 from lightfer.train.sweep.items import read_list
 from lightfer.train.sweep.teachers import weights_of
 

@@ -40,8 +40,9 @@ from lightfer.inference.predict.network import load_network
 from lightfer.inference.predict.shards import Setup, label_shards
 from lightfer.measure.energy.log import read_power_log
 from lightfer.models.contract import CRC32_KEY, parts
+from lightfer.models.find import find_weights
 from lightfer.models.registry import create_model
-from lightfer.models.weights import find_weights, load_checkpoint, save_checkpoint
+from lightfer.models.weights import load_checkpoint, save_checkpoint
 from lightfer.results import Environment, Results, read_results, write_results
 from lightfer.results.validate import violations_of_file
 from lightfer.train.config import TrainConfig

@@ -133,8 +133,9 @@ def test_no_space_is_said_in_one_line(tmp_path: Path):
 def test_sigterm_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     path = tmp_path / "results.json"
     write_text(path, "old")
-    code = "import sys, time; from pathlib import Path; from lightfer import _files, _stop\n"
-    code += "with _stop.Stoppable('table'), _files.atomic_path(Path(sys.argv[1])):\n"
+    code = "import sys, time; from pathlib import Path; from lightfer import _files\n"
+    code += "from lightfer.cli.stop import Stoppable\n"
+    code += "with Stoppable('table'), _files.atomic_path(Path(sys.argv[1])):\n"
     code += "    print('begun', flush=True); time.sleep(60)"
     command = [sys.executable, "-c", code, path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -173,7 +174,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 
 def test_a_stop_says_one_line_with_multiprocessing_too(tmp_path: Path):
     """Its tracker used to complain of semaphores, which are files until somebody removes them."""
-    code = "import multiprocessing, time; from lightfer._stop import Stoppable\n"
+    code = "import multiprocessing, time; from lightfer.cli.stop import Stoppable\n"
     code += "with Stoppable('predict --executor'):\n"
     code += "    lock = multiprocessing.get_context('spawn').Lock()\n"
     code += "    print('begun', flush=True); time.sleep(60)"

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from io import TextIOWrapper
 
-from lightfer._stop import Stoppable, Terminated
+from lightfer.cli.stop import Stoppable, Terminated
 from lightfer.errors import ArgumentError, LightferError, one_line
 
 NEEDED = ("typer", "rich", "msgspec")
@@ -18,7 +18,7 @@ WRONG = 2
 
 
 def main() -> None:
-    """Run the command line of this process; see `run` and `lightfer._stop`."""
+    """Run the command line of this process; see `run` and `lightfer.cli.stop`."""
     command = (sys.argv[1:2] or [""])[0]
     if any(argument.startswith("--executor") for argument in sys.argv[2:]) and command == "predict":
         command += " --executor"

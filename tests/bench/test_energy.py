@@ -154,14 +154,14 @@ def test_without_any_meter_everything_runs_and_is_modelled(
 def test_a_model_that_fails_in_its_block_keeps_its_error_and_the_others_go_on(
     run: Callable[..., Results], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    real = benchmark.energy_block
+    real = benchmark.batch_work
 
     def broken(*args, batch_size: int, **options):
         if batch_size == 1:
             raise RuntimeError("out of paper")
         return real(*args, batch_size=batch_size, **options)
 
-    monkeypatch.setattr(benchmark, "energy_block", broken)
+    monkeypatch.setattr(benchmark, "batch_work", broken)
     results = run(tmp_path, Meters([hundred_watts()]))
     assert [e.error for e in results.entries] == ["RuntimeError: out of paper"] * 2
     assert all(len(e.latency) == 2 for e in results.entries)

@@ -14,7 +14,7 @@ import torch
 from lightfer.bench.case import PROTOCOL, Case, _inputs, load_case
 from lightfer.cli.bench import QUICK_S
 from lightfer.measure.yardstick import description
-from lightfer.models.weights import find_weights
+from lightfer.models.find import find_weights
 from lightfer.results import published_counts, read_results
 from lightfer.results.validate import violations
 

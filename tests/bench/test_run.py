@@ -18,8 +18,8 @@ from lightfer.errors import ArgumentError
 from lightfer.inference.backends import RUNTIMES, Loaded
 from lightfer.measure.energy import CpuModel
 from lightfer.models.blocks import ConvBNAct
+from lightfer.models.find import Weights
 from lightfer.models.registry import create_model
-from lightfer.models.weights import Weights
 from lightfer.results import GridIntensity, Results
 from lightfer.results.validate import violations
 from tests.models.test_weights import card
@@ -335,7 +335,7 @@ def test_the_same_weights_by_name_and_by_path_are_one_entry(
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(Path(own).read_bytes())
     shipped = {NAMES[0]: copy}
-    monkeypatch.setattr("lightfer.models.weights.shipped", shipped.get)
+    monkeypatch.setattr("lightfer.models.find.shipped", shipped.get)
     twice = replace(config, models=(own, NAMES[0], plain, plain, str(copy)), rounds=1)
     results = run(twice, None, tmp_path)
     assert [entry.model for entry in results.entries] == [NAMES[0], plain]

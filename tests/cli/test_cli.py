@@ -116,7 +116,7 @@ def test_a_trained_model_is_exported_with_its_card(here: Path, small_csv: Path):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     from lightfer._files import sha256_of
-    from lightfer.inference.card import read_card
+    from lightfer.inference.session import read_card
 
     model = "mobilenet_v1_x0_25"
     options = ("--data", str(small_csv), "--epochs", "1", "--out", "run", "--threads", "1")

@@ -13,8 +13,8 @@ from lightfer.inference.card import (
     ExportedFileError,
     InputContract,
     parse_card,
-    read_card,
 )
+from lightfer.inference.session import read_card
 
 CARD = ExportCard(
     model="mobilenet_v2",

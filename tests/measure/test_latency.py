@@ -99,8 +99,8 @@ def test_warm_up_of_an_unsteady_machine_ends_at_the_cap(passes_take):
 
 def test_a_percentile_needs_ten_samples_beyond_it():
     samples = [float(i) for i in range(1000)]
-    assert percentile(samples, 0.99) == pytest.approx(numpy.quantile(samples, 0.99))
-    assert percentile(samples[:100], 0.9) == pytest.approx(numpy.quantile(samples[:100], 0.9))
+    assert percentile(samples, 0.99) == pytest.approx(989.01)
+    assert percentile(samples[:100], 0.9) == pytest.approx(89.1)
     assert percentile(samples[:999], 0.99) is None
     assert percentile(samples[:99], 0.9) is None
     assert percentile(samples[:19], 0.5) is None

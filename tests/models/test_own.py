@@ -16,8 +16,9 @@ import lightfer
 from lightfer.__main__ import run as run_here
 from lightfer._files import shipped
 from lightfer.cli.main import app
+from lightfer.models.find import find_weights
 from lightfer.models.registry import architecture, describe_model
-from lightfer.models.weights import CheckpointError, find_weights, load_checkpoint, save_checkpoint
+from lightfer.models.weights import CheckpointError, load_checkpoint, save_checkpoint
 from lightfer.results import read_results
 
 TINY = """

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 from scipy import stats as scipy_stats
 
 from lightfer.report.significance import without_overlap
 from lightfer.results.stats import (
+    Difference,
     Interval,
     Objective,
     closest_majority,
-    compare_paired,
     compare_proportions,
     compare_runs,
     corrected,
@@ -20,8 +21,6 @@ from lightfer.results.stats import (
     mcnemar,
     pareto_front,
     rank_correlation,
-    round_values,
-    time_interval,
     time_intervals,
     wilson_interval,
 )
@@ -63,19 +62,18 @@ def interleaved(rng: np.random.Generator, pairs: int, ratio: float, **noise):
     return (0.005 * a).tolist(), (0.005 * ratio * b).tolist()
 
 
-def paired(a: list, b: list):
-    return compare_paired(round_values(a), round_values(b))
+def compare_paired(a: ArrayLike, b: ArrayLike) -> Difference:
+    """Ratio b / a of two nets of one run, from one number per round, as reports test it."""
+    estimate, low, high, p = map(float, located(np.log(b) - np.log(a)))
+    return Difference(Interval(*np.exp([estimate, low, high]).tolist()), p, "")
 
 
-def test_the_median_of_a_round_stands_when_less_than_half_is_disturbed():
-    assert round_values([[1.0] * 26 + [9.0] * 24])[0] == 1.0
-    assert round_values([[1.0], [3.0, 4.0]]).tolist() == [1.0, 3.5]
-    with pytest.raises(ValueError, match="no samples"):
-        round_values([[1.0], []])
+def paired(a: list, b: list) -> Difference:
+    return compare_paired(np.median(a, axis=1), np.median(b, axis=1))
 
 
 def test_one_bad_round_of_five_does_not_carry_the_estimate_away():
-    assert time_interval([1.0, 1.0, 1.0, 1.0, 9.0]).estimate == 1.0
+    assert time_intervals([[1.0, 1.0, 1.0, 1.0, 9.0]])[0].estimate == 1.0
     assert compare_paired([1.0] * 5, [2.0, 2.0, 2.0, 2.0, 9.0]).interval.estimate == pytest.approx(
         2
     )
@@ -133,11 +131,7 @@ def test_few_pairs_are_tested_by_students_t(differences: list[float]):
         assert np.log(found.interval.estimate) == pytest.approx(d.mean())
 
 
-def test_what_cannot_be_paired_is_refused():
-    with pytest.raises(ValueError, match="pairs"):
-        compare_paired([1.0, 1.0], [1.0])
-    with pytest.raises(ValueError, match="at least 2 rounds"):
-        compare_paired([1.0], [1.0])
+def test_pairs_without_noise():
     assert compare_paired([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]).p == 1.0
     assert compare_paired([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]).p == pytest.approx(0.0, abs=1e-12)
 
@@ -257,7 +251,7 @@ def test_many_intervals_at_once_are_those_of_each_net():
     for rounds in (2, 5, 12):
         values = np.exp(np.random.default_rng(3).standard_normal((5000, rounds)))
         for i, found in enumerate(time_intervals(values)[::499]):
-            one = time_interval(values[499 * i])
+            (one,) = time_intervals(values[499 * i : 499 * i + 1])
             assert (found.estimate, found.low, found.high) == pytest.approx(
                 (one.estimate, one.low, one.high)
             )
@@ -290,7 +284,7 @@ def test_the_interval_of_a_time_covers_the_truth(rounds: int):
     rng = np.random.default_rng(5)
     inside = 0
     for _ in range(1000):
-        found = time_interval(0.005 * np.exp(0.05 * rng.standard_normal(rounds)))
+        (found,) = time_intervals(0.005 * np.exp(0.05 * rng.standard_normal((1, rounds))))
         inside += found.low <= 0.005 <= found.high
     assert inside / 1000 >= 0.95 - 4 * (0.95 * 0.05 / 1000) ** 0.5
 

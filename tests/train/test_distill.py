@@ -13,13 +13,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lightfer.bench.entry import public_card
 from lightfer.cli.table import replace_block
 from lightfer.data import Dataset, Split
 from lightfer.data.dataset import normalize
 from lightfer.data.folds import Fold, in_fold
 from lightfer.models.registry import create_model
 from lightfer.models.weights import load_checkpoint, rewrite_card, save_checkpoint
+from lightfer.results import WeightCard
 from lightfer.train.config import TrainConfig
 from lightfer.train.distill import (
     Distillation,
@@ -384,7 +384,7 @@ def test_a_student_learns_from_teachers_alone_and_its_card_names_them(blind, tmp
         "teachers": [load_teacher(paths[3], train).describe()],
     }
     assert load_checkpoint(path)[1] == card
-    published = public_card(card).distillation
+    published = WeightCard.of(msgspec.to_builtins(card)).distillation
     assert published is not None
     assert [teacher.sha256 for teacher in published.teachers] == [teachers.teachers[0].sha256]
     wrong = Split(train.images, (train.labels + 1) % 7)

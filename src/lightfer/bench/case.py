@@ -17,8 +17,6 @@ from lightfer.data.dataset import IMAGE_SIZE, Dataset, normalize
 from lightfer.errors import ArgumentError
 from lightfer.inference.backends import AGREES, Loaded, find_runtime
 from lightfer.inference.onnx_from_weights import assembled
-from lightfer.measure.energy import EnergyPlan, Meter, measure_block
-from lightfer.measure.energy.counter import CounterMeter
 from lightfer.measure.energy.windows import Work as Pass
 from lightfer.measure.latency import (
     Images,
@@ -37,8 +35,8 @@ from lightfer.measure.process import (
     without_collection,
 )
 from lightfer.measure.yardstick import Yardstick, of_passes
-from lightfer.models.weights import Weights
-from lightfer.results import Accuracy, Counts, EnergyBlock, published_counts
+from lightfer.models.find import Weights
+from lightfer.results import Accuracy, Counts, published_counts
 
 if TYPE_CHECKING:
     from lightfer.measure.accuracy import View
@@ -287,22 +285,6 @@ def _inputs(images: Images, batch_size: int) -> list[Images]:
     count = max(batch_size, min(ROTATING, len(images)) // batch_size * batch_size)
     enough = _this_many(images, count)
     return [_prepare(enough[i : i + batch_size]) for i in range(0, count, batch_size)]
-
-
-def energy_block(
-    run: Loaded,
-    images: Images,
-    meters: Sequence[Meter],
-    *,
-    device: str,
-    batch_size: int,
-    plan: EnergyPlan,
-    align_to: CounterMeter | None,
-) -> EnergyBlock:
-    """One block of energy, as `plan` has it."""
-    work = batch_work(run, images, device=device, batch_size=batch_size)
-    idle_s = plan.idle_share * plan.seconds
-    return measure_block(work, meters, plan.seconds, idle_s=idle_s, align_to=align_to)
 
 
 def batch_work(run: Loaded, images: Images, *, device: str, batch_size: int) -> Pass:

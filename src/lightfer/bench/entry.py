@@ -29,9 +29,7 @@ from lightfer.results import (
     Energy,
     Entry,
     Latency,
-    Teaching,
     TrainingEnergy,
-    WeightCard,
     published_counts,
 )
 
@@ -177,33 +175,6 @@ def energies_of(
         )
         for size, blocks in pieces.energy.items()
     }
-
-
-def public_card(card: Card) -> WeightCard:
-    """The card of a weight file as it stands in a results file."""
-    validation = card.validation and msgspec.structs.replace(
-        card.validation, per_class=None, confusion=None, correct_hex=None
-    )
-    return WeightCard(
-        model=card.model,
-        recipe=card.recipe,
-        settings=card.config,
-        seed=card.seed,
-        epochs=card.epochs,
-        epoch=card.epoch,
-        training_s=card.training_s,
-        trained_on=card.trained_on,
-        chosen_on=card.chosen_on,
-        data=card.data_name,
-        code=card.code,
-        license=card.license,
-        intended_use=card.intended_use,
-        not_intended_use=card.not_intended_use,
-        validation=validation,
-        history=msgspec.to_builtins(card.history),
-        training_energy=card.training and msgspec.to_builtins(card.training),
-        distillation=msgspec.convert(card.distillation, Teaching | None),
-    )
 
 
 def spent_on_training(card: Card | None) -> TrainingEnergy | None:

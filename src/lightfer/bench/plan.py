@@ -17,7 +17,7 @@ from lightfer.measure.carbon import WORLD
 from lightfer.measure.energy import ASSUMED, CpuModel, EnergyPlan, Meter, enough_blocks
 from lightfer.measure.environment import environment_id
 from lightfer.measure.process import GARBAGE_COLLECTION, pinning
-from lightfer.models.weights import Weights, find_weights
+from lightfer.models.find import Weights, find_weights
 from lightfer.results import Component, Environment, GridIntensity, Protocol
 
 if TYPE_CHECKING:

@@ -20,16 +20,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from lightfer._executors import open_executor
 from lightfer.bench.case import (
     EAGER,
     Case,
-    energy_block,
+    batch_work,
     load_case,
     measure_once,
     visit_case,
 )
-from lightfer.bench.entry import entry_of, public_card
+from lightfer.bench.entry import entry_of
 from lightfer.bench.journal import Block, Failed, Journal, Record, Round
 from lightfer.bench.plan import (
     NO_METERS,
@@ -43,15 +42,16 @@ from lightfer.bench.plan import (
 )
 from lightfer.bench.quiet import Quiet, keep_quiet
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
+from lightfer.executors import open_executor
 from lightfer.inference.backends import Loaded
-from lightfer.measure.energy import TEST_IMAGES, EnergyPlan, measure_ticks, slowest
+from lightfer.measure.energy import TEST_IMAGES, EnergyPlan, measure_block, measure_ticks, slowest
 from lightfer.measure.environment import describe_environment, environment_id, run_id
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.latency import Images, time_decoding
 from lightfer.measure.noise import Watched, advanced, snapshot, verdict, watch
 from lightfer.measure.process import torch_installed, tune_process
 from lightfer.measure.yardstick import Yardstick, description, of_passes
-from lightfer.results import Data, Results
+from lightfer.results import Data, Results, WeightCard
 
 LOOK_S = 0.1  # at the yardstick, while waiting for a quiet machine
 QUICK_IMAGES = 256  # that are classified in each round
@@ -136,7 +136,9 @@ def run_benchmark(
         )
         for case in cases
     )
-    cards = {m.sha256: public_card(m.card) for m in models if m.sha256 and m.card}
+    cards = {
+        m.sha256: WeightCard.of(msgspec.to_builtins(m.card)) for m in models if m.sha256 and m.card
+    }
     return Results(environments={key: environment}, entries=entries, cards=cards), journal
 
 
@@ -213,14 +215,13 @@ class _Bench:
                 also=also,
                 test_log=self.test_log,
             )
-        block = energy_block(
-            run,
-            images,
-            self.meters.meters,
-            device=config.device,
-            batch_size=step.batch_size,
-            plan=config.energy or EnergyPlan(),
-            align_to=slowest(self.meters.meters, self.ticks),
+        plan, meters = config.energy or EnergyPlan(), self.meters.meters
+        block = measure_block(
+            batch_work(run, images, device=config.device, batch_size=step.batch_size),
+            meters,
+            plan.seconds,
+            idle_s=plan.idle_share * plan.seconds,
+            align_to=slowest(meters, self.ticks),
         )
         return Block(batch_size=step.batch_size, block=block)
 

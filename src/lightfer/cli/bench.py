@@ -198,7 +198,7 @@ def bench(
     if fleet:
         from lightfer.cli.fleet import run_fleet
 
-        raise typer.Exit(run_fleet(options, beside, test_log))
+        raise typer.Exit(run_fleet(bench, options, beside, test_log))
     allocator = tune_process(threads, device)
     asked = thorough or energy_seconds is not None or power_log is not None
     meters = find_meters(device, power_log, clock_offset) if asked else NO_METERS

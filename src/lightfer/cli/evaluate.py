@@ -41,7 +41,8 @@ def evaluate(
     from lightfer.measure.accuracy import check_scored, measure_accuracy, predict_logits, score_test
     from lightfer.measure.calibration import calibrate
     from lightfer.measure.process import tune_process
-    from lightfer.models.weights import find_weights, rewrite_card
+    from lightfer.models.find import find_weights
+    from lightfer.models.weights import rewrite_card
 
     if split == "test":
         check_beside_data([log], [model], data)

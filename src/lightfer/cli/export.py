@@ -44,7 +44,7 @@ def export(
     from lightfer.inference.export import ExportConfig
     from lightfer.inference.export import export as export_model
     from lightfer.measure.process import tune_process
-    from lightfer.models.weights import find_weights
+    from lightfer.models.find import find_weights
 
     config = ExportConfig(to, out, precision, batch, preprocess, allow_loss)
     beside = out.with_suffix(".bin") if to == "openvino" else None

@@ -10,9 +10,10 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, as_completed
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,20 @@ from typing import Any
 import msgspec
 import typer
 
-from lightfer._executors import open_executor, open_nodes
 from lightfer._files import append_line, cache_folder, is_stream
 from lightfer.cli.console import print_results, progress
 from lightfer.errors import LightferError
+from lightfer.executors import open_executor, open_nodes
 from lightfer.measure.environment import code_version
 from lightfer.results import Results, add_results, read_results, write_results
 from lightfer.results.merge import OnStep, merge
 
+Bench = Callable[..., None]
+"""The command, `lightfer.cli.bench.bench`."""
 
-def run_fleet(options: Mapping[str, Any], beside: Path, test_log: Path) -> int:
-    """`lightfer bench` with `options`, its parameters, on every node; returns the exit code.
+
+def run_fleet(bench: Bench, options: Mapping[str, Any], beside: Path, test_log: Path) -> int:
+    """The command with `options`, its parameters, on every node; returns the exit code.
 
     What is kept meanwhile lies beside the file `beside`. Raises what opening the executor raises; a
     node that fails or is lost is said at the end.
@@ -38,7 +42,7 @@ def run_fleet(options: Mapping[str, Any], beside: Path, test_log: Path) -> int:
     key = hashlib.sha256(f"{options} {code_version()}".encode()).hexdigest()[:16]
     kept = beside.with_name(f".{beside.name}.fleet-{key[:8]}")
     with progress() as bar:
-        results, failed = _measured(options, key, kept, test_log, bar)
+        results, failed = _measured(bench, options, key, kept, test_log, bar)
     out, err = options["out"], is_stream(options["out"])
     if results.entries:
         (add_results if options["append"] else write_results)(out, results)
@@ -54,16 +58,22 @@ def run_fleet(options: Mapping[str, Any], beside: Path, test_log: Path) -> int:
 
 
 def _measured(
-    options: Mapping[str, Any], key: str, kept: Path, test_log: Path, on_step: OnStep
+    bench: Bench,
+    options: Mapping[str, Any],
+    key: str,
+    kept: Path,
+    test_log: Path,
+    on_step: OnStep,
 ) -> tuple[Results, dict[str, str]]:
     """What all nodes that have finished measured, now or before, and why the others have not."""
     results = read_results(kept) if kept.exists() else Results()
     known = {about.node for about in results.environments.values()}
     failed: dict[str, str] = {}
     nodes = open_nodes(options["executor"] or "pool", kept.parent, options["nodes"])
+    measure = partial(bench, **options)
     try:
         given = {
-            engine.submit(on_node, options, name, key, sys.argv, str(Path.cwd())): name
+            engine.submit(on_node, measure, name, key, sys.argv, str(Path.cwd())): name
             for name, engine in nodes.items()
             if name not in known
         }
@@ -89,22 +99,20 @@ def _measured(
 
 
 def on_node(
-    options: Mapping[str, Any], name: str, key: str, command: Sequence[str], cwd: str
+    bench: Bench, name: str, key: str, command: Sequence[str], cwd: str
 ) -> tuple[bytes | None, str, str]:
     """In a worker there: the results file and the log of test scorings, or why there are none."""
     try:
         with open_executor("pool", Path(), workers=1)[0] as fresh:
-            return *fresh.submit(_measure, options, name, key, command, cwd).result(), ""
+            return *fresh.submit(_measure, bench, name, key, command, cwd).result(), ""
     except Exception as error:
         return None, "", _reason(error)
 
 
 def _measure(
-    options: Mapping[str, Any], name: str, key: str, command: Sequence[str], cwd: str
+    bench: Bench, name: str, key: str, command: Sequence[str], cwd: str
 ) -> tuple[bytes, str]:
     """In a process of its own; what it records as the command is the user's."""
-    from lightfer.cli.bench import bench
-
     own = hashlib.sha256(f"{key} {name} {platform.node()}".encode()).hexdigest()[:16]
     out = cache_folder() / "fleet" / own / "results.json"
     sys.argv = [*command]
@@ -112,7 +120,7 @@ def _measure(
         os.chdir(cwd)
     alone = {"fleet": False, "executor": None, "nodes": None, "append": False}
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()), suppress(typer.Exit):
-        bench(**{**options, **alone, "node": name, "out": out})  # Exit: the file has nets' errors
+        bench(**alone, node=name, out=out)  # Exit: the file has nets' errors
     log = out.with_name("test_scorings.jsonl")
     found = out.read_bytes(), log.read_text() if log.exists() else ""
     shutil.rmtree(out.parent)

@@ -18,7 +18,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from time import time
 
 import numpy as np
 import torch
@@ -33,7 +32,6 @@ FORMAT = "lightfer cache 2"
 KEPT = 24
 """Arrays in the cache; the oldest go first. One of FER2013 has 83 MB."""
 
-DAY_S = 24 * 60 * 60
 
 Recognised = dict[SplitName, tuple[Split, Verification]]
 
@@ -133,14 +131,11 @@ def _load(folder: Path, key: str) -> Recognised | None:
 
 
 def _prune(folder: Path) -> None:
-    """Remove the oldest entries, and what writers that were killed left behind a day ago."""
+    """Remove the oldest entries."""
     images = sorted((folder / "images").glob("*.npy"), key=_changed_s)
     for path in images[:-KEPT]:
         path.unlink(missing_ok=True)
         path.with_suffix(".json").unlink(missing_ok=True)
-    for path in folder.glob("*/.*.tmp"):
-        if _changed_s(path) < time() - DAY_S:
-            path.unlink(missing_ok=True)
 
 
 def _changed_s(path: Path) -> float:

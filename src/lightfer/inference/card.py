@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lightfer._files import check_input, read_bytes, read_json
+from lightfer._files import read_bytes, read_json
 from lightfer.errors import LightferError
 from lightfer.models.contract import InputContract, fault_of
 
@@ -139,35 +139,6 @@ def _checksum(path: Path, stated: str) -> str:
     except OSError as error:
         raise ExportedFileError(f"{file}: {error.strerror or error}") from error
     return digest.hexdigest()
-
-
-def read_card(path: Path) -> ExportCard:
-    """The card of an exported .onnx file, by ONNX Runtime, or of an OpenVINO .xml file.
-
-    Raises ExportedFileError for a file that is not there, cannot be read or has no card.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise ExportedFileError(f"{path}: no such file")
-    check_input(path)
-    if path.suffix == ".xml":
-        card = parse_card(_rt_info(path), str(path))
-        check_seal(path, card)
-        return card
-    from lightfer.inference.session import open_session
-
-    return open_session(path, "onnxruntime").card()
-
-
-def _rt_info(path: Path) -> str | None:
-    """The value of our key in the `rt_info` at the end of an OpenVINO file."""
-    from xml.etree import ElementTree
-
-    try:
-        found = ElementTree.parse(path).getroot().find(f"./rt_info/{CARD_KEY}")
-    except ElementTree.ParseError as error:
-        raise ExportedFileError(f"{path} is not an OpenVINO model: {error}") from error
-    return None if found is None else found.get("value")
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:

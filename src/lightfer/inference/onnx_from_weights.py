@@ -16,9 +16,9 @@ import numpy as np
 
 from lightfer._files import graph_file, read_json, sha256_of
 from lightfer.inference.card import CARD_KEY, ExportedFileError, export_card, parse_card
+from lightfer.models.contract import CARD_KEY as WEIGHTS_CARD_KEY
 from lightfer.models.contract import read_weights
 
-WEIGHTS_CARD_KEY = "lightfer_card"  # as in `lightfer.models.weights`, which needs torch
 TYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}  # integers are counters of training
 GRAPHS_SHAPE = (7, 1, 48, 48)  # classes, channels, height, width: the graphs have no other
 SIDES = ("channels", "height", "width")

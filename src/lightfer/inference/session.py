@@ -69,6 +69,33 @@ def open_session(source: Path | bytes, runtime: str, threads: int = 1, streams: 
     return replace(session, run=run, path=source)
 
 
+def read_card(path: Path) -> ExportCard:
+    """The card of an exported .onnx file, by ONNX Runtime, or of an OpenVINO .xml file.
+
+    Raises ExportedFileError for a file that is not there, cannot be read or has no card.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ExportedFileError(f"{path}: no such file")
+    check_input(path)
+    if path.suffix == ".xml":
+        card = parse_card(_rt_info(path), str(path))
+        check_seal(path, card)
+        return card
+    return open_session(path, "onnxruntime").card()
+
+
+def _rt_info(path: Path) -> str | None:
+    """The value of our key in the `rt_info` at the end of an OpenVINO file."""
+    from xml.etree import ElementTree
+
+    try:
+        found = ElementTree.parse(path).getroot().find(f"./rt_info/{CARD_KEY}")
+    except ElementTree.ParseError as error:
+        raise ExportedFileError(f"{path} is not an OpenVINO model: {error}") from error
+    return None if found is None else found.get("value")
+
+
 def _onnxruntime(source: Path | bytes, where: str, threads: int, streams: int) -> Session:
     import onnxruntime
 

@@ -26,6 +26,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 Images = Any  # a tensor, or, where there is no PyTorch, a NumPy array
 Run = Callable[[Images], object]
 
@@ -43,44 +45,34 @@ def without_gradients() -> Iterator[None]:
 
 @without_gradients()
 def time_passes(
-    run: Run, x: Images | Iterator[Images], *, passes: int, warmup: int, seconds: float = 0.0
+    run: Run,
+    x: Images | Iterator[Images],
+    *,
+    passes: int,
+    warmup: int,
+    seconds: float = 0.0,
+    timed: Callable[[Run, Images], float] | None = None,
 ) -> list[float]:
     """Wall seconds of each call of `run`; a module is set to evaluation mode.
 
     On `x`, or on the inputs that it gives in turn, on the device: at least `passes` times, and
-    until the passes have taken `seconds`. Warmed up as in `warm_up`, by groups of `warmup`.
+    until the passes have taken `seconds`. Warmed up as in `warm_up`, by groups of `warmup`. `timed`
+    does one pass by another clock.
     """
+    timed = timed or _timed
     inputs = x if isinstance(x, Iterator) else repeat(x)
     warm_up(run, next(inputs), group=warmup)
     taken: list[float] = []
     left = seconds
     while len(taken) < passes or left > 0:
-        taken.append(_timed(run, next(inputs)))
+        taken.append(timed(run, next(inputs)))
         left -= taken[-1]
     return taken
 
 
-@without_gradients()
-def time_passes_by_events(
-    run: Run, x: Images | Iterator[Images], *, passes: int, warmup: int, seconds: float = 0.0
-) -> list[float]:
+def time_passes_by_events(run: Run, x: Images | Iterator[Images], **effort: Any) -> list[float]:
     """As `time_passes`, each between two CUDA events; the inputs lie on a CUDA device."""
-    import torch
-
-    inputs = x if isinstance(x, Iterator) else repeat(x)
-    warm_up(run, next(inputs), group=warmup)
-    taken: list[float] = []
-    left = seconds
-    while len(taken) < passes or left > 0:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        one = next(inputs)
-        start.record()
-        run(one)
-        end.record()
-        end.synchronize()
-        taken.append(start.elapsed_time(end) / 1e3)
-        left -= taken[-1]
-    return taken
+    return time_passes(run, x, **effort, timed=_timed_by_events)
 
 
 @without_gradients()
@@ -134,7 +126,6 @@ def time_decoding(images: Images, repeats: int = 5) -> float:
 
     The median of `repeats`, after one that is not counted.
     """
-    import numpy
     import torch
     from PIL import Image
 
@@ -147,7 +138,7 @@ def time_decoding(images: Images, repeats: int = 5) -> float:
     for _ in range(1 + repeats):
         start = perf_counter()
         for file in files:
-            torch.from_numpy(numpy.array(Image.open(file)))
+            torch.from_numpy(np.array(Image.open(file)))
         taken.append(perf_counter() - start)
     return median(taken[1:])
 
@@ -174,11 +165,7 @@ def percentile(samples_s: Sequence[float], p: float) -> float | None:
         raise ValueError(f"p is {p}, expected a number between 0 and 1")
     if len(samples_s) * (1 - p) < 10 - 1e-9:
         return None
-    ordered = sorted(samples_s)
-    place = p * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    return float(np.quantile(samples_s, p))
 
 
 def _timed(run: Run, x: Images) -> float:
@@ -187,6 +174,17 @@ def _timed(run: Run, x: Images) -> float:
     run(x)
     wait(x)
     return perf_counter() - start
+
+
+def _timed_by_events(run: Run, x: Images) -> float:
+    import torch
+
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    run(x)
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3
 
 
 def wait(x: Images) -> None:

@@ -1,1 +1,3 @@
-"""Networks: one file per architecture, `registry` from a name to a net, `weights` its files."""
+"""Networks: one file per architecture, `registry` from a name to a net, `weights` and `find` its
+files.
+"""

@@ -27,7 +27,8 @@ class InputContract:
     crop: str = "tight, roughly frontal face, as in FER2013"
 
 
-CRC32_KEY = "crc32"  # beside the card in the header of a weight file
+CARD_KEY = "lightfer_card"  # in the header of a weight file
+CRC32_KEY = "crc32"  # beside it
 
 
 def parts(file: bytes) -> tuple[dict[str, Any], memoryview]:

@@ -30,7 +30,7 @@ from lightfer.models.shiftresnet import ShiftResNet
 from lightfer.models.shufflenet_v2 import ShuffleNetV2
 from lightfer.models.squeezenet import SqueezeNet
 from lightfer.models.vgg import SlimVGG
-from lightfer.models.weights import CheckpointError, find_weights, load_checkpoint
+from lightfer.models.weights import CheckpointError, load_checkpoint, none_shipped
 
 Pretrained = bool | str | Path
 ENTRY_POINTS = "lightfer.models"
@@ -263,8 +263,9 @@ def create_model(
     model = arch(num_classes, in_channels)
     if pretrained is False:
         return model.eval()
-    path = find_weights(name, needed=True).path if pretrained is True else Path(pretrained)
-    assert path is not None
+    path = shipped(name) if pretrained is True else Path(pretrained)
+    if path is None:
+        raise none_shipped(name)
     weights, card = load_checkpoint(path)
     if card.model != name:
         raise CheckpointError(f"{path} holds weights of {card.model}, not of {name}")

@@ -5,9 +5,7 @@ as float32. Accuracies in a card are those of the rounded file. Nothing is pickl
 """
 
 import hashlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,10 +14,11 @@ import numpy as np
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 
-from lightfer._files import check_input, check_keys, plain_name, sha256_of, shipped, write_bytes
-from lightfer.errors import ArgumentError, LightferError
+from lightfer._files import check_input, check_keys, write_bytes
+from lightfer.errors import LightferError
 from lightfer.measure.process import torch_installed
 from lightfer.models.contract import (
+    CARD_KEY,
     CRC32_KEY,
     InputContract,
     checksum,
@@ -30,10 +29,7 @@ from lightfer.models.contract import (
 from lightfer.results import Accuracy, Component, GridIntensity, Method, published_counts
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-
-CARD_KEY = "lightfer_card"
+    from torch import Tensor
 
 INTENDED_USE = (
     "Research, teaching and benchmarking of small networks: seven posed or spontaneous facial "
@@ -108,6 +104,14 @@ class CheckpointError(LightferError):
     """A weight file cannot be used; the message says which, why, and what to do."""
 
 
+def none_shipped(name: str) -> CheckpointError:
+    """What to raise where weights of `name` are needed and none come with the package."""
+    known = ", ".join(published_counts())
+    return CheckpointError(
+        f"no weights are shipped for {name}: give a weight file, or one of {known}"
+    )
+
+
 def rounded(weights: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
     """The tensors as they are stored: float16 where they have more than one dimension."""
     return {
@@ -140,13 +144,13 @@ def load_checkpoint(path: Path) -> "tuple[dict[str, Tensor], Card]":
     Raises CheckpointError if the file is missing, not safetensors, damaged, has no card, or one
     that cannot be right, or holds numbers that are not finite.
     """
-    weights, card = _read(path)
+    weights, card = read_checkpoint(path)
     return unrounded(weights), card
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Card]:
-    """What the file holds, as tensors, or without PyTorch as arrays; errors as above, and
-    InputError for a pipe or device.
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], Card]:
+    """What the file holds, as tensors, or without PyTorch as arrays; errors as
+    of `load_checkpoint`, and InputError for a pipe or device.
     """
     check_input(path)
     framework, all_finite = "np", lambda values: np.isfinite(values).all()
@@ -198,67 +202,3 @@ def rewrite_card(path: Path, card: Card) -> None:
     """Replace the card of a weight file; the tensors stay as they are."""
     weights, _ = load_checkpoint(path)
     save_checkpoint(path, weights, card)
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A model, and the weight file that goes with it; without one its weights are random."""
-
-    key: str  # as it was asked for
-    name: str  # of the model
-    path: Path | None = None
-    sha256: str | None = None
-    card: Card | None = None
-
-    def build(self, device: str = "cpu") -> "nn.Module":
-        """The network in evaluation mode on `device`, channels last; random weights are equal."""
-        import torch
-
-        from lightfer.models.registry import create_model
-
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            shape = (len(self.card.classes), self.card.input.channels) if self.card else ()
-            model = create_model(self.name, self.path or False, *shape).to(device)
-        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-
-def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
-    """What `key` names: a weight file, or a model with the weights that are shipped for it, if any.
-
-    A weight file of a network of your own is named with it, `package.module:function=FILE`: no code
-    is imported because a file says so. Raises ValueError if there is no such model, CheckpointError
-    for a file that cannot be used, and with `needed` where no weights are shipped.
-    """
-    key = str(key)
-    own, _, file = key.partition("=") if re.match(r"[\w.]+:[\w.]+=", key) else ("", "", key)
-    path = Path(file) if key.endswith(".safetensors") else shipped(key)
-    if path is None:
-        _check_name(key)
-        if needed:
-            with_weights = ", ".join(published_counts())
-            raise CheckpointError(
-                f"no weights are shipped for {key}: give a weight file, or one of {with_weights}"
-            )
-        return Weights(key, key)
-    _, card = _read(path)
-    if ":" in card.model and card.model != own:
-        raise CheckpointError(
-            f"{path} says that it is of {card.model}, which is code to import: if you trust it, "
-            f"name it, too: {card.model}={path}"
-        )
-    _check_name(card.model)
-    return Weights(key, card.model, path, sha256_of(path), card)
-
-
-def _check_name(name: str) -> None:
-    """Raises ArgumentError for a model that does not exist, or cannot be built without PyTorch."""
-    if torch_installed():
-        from lightfer.models.registry import architecture
-
-        architecture(name)
-    elif plain_name(name) not in (known := published_counts()):
-        raise ArgumentError(
-            f"{name}: torch is not installed, and without it only nets with published counts are "
-            f"measured ({', '.join(known)}): take one of them, or pip install torch"
-        )

@@ -2,7 +2,7 @@
 
 Every pair of a set is tested, the p-values corrected together by Holm's method. Accuracies of the
 same images are compared image by image (exact McNemar test), which finds more than their intervals
-do; times of one run round by round (`stats.compare_paired`). Where a file does not say which images
+do; times of one run round by round (`stats.located`). Where a file does not say which images
 were right, where nets have different numbers of rounds, and among more than `MOST_PAIRED`,
 intervals decide that do not overlap.
 """

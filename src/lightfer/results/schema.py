@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct, convert, structs
 
 from lightfer.results.energy import Carbon, Energy, Training
 
@@ -284,6 +284,19 @@ class WeightCard(Struct, frozen=True, kw_only=True):
     history: tuple[dict[str, float | None], ...] | None = None  # figures of each epoch, by name
     training_energy: dict[str, Any] | None = None  # as the card holds it
     distillation: "Teaching | None" = None  # None: it learnt from the labels alone
+
+    @staticmethod
+    def of(card: dict[str, Any]) -> "WeightCard":
+        """From the JSON of the card in a weight file's header."""
+        validation = card.get("validation")
+        details = dict.fromkeys(("per_class", "confusion", "correct_hex"))
+        renamed = {
+            "settings": card["config"],
+            "data": card["data_name"],
+            "training_energy": card.get("training"),
+            "validation": validation and {**validation, **details},
+        }
+        return convert({**card, **renamed}, WeightCard)
 
 
 class TeacherWeights(Struct, frozen=True, kw_only=True):

@@ -25,7 +25,8 @@ from lightfer.data.dataset import CLASSES, Split
 from lightfer.data.folds import Fold, in_fold
 from lightfer.errors import ArgumentError
 from lightfer.measure.accuracy import check_scored
-from lightfer.models.weights import Card, find_weights, load_checkpoint, sha256_of_tensors
+from lightfer.models.find import find_weights
+from lightfer.models.weights import Card, load_checkpoint, sha256_of_tensors
 from lightfer.train.config import Precision, TrainConfig
 from lightfer.train.loss import Batch, Loss, label_loss
 

@@ -15,8 +15,9 @@ from lightfer.inference.card import check_seal, parse_card
 from lightfer.inference.export import TARGETS, ExportConfig, Exported, ExportError, export
 from lightfer.inference.export.opened import Call, as_prepared
 from lightfer.inference.export.targets import Net
+from lightfer.models.find import Weights, find_weights
 from lightfer.models.registry import create_model
-from lightfer.models.weights import Weights, find_weights, save_checkpoint
+from lightfer.models.weights import save_checkpoint
 from tests.bench.test_run import benchmark_reference
 from tests.inference.test_card import CARD
 from tests.models.test_weights import card as weight_card

@@ -236,7 +236,7 @@ def test_a_file_with_preprocessing_and_a_fixed_batch(faces: Dataset, expected, t
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
     from lightfer.inference.export import ExportConfig, export
-    from lightfer.models.weights import find_weights
+    from lightfer.models.find import find_weights
 
     path = tmp_path / "model.onnx"
     config = ExportConfig("onnx", path, batch=5, preprocess=True)

@@ -18,7 +18,7 @@ from PIL import Image
 from lightfer.__main__ import run
 from lightfer.inference.predict import Predictor
 from lightfer.inference.predict.shards import Setup, Shard, label, label_shards, plan
-from lightfer.models.weights import find_weights
+from lightfer.models.find import find_weights
 from tests.inference.predict.conftest import MODEL
 
 SETUP = Setup(MODEL, "pytorch", "never")

@@ -16,7 +16,7 @@ import pytest
 from benchmarks.executors import Engine, quiet_s, run_killed, started
 from benchmarks.queue_kill import LIGHTFER, check_equal, write_list
 
-from lightfer._executors import open_executor
+from lightfer.executors import open_executor
 from lightfer.train.sweep.items import Item
 from lightfer.train.sweep.run import run_queue
 from lightfer.train.sweep.work import Options

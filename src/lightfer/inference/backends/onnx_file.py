@@ -6,7 +6,6 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
 OPSET = 18
 
 
-def to_onnx(model: "nn.Module", shape: tuple[int, ...], path: Path | None = None) -> bytes:
+def to_onnx(model: "nn.Module", shape: tuple[int, ...]) -> bytes:
     """Export `model` in evaluation mode and float32, weights inside; returns the file's content.
 
-    Of `shape` (N, C, H, W) all but N is fixed. `path` receives the file too. Batch norms behind a
+    Of `shape` (N, C, H, W) all but N is fixed. Batch norms behind a
     convolution are folded into it; a shift becomes one grouped convolution.
 
     Raises ModuleNotFoundError without the packages `onnx` and `onnxscript`.
@@ -32,10 +31,7 @@ def to_onnx(model: "nn.Module", shape: tuple[int, ...], path: Path | None = None
     model = copy.deepcopy(model).to("cpu", torch.float32).eval()
     model = model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     example = torch.zeros(2, *shape[1:])  # N = 1 would be taken for a constant
-    content = module_to_onnx(model, example, ("N",)).SerializeToString()
-    if path is not None:
-        path.write_bytes(content)
-    return content
+    return module_to_onnx(model, example, ("N",)).SerializeToString()
 
 
 def module_to_onnx(

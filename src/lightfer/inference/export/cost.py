@@ -16,7 +16,7 @@ from lightfer.data.ferplus import as_learned
 from lightfer.inference.card import ExportCard
 from lightfer.inference.export.config import ExportError
 from lightfer.measure.accuracy import check_scored, measure_accuracy, predict_logits, score_test
-from lightfer.models.weights import Weights
+from lightfer.models.find import Weights
 
 Run = Callable[[Tensor], Tensor]
 

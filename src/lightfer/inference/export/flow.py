@@ -23,7 +23,7 @@ from lightfer.inference.export.cost import with_accuracy
 from lightfer.inference.export.opened import as_prepared
 from lightfer.inference.export.targets import TARGETS, Net
 from lightfer.measure.environment import code_version
-from lightfer.models.weights import Weights
+from lightfer.models.find import Weights
 
 COMPARED_IMAGES = 64
 OnStep = Callable[[str, int, int], None]

@@ -55,16 +55,6 @@ def open_file(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: run(**{INPUT: x})[OUTPUT]
 
 
-def read_card_text(path: Path) -> str | None:
-    """The JSON of the card in a file's metadata, or None."""
-    schema = import_module("ai_edge_litert.schema_py_generated")
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
-    for entry in model.metadata or []:
-        if entry.name == CARD_KEY.encode():
-            return bytes(model.buffers[entry.buffer].data).decode()
-    return None
-
-
 def stamp(path: Path, card: ExportCard) -> None:
     """Add the card to a file: as one more buffer, named in the metadata."""
     schema = import_module("ai_edge_litert.schema_py_generated")

@@ -22,7 +22,6 @@ from lightfer._files import (
     is_stream,
     open_stream,
 )
-from lightfer._stop import Terminated
 from lightfer.data.finder import NO_OPENCV
 from lightfer.errors import ArgumentError, one_line
 from lightfer.inference.predict.annotate import READ, Annotator, is_file
@@ -77,7 +76,7 @@ def _run(options: argparse.Namespace, predictor: Predictor) -> int:
                 if annotator is not None:
                     annotator.add(seen)
                 counter.count(seen)
-        except (KeyboardInterrupt, Terminated):
+        except (KeyboardInterrupt, SystemExit):
             if not live:  # the outputs stay as they were: a part would pass for the whole
                 raise  # a camera's are kept: this is how it ends
     counter.end()

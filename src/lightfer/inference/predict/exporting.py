@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from lightfer.inference.backends import find_runtime
-from lightfer.models.weights import Card, find_weights
+from lightfer.models.find import find_weights
+from lightfer.models.weights import Card
 
 
 def load_torch(

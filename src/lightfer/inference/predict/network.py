@@ -168,7 +168,7 @@ def _weights(model: str) -> Path:
     if path is None or not path.exists():
         if find_spec("torch") is None:
             raise PredictError(f"{model} is neither a shipped model nor a file that is there")
-        from lightfer.models.weights import find_weights
+        from lightfer.models.find import find_weights
 
         path = find_weights(model, needed=True).path
         assert path is not None

@@ -27,10 +27,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from lightfer._executors import open_executor
 from lightfer._files import read_json, sha256_of, write_bytes
 from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES
 from lightfer.errors import ArgumentError
+from lightfer.executors import open_executor
 from lightfer.inference.predict.predictor import Faces, Predictor
 from lightfer.inference.predict.sources import Item, items_of
 from lightfer.inference.predict.video import VIDEO_SUFFIXES

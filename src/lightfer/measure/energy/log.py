@@ -30,13 +30,11 @@ class PowerLog:
 
     deferred = True
     simulated = False
+    component: Component = "gpu"
     method: Method = "log"
 
-    def __init__(
-        self, path: Path, clock_offset_s: float = 0.0, component: Component = "gpu"
-    ) -> None:
+    def __init__(self, path: Path, clock_offset_s: float = 0.0) -> None:
         self.path, self.clock_offset_s = path, clock_offset_s
-        self.component: Component = component
         self.source = f"power log {path.name}"
         self._size = -1  # of the file when it was last read
         self._times_s: list[float] = []

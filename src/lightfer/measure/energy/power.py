@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from threading import Event, Thread
 
+import numpy as np
+
 from lightfer.measure.energy.protocol import Mark, MeterError, now
 from lightfer.results import Component, Method
 
@@ -35,21 +37,13 @@ def integrate(
     first, last = bisect_right(times_s, start_s), bisect_left(times_s, end_s)
     inner = range(first, last)
     t = [start_s, *(times_s[i] for i in inner), end_s]
-    w = [_at(times_s, watts, start_s), *(watts[i] for i in inner), _at(times_s, watts, end_s)]
+    at_edges = np.interp([start_s, end_s], times_s, watts).tolist()
+    w = [at_edges[0], *(watts[i] for i in inner), at_edges[1]]
     around = times_s[max(first - 1, 0) : last + 1]
     gap = max((b - a for a, b in pairwise(around)), default=0.0)
     if gap > longest_gap_s:
         raise MeterError(f"{source}: no sample for {gap:.1f} s inside the window")
     return sum((b - a) * (x + y) / 2 for a, b, x, y in zip(t, t[1:], w, w[1:], strict=False))
-
-
-def _at(times_s: Sequence[float], watts: Sequence[float], moment_s: float) -> float:
-    """Power at a moment, linear between its neighbours, that of the nearest beyond the ends."""
-    i = bisect_right(times_s, moment_s)
-    if i == 0 or i == len(times_s):
-        return watts[min(i, len(times_s) - 1)]
-    share = (moment_s - times_s[i - 1]) / (times_s[i] - times_s[i - 1])
-    return watts[i - 1] + share * (watts[i] - watts[i - 1])
 
 
 class PolledMeter:

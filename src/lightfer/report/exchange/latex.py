@@ -3,6 +3,7 @@
 Every string of a results file is escaped: none of it is read as a command.
 """
 
+from lightfer.errors import one_line
 from lightfer.report.cells import DASH, conditions
 from lightfer.report.notes import training_notes
 from lightfer.report.tables import table
@@ -47,13 +48,8 @@ def latex(results: Results) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX prints it; line ends and control characters become spaces."""
+    """Text as LaTeX prints it, on one line."""
     return "".join(SPECIAL.get(c, c) for c in one_line(text))
-
-
-def one_line(text: str) -> str:
-    """Without line ends and control characters."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _line(cells: tuple[str, ...]) -> str:

@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 from lightfer.report.cells import energy_method
 from lightfer.report.choose import RULE, stored_bytes
 from lightfer.report.significance import MOST_PAIRED, accuracies_differ, times_differ
-from lightfer.results import Accuracy, Carbon, Energy, Entry, Latency, Results
+from lightfer.results import Accuracy, Carbon, Energy, EnergyTotal, Entry, Latency, Results
 from lightfer.results.select import Time, Times, mean_corrupted_top1, variant
 from lightfer.results.stats import Interval
 
 STORED_AS = "weights and buffers in float32"
 DIGITS = 6  # of every figure: more than any chart or cell shows
+_Pool = dict[Accuracy, int]  # each once -> its place
 Triple = list[float | None]  # value and the bounds of its 95 % interval
 
 
 def page_data(results: Results) -> dict[str, Any]:
     """Everything that the page shows, in the form that its scripts read."""
-    pool, others = _Pool(), _Pool()
+    pool: _Pool = {}
+    others: _Pool = {}
     keys = list(dict.fromkeys([*results.environments, *(e.environment for e in results.entries)]))
     machines, times = {key: i for i, key in enumerate(keys)}, Times(results)
     rows = [_row(e, machines[e.environment], times, pool, others) for e in results.entries]
@@ -41,8 +43,8 @@ def page_data(results: Results) -> dict[str, Any]:
         "sets": [_set(members, results.entries, times) for members in _sets(results.entries)],
         "columns": columns,
         "rows": [[row[key] for key in columns] for row in rows],
-        "accuracies": [_accuracy(a, details=True) for a in pool.accuracies],
-        "otherAccuracies": [_accuracy(a, details=False) for a in others.accuracies],
+        "accuracies": [_accuracy(a, details=True) for a in pool],
+        "otherAccuracies": [_accuracy(a, details=False) for a in others],
         "cards": {
             key: _shortened(msgspec.to_builtins(card)) for key, card in results.cards.items()
         },
@@ -59,22 +61,6 @@ def as_script(data: dict[str, Any]) -> str:
         text = text.replace(character, f"\\u{ord(character):04x}")
     # A file may hold half of a surrogate pair, which is no text that UTF-8 can write.
     return text.encode("utf-8", "replace").decode()
-
-
-class _Pool:
-    """Accuracies, each once."""
-
-    def __init__(self) -> None:
-        self.accuracies: list[Accuracy] = []
-        self._places: dict[Accuracy, int] = {}
-
-    def place(self, accuracy: Accuracy | None) -> int | None:
-        if accuracy is None:
-            return None
-        if accuracy not in self._places:
-            self._places[accuracy] = len(self.accuracies)
-            self.accuracies.append(accuracy)
-        return self._places[accuracy]
 
 
 def _sets(entries: Sequence[Entry]) -> list[list[int]]:
@@ -148,16 +134,18 @@ def _row(entry: Entry, machine: int, timed: Times, pool: _Pool, others: _Pool) -
         "stored": stored_bytes(entry),
         "storedAs": stored_as,
         "activation": entry.work.peak_activation_bytes if entry.work else None,
-        "accuracy": pool.place(entry.accuracy),
-        "others": [others.place(a) for a in entry.accuracy_other if not a.corruption],
+        "accuracy": entry.accuracy and pool.setdefault(entry.accuracy, len(pool)),
+        "others": [
+            others.setdefault(a, len(others)) for a in entry.accuracy_other if not a.corruption
+        ],
         "corrupted": _rounded(mean_corrupted_top1(entry)),
         "times": times,
         "raw": raw,
         "testSet": _rounded(entry.inference_total_s),
         "images": entry.inference_images,
         "batch": entry.inference_batch_size,
-        "energy": _triple(_joules(energy)),
-        "net": _triple(_net_joules(energy)),
+        "energy": _triple(_joules(energy and energy.gross, energy and energy.ci95)),
+        "net": _triple(_joules(energy and energy.net, energy and energy.net_ci95)),
         "warnings": list(energy.warnings) if energy else [],
         "repaid": _rounded(entry.training.images_until_repaid) if entry.training else None,
         "method": energy_method(energy),
@@ -167,16 +155,18 @@ def _row(entry: Entry, machine: int, timed: Times, pool: _Pool, others: _Pool) -
     }
 
 
-def _joules(energy: Energy | None) -> Iterable[float | None]:
-    if energy is None or energy.gross is None:
+def _joules(
+    total: EnergyTotal | None, bounds: tuple[float, float] | None
+) -> Iterable[float | None]:
+    if total is None:
         return (None, None, None)
-    return (energy.gross.joules_per_image, *(energy.ci95 or (None, None)))
+    return (total.joules_per_image, *(bounds or (None, None)))
 
 
 def _grams(energy: Energy | None, carbon: Carbon | None) -> Iterable[float | None]:
     """Emissions of 1,000 images, with the interval of the energy that they are a multiple of."""
     grams = carbon.g_co2e_per_1000_images if carbon else None
-    joules, *bounds = _joules(energy)
+    joules, *bounds = _joules(energy and energy.gross, energy and energy.ci95)
     if grams is None or not joules:
         return (grams, None, None)
     return (grams, *(None if v is None else grams * v / joules for v in bounds))
@@ -186,12 +176,6 @@ def _each(interval: Interval | None, seconds: float, images: int) -> Triple | No
     """Seconds per image."""
     values = (interval.estimate, interval.low, interval.high) if interval else (seconds, None, None)
     return _triple(None if v is None else v / images for v in values)
-
-
-def _net_joules(energy: Energy | None) -> Iterable[float | None]:
-    if energy is None or energy.net is None:
-        return (None, None, None)
-    return (energy.net.joules_per_image, *(energy.net_ci95 or (None, None)))
 
 
 def _grid(entry: Entry) -> str | None:

@@ -108,20 +108,8 @@ def shipped_results(nets: list[str]) -> Results:
                 flops=2 * counts[name].macs,
             )
         )
-        cards[sha256] = _public(card)
+        cards[sha256] = WeightCard.of(card)
     return Results(entries=tuple(entries), cards=cards)
-
-
-def _public(card: dict[str, Any]) -> WeightCard:
-    """The card of a weight file as it stands in a results file."""
-    validation = {**card["validation"], "per_class": None, "confusion": None, "correct_hex": None}
-    renamed = {
-        "settings": card["config"],
-        "data": card["data_name"],
-        "training_energy": card.get("training"),
-        "validation": validation,
-    }
-    return msgspec.convert({**card, **renamed}, WeightCard)
 
 
 def _described(results: Results) -> Results:

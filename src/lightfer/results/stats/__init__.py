@@ -22,12 +22,9 @@ from lightfer.results.stats.front import pareto_front as pareto_front
 from lightfer.results.stats.ranks import concordance as concordance
 from lightfer.results.stats.ranks import rank_correlation as rank_correlation
 from lightfer.results.stats.times import closest_majority as closest_majority
-from lightfer.results.stats.times import compare_paired as compare_paired
 from lightfer.results.stats.times import compare_runs as compare_runs
 from lightfer.results.stats.times import corrected as corrected
 from lightfer.results.stats.times import located as located
-from lightfer.results.stats.times import round_values as round_values
-from lightfer.results.stats.times import time_interval as time_interval
 from lightfer.results.stats.times import time_intervals as time_intervals
 from lightfer.results.stats.two_stage import two_stage_interval as two_stage_interval
 from lightfer.results.stats.two_stage import two_stage_size as two_stage_size

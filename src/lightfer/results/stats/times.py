@@ -20,7 +20,6 @@ Separate runs are another question (`compare_runs`): whole runs differ by more t
 them shows, so an allowance is added. The estimate of each run is the same.
 """
 
-from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -31,15 +30,6 @@ from lightfer.results.stats.difference import Difference, Interval
 FEWEST_TO_RANK = 12  # rounds: p can be 0.0005, enough for Holm's correction of 100 pairs
 AT_ONCE = 4096  # rows of rounds, of which many take memory: n rounds have n (n + 1) / 2 pairs
 FEWEST_FOR_MAJORITY = 5  # rounds of a run from which the closest majority shows a spread
-
-
-def round_values(rounds: ArrayLike | Sequence[Sequence[float]]) -> NDArray:
-    """One number per round, (rounds,): the median of its passes. Raises ValueError if empty."""
-    if len(rounds) == 0 or any(len(passes) == 0 for passes in rounds):  # pyright: ignore
-        raise ValueError("no samples: expected at least one round, each with at least one pass")
-    if len({len(passes) for passes in rounds}) == 1:  # pyright: ignore
-        return np.median(np.asarray(rounds, float), axis=1)
-    return np.array([np.median(passes) for passes in rounds])  # pyright: ignore
 
 
 def corrected(values: NDArray, yardstick: ArrayLike, reference: float) -> NDArray:
@@ -53,16 +43,10 @@ def corrected(values: NDArray, yardstick: ArrayLike, reference: float) -> NDArra
     return values * reference / beside
 
 
-def time_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """The time of one net from one number per round, with its interval; seconds in, seconds out.
-
-    Raises ValueError for fewer than two rounds.
-    """
-    return time_intervals([values], level)[0]  # pyright: ignore[reportArgumentType]
-
-
 def time_intervals(values: ArrayLike, level: float = 0.95) -> list[Interval]:
-    """The same of many nets with equally many rounds, (nets, rounds)."""
+    """The times of nets from one number per round, (nets, rounds), each with its interval; seconds
+    in, seconds out. Raises ValueError for fewer than two rounds.
+    """
     logs = np.log(np.asarray(values, float))
     if logs.shape[1] < 2:
         raise ValueError("one round shows no spread: measure at least 2 rounds")
@@ -71,22 +55,6 @@ def time_intervals(values: ArrayLike, level: float = 0.95) -> list[Interval]:
         bounds = np.exp(located(some, level)[:3]).T.tolist()
         found += [Interval(estimate, low, high, level) for estimate, low, high in bounds]
     return found
-
-
-def compare_paired(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Difference:
-    """Ratio b / a of two nets of one run, from one number per round of each.
-
-    Raises ValueError if the rounds do not pair up, or for fewer than two.
-    """
-    a, b = np.asarray(a, float), np.asarray(b, float)
-    if a.shape != b.shape:
-        raise ValueError(f"{a.size} rounds against {b.size}: expected pairs")
-    if a.size < 2:
-        raise ValueError("one round shows no spread: measure at least 2 rounds")
-    estimate, low, high, p = located(np.log(b) - np.log(a), level)
-    ratio = Interval(float(np.exp(estimate)), float(np.exp(low)), float(np.exp(high)), level)
-    test = "exact signed-rank test" if a.size >= FEWEST_TO_RANK else "Student's t"
-    return Difference(ratio, float(p), f"{test} on {a.size} pairs of rounds")
 
 
 def located(d: NDArray, level: float = 0.95) -> tuple[NDArray, NDArray, NDArray, NDArray]:

@@ -18,8 +18,8 @@ from typing import Literal
 
 import msgspec
 
-from lightfer._executors import open_executor
 from lightfer._files import alone, write_bytes
+from lightfer.executors import open_executor
 from lightfer.train.sweep.items import Item, in_order, teachers_in
 from lightfer.train.sweep.pack import packed_files, write_pack
 from lightfer.train.sweep.teachers import check_items, job_of, weights_of

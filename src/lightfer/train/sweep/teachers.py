@@ -9,7 +9,7 @@ import msgspec
 
 from lightfer._files import atomic_path, check_input, check_keys, file_name, read_bytes, sha256_of
 from lightfer.errors import ArgumentError
-from lightfer.models.weights import find_weights
+from lightfer.models.find import find_weights
 from lightfer.train.job import Job
 from lightfer.train.sweep.items import Item
 

@@ -1,0 +1,92 @@
+"""Processes of this machine: one that dies is begun again, none outlives its parent."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from time import sleep
+from typing import Any
+
+WATCH_S = 0.2
+"""Between two looks of a worker at its parent."""
+
+
+class Parts(Executor):
+    """Several executors as one; a part that breaks is opened again.
+
+    The standard pool loses all its processes when one dies, so each of them is a part here.
+    """
+
+    def __init__(self, open_part: Callable[[], Executor], parts: int) -> None:
+        self.open_part, self.parts = open_part, [open_part() for _ in range(parts)]
+        self.given: list[list[Future]] = [[] for _ in self.parts]
+
+    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        self.given = [[future for future in part if not future.done()] for part in self.given]
+        i = min(range(len(self.parts)), key=lambda i: len(self.given[i]))
+        with _undisturbed():
+            try:
+                future = self.parts[i].submit(fn, *args, **kwargs)
+            except BrokenExecutor:
+                self.parts[i] = self.open_part()
+                future = self.parts[i].submit(fn, *args, **kwargs)
+            self.given[i].append(future)
+        return future
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        self.shutdown(wait=kind is None)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Without waiting, processes of this machine that still work are killed."""
+        working = [any(not future.done() for future in part) for part in self.given]
+        for part, busy in zip(self.parts, working, strict=True):
+            processes = [*(getattr(part, "_processes", None) or {}).values()]
+            part.shutdown(wait=wait, cancel_futures=cancel_futures)
+            for process in processes if busy and not wait else ():
+                process.kill()
+
+
+def open_process() -> Executor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, context, _begin, (os.getpid(),))
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Processes begun in the block never get SIGINT, also not before their first line; a stop of
+    this one comes behind the block, as a process that is begun by halves complains.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    asked: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    here = threading.current_thread() is threading.main_thread() and None not in handlers.values()
+    for number in handlers if here else ():
+        signal.signal(number, lambda number, frame: asked.append(number))
+    resource_tracker.ensure_running()  # the first process begins it, which undoes the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        for number in handlers if here else ():
+            signal.signal(number, handlers[number])
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in asked[:1]:
+            signal.raise_signal(number)
+
+
+def _begin(parent: int) -> None:
+    """In a process of the pool: leave ctrl-c to its parent, and go when that is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            sleep(WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,79 @@
+"""From what the user names, a model or a weight file, to the weights and the net with them.
+
+Without torch until a net is built.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightfer._files import plain_name, sha256_of, shipped
+from lightfer.errors import ArgumentError
+from lightfer.measure.process import torch_installed
+from lightfer.models.weights import Card, CheckpointError, none_shipped, read_checkpoint
+from lightfer.results import published_counts
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model, and the weight file that goes with it; without one its weights are random."""
+
+    key: str  # as it was asked for
+    name: str  # of the model
+    path: Path | None = None
+    sha256: str | None = None
+    card: Card | None = None
+
+    def build(self, device: str = "cpu") -> "nn.Module":
+        """The network in evaluation mode on `device`, channels last; random weights are equal."""
+        import torch
+
+        from lightfer.models.registry import create_model
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            shape = (len(self.card.classes), self.card.input.channels) if self.card else ()
+            model = create_model(self.name, self.path or False, *shape).to(device)
+        return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
+    """What `key` names: a weight file, or a model with the weights that are shipped for it, if any.
+
+    A weight file of a network of your own is named with it, `package.module:function=FILE`: no code
+    is imported because a file says so. Raises ValueError if there is no such model, CheckpointError
+    for a file that cannot be used, and with `needed` where no weights are shipped.
+    """
+    key = str(key)
+    own, _, file = key.partition("=") if re.match(r"[\w.]+:[\w.]+=", key) else ("", "", key)
+    path = Path(file) if key.endswith(".safetensors") else shipped(key)
+    if path is None:
+        _check_name(key)
+        if needed:
+            raise none_shipped(key)
+        return Weights(key, key)
+    _, card = read_checkpoint(path)
+    if ":" in card.model and card.model != own:
+        raise CheckpointError(
+            f"{path} says that it is of {card.model}, which is code to import: if you trust it, "
+            f"name it, too: {card.model}={path}"
+        )
+    _check_name(card.model)
+    return Weights(key, card.model, path, sha256_of(path), card)
+
+
+def _check_name(name: str) -> None:
+    """Raises ArgumentError for a model that does not exist, or cannot be built without PyTorch."""
+    if torch_installed():
+        from lightfer.models.registry import architecture
+
+        architecture(name)
+    elif plain_name(name) not in (known := published_counts()):
+        raise ArgumentError(
+            f"{name}: torch is not installed, and without it only nets with published counts are "
+            f"measured ({', '.join(known)}): take one of them, or pip install torch"
+        )
