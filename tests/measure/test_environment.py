@@ -43,3 +43,7 @@ def test_a_limit_of_threads_is_part_of_the_command(
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
     found = describe_environment(data=None, allocator="", device="cpu")
     assert found.command == written
+
+
+def test_a_module_that_is_run_has_the_name_of_its_command():
+    assert command_text(["/site/lightfer/__main__.py", "bench"]) == "lightfer bench"

@@ -63,7 +63,8 @@ def command_text(arguments: Sequence[str]) -> str:
     these are concerns no reader.
     """
     named = (re.sub(r"^((--executor=)?(ray|dask)):.*", r"\1", a) for a in arguments)
-    return " ".join(re.sub(r"[^=,]*[/\\](?=[^=,])", "", a.rstrip("/\\")) for a in named)
+    shown = [re.sub(r"[^=,]*[/\\](?=[^=,])", "", a.rstrip("/\\")) for a in named]
+    return " ".join("lightfer" if word == "__main__.py" else word for word in shown)  # python -m
 
 
 def environment_id(environment: Environment) -> str:
