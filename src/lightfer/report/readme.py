@@ -33,7 +33,7 @@ class Shown:
     results: Results  # nothing but these entries
     environment: Environment
     entries: tuple[Entry, ...]
-    others: tuple[Entry, ...]  # scored on other images or labels
+    others: tuple[Entry, ...]  # scored on other images or labels, one of each model
     times: Times  # of the whole file: the yardstick's median is that of a run
 
     def time(self, entry: Entry) -> Time | None:
@@ -64,15 +64,14 @@ def shown(results: Results) -> Shown | None:
     for e, t in timed:
         seconds.setdefault(variant(e), []).append(t.estimate_s)
     full = [v for v, entries in variants.items() if len(entries) == most]
-    chosen = min(full, key=lambda v: geometric_mean(seconds[v]))
-    entries = variants[chosen]
+    entries = variants[min(full, key=lambda v: geometric_mean(seconds[v]))]
     environment = entries[0].environment
     only = Results(
         environments={environment: results.environments[environment]},
         entries=tuple(entries),
         cards=results.cards,
     )
-    beside = tuple(e for e in others.values() if variant(e) == chosen)
+    beside = tuple({e.model: e for e in others.values()}.values())
     return Shown(only, results.environments[environment], tuple(entries), beside, times)
 
 
