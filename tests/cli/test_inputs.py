@@ -7,6 +7,7 @@ import stat
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -312,8 +313,8 @@ def test_an_exported_file_that_does_not_take_what_its_card_says_is_one_line(here
             options = ["--model", "net.onnx", "--runtime", runtime]
             line = complaint(["predict", "picture.png", *options], capsys)
             assert line.startswith("lightfer: net.onnx cannot be run on float32 of (1, 1, 96, 48)")
-    for n in ("channels", "height"):
-        contract = InputContract(mean=0.508, std=0.255, **{n: 3})
+    grey = InputContract(mean=0.508, std=0.255)
+    for contract in (replace(grey, channels=3), replace(grey, height=3)):
         assert assembled(Path(changed("own.safetensors", input=contract))) is None
 
 
