@@ -75,7 +75,7 @@ def test_a_queue_that_has_nothing_to_do_packs_and_unpacks(here: Path, blind_csv:
         (("train", MODEL, "--soft-labels", "b"), "b: no such file"),
         (("train", MODEL, "--fold", "2/2"), "fold 2/2 does not exist"),
         (("teach", "resnet18_cifar"), "no weights are shipped for resnet18_cifar"),
-        (("queue", "none.toml"), "none.toml: no such file"),
+        (("queue", "none.toml"), "none.toml: No such file or directory"),
         (("queue", "none.zip"), "none.zip cannot be unpacked"),
     ],
 )

@@ -5,7 +5,7 @@ time is never evidence on energy.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from lightfer.report.cells import energy_method, is_metered, number
 from lightfer.report.significance import accuracy_difference, times_differ
@@ -157,22 +157,23 @@ def lowest_carbon(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]
     return "undecided", ranking
 
 
-def explained_share(x: Sequence[float], y: Sequence[float]) -> Interval:
+def explained_share(x: Sequence[float], y: Sequence[float], level: float = 0.95) -> Interval:
     """r squared of log y on log x, of at least 4 pairs, with the interval of Fisher's z (1921).
 
     Raises ValueError for fewer pairs, or where one of the two does not vary.
     """
     import numpy as np
-    from scipy.stats import pearsonr
+    from scipy.special import ndtri
 
     if len(x) < 4:
         raise ValueError(f"{len(x)} nets: at least 4 are needed")
     if min(np.ptp(x), np.ptp(y)) == 0:
         raise ValueError("one of the two figures is equal for all nets")
-    found: Any = pearsonr(np.log(x), np.log(y))
-    low, high = map(float, found.confidence_interval())
-    bounds = sorted((low**2, high**2))
-    return Interval(float(found.statistic) ** 2, 0.0 if low < 0 < high else bounds[0], bounds[1])
+    r = float(np.corrcoef(np.log(x), np.log(y))[0, 1])
+    z, half = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)), ndtri((1 + level) / 2)
+    low, high = np.tanh(np.array([z - half / (len(x) - 3) ** 0.5, z + half / (len(x) - 3) ** 0.5]))
+    bounds = sorted((float(low) ** 2, float(high) ** 2))
+    return Interval(r * r, 0.0 if low < 0 < high else bounds[0], bounds[1], level)
 
 
 def _explained(pairs: list[tuple[float, float]]) -> tuple[Verdict, str]:
