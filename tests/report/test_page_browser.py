@@ -88,8 +88,13 @@ def test_filters_by_name_and_changes_the_axis(show: Any):
 
 def test_nets_of_other_labels_stand_below_whatever_their_accuracy(show: Any):
     results = published_eager()
-    alike = {entry.model for entry in scored_alike(results.entries)}
-    assert len(alike) < len(results.entries)
+    first, *others = results.entries
+    assert first.accuracy
+    best = msgspec.structs.replace(first.accuracy, labels="fer+", top1=0.99, ci95=(0.98, 1.0))
+    of_votes = msgspec.structs.replace(first, model="voted_ferplus", accuracy=best)
+    results = msgspec.structs.replace(results, entries=(of_votes, *others))
+    alike = {entry.model for entry in others}
+    assert {entry.model for entry in scored_alike(results.entries)} == alike
     names = column(show(results), "Model")
     assert {name.split("\n")[0] for name in names[: len(alike)]} == alike
 
