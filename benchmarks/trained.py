@@ -1,12 +1,13 @@
 """The tables of trained nets: what a queue made, scored and written down.
 
-    python benchmarks/trained.py runs/equal --data DATA --log test_scorings.jsonl
+    python benchmarks/trained.py equal runs/equal --data DATA --log test_scorings.jsonl
 
-Every finished weight file of the queue's folder is scored on test once, if its card does not say
+Every finished weight file of a queue's folder is scored on test once, if its card does not say
 yet how it does there, which is a line in the log; one that learned FER+'s votes is scored by their
 majority. Then the cards, histories included, are written
-to `docs/data/`, one JSON line each, in a file that has the folder's name. Pages and notebooks are
-made from that file. Nothing is chosen here.
+to the table in `docs/data/`, one JSON line each, beside the nets and seeds that it has already: one
+table may come from several folders. Pages and notebooks are made from that file. Nothing is chosen
+here.
 """
 
 import argparse
@@ -48,18 +49,31 @@ def scored(path: Path, data: Dataset, log: Path) -> Card:
 def main() -> None:
     """Run as a script."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("runs", type=Path, help="folder of a queue")
+    parser.add_argument("table", help="its name in docs/data, such as equal")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of queues")
     parser.add_argument("--data", required=True)
     parser.add_argument("--log", type=Path, required=True, help="where scorings are written down")
     options = parser.parse_args()
     data = load(options.data, None)
-    items = read_list(options.runs / "queue.toml")
-    files = [file for item in items if (file := weights_of(item, options.runs)).exists()]
+    files = [
+        file
+        for runs in options.runs
+        for item in read_list(runs / "queue.toml")
+        if (file := weights_of(item, runs)).exists()
+    ]
     cards = [scored(file, data, options.log) for file in track(files, "scoring")]
-    cards.sort(key=lambda card: (card.model, card.seed))
-    out = ROOT / "docs" / "data" / f"{options.runs.name}.jsonl"
-    write_bytes(out, b"".join(msgspec.json.encode(card) + b"\n" for card in cards))
-    print(f"{len(cards)} cards in {out.name}")
+    out = ROOT / "docs" / "data" / f"{options.table}.jsonl"
+    print(f"{len(add_cards(out, cards))} cards in {out.name}")
+
+
+def add_cards(table: Path, cards: list[Card]) -> list[Card]:
+    """All cards of a table, in order, once `cards` are in it; the same net and seed is replaced."""
+    before = table.read_bytes().splitlines() if table.exists() else []
+    known = [msgspec.json.decode(line, type=Card) for line in before]
+    rows = {(card.model, card.seed): card for card in (*known, *cards)}
+    written = [rows[key] for key in sorted(rows)]
+    write_bytes(table, b"".join(msgspec.json.encode(card) + b"\n" for card in written))
+    return written
 
 
 if __name__ == "__main__":

@@ -13,6 +13,16 @@ from lightfer.data.synthetic import synthetic_faces
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_configure() -> None:
+    """Each worker of a parallel run has one core for itself and all that it starts: two threads of
+    one beside two of another wait for each other for longer than they compute.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_user_data(tmp_path_factory):
     """Tests see neither the user's data nor the user's cache, unless they ask for them."""

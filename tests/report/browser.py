@@ -1,5 +1,6 @@
 """A page in headless Chromium with the network off, watched for errors and requests."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,13 +25,29 @@ class Opened:
 
 
 @contextmanager
+def every_core() -> Iterator[None]:
+    """What is started in here may use every core, also where this worker has one for itself: a
+    browser of one core offers no threads.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
+
+
+@contextmanager
 def browser(*options: str) -> Iterator[Any]:
     """Chromium, started by Playwright; the test is skipped where one of them is not there."""
     api = pytest.importorskip("playwright.sync_api", reason="the browser test needs Playwright")
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no chromium on the PATH: apt-get install chromium")
-    with api.sync_playwright() as playwright:
+    with every_core(), api.sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=[*OPTIONS, *options])
         try:
             yield started

@@ -28,7 +28,8 @@ def open_executor(
     there is no such executor, ModuleNotFoundError where its package is missing.
     """
     kind, _, rest = name.partition(":")
-    here = max(1, (os.cpu_count() or 1) // cpus)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    here = max(1, (usable or 1) // cpus)
     if name == "pool":
         return Parts(open_process, workers or here), workers or here
     if kind == "ray":

@@ -99,8 +99,8 @@ KINDS = [
 
 
 @pytest.mark.usefixtures("_export_once")
-@pytest.mark.parametrize("kind", KINDS, ids="-".join)
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("kind", KINDS, ids="-".join)
 def test_float32_agrees_with_eager(name: str, kind: tuple[str, str]):
     runtime, model = usable(name), network(*kind)
     loaded = runtime.load(model, SHAPE, threads=1, precision="float32")

@@ -89,3 +89,14 @@ def test_a_session_ends_in_time_and_leaves_nothing_running(
     assert abs(monotonic() - begun - 15) < 10
     assert (session.finished, session.failed) == ({}, {})
     assert quiet_s(engine.mark) < 10
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be pinned here")
+def test_the_pool_has_a_process_for_each_core_that_it_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 6})
+    executor, slots = open_executor("pool", tmp_path)
+    executor.shutdown()
+    assert slots == 3
