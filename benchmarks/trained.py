@@ -67,13 +67,16 @@ def main() -> None:
 
 
 def add_cards(table: Path, cards: list[Card]) -> list[Card]:
-    """All cards of a table, in order, once `cards` are in it; the same net and seed is replaced."""
-    before = table.read_bytes().splitlines() if table.exists() else []
-    known = [msgspec.json.decode(line, type=Card) for line in before]
-    rows = {(card.model, card.seed): card for card in (*known, *cards)}
-    written = [rows[key] for key in sorted(rows)]
-    write_bytes(table, b"".join(msgspec.json.encode(card) + b"\n" for card in written))
-    return written
+    """All cards of a table, in order, once `cards` are in it; the same net and seed is replaced,
+    the line of another stays as it is.
+    """
+    lines = table.read_bytes().splitlines() if table.exists() else []
+    lines += [msgspec.json.encode(card) for card in cards]
+    known = [msgspec.json.decode(line, type=Card) for line in lines]
+    rows = {(card.model, card.seed): i for i, card in enumerate(known)}
+    order = [rows[key] for key in sorted(rows)]
+    write_bytes(table, b"".join(lines[i] + b"\n" for i in order))
+    return [known[i] for i in order]
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from lightfer.report.tables import robustness, summary, views
 from lightfer.report.thesis import findings
 from lightfer.results import Accuracy, Results, read_results
 from lightfer.results.select import mean_corrupted_top1, over_nets, scored_alike
-from lightfer.results.stats import rank_correlation
+from lightfer.results.stats import between_seeds, rank_correlation
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = [n for of in ("fer2013", "ferplus") for n in list_models(pretrained=True, labels=of)]
@@ -263,7 +263,25 @@ def trained(name: str) -> str:
             )
         )
     header = ("Net", "Seeds", "Params M", "MMACs", "Validation %", "Test %", "CPU min", "kJ")
-    return table((*header, "gCO2e", "Rate, start"), rows)
+    return table((*header, "gCO2e", "Rate, start"), rows) + _between_seeds(name)
+
+
+def _between_seeds(name: str) -> str:
+    """What a difference of single trainings means, where nets have several."""
+    spread = between_seeds(
+        [
+            [100 * card.test.top1 for card in cards if card.test]
+            for cards in trained_cards(name).values()
+        ]
+    )
+    if not spread:
+        return ""
+    return (
+        f"\n\nBetween seeds of one net, top-1 on test has a standard deviation of "
+        f"{spread.deviation:.2f} points, pooled over the {spread.nets} nets with several seeds "
+        f"({spread.freedom} degrees of freedom). So two nets with one training each differ "
+        f"significantly only if they are more than {spread.least:.1f} points apart (t test, 95 %)."
+    )
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -12,6 +12,7 @@ from lightfer.results.stats import (
     Difference,
     Interval,
     Objective,
+    between_seeds,
     closest_majority,
     compare_proportions,
     compare_runs,
@@ -449,3 +450,24 @@ def test_rank_correlation_of_ten_models_is_wide_and_keeps_its_level():
     assert np.median(widths) > 0.7
     with pytest.raises(ValueError, match="at least 4"):
         rank_correlation([1, 2, 3], [1, 2, 3])
+
+
+def test_spread_between_seeds_is_that_of_a_variance_analysis():
+    a, b = [64.5, 63.8, 64.6], [58.7, 59.2]
+    spread = between_seeds([a, [66.1], b])
+    assert spread
+    assert (spread.nets, spread.freedom) == (2, 3)
+    within = sum((x - np.mean(of)) ** 2 for of in (a, b) for x in of) / 3
+    assert spread.deviation == pytest.approx(within**0.5)
+    assert spread.least == pytest.approx(scipy_stats.t.ppf(0.975, 3) * (2 * within) ** 0.5)
+    assert between_seeds([[66.1], [58.7]]) is None
+
+
+def test_single_trainings_of_equal_nets_differ_by_more_in_one_of_twenty():
+    rng, found = np.random.default_rng(3), 0
+    for _ in range(2000):
+        seeds = rng.normal(65, 0.5, (4, 3))
+        spread = between_seeds(seeds.tolist())
+        assert spread
+        found += abs(np.diff(rng.normal(65, 0.5, 2))[0]) > spread.least
+    assert 0.035 < found / 2000 < 0.065

@@ -6,11 +6,12 @@ package is cheap.
 difference  an estimate with its bounds, a p-value, the correction for several
 times       rounds of passes: a net, two nets of one run, two separate runs
 two_stage   how many blocks of energy to take
-accuracies  the same images, or different ones
+accuracies  the same images, or different ones; several seeds
 front       who is beaten by nobody, as far as that can be told
 ranks       Spearman's rho, and Kendall's W of many rankers, with intervals
 """
 
+from lightfer.results.stats.accuracies import between_seeds as between_seeds
 from lightfer.results.stats.accuracies import compare_proportions as compare_proportions
 from lightfer.results.stats.accuracies import mcnemar as mcnemar
 from lightfer.results.stats.accuracies import wilson_interval as wilson_interval

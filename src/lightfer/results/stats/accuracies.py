@@ -1,4 +1,8 @@
-"""Two accuracies: on the same images, and on different ones."""
+"""Two accuracies: on the same images, and on different ones; and those of several seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import variance
 
 from lightfer.results.stats.difference import Difference, Interval
 
@@ -54,3 +58,29 @@ def wilson_interval(hits: int, images: int, level: float = 0.95) -> tuple[float,
 
     found = stats.binomtest(hits, images).proportion_ci(level, method="wilson")
     return float(found.low), float(found.high)
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """How far accuracies of one net differ between seeds, in the unit of the accuracies."""
+
+    nets: int  # with several seeds
+    freedom: int  # degrees of freedom of the deviation
+    deviation: float  # pooled over these nets
+    least: float  # two nets of one seed each differ significantly by more than this
+
+
+def between_seeds(by_net: Sequence[Sequence[float]], level: float = 0.95) -> SeedSpread | None:
+    """The accuracies of each net, one per seed -> their spread, taken to be equal for all nets.
+
+    None where no net has several seeds.
+    """
+    from scipy.special import stdtrit
+
+    several = [shares for shares in by_net if len(shares) > 1]
+    freedom = sum(len(shares) - 1 for shares in several)
+    if not freedom:
+        return None
+    pooled = sum((len(shares) - 1) * variance(shares) for shares in several) / freedom
+    least = float(stdtrit(freedom, (1 + level) / 2)) * (2 * pooled) ** 0.5
+    return SeedSpread(len(several), freedom, pooled**0.5, least)
