@@ -398,6 +398,8 @@ def test_the_front_with_ties():
         "dominated",
     ]
     assert pareto_front([exact([1, 1])]) == ["front", "front"]
+    near = of_intervals([Interval(2, 1.9, 2.1), Interval(2.05, 1.95, 2.15)])
+    assert pareto_front([exact([1, 1]), near]) == ["front", "tied"]  # equal, and not decided
 
 
 @settings(deadline=None)  # a busy machine is no failure
