@@ -12,7 +12,7 @@ from lightfer.models.registry import create_model
 from lightfer.train.config import TrainConfig
 from lightfer.train.distill import Distillation, Teachers, load_teachers, student_options
 from lightfer.train.job import train_to_file
-from lightfer.train.views import KeptAnswers
+from lightfer.train.views import KeptAnswers, _crc32
 
 MODEL = "mobilenet_v1_x0_25"
 CONFIG = TrainConfig(epochs=2, batch_size=32, warmup_epochs=0.5, keep="final", mixup=0.3)
@@ -89,7 +89,8 @@ def test_answers_on_foreign_views_are_refused_and_a_damaged_file_is_made_anew(
     learn(faces, tmp_path / "a", kept)
     file = kept.folder / "epoch-0001.safetensors"
     tensors = load_file(file)
-    save_file({**tensors, "sums": tensors["sums"] + 100}, file)
+    other = {**tensors, "sums": tensors["sums"] + 100}
+    save_file(other, file, metadata={"crc32": _crc32(other)})
     again = KeptAnswers(plain, tmp_path / "views", train, CONFIG)
     with pytest.raises(ValueError, match="answers on other views"):
         learn(faces, tmp_path / "b", again)
@@ -98,6 +99,15 @@ def test_answers_on_foreign_views_are_refused_and_a_damaged_file_is_made_anew(
     learn(faces, tmp_path / "c", KeptAnswers(plain, tmp_path / "views", train, CONFIG))
     assert sum(asked) == len(train)
     assert load_file(file)["sums"].equal(tensors["sums"])
+    sound = file.read_bytes()
+    for place in (len(sound) - 1, len(sound) // 2):  # of the sums, and of an answer
+        flipped = bytearray(sound)
+        flipped[place] ^= 1
+        file.write_bytes(flipped)
+        asked.clear()
+        learn(faces, tmp_path / f"d{place}", KeptAnswers(plain, kept.folder.parent, train, CONFIG))
+        assert sum(asked) == len(train)
+        assert file.read_bytes() == sound
     for foreign in ({"weight": tensors["sums"]}, {**tensors, "sums": tensors["sums"][:5]}):
         save_file(foreign, kept.folder / "epoch-0000.safetensors")
         assert KeptAnswers(plain, tmp_path / "views", train, CONFIG)._sums.isnan().all()

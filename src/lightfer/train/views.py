@@ -6,18 +6,20 @@ answers, and a teacher that costs more than its students is asked once in each e
 once for each of them. The weights are those of a training without the folder, to the bit.
 
 One safetensors file an epoch: `logits`, float32 (teachers, N, classes), NaN where a teacher was not
-asked, and `sums` (N,), of the pixels of each view, by which a foreign view is noticed.
+asked, and `sums` (N,), of the pixels of each view, by which a foreign view is noticed. The header
+has the CRC-32 of both: the teachers are asked anew for what is damaged, or has none.
 """
 
 import hashlib
 import json
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from lightfer._files import atomic_path, check_input
@@ -52,8 +54,9 @@ class KeptAnswers:
         if self._sums[i].isnan().any():
             self._logits[:, i], self._sums[i] = self.teachers.ask(batch).cpu(), sums
             if not self._sums.isnan().any():
+                kept = {"logits": self._logits, "sums": self._sums}
                 with atomic_path(self._path) as temporary:
-                    save_file({"logits": self._logits, "sums": self._sums}, temporary)
+                    save_file(kept, temporary, metadata={"crc32": _crc32(kept)})
         elif not torch.allclose(self._sums[i], sums, rtol=1e-4, atol=0.05):
             raise ArgumentError(
                 f"{self._path} holds answers on other views than these: it comes from another "
@@ -73,10 +76,18 @@ class KeptAnswers:
         self._sums = torch.full((self.images,), torch.nan)
         check_input(self._path)
         try:
-            kept = load_file(self._path)
+            with safe_open(self._path, framework="pt") as file:
+                told = (file.metadata() or {}).get("crc32")
+                kept = {name: file.get_tensor(name) for name in ("logits", "sums")}
         except (OSError, SafetensorError):
             return
-        logits, sums = kept.get("logits"), kept.get("sums")
-        if logits is None or sums is None or (logits.shape, sums.shape) != (shape, (self.images,)):
-            return
-        self._logits, self._sums = logits, sums
+        shapes = [value.shape for value in kept.values()]
+        if shapes == [shape, (self.images,)] and told == _crc32(kept):
+            self._logits, self._sums = kept["logits"], kept["sums"]
+
+
+def _crc32(kept: dict[str, Tensor]) -> str:
+    crc32 = 0
+    for value in kept.values():
+        crc32 = zlib.crc32(value.contiguous().numpy().tobytes(), crc32)
+    return f"{crc32:08x}"
