@@ -4,6 +4,7 @@ Standard library only.
 """
 
 import errno
+import filecmp
 import hashlib
 import json
 import os
@@ -42,9 +43,9 @@ class InputError(LightferError, OSError):
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, known: Collection[Path] = ()) -> Iterator[Path]:
     """Yield a path of that name in a temporary folder beside `path`, moved over it when the block
-    ends without error.
+    ends without error. Where one of the files `known` is the same already, nothing is written.
 
     A killed process leaves the old file as it was; an error removes the temporary folder, and the
     next process that writes here removes that of a killed one. A link stays, and what it leads to
@@ -74,8 +75,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(_mode(target))
-        temporary.replace(target)
+        if not any(filecmp.cmp(other, temporary, shallow=False) for other in known):
+            temporary.chmod(_mode(target))
+            temporary.replace(target)
     except Exception as error:
         number = getattr(error, "errno", None)
         if f"os error {errno.ENOSPC}" in str(error):  # of Rust: the writer of weight files
@@ -141,6 +143,15 @@ def _prefix() -> str:
     except OSError:
         boot = platform.node()
     return f".lightfer-{hashlib.sha256(boot.encode()).hexdigest()[:8]}-"
+
+
+def output_file(text: str | Path) -> Path:
+    """The path of a file to write, as it was typed. Raises OutputError where that is the name of a
+    folder, as `x.json/`, of which `Path` makes the file `x.json`.
+    """
+    if str(text).endswith(("/", "/.", os.sep, f"{os.sep}.")):
+        raise OutputError(f"{text} is the name of a folder, expected a file: name a file in it")
+    return Path(text)
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
@@ -275,6 +286,18 @@ def check_input(path: str | Path) -> None:
             f"{path} is a pipe or device, expected a file: name a file (of pipes only those given "
             "open are read, as /dev/stdin or <(command))"
         )
+
+
+def is_utf8(path: str | Path) -> bool:
+    """Whether a name is UTF-8: Linux does not ask for it, but OpenCV (which crashes at others),
+    ONNX Runtime and Arrow do.
+    """
+    return not any("\ud800" <= character <= "\udfff" for character in str(path))
+
+
+def in_utf8(text: str) -> str:
+    """A text with the names in it that are not UTF-8 as escapes, for what cannot hold them."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def read_bytes(path: str | Path) -> bytes:

@@ -247,6 +247,8 @@ def test_errors_of_the_system_are_one_line(here: Path, capsys, monkeypatch):
 def test_a_block_is_replaced_between_its_marks_only():
     text = f"before\n{BEGIN}\nold\n{END}\nafter"
     assert replace_block(text, "new\n") == f"before\n{BEGIN}\nnew\n{END}\nafter"
+    windows = text.replace("\n", "\r\n")
+    assert replace_block(windows, "new\n") == f"before\r\n{BEGIN}\r\nnew\r\n{END}\r\nafter"
     with pytest.raises(ValueError, match="has no block"):
         replace_block("nothing here", "new")
 

@@ -91,3 +91,16 @@ def test_the_command_writes_one_file_per_report(tmp_path: Path):
     assert "3 reports written" in done.output
     written = {p.name: json.loads(p.read_text()) for p in (tmp_path / "out").iterdir()}
     assert written == dict(reports(results()))
+
+
+def test_no_report_replaces_another():
+    found = results()
+    one = found.entries[0]
+    models = ("net:a", "net.a", "NET/A", "net_a")
+    entries = tuple(msgspec.structs.replace(one, model=model) for model in models)
+    names = [name for name, _ in reports(msgspec.structs.replace(found, entries=entries))]
+    assert (
+        len({name.lower() for name in names})
+        == len(names)
+        == len(models) * len([*reports(msgspec.structs.replace(found, entries=(one,)))])
+    )

@@ -12,7 +12,7 @@ from lightfer.report.readme import shown
 from lightfer.results import Results, read_results
 from tests.report.hostile import hostile
 from tests.report.made_up import made_up
-from tests.results.test_schema import entry
+from tests.results.test_schema import ENVIRONMENT, entry
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,3 +84,9 @@ def test_latex_has_a_row_per_model_and_no_command_of_a_file(tmp_path: Path):
 
     assert escaped(evil).startswith(r"\textbackslash{}input\{x\} \% \& \# \$")
     assert "\n" not in escaped("a\nb\u2028c")
+
+
+def test_a_row_of_latex_is_no_option_of_the_one_before():
+    for name in ("[2pt] net", "* net"):
+        text = latex(Results(environments={"e": ENVIRONMENT}, entries=(entry(name),)))
+        assert rf"{{}}{name}" in text

@@ -1,6 +1,7 @@
 """Exports: one row per entry, the same in both forms, unknown empty."""
 
 import csv
+import os
 from pathlib import Path
 
 import pyarrow.parquet
@@ -45,3 +46,18 @@ def test_csv_and_parquet_hold_the_rows(tmp_path: Path):
     read = list(csv.DictReader(csv_text(RESULTS).splitlines()))
     assert read == [{k: "" if v is None else str(v) for k, v in r.items()} for r in expected]
     assert csv_text(Results()) == "id\n"
+
+
+def test_no_text_is_a_formula_and_no_number_becomes_text():
+    words = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "plain", "a=1")
+    entries = tuple(entry(word, error=word, seed=-1) for word in words)
+    text = csv_text(Results(environments={"e": ENVIRONMENT}, entries=entries))
+    rows = list(csv.DictReader(text.splitlines()))
+    assert [row["error"] for row in rows] == [*(f"'{word}" for word in words[:5]), "plain", "a=1"]
+    assert {row["seed"] for row in rows} == {"-1"}
+
+
+def test_a_parquet_file_may_have_any_name(tmp_path: Path):
+    path = tmp_path / os.fsdecode(b"r\xff.parquet")
+    write_parquet(path, RESULTS)
+    assert path.read_bytes().startswith(b"PAR1")

@@ -1,5 +1,7 @@
 """The block of a README on results that are made up: what is said, and what is left out."""
 
+import re
+
 from msgspec.structs import replace
 
 from lightfer.report.readme import block, finding, shown, table
@@ -46,3 +48,16 @@ def test_what_was_scored_by_other_labels_stands_below_and_is_not_compared():
     assert "voted_ferplus" not in "\n".join([*table(found), *finding(found)])
     last = block(found).splitlines()[-1]
     assert last.endswith("other images or labels: voted_ferplus 99.00 [98.0, 100.0] (FER+)")
+
+
+def test_a_string_of_a_file_makes_no_tag_link_or_picture():
+    results = made_up(4, 1)
+    evil = "<img src=x>![x](http://example.org/x.png) a\\|b"
+    entries = tuple(replace(e, runtime=evil, model=f"{e.model} {evil}") for e in results.entries)
+    found = shown(Results(environments=results.environments, entries=entries))
+    assert found is not None
+    text = block(found)
+    assert "<" not in text
+    assert "](" not in text
+    cells = re.split(r"(?<!\\)(?:\\\\)*\|", table(found)[2])  # a pipe behind an escaped backslash
+    assert len(cells) == len(re.split(r"\|", table(found)[0]))

@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
+from lightfer._files import output_file
 from lightfer.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -19,19 +21,26 @@ def table(
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown on the output.")] = False,
     into: Annotated[
         Path | None,
-        typer.Option(help=f"Put the finding and a short table between {BEGIN} and {END}."),
+        typer.Option(
+            parser=output_file, help=f"Put the finding and a short table between {BEGIN} and {END}."
+        ),
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="With --into: draw the trade-off here and show it there.")
+        Path | None,
+        typer.Option(
+            parser=output_file, help="With --into: draw the trade-off here and show it there."
+        ),
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(help="Write one row per entry, every figure, as CSV.")
+        Path | None,
+        typer.Option(parser=output_file, help="Write one row per entry, every figure, as CSV."),
     ] = None,
     latex: Annotated[
-        Path | None, typer.Option(help="Write the table for LaTeX, with booktabs.")
+        Path | None,
+        typer.Option(parser=output_file, help="Write the table for LaTeX, with booktabs."),
     ] = None,
     parquet: Annotated[
-        Path | None, typer.Option(help="Write the same rows as a Parquet file.")
+        Path | None, typer.Option(parser=output_file, help="Write the same rows as a Parquet file.")
     ] = None,
     boamps: Annotated[
         Path | None,
@@ -97,13 +106,18 @@ def show_figure(chosen: "Shown", path: Path, beside: Path) -> str:
         raise ArgumentError("no model has both an accuracy and a time: there is no figure to draw")
     write_chart(chart, path)
     address = Path(os.path.relpath(path.resolve(), beside.resolve().parent)).as_posix()
+    address = quote(address, errors="surrogateescape")
     return shown_trade_off(chosen.results, address, chosen.times)
 
 
 def replace_block(text: str, block: str) -> str:
-    """`text` with what stands between the two marks replaced. Raises ValueError without them."""
+    """`text` with what stands between the two marks replaced, in its line ends. Raises ValueError
+    without them.
+    """
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
         raise ArgumentError(f"the file has no block {BEGIN} ... {END}: add both lines first")
-    return f"{head}{BEGIN}\n{block}{END}{tail}"
+    line_end = "\r\n" if rest.startswith("\r\n") else "\n"
+    block = f"\n{block}".replace("\n", line_end)
+    return f"{head}{BEGIN}{block}{END}{tail}"

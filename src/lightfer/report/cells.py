@@ -56,9 +56,12 @@ def variant_name(entry: Entry) -> str:
 
 
 def plain(text: str) -> str:
-    """One line of Markdown: no cell is ended and no tag is opened by a string of a file."""
+    """One line of Markdown: no cell is ended, no tag is opened, and no picture or link is made by a
+    string of a file.
+    """
     line = "".join(c if c.isprintable() else " " for c in text)
-    return line.replace("|", r"\|").replace("<", "&lt;").replace("`", "'")
+    line = line.replace("\\", r"\\").replace("|", r"\|").replace("](", r"]\(")
+    return line.replace("<", "&lt;").replace("`", "'")
 
 
 def threads(count: int) -> str:

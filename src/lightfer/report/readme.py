@@ -80,7 +80,7 @@ def block(found: Shown, figure: str = "") -> str:
     lines = [figure, *(f"- {plain(line)}" for line in finding(found)), "", *table(found), ""]
     is_corrected = any(t.corrected for e in found.entries if (t := found.time(e)))
     about = f"{conditions(found.environment, strong=True)} {time_note(is_corrected)}."
-    lines.append(f"{found.runtime}, float32. {plain(about)}")
+    lines.append(plain(f"{found.runtime}, float32. {about}"))
     lines += [plain(note) for note in training_notes(found.entries, found.times)]
     lines += [plain(note) for note in teaching_notes(found.entries, found.results.cards)]
     if found.others:

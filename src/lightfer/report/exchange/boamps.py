@@ -7,6 +7,7 @@ not say is left out, never filled in.
 """
 
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,15 +22,22 @@ PUBLISHED = uuid.UUID("7d5f0e0c-6a3b-5a86-9a33-0c8d6c5f1a11")  # names are hashe
 
 
 def reports(results: Results) -> Iterator[tuple[str, dict[str, Any]]]:
-    """File name and report of each entry and batch size with a known energy."""
+    """File name and report of each entry and batch size with a known energy.
+
+    Where two names would be one, as of `a:b` and `a.b`, the second has a number.
+    """
+    taken: Counter[str] = Counter()
     for entry in results.entries:
         environment = results.environments.get(entry.environment)
         for energy in (entry.energy, *entry.energy_other):
             known = energy and energy.gross and energy.gross.joules_per_image is not None
             if energy is not None and known and environment and not energy.simulated:
                 size = f"-b{energy.batch_size}" if energy.batch_size else ""
-                name = f"{file_name(entry.id).replace('/', '_')}{size}.json"
-                yield name, _report(entry, energy, environment)
+                name = f"{file_name(entry.id).replace('/', '_')}{size}"
+                taken[name.lower()] += 1
+                again = taken[name.lower()]
+                name += f"-{again}" if again > 1 else ""
+                yield f"{name}.json", _report(entry, energy, environment)
 
 
 def _report(entry: Entry, energy: Energy, environment: Environment) -> dict[str, Any]:

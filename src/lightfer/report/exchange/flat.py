@@ -31,13 +31,21 @@ def flat_rows(results: Results) -> list[Row]:
 
 
 def csv_text(results: Results) -> str:
-    """Comma-separated values with a line of column names; unknown is empty."""
-    rows = flat_rows(results)
+    """Comma-separated values with a line of column names; unknown is empty.
+
+    A text that a spreadsheet would compute, as `=1+1`, has an apostrophe in front.
+    """
+    rows = [{key: _text(value) for key, value in row.items()} for row in flat_rows(results)]
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0] if rows else ["id"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _text(value: Any) -> Any:
+    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if formula else value
 
 
 def write_parquet(path: Path, results: Results) -> None:
@@ -52,8 +60,8 @@ def write_parquet(path: Path, results: Results) -> None:
         table = pyarrow.Table.from_pylist(flat_rows(results))
     except (OverflowError, pyarrow.ArrowInvalid) as error:
         raise ArgumentError(f"the results have no form in Parquet: {error}; write a CSV") from error
-    with atomic_path(path) as temporary:
-        pyarrow.parquet.write_table(table, temporary)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:  # whatever its name is
+        pyarrow.parquet.write_table(table, file)
 
 
 def _row(entry: Entry, environment: Environment | None, times: Times) -> Row:

@@ -53,4 +53,6 @@ def escaped(text: str) -> str:
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    return " & ".join(map(escaped, cells)) + r" \\"
+    line = " & ".join(map(escaped, cells)) + r" \\"
+    # Behind the end of the line before they would be an option of it.
+    return "{}" + line if line.startswith(("[", "*")) else line
