@@ -1,6 +1,7 @@
 """What the tests share: a small synthetic data set, and the real one where it is found."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure() -> None:
-    """Each worker of a parallel run has one core for itself and all that it starts: two threads of
-    one beside two of another wait for each other for longer than they compute.
+    """Ctrl-C as in a terminal, and one core for each worker of a parallel run.
+
+    A run that was started in the background ignores SIGINT, which its children inherit. Two threads
+    of one worker beside two of another wait for each other for longer than they compute.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))

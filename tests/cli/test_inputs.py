@@ -257,6 +257,9 @@ def test_no_option_of_table_is_passed_over(here: Path, capsys):
     )
     assert "expected a figure to end in .png" in complaint([*into, "--figure", "f.xyz"], capsys)
     assert page.read_text() == marks
+    assert run([*into, "--figure", "a b)(%.svg"]) == 0
+    assert "](../a%20b%29%28%25.svg)" in page.read_text()
+    capsys.readouterr()
     assert run([*into, "--csv", "out.csv", "--figure", "f.svg", "--markdown"]) == 0
     assert "| Model |" in capsys.readouterr().out
     assert Path("out.csv").exists()
@@ -322,6 +325,36 @@ def test_only_squares_are_exported(here: Path, capsys):
     name = changed("own.safetensors", input=InputContract(mean=0.508, std=0.255, height=96))
     line = complaint(["export", name, "--to", "onnx", "--out", "net.onnx"], capsys)
     assert line == "lightfer: own.safetensors is for images of 96 x 48, expected squares"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "table r.json --csv x.csv/",
+        "table r.json --latex x.tex/",
+        "table r.json --parquet x.parquet/.",
+        "table r.json --into page.md/",
+        "table r.json --into page.md --figure x.png/",
+        "report r.json --html x.html/",
+        "merge r.json --out x.json/",
+        "bench --data none --out x.json/",
+        "evaluate shiftnet_a --data synthetic --log x.jsonl/",
+        "export shiftnet_a --to onnx --out x.onnx/",
+        "export shiftnet_a --to onnx --out x.onnx --log x.jsonl/",
+        "teach vgg_slim --data synthetic --out x.safetensors/",
+        "queue list.toml --data synthetic --pack x.zip/",
+        "predict picture.png --out x.jsonl/",
+        "predict picture.png --annotate x.png//",
+    ],
+)
+def test_the_name_of_a_folder_is_no_file_to_write(here: Path, command: str, capsys):
+    """`--out x.json/` wrote a file x.json."""
+    write_results(here / "r.json", made_up(1, 2))
+    before = sorted(here.iterdir())
+    line = complaint(command.split(), capsys)
+    name = next(word for word in command.split() if word.endswith(("/", "/.")))
+    assert line == f"lightfer: {name} is the name of a folder, expected a file: name a file in it"
+    assert sorted(here.iterdir()) == before
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,11 @@ def test_a_stop_of_a_round_in_a_process_of_its_own_says_one_line(tmp_path: Path)
     command = [*LIGHTFER, "bench", "squeezenet1_1_bn", "--processes", "--runtime", "onnxruntime"]
     command += ["--batch-size", "1", "--threads", "1", "--data", "none", "--out", "r.json"]
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, process_group=0
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        process_group=0,
     ) as process:
         found, end = "", time.monotonic() + 120
         while "spawn_main" not in found and time.monotonic() < end:
@@ -253,6 +257,15 @@ def test_a_working_folder_that_is_gone_is_said(tmp_path: Path, monkeypatch, caps
         "bench --power-log p.csv --clock-offset nan",
         "bench --threads 0",
         "choose --max-mb inf",
+        "compare a.json b.json --run-to-run nan",
+        "compare a.json b.json --run-to-run -1",
+        "compare a.json b.json --run-to-run inf",
+        "compare a.json b.json --fail-accuracy inf",
+        "web --serve --port -1",
+        "web --serve --port 65536",
+        "queue list.toml --workers 99999999999999999999",
+        "train squeezenet1_1 --data synthetic --batch-size 99999999999999999999",
+        "train squeezenet1_1 --data synthetic --teachers vgg_slim --temperature inf",
         "choose --max-ms inf",
         "export mobilenet_v1 --to onnx --out x.onnx --allow-loss inf",
         "queue list.toml --minutes nan",

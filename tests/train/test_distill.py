@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -104,7 +105,9 @@ def test_a_student_who_agrees_with_its_teacher_has_no_divergence():
     assert logits.grad.abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"weight": 1.1}, {"weight": -0.1}])
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": 0.0}, {"temperature": inf}, {"weight": 1.1}, {"weight": -0.1}]
+)
 def test_impossible_amounts_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Distillation(**wrong)

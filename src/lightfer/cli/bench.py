@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightfer._files import output_file
 from lightfer.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def bench(
         list[str] | None,
         typer.Option(help="Another data set to score the same nets on, as rafdb:PATH; repeatable."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Results file to write.")] = Path("out/results.json"),
+    out: Annotated[Path, typer.Option(parser=output_file, help="Results file to write.")] = Path(
+        "out/results.json"
+    ),
     append: Annotated[
         bool, typer.Option("--append", help="Keep what the file holds, add this machine.")
     ] = False,
@@ -61,12 +64,16 @@ def bench(
         typer.Option(min=1, max=1024, help="CPU threads; default: OMP_NUM_THREADS, or all cores."),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Separate visits to each model; default: 5 to 15.")
+        int | None,
+        typer.Option(min=1, max=10_000, help="Separate visits to each model; default: 5 to 15."),
     ] = None,
     passes: Annotated[
-        int, typer.Option(min=1, help="Timed passes of each model in each round, at least.")
+        int,
+        typer.Option(min=1, max=10**6, help="Timed passes of each model in each round, at least."),
     ] = 50,
-    warm_up: Annotated[int, typer.Option(min=0, help="Passes in a group before timed ones.")] = 10,
+    warm_up: Annotated[
+        int, typer.Option(min=0, max=10**6, help="Passes in a group before timed ones.")
+    ] = 10,
     batch_size: Annotated[
         list[int] | None,
         typer.Option(min=1, max=65536, help="Images in a pass; repeatable; default: 1, 64."),
@@ -146,7 +153,9 @@ def bench(
     ] = None,
     nodes: Annotated[
         int | None,
-        typer.Option(min=1, help="Of slurm or a factory of your own; Ray knows how many it has."),
+        typer.Option(
+            min=1, max=10_000, help="Of slurm or a factory of your own; Ray knows how many it has."
+        ),
     ] = None,
     node: Annotated[
         str | None,

@@ -16,7 +16,9 @@ def compare(
     b: Annotated[Path, typer.Argument(help="A results file: after.")],
     run_to_run: Annotated[
         float | None,
-        typer.Option(help="Standard deviation allowed between whole runs, as a fraction."),
+        typer.Option(
+            min=0, max=10, help="Standard deviation allowed between whole runs, as a fraction."
+        ),
     ] = None,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Compare times of machines called unusable, too.")
@@ -29,7 +31,9 @@ def compare(
     ] = None,
     fail_accuracy: Annotated[
         float | None,
-        typer.Option(min=0, help="Exit with 1 if top-1 fell significantly and by more points."),
+        typer.Option(
+            min=0, max=100, help="Exit with 1 if top-1 fell significantly and by more points."
+        ),
     ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Markdown, for the comment of a pull request.")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from lightfer._files import output_file
 from lightfer.errors import ArgumentError
 
 
@@ -18,7 +19,10 @@ def evaluate(
     ] = "test",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     log: Annotated[
-        Path, typer.Option(help="Where each scoring of a test split is written down.")
+        Path,
+        typer.Option(
+            parser=output_file, help="Where each scoring of a test split is written down."
+        ),
     ] = Path("out/test_scorings.jsonl"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
     into_card: Annotated[

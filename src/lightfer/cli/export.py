@@ -5,11 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from lightfer._files import output_file
+
 
 def export(
     model: Annotated[str, typer.Argument(help="A model with shipped weights, or a weight file.")],
     to: Annotated[Literal["onnx", "openvino", "litert"], typer.Option(help="Form of the file.")],
-    out: Annotated[Path, typer.Option(help="File to write: .onnx, .xml or .tflite.")],
+    out: Annotated[
+        Path, typer.Option(parser=output_file, help="File to write: .onnx, .xml or .tflite.")
+    ],
     precision: Annotated[
         Literal["float32", "int8"], typer.Option(help="int8 needs --data to be calibrated on.")
     ] = "float32",
@@ -31,7 +35,10 @@ def export(
         typer.Option(min=0, max=100, help="Points of top-1 that int8 may cost on each split."),
     ] = 1.0,
     log: Annotated[
-        Path, typer.Option(help="Where each scoring of a test split is written down.")
+        Path,
+        typer.Option(
+            parser=output_file, help="Where each scoring of a test split is written down."
+        ),
     ] = Path("out/test_scorings.jsonl"),
 ) -> None:
     """Write a model as ONNX, OpenVINO or LiteRT, with its card, and compare it with PyTorch.

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
+from lightfer._files import output_file
+
 
 def merge(
     files: Annotated[
         list[Path], typer.Argument(help="Results files, or folders of them: native, browser, both.")
     ],
-    out: Annotated[Path, typer.Option(help="The one file.")],
+    out: Annotated[Path, typer.Option(parser=output_file, help="The one file.")],
 ) -> None:
     """Put results files of many devices into one, for `report`, `rank` and `compare`.
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightfer._files import output_file
+
 if TYPE_CHECKING:
     from lightfer.train.sweep.items import Item
     from lightfer.train.sweep.run import Report, Session
@@ -23,17 +25,20 @@ def queue(
         typer.Option(min=0, max=1e6, help="Time budget; default: until everything is trained."),
     ] = None,
     pack: Annotated[
-        Path | None, typer.Option(help="Zip to write at the end, for another machine.")
+        Path | None,
+        typer.Option(parser=output_file, help="Zip to write at the end, for another machine."),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Items side by side; default: as many as fit, on a GPU one."),
+        typer.Option(
+            min=1, max=1024, help="Items side by side; default: as many as fit, on a GPU one."
+        ),
     ] = None,
     executor: Annotated[
         str,
         typer.Option(help="pool, ray[:ADDRESS], dask:ADDRESS, slurm, or package.module:factory."),
     ] = "pool",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each worker.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU threads of each worker.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Train the items in order of value, stop in time, pack; the same command continues.

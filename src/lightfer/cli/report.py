@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
+from lightfer._files import output_file
+
 
 def report(
     results: Annotated[list[Path], typer.Argument(help="Results files; machines are merged.")],
     html: Annotated[
-        Path | None, typer.Option(help="Write one HTML file that works offline.")
+        Path | None,
+        typer.Option(parser=output_file, help="Write one HTML file that works offline."),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(help="Write figures for papers here, PNG and SVG.")

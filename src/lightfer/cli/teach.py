@@ -5,13 +5,17 @@ from typing import Annotated
 
 import typer
 
+from lightfer._files import output_file
+
 
 def teach(
     teachers: Annotated[
         list[str], typer.Argument(help="Models with shipped weights, or weight files.")
     ],
     data: Annotated[str | None, typer.Option(help="FER2013, or 'synthetic'.")] = None,
-    out: Annotated[Path, typer.Option(help="File to write.")] = Path("runs/soft.safetensors"),
+    out: Annotated[Path, typer.Option(parser=output_file, help="File to write.")] = Path(
+        "runs/soft.safetensors"
+    ),
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="CPU threads; default: all cores.")
     ] = None,

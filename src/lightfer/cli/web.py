@@ -15,7 +15,9 @@ def web(
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve it on this machine until Ctrl-C.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Of --serve; 0 is any free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of --serve; 0 is any free one.")
+    ] = 8000,
 ) -> None:
     """Make a site that measures every shipped net on its visitor's own device, in the browser.
 

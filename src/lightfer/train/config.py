@@ -57,8 +57,8 @@ class TrainConfig:
                 raise ArgumentError(f"{name} is {value!r}, expected {hint.__name__}")
         check_ranges(
             self,
-            epochs=(1, inf),
-            batch_size=(1, inf),
+            epochs=(1, 1e6),
+            batch_size=(1, 65_536),
             learning_rate=(1e-12, 1e3),
             seed=(-(2**63), 2**63 - 1),  # of PyTorch
             weight_decay=(0, 1e3),

@@ -30,6 +30,8 @@ from lightfer.models.weights import Card, load_checkpoint, sha256_of_tensors
 from lightfer.train.config import Precision, TrainConfig
 from lightfer.train.loss import Batch, Loss, label_loss
 
+HOTTEST = 1000  # far below where float32 cannot tell softened answers apart
+
 
 @dataclass(frozen=True)
 class Distillation:
@@ -39,8 +41,10 @@ class Distillation:
     weight: float = 0.9  # of the teachers; the labels have the rest
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ArgumentError(f"temperature is {self.temperature}, expected more than 0")
+        if not 0 < self.temperature <= HOTTEST:
+            raise ArgumentError(
+                f"temperature is {self.temperature}, expected more than 0, at most {HOTTEST}"
+            )
         if not 0 <= self.weight <= 1:
             raise ArgumentError(
                 f"weight is {self.weight}, expected 0 (no teachers) to 1 (no labels)"

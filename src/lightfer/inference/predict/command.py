@@ -21,6 +21,7 @@ from lightfer._files import (
     check_writable,
     is_stream,
     open_stream,
+    output_file,
 )
 from lightfer.data.finder import NO_OPENCV
 from lightfer.errors import ArgumentError, one_line
@@ -110,8 +111,10 @@ def _check(options: argparse.Namespace) -> None:
     """What would only be found out after the work. Raises ValueError or OutputError."""
     if options.out == STDOUT:
         options.out = None
-    target: Path | None = options.annotate
-    file = target if target is not None and is_file(target) else None
+    target = file = None
+    if options.annotate is not None:
+        target = options.annotate = Path(given := options.annotate)
+        file = output_file(given) if is_file(target) else None
     drawn = target if file is None else None
     check_outputs((options.out, file), [*options.paths, options.model, drawn], READ)
     if target is None:

@@ -1,7 +1,9 @@
 """The options of `lightfer predict`: the one table of them. Standard library only."""
 
 import argparse
-from pathlib import Path
+from collections.abc import Callable
+
+from lightfer._files import output_file
 
 DESCRIPTION = """\
 Expressions of the faces in images, folders, video files, an image on standard input (-) or a
@@ -42,17 +44,22 @@ def parser() -> argparse.ArgumentParser:
         help="label any number of pictures into Parquet files in the folder --out, where: pool, "
         "ray[:ADDRESS], dask:ADDRESS, slurm or package.module:factory; goes on where it stopped",
     )
-    add("--workers", type=_positive, metavar="N", help="of the executor; default: all it has")
+    add("--workers", type=_up_to(1024), metavar="N", help="of the executor; default: all it has")
     add(
         "--annotate",
-        type=Path,
         metavar="PATH",
         help="draw on the pictures: a file for one image or video, a folder for several",
     )
-    add("--every", type=_positive, default=1, metavar="N", help="every N-th frame of a video")
-    add("--frames", type=_positive, metavar="N", help="stop the camera after N frames")
-    add("--batch-size", type=_positive, default=64, metavar="N", help="faces at once; default 64")
-    add("--threads", type=_positive, metavar="N", help="default: all cores")
+    add("--every", type=_up_to(10**6), default=1, metavar="N", help="every N-th frame of a video")
+    add("--frames", type=_up_to(10**9), metavar="N", help="stop the camera after N frames")
+    add(
+        "--batch-size",
+        type=_up_to(65536),
+        default=64,
+        metavar="N",
+        help="faces at once; default 64",
+    )
+    add("--threads", type=_up_to(1024), metavar="N", help="default: all cores")
     return found
 
 
@@ -72,12 +79,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     if options.workers and not options.executor:
         parse_from.error("--workers are an executor's: name one with --executor")
     if options.out is not None and not options.executor:
-        options.out = Path(options.out)
+        options.out = output_file(options.out)
     return options
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return value
+def _up_to(most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text) if text.isdecimal() and len(text) < 10 else 0
+        if not 1 <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text}, expected a whole number, 1 to {most:,}")
+        return value
+
+    return number
