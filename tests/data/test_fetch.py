@@ -4,6 +4,7 @@ The server speaks what kagglehub 1.0 asks of Kaggle; that test is skipped withou
 """
 
 import io
+import os
 import sys
 import threading
 import zipfile
@@ -45,6 +46,16 @@ def test_what_was_fetched_is_found(kagglehub: ModuleType, faces: Dataset, tmp_pa
     assert find() is None
     assert fetch().sha256() == faces.sha256()
     assert (asked, find()) == ([HANDLE], str(tmp_path))
+
+
+def test_what_lies_in_a_folder_of_any_name_is_found(
+    kagglehub: ModuleType, faces: Dataset, tmp_path: Path, monkeypatch
+):
+    folder = tmp_path / os.fsdecode(b"d\xc3\xbc\xff")
+    folder.mkdir()
+    kagglehub.dataset_download = lambda handle: str(kaggle_csv(folder, faces).parent)  # type: ignore[attr-defined]
+    assert fetch().sha256() == faces.sha256()
+    assert find() == str(folder)
 
 
 class OfflineError(OSError):

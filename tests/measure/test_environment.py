@@ -15,6 +15,7 @@ from lightfer.measure.environment import command_text, describe_environment
         ("net=/home/a.pt,other=/home/b.pt", "net=a.pt,other=b.pt"),
         (r"C:\Users\me\data", "data"),
         ("--ten-crop", "--ten-crop"),
+        ("--out=r\udcff.json", "--out=r\\xff.json"),  # bytes of a name that is not UTF-8
         ("results.json", "results.json"),
         ("ray:ray://10.0.0.5:10001", "ray"),
         ("--executor=dask:tcp://head.cluster:8786", "--executor=dask"),

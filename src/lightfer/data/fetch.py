@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lightfer._files import cache_folder, write_text
+from lightfer._files import cache_folder, write_bytes
 from lightfer.data.dataset import DataError, Dataset
 from lightfer.data.loading import FETCHED, load
 
@@ -29,7 +29,7 @@ def fetch(handle: str = HANDLE) -> Dataset:
     with _kagglehub_cache():
         path = _download(kagglehub, handle)
     dataset = load(path)
-    write_text(cache_folder() / FETCHED, f"{path}\n")
+    write_bytes(cache_folder() / FETCHED, os.fsencode(f"{path}\n"))
     return dataset
 
 

@@ -42,10 +42,10 @@ def find(explicit: str | Path | None = None) -> str | None:
     if from_environment := os.environ.get("LIGHTFER_DATA"):
         return from_environment
     try:
-        fetched = (cache_folder() / FETCHED).read_text().strip()
-    except (OSError, UnicodeError):
+        fetched = os.fsdecode((cache_folder() / FETCHED).read_bytes()).strip()
+    except OSError:
         return None
-    return fetched if fetched and Path(fetched).exists() else None
+    return fetched if fetched and "\0" not in fetched and Path(fetched).exists() else None
 
 
 def load(

@@ -119,7 +119,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         image = Image.alpha_composite(white, image).convert("RGB")
     if image.mode in ("L", "RGB"):
         return image
-    return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+    image = image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+    image.info.pop("icc_profile", None)  # of the colours it had
+    return image
 
 
 def _scaled(pixels: np.ndarray) -> np.ndarray:

@@ -46,7 +46,18 @@ def open_executor(
             f"there is no executor {name!r}: expected pool, ray[:ADDRESS], dask:ADDRESS, "
             f"slurm[:local] or package.module:factory ({error})"
         ) from error
-    return Parts(lambda: factory(workers or here), 1), workers or here
+
+    def made() -> Executor:
+        try:
+            found = factory(workers or here)
+        except TypeError as error:
+            raise ArgumentError(f"{name}({workers or here}): {error}; {expected}") from error
+        if not callable(getattr(found, "submit", None)):
+            raise ArgumentError(f"{name} gives {type(found).__name__}; {expected}")
+        return found
+
+    expected = "expected a function of a number of workers to a concurrent.futures.Executor"
+    return Parts(made, 1), workers or here
 
 
 def open_nodes(name: str, folder: Path, nodes: int | None = None) -> dict[str, Executor]:

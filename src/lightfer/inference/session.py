@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightfer._files import check_input
+from lightfer._files import check_input, is_utf8
 from lightfer.inference.card import (
     CARD_KEY,
     INPUT,
@@ -104,6 +104,8 @@ def _onnxruntime(source: Path | bytes, where: str, threads: int, streams: int) -
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3  # errors
     try:
+        if isinstance(source, Path) and not is_utf8(source):
+            source = source.read_bytes()
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base beside Exception
         raise ExportedFileError(f"{where} is not an ONNX model that can be run: {error}") from error

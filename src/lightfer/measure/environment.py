@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lightfer._files import in_utf8
 from lightfer.measure.process import threads_used, torch_installed
 from lightfer.results import Data, Environment
 
@@ -64,7 +65,8 @@ def command_text(arguments: Sequence[str]) -> str:
     """
     named = (re.sub(r"^((--executor=)?(ray|dask)):.*", r"\1", a) for a in arguments)
     shown = [re.sub(r"[^=,]*[/\\](?=[^=,])", "", a.rstrip("/\\")) for a in named]
-    return " ".join("lightfer" if word == "__main__.py" else word for word in shown)  # python -m
+    words = ("lightfer" if word == "__main__.py" else word for word in shown)  # python -m
+    return in_utf8(" ".join(words))
 
 
 def environment_id(environment: Environment) -> str:

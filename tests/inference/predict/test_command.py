@@ -19,7 +19,9 @@ from lightfer.__main__ import run as lightfer
 from lightfer.cli.main import app
 from lightfer.data import CLASSES
 from lightfer.data.pictures import SUFFIXES, open_picture
+from lightfer.inference.predict.annotate import annotated
 from lightfer.inference.predict.options import parser
+from tests.conftest import heeds_ctrl_c
 from tests.inference.predict.conftest import MODEL
 
 QUICK = ("--model", MODEL, "--runtime", "pytorch", "--threads", "1")
@@ -94,6 +96,47 @@ def test_in_a_folder_nothing_is_written_over_and_nothing_is_there_twice(
     found = {path.name: path.read_bytes() for path in pictures.iterdir()}
     assert found.keys() - before.keys() == {"01.png", "02-2.png", "03-2.png"}
     assert before.items() < found.items()
+
+
+def test_a_picture_that_is_there_is_not_there_twice_for_a_moment(
+    predict, crops: Path, tmp_path: Path, monkeypatch
+):
+    """A stop between the two left 00-2.png for good."""
+    pictures = tmp_path / "pictures"
+    predict(crops / "00.png", "--annotate", pictures)
+    replaced = []
+    monkeypatch.setattr(Path, "replace", lambda path, target: replaced.append(target))
+    predict(crops / "00.png", "--annotate", pictures)
+    assert replaced == []
+    assert [path.name for path in pictures.iterdir()] == ["00.png"]
+
+
+def test_a_thin_picture_is_not_enlarged_beyond_memory():
+    """A row of 100,000 pixels became 256 of 25,600,000."""
+    for size in ((5000, 1), (1, 300), (30, 2000)):
+        drawn = annotated(Image.new("L", size), ())
+        assert max(drawn.size) <= max(4096, *size)
+
+
+def test_a_picture_has_no_profile_of_colours_that_it_lost(tmp_path: Path):
+    """That of LAB holds the time, so each run had another picture."""
+    Image.new("LAB", (48, 48)).save(tmp_path / "lab.tiff")
+    Image.new("CMYK", (48, 48)).save(tmp_path / "cmyk.jpg", icc_profile=b"of CMYK")
+    for name in ("lab.tiff", "cmyk.jpg"):
+        assert "icc_profile" not in open_picture(tmp_path / name).info
+
+
+def test_an_exported_file_may_have_any_name(exported: Path, crops: Path, tmp_path: Path):
+    name = tmp_path / os.fsdecode(b"net\xff.onnx")
+    shutil.copy(exported, name)
+    assert lightfer(["predict", "--crop", str(crops / "00.png"), "--model", str(name)]) == 0
+
+
+@pytest.mark.parametrize("option", ["--threads", "--batch-size", "--every", "--frames"])
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "nan", "99999999999999999999"])
+def test_a_number_that_cannot_be_meant_is_refused(crops: Path, option: str, value: str, capsys):
+    assert lightfer(["predict", str(crops), f"{option}={value}"]) == 2
+    assert f"{value}, expected a whole number, 1 to" in capsys.readouterr().err
 
 
 def test_an_annotated_picture_is_of_the_form_that_its_name_says(
@@ -225,7 +268,9 @@ def test_stopped_half_way_it_leaves_outputs_as_they_were(
         out.write_text(old)
     command = [sys.executable, "-m", "lightfer", "predict", *[crops / "00.png"] * 20_000]
     command += [*QUICK, "--crop", "--batch-size", "1", "--out", out, "--annotate", pictures]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_ctrl_c
+    ) as process:
         end = time.monotonic() + 60
         while not list(pictures.glob("[!.]*")) and time.monotonic() < end:
             time.sleep(0.02)

@@ -97,6 +97,22 @@ def test_bad_inputs_are_rows_with_their_reason(crops: Path, tmp_path: Path):
     assert (told.inputs, told.here, told.unusable) == (6, 6, 5)
 
 
+def test_a_name_of_any_bytes_has_a_row(crops: Path, tmp_path: Path):
+    """One such file took the rows of all others of its shard."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in (b"\xff.png", b"new\nline.png", b"\xfe.jpg"):
+        shutil.copy(crops / "00.png", folder / os.fsdecode(name))
+    (folder / os.fsdecode(b"\xfe.jpg")).write_text("no picture")
+    rows = {
+        row["item"].removeprefix(f"{folder}/"): row for row in labelled([folder], tmp_path / "o")
+    }
+    assert rows.keys() == {"new\nline.png", "\\xfe.jpg", "\\xff.png"}
+    assert rows["\\xff.png"]["faces"] == rows["new\nline.png"]["faces"] != []
+    with pytest.raises(ValueError, match="no name in UTF-8"):
+        label_shards([str(folder)], str(tmp_path / os.fsdecode(b"\xff")), SETUP, THREADS, 1)
+
+
 def test_rows_of_parquet_files_in_every_form(crops: Path, tmp_path: Path):
     tables = tmp_path / "tables"
     tables.mkdir()
@@ -269,3 +285,25 @@ def test_the_command_tells_what_it_did(
     assert run(["predict", str(crops), *common, "--model", "no_such_net", "--out", "other"]) == 2
     assert run(["predict", str(crops), *common, "--executor", "nowhere", "--out", "other"]) == 2
     assert "no executor 'nowhere'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("00.png", "--executor", "os:getcwd", "--out", "d"), "os:getcwd(1): posix.getcwd() takes"),
+        (
+            ("00.png", "--executor", "builtins:str", "--out", "d"),
+            "builtins:str gives str; expected",
+        ),
+        (("00.png", "--executor", "pool", "--out", "nonsense://x"), "nonsense://x: Unrecognized"),
+        (("nonsense://x", "--executor", "pool", "--out", "d"), "nonsense://x: Unrecognized"),
+    ],
+)
+def test_an_executor_or_storage_that_cannot_be_is_one_line(
+    words: Sequence[str], said: str, crops: Path, tmp_path: Path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(crops / "00.png", "00.png")
+    assert run(["predict", *words, "--workers", "1", "--crop"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"lightfer: {said}")

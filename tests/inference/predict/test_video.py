@@ -1,6 +1,7 @@
 """Videos written by OpenCV itself, whole and broken."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +91,14 @@ def test_what_is_no_film(tmp_path: Path, capsys):
     path.write_text("no")
     assert run(["predict", str(path), *QUICK]) == 1
     assert "not a video that OpenCV can read" in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_utf8_is_said(video: Path, tmp_path: Path, capsys):
+    """OpenCV crashes at it."""
+    name = tmp_path / os.fsdecode(b"\xff.avi")
+    name.write_bytes(video.read_bytes())
+    assert run(["predict", str(name), *QUICK]) == 1
+    assert "its name is not UTF-8" in capsys.readouterr().err
+    assert run(["predict", str(video), "--every", "9", "--annotate", str(name), *QUICK]) == 2
+    assert "OpenCV needs a name and folder in UTF-8" in capsys.readouterr().err
+    assert name.read_bytes() == video.read_bytes()

@@ -1,6 +1,5 @@
 """Boxes, labels and probabilities drawn on what was looked at, and where that is written."""
 
-import filecmp
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,8 @@ from lightfer.inference.predict.video import (
 )
 
 COLOUR, INK = (255, 176, 0), (0, 0, 0)  # amber with black letters, told apart by everybody
-SMALLEST_SIDE = 256  # pixels; smaller pictures are enlarged first, so that letters fit
+SMALLEST_SIDE = 256  # pixels; smaller pictures are enlarged first, so that letters fit,
+LARGEST_SIDE = 4096  # but not beyond this: a line of pixels would fill the memory
 FORMATS = (".jpg", ".jpeg", ".webp", ".png")  # others become .png in a folder
 VIDEOS = (".mp4", ".avi")  # others become .mp4 there
 READ = SUFFIXES | VIDEO_SUFFIXES  # endings of what is taken from a folder
@@ -29,7 +29,8 @@ READ = SUFFIXES | VIDEO_SUFFIXES  # endings of what is taken from a folder
 
 def annotated(picture: Image.Image, predictions: tuple[Prediction, ...]) -> Image.Image:
     """A copy in colour, with a frame around each face and its label and probability."""
-    factor = max(1, -(-SMALLEST_SIDE // min(picture.size)))
+    wanted = -(-SMALLEST_SIDE // min(picture.size))
+    factor = max(1, min(wanted, LARGEST_SIDE // max(picture.size)))
     size = (picture.width * factor, picture.height * factor)
     drawn = picture.convert("RGB").resize(size, Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(drawn)
@@ -87,36 +88,27 @@ class Annotator:
             return
         drawn = annotated(seen.picture, seen.predictions)
         if seen.item.frame is None:
-            names = self._names(seen.item)
-            _save(drawn, names[-1])
-            _keep_once(names)
+            _save(drawn, *self._names(seen.item))
             return
         if self.video is None or self.video_name != seen.item.name:
             self.stack.close()  # of the video before: the frames of one come one after the other
-            names = self._names(seen.item)
-            self.stack.callback(_keep_once, names)  # called when the video is there
-            writer = video_writer(names[-1], seen.item.rate or FALLBACK_RATE)
+            path, taken = self._names(seen.item)
+            writer = video_writer(path, seen.item.rate or FALLBACK_RATE, taken)
             self.video, self.video_name = self.stack.enter_context(writer), seen.item.name
         self.video.write(drawn)
 
-    def _names(self, item: Item) -> list[Path]:
-        """The names that are taken, and the first that is free; for a single file only that."""
+    def _names(self, item: Item) -> tuple[Path, list[Path]]:
+        """The first name that is free, and those that are taken; for a single file only that."""
         if is_file(self.target):
-            return [self.target]
+            return self.target, []
         kinds, other = (FORMATS, ".png") if item.frame is None else (VIDEOS, ".mp4")
         path = self.target / (item.below or "array")
         path = path.with_suffix(path.suffix.lower() if path.suffix.lower() in kinds else other)
-        names = [path]
-        while names[-1].exists():
-            names.append(path.with_stem(f"{path.stem}-{len(names) + 1}"))
-        return names
-
-
-def _keep_once(names: list[Path]) -> None:
-    """Remove the last of these files if one before it is the same."""
-    *taken, new = names
-    if new.exists() and any(filecmp.cmp(path, new, shallow=False) for path in taken):
-        new.unlink()
+        free, taken = path, []
+        while free.exists():
+            taken.append(free)
+            free = path.with_stem(f"{path.stem}-{len(taken) + 1}")
+        return free, taken
 
 
 def is_file(target: Path) -> bool:
@@ -124,10 +116,10 @@ def is_file(target: Path) -> bool:
     return target.suffix.lower() in READ
 
 
-def _save(picture: Image.Image, path: Path) -> None:
+def _save(picture: Image.Image, path: Path, taken: list[Path]) -> None:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ArgumentError(f"--annotate {path} is a video, and a picture was given: name a .png")
-    with atomic_path(path) as temporary:
+    with atomic_path(path, taken) as temporary:
         kind = Image.registered_extensions()[suffix]
         picture.convert("L" if suffix == ".pgm" else "RGB").save(temporary, kind, quality=92)

@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from lightfer._files import read_json, sha256_of, write_bytes
+from lightfer._files import in_utf8, is_utf8, read_json, sha256_of, write_bytes
 from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES
 from lightfer.errors import ArgumentError
 from lightfer.executors import open_executor
@@ -196,7 +196,7 @@ def label(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
         ]
         errors = [one.error for one in said if one.error is not None]
         error = "; ".join(errors) or (None if faces else "no face in any of its frames")
-        rows.append({"item": name, "error": error, "faces": faces})
+        rows.append({"item": in_utf8(str(name)), "error": error and in_utf8(error), "faces": faces})
     assert len(rows) == shard.inputs, f"{len(rows)} rows of {shard.inputs} inputs"
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema), buffer)
@@ -217,6 +217,8 @@ def _storage(uri: str, cwd: str = "") -> tuple[Any, str]:
     """The storage, and the path in it, with no link to a folder: a file has one name then."""
     if "://" in uri:
         return _remote(uri)
+    if not is_utf8(uri):
+        raise ArgumentError(f"{uri} is no name in UTF-8, expected one with --executor: rename it")
     path = Path(os.path.abspath(os.path.join(cwd, uri)))  # noqa: PTH100, PTH118
     real = path.resolve() if path.is_dir() else path.parent.resolve() / path.name
     return fs.LocalFileSystem(), str(real)
@@ -224,7 +226,10 @@ def _storage(uri: str, cwd: str = "") -> tuple[Any, str]:
 
 @lru_cache(maxsize=8)
 def _remote(uri: str) -> tuple[Any, str]:
-    return fs.FileSystem.from_uri(uri)
+    try:
+        return fs.FileSystem.from_uri(uri)
+    except (pa.ArrowInvalid, UnicodeError) as error:
+        raise ArgumentError(f"{in_utf8(uri)}: {error}; expected the URI of a storage") from error
 
 
 def _found(given: str) -> Iterator[tuple[str, str, str]]:

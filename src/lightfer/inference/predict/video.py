@@ -1,7 +1,7 @@
 """Frames of video files and cameras, and writing them, by OpenCV (the extra `faces`)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lightfer._files import atomic_path
+from lightfer._files import atomic_path, is_utf8
 from lightfer.data.finder import NO_OPENCV, import_opencv
 from lightfer.errors import ArgumentError
 
@@ -40,6 +40,9 @@ def frames(source: str | int, every: int = 1) -> Iterator[Frame]:
         return
     if cv2 is None:
         yield Frame(error=f"videos and cameras need OpenCV: {NO_OPENCV}")
+        return
+    if isinstance(source, str) and not is_utf8(source):
+        yield Frame(error="its name is not UTF-8, which OpenCV needs of videos: rename it")
         return
     capture = _open(cv2, source)
     try:
@@ -91,6 +94,8 @@ class VideoWriter:
 
     def write(self, picture: Image.Image) -> None:
         if self.writer is None:
+            if not is_utf8(self.path):
+                raise ArgumentError(f"{self.path.name}: OpenCV needs a name and folder in UTF-8")
             codec = "MJPG" if self.path.suffix.lower() == ".avi" else "mp4v"
             code = self.cv2.VideoWriter.fourcc(*codec)
             self.writer = self.cv2.VideoWriter(str(self.path), code, self.rate, picture.size)
@@ -100,9 +105,11 @@ class VideoWriter:
 
 
 @contextmanager
-def video_writer(path: Path, rate: float) -> Iterator[VideoWriter]:
-    """A writer whose file appears under `path` when the block ends without error."""
-    with atomic_path(path) as temporary:
+def video_writer(path: Path, rate: float, known: Collection[Path] = ()) -> Iterator[VideoWriter]:
+    """A writer whose file appears under `path` when the block ends without error, but not where one
+    of the files `known` is the same.
+    """
+    with atomic_path(path, known) as temporary:
         writer = VideoWriter(temporary, rate)
         yield writer
         if writer.writer is not None:
