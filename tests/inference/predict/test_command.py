@@ -21,7 +21,6 @@ from lightfer.data import CLASSES
 from lightfer.data.pictures import SUFFIXES, open_picture
 from lightfer.inference.predict.annotate import annotated
 from lightfer.inference.predict.options import parser
-from tests.conftest import heeds_ctrl_c
 from tests.inference.predict.conftest import MODEL
 
 QUICK = ("--model", MODEL, "--runtime", "pytorch", "--threads", "1")
@@ -268,9 +267,7 @@ def test_stopped_half_way_it_leaves_outputs_as_they_were(
         out.write_text(old)
     command = [sys.executable, "-m", "lightfer", "predict", *[crops / "00.png"] * 20_000]
     command += [*QUICK, "--crop", "--batch-size", "1", "--out", out, "--annotate", pictures]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_ctrl_c
-    ) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         end = time.monotonic() + 60
         while not list(pictures.glob("[!.]*")) and time.monotonic() < end:
             time.sleep(0.02)
