@@ -1,0 +1,193 @@
+"""Write the figures of benchmarks/README.md, from what the commands left in measured/.
+
+    python -m benchmarks.figures
+
+Nothing is measured here. A row is (command, figure, measured, aim); bold falls short of its aim.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightfer._files import write_text
+from lightfer.cli.table import replace_block
+
+FOLDER = Path(__file__).parent
+Row = tuple[str, str, str, str]
+
+
+def block() -> str:
+    """The table of all figures, in Markdown."""
+    lines = ["| command | figure | measured | aim |", "|---|---|---:|---:|"]
+    last = ""
+    for command, *cells in rows():
+        name = f"`{command}`" if command != last else ""
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+        last = command
+    return "\n".join(lines) + "\n"
+
+
+def rows() -> Iterator[Row]:
+    """Those of every command."""
+    yield from shift()
+    yield from throughput()
+    yield from scale()
+    yield from runtimes()
+    shares = [float(row[-1].rstrip("%")) for row in cells("roofline.md") if len(row) == 9]
+    yield "roofline.py", "largest share of a measured peak, %", f"{max(shares):.0f}", ""
+    ratio = max(content("predict.json")["ratio"].values())
+    figure = "files to labels, best runtime / plain loop of Pillow and eager PyTorch"
+    yield "predict.py", figure, *least(ratio, 5, ".1f")
+    yield from aa_ab()
+    yield from planted()
+    held = [gap["held"] for gap in content("calibration_interval.json")["gaps"]]
+    figure = "share of samples whose interval holds the true error, %: least, most of six errors"
+    both = f"{100 * min(held):.1f}, {100 * max(held):.1f}"
+    yield "calibration_interval.py", figure, both, "95"
+    yield from deployed()
+    yield from stops()
+
+
+def shift() -> Iterator[Row]:
+    for row in cells("shift.md"):
+        if len(row) == 3 and row[2]:
+            yield "shift.py", row[0], *most(float(row[1]), float(row[2]), ".2f")
+
+
+def throughput() -> Iterator[Row]:
+    found = content("train_throughput.json")
+    name = "train_throughput.py"
+    figure = "images/s, ours / plain float32 loop: geometric mean"
+    yield name, figure, *least(found["geometric_mean"], 2.5, ".2f")
+    for row in found["models"]:
+        yield name, row["model"], *least(row["ratio"], 1.6, ".2f")
+
+
+def scale() -> Iterator[Row]:
+    found = content("rows_scale.json")
+    for file in dict.fromkeys(row["file"] for row in found["measured"]):
+        rows = [row for row in found["measured"] if row["file"] == file]
+        slow = max(rows, key=lambda row: row["processor_seconds"])
+        what = f"{found['rows']:,} rows, {file}: processor s of the slowest, {slow['command']}"
+        yield "rows_scale.py", what, *most(slow["processor_seconds"], 10, ".1f")
+        peak = max(row["peak_bytes"] for row in rows) / 1e6
+        yield "rows_scale.py", "the same: MB of the largest", *most(peak, 1000, ".0f")
+
+
+AIMS = {  # best float32 runtime, int8 / float32, % of the roof: as in runtimes.py
+    "mobilenet_v1_relu6": (8.0, 1.3, 50),
+    "mobilenet_v2": (11.0, 1.3, 50),
+    "mobilenet_v3_small": (10.0, None, None),
+    "shufflenet_v2_x1_0": (5.5, 1.3, None),
+    "squeezenet1_0": (4.0, 1.3, None),
+    "shiftnet_b": (None, None, None),
+}
+
+
+def runtimes() -> Iterator[Row]:
+    ways: dict[str, dict[str, list[str]]] = {}
+    for net, way, *figures in cells("runtimes.md"):
+        if net in AIMS:
+            ways.setdefault(net, {})[way] = figures
+    for net, found in ways.items():
+        faster = {way: float(figures[2]) for way, figures in found.items()}
+        best = max(("onnxruntime float32", "openvino float32"), key=lambda way: faster[way])
+        peer = (
+            next(way for way in found if way.startswith("peer: "))
+            .removeprefix("peer: ")
+            .removesuffix(", eager")
+        )
+        int8 = faster["onnxruntime int8"] / faster["onnxruntime float32"]
+        share = float(found[best][3].rstrip("%"))
+        figures = (
+            (f"{net}: {best}, times as fast as {peer}, eager", faster[best], ".1f"),
+            (f"{net}: ONNX Runtime, int8 / float32 speed", int8, ".2f"),
+            (f"{net}: % of one core's float32 roof", share, ".0f"),
+        )
+        for (figure, value, form), aim in zip(figures, AIMS[net], strict=True):
+            yield "runtimes.py", figure, *least(value, aim, form)
+
+
+def aa_ab() -> Iterator[Row]:
+    for row in cells("aa_ab.md"):
+        if len(row) == 3 and (bar := re.search(r"(\d+) of 20", row[2])):
+            value, aim = float(row[1].split()[0]), float(bar[1])
+            bound = most if "same" in row[0] else least
+            yield "aa_ab.py", f"{row[0]}: called different, of 20", *bound(value, aim, ".0f")
+    (row,) = [r for r in cells("aa_ab_separate_first_verdict.md") if r[0].endswith("(in use)")]
+    name, alarms, found = "aa_ab.py --only separate", *(float(cell.split()[0]) for cell in row[1:3])
+    yield name, "two runs of the same model called different, of 20", *most(alarms, 2, ".0f")
+    figure = f"30 % slower found, of 20; {row[3]} of 40 comparisons refused"
+    yield name, figure, *least(found, 18, ".0f")
+    (anyway,) = re.findall(r"(\d+) found", row[4])
+    yield name, "the same, if none were refused", *least(float(anyway), 18, ".0f")
+
+
+def planted() -> Iterator[Row]:
+    for row in cells("planted_replay.md"):
+        if len(row) == 4 and (bar := re.match(r"(\d+) of 10", row[3])):
+            right, tries = map(int, row[1].split(" of "))
+            bound = most if "other" in row[0] else least
+            figure = f"{row[0]}, % of {tries} tries"
+            yield (
+                "planted.py --replay",
+                figure,
+                *bound(100 * right / tries, 10 * int(bar[1]), ".1f"),
+            )
+
+
+def deployed() -> Iterator[Row]:
+    name, found = "deployed_accuracy.py", lines("deployed_accuracy.jsonl")
+    exact = [row["difference"] for row in found if row["precision"] == "float32"]
+    yield name, "float32 files: largest difference of a logit", *most(max(exact), 1e-4, ".1e")
+    for split in ("validation", "test"):
+        worst = max(found, key=lambda row: row["lost_points"][split])
+        figure = f"int8: most points lost on {split}, {worst['model']} as {worst['target']}"
+        yield name, figure, *most(worst["lost_points"][split], 1.0, ".2f")
+
+
+def stops() -> Iterator[Row]:
+    commands = content("kill_safety.json").values()
+    signals = ("SIGINT", "SIGTERM", "SIGKILL")
+    enough = sum(all(command[name]["hit"] >= 20 for name in signals) for command in commands)
+    figure = f"of {len(commands)} commands, those stopped at 20 moments by each signal"
+    yield "kill_safety.py", figure, *least(enough, len(commands), ".0f")
+
+
+def least(value: float, aim: float | None, form: str) -> tuple[str, str]:
+    """The figure and its aim, which it should reach."""
+    return shown(value, aim, form, aim is None or value >= aim)
+
+
+def most(value: float, aim: float, form: str) -> tuple[str, str]:
+    """The figure and its aim, which it should not exceed."""
+    return shown(value, aim, form, value <= aim)
+
+
+def shown(value: float, aim: float | None, form: str, reached: bool) -> tuple[str, str]:
+    text = f"{value:{form}}"
+    return text if reached else f"**{text}**", "" if aim is None else f"{aim:g}"
+
+
+def cells(name: str) -> list[list[str]]:
+    """The rows of all tables of a Markdown file, without their heads."""
+    text = (FOLDER / "measured" / name).read_text(encoding="utf-8")
+    text = re.sub(r"^\|.*\n\|[-| :]+\n", "", text, flags=re.M)
+    found = [line[1:].rstrip().removesuffix("|") for line in text.splitlines() if line[:1] == "|"]
+    return [[cell.strip() for cell in line.split("|")] for line in found]
+
+
+def content(name: str) -> Any:
+    return json.loads((FOLDER / "measured" / name).read_text(encoding="utf-8"))
+
+
+def lines(name: str) -> Sequence[Any]:
+    text = (FOLDER / "measured" / name).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+if __name__ == "__main__":
+    page = FOLDER / "README.md"
+    write_text(page, replace_block(page.read_text(encoding="utf-8"), block()))
