@@ -37,6 +37,7 @@ if find_spec("lightfer") is None:
     REPOSITORY = os.environ.get("LIGHTFER_REPOSITORY", "{REPOSITORY}")
     !git clone --quiet --depth 1 {{REPOSITORY}} lightfer-checkout
     %pip install --quiet "./lightfer-checkout[report]"
+if os.path.isdir("lightfer-checkout/notebooks"):  # after a restart of the kernel, too
     %cd -q lightfer-checkout/notebooks"""
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

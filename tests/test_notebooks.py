@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import venv
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,23 @@ assert lightfer.create_model("squeezenet1_1_bn", pretrained=True)
     assert Path(package).is_relative_to(tmp_path / "bare")
     assert Path(folder) == tmp_path / "lightfer-checkout/notebooks"
     assert {path.stem for path in Path(folder).glob("*.ipynb")} == set(NAMES)
+
+
+def test_the_set_up_cell_finds_its_folder_after_a_restart(tmp_path: Path):
+    """lightfer is installed then; the kernel starts above the checkout again."""
+    (tmp_path / "lightfer-checkout/notebooks").mkdir(parents=True)
+    cell = tmp_path / "cell.ipy"
+    cell.write_text(SETUP + "\nimport pathlib\nprint('HERE', pathlib.Path.cwd())\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", cell],
+        cwd=tmp_path,
+        env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")},
+        capture_output=True,
+        text=True,
+    )
+    assert f"HERE {(tmp_path / 'lightfer-checkout/notebooks').resolve()}" in done.stdout, (
+        done.stderr
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
