@@ -32,12 +32,14 @@ SETUP = f"""\
 # On Colab and other bare machines: fetches and installs lightfer where it is missing.
 import os
 from importlib.util import find_spec
+from pathlib import Path
 
 if find_spec("lightfer") is None:
     REPOSITORY = os.environ.get("LIGHTFER_REPOSITORY", "{REPOSITORY}")
-    !git clone --quiet --depth 1 {{REPOSITORY}} lightfer-checkout
+    if not Path("lightfer-checkout").exists():
+        !git clone --quiet --depth 1 {{REPOSITORY}} lightfer-checkout
     %pip install --quiet "./lightfer-checkout[report]"
-if os.path.isdir("lightfer-checkout/notebooks"):  # after a restart of the kernel, too
+if Path("lightfer-checkout/notebooks").is_dir():  # after a restart of the kernel, too
     %cd -q lightfer-checkout/notebooks"""
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
