@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import msgspec
 import pytest
@@ -112,8 +113,36 @@ def test_an_entry_holds_what_it_promises(config: BenchConfig, faces: Dataset, tm
     assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 1
 
 
+def test_each_first_figure_is_told_as_soon_as_it_is_measured(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    told: list[tuple[str, int]] = []
+    done = 0
+
+    def on_step(text: str, before: int, of: int) -> None:
+        nonlocal done
+        done = before
+
+    results = run(
+        config, faces, tmp_path, on_step=on_step, on_record=lambda text: told.append((text, done))
+    )
+    own, plain = results.entries
+    assert own.accuracy is not None
+    assert [number for _, number in told] == [0, 1, 2, 3]  # of the rounds only the first
+    assert [text.split(",")[0] for text, _ in told[:2]] == [own.model, plain.model]
+    assert f"top-1 {100 * own.accuracy.top1:.2f} %, 0.349 M parameters, 2.05 MMACs" in told[0][0]
+    assert "top-1" not in told[1][0]  # untrained
+    times = {text.split(",")[0]: text for text, _ in told[2:]}
+    for entry in (own, plain):
+        first = 1000 * median(entry.latency[0].samples_s[:4])
+        assert f": {first:.3g} ms an image at batch 1, in the first round" in times[entry.model]
+
+
 def test_without_data_the_accuracy_is_the_cards_and_says_so(config: BenchConfig, tmp_path: Path):
-    own, plain = run(replace(config, rounds=1, seconds=0, passes=1), None, tmp_path).entries
+    told: list[str] = []
+    config = replace(config, rounds=1, seconds=0, passes=1)
+    own, plain = run(config, None, tmp_path, on_record=told.append).entries
+    assert "top-1 60.00 % (ref), " in told[0]
     assert own.accuracy is not None
     assert (own.accuracy.source, own.accuracy.top1) == ("reference", 0.6)
     assert plain.accuracy is None

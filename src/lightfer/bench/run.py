@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 
 import msgspec
 import numpy as np
@@ -29,7 +30,7 @@ from lightfer.bench.case import (
     visit_case,
 )
 from lightfer.bench.entry import entry_of
-from lightfer.bench.journal import Block, Failed, Journal, Record, Round
+from lightfer.bench.journal import Block, Failed, Journal, Record, Round, Static
 from lightfer.bench.plan import (
     NO_METERS,
     BenchConfig,
@@ -69,6 +70,7 @@ def run_benchmark(
     also: Sequence[Dataset] = (),
     node: str | None = None,
     on_step: Callable[[str, int, int], None] = lambda text, done, of: None,
+    on_record: Callable[[str], None] = lambda text: None,
 ) -> tuple[Results, Journal]:
     """Measure every model; returns the results and the journal, to be removed once they are kept.
 
@@ -76,7 +78,8 @@ def run_benchmark(
     interrupted run of the same configuration, code, machine and data is continued. `meters` are
     read if `config.energy` is a plan. `also` are other data sets whose test split the same nets are
     scored on; their accuracies stand beside that on `data`, by the set's name and hash. `node`
-    tells this machine from others of its kind. `on_step(text, done, of)` reports progress.
+    tells this machine from others of its kind. `on_step(text, done, of)` reports progress,
+    `on_record(text)` each model's first figures as soon as they are measured, and what failed.
 
     Raises ValueError or CheckpointError for a model that does not exist and a runtime that cannot
     be used, before anything runs.
@@ -109,6 +112,8 @@ def run_benchmark(
         if quiet and step.again:
             quiet.again_s += meanwhile.seconds
         journal.append(step.case.journal_key, record)
+        if text := _first_figures(step.case, record, journal):
+            on_record(text)
         gpu.look()
 
     protocol = config.protocol()
@@ -284,6 +289,26 @@ def _alone(visit: Visit) -> Round:
     tune_process(visit.threads, device)
     run = load_case(visit.case, device, visit.threads, visit.data)
     return visit(run, Yardstick(visit.case.runtime, device, visit.threads))
+
+
+def _first_figures(case: Case, record: Record, journal: Journal) -> str | None:
+    """What a record says of its case for the first time, or that it failed; None: nothing new."""
+    match record:
+        case Failed():
+            what = f"failed: {record.error}"
+        case Static():
+            top1 = ""
+            if of := record.accuracy:
+                mark = " (ref)" if of.source == "reference" else ""
+                top1 = f"top-1 {100 * of.top1:.2f} %{mark}, "
+            what = f"{top1}{record.params / 1e6:.3f} M parameters, {record.macs / 1e6:.2f} MMACs"
+        case Round() if len(journal.pieces[case.journal_key].rounds) == 1:
+            timed = record.timed[0]
+            ms = 1000 * median(timed.samples_s) / timed.batch_size
+            what = f"{ms:.3g} ms an image at batch {timed.batch_size}, in the first round"
+        case _:
+            return None
+    return f"{case.weights.name}, {case.variant}: {what}"
 
 
 def _machine_states(cases: Sequence[Case], rounds: Sequence[Sequence[Round]]) -> list[list[float]]:

@@ -82,7 +82,8 @@ def bench(
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="A first look: a tenth of the time for each round, and fewer."
+            "--quick",
+            help="A first look: a tenth of the time for each round, fewer rounds, one view.",
         ),
     ] = False,
     processes: Annotated[
@@ -235,7 +236,7 @@ def bench(
         quick=quick,
         processes=processes,
         wait_quiet=wait_quiet,
-        views=("flip", "ten-crop") if thorough or ten_crop else ("flip",),
+        views=("flip", "ten-crop") if thorough or ten_crop else () if quick else ("flip",),
         robustness=thorough or robustness,
         cpu_model=power_of_thread(watts_per_thread, device),
         intensity=grid(zone, intensity),
@@ -258,6 +259,7 @@ def bench(
                 also=others,
                 node=node,
                 on_step=bar,
+                on_record=lambda text: typer.echo(text, err=True),
             )
     finally:
         for meter in meters.meters:
