@@ -1,7 +1,9 @@
 """Figures: the figures in them are those of the file, and the README's is up to date."""
 
+import io
 import re
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,41 @@ def test_the_readme_figure_is_that_of_the_published_results():
     assert chart is not None
     with Image.open(ROOT / "docs" / "figures" / "trade-off.png") as image:
         assert image.info[figures.CHART_KEY] == figures.chart_id(chart), "run `make readme`"
+
+
+def drawn_boxes(svg: Path, words: set[str]) -> list[tuple[str, tuple[int, ...]]]:
+    """Of each text among `words`: left, top, right, bottom as a renderer draws it."""
+    import vl_convert
+    from PIL import Image, ImageChops
+
+    whole = svg.read_text()
+    texts = re.findall(r"<text[^>]*>[^<]*</text>", whole)
+    boxes = []
+
+    def pixels(text: str) -> Image.Image:
+        return Image.open(io.BytesIO(vl_convert.svg_to_png(text, scale=2))).convert("L")
+
+    before = pixels(whole)
+    for text in texts:
+        if (name := re.sub(r"<[^>]*>", "", text)) in words:
+            box = ImageChops.difference(before, pixels(whole.replace(text, ""))).getbbox()
+            assert box is not None, f"{name} is not to be seen"
+            boxes.append((name, box))
+    return boxes
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_no_name_of_the_published_trade_off_covers_another(tmp_path: Path, batch_size: int):
+    chosen = shown(read_results(ROOT / "results.json"))
+    assert chosen is not None
+    chart = figures.trade_off(chosen.results, batch_size, chosen.times)
+    assert chart is not None
+    names = {e.model for e in chosen.results.entries}
+    boxes = drawn_boxes(figures.write_chart(chart, tmp_path / "chart.svg"), names)
+    assert len(boxes) >= 7
+    for (one, a), (other, b) in combinations(boxes, 2):
+        apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+        assert apart, f"{one} and {other}"
 
 
 def test_another_figure_has_another_name():

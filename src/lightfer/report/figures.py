@@ -9,7 +9,9 @@ Altair is imported where it is used.
 import hashlib
 import json
 import math
+import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,7 @@ MISSING = 'figures need Altair and vl-convert: pip install "lightfer[report]"'
 SIDES = (  # of a mark, for its name: alignment and shift, the nearest first
     *(("left", 7, -9), ("left", 7, 11), ("right", -7, -9), ("right", -7, 11)),
     *(("center", 0, -14), ("center", 0, 16), ("left", 7, -24), ("left", 7, 26)),
-    *(("right", -7, -24), ("right", -7, 26)),
+    *(("right", -7, -24), ("right", -7, 26), ("left", -20, -14), ("left", -20, 16)),
 )
 WIDTH, TALL, PIXELS_PER_UNIT = 340, 270, 3.0  # a column in points; PNG at 3 pixels for each
 
@@ -142,14 +144,14 @@ def trade_off(
         if (time := t.interval)
     ]  # fmt: skip
     is_corrected = any(t.corrected for _, _, t in found)
-    _place_names(rows)
+    across, up = _place_names(rows)
     each = "one image" if batch_size == 1 else f"{batch_size} images"
     x = alt.X(
         "ms:Q",
         title=f"Time of {each}, ms{', corrected' if is_corrected else ''}",
-        scale=alt.Scale(type="log", nice=False, padding=14),
+        scale=alt.Scale(type="log", nice=False, domain=across),
     )
-    y = alt.Y("top1:Q", title="Top-1 accuracy, %", scale=alt.Scale(zero=False, padding=10))
+    y = alt.Y("top1:Q", title="Top-1 accuracy, %", scale=alt.Scale(nice=False, domain=up))
     base = alt.Chart(_values(rows))
     stairs = base.transform_filter("datum.status === 'front'").mark_line(
         interpolate="step-after", color=BLUE, strokeWidth=1, opacity=0.6
@@ -241,36 +243,87 @@ def _timed(
     return sorted(found, key=lambda item: item[2].estimate_s)
 
 
-def _place_names(rows: list[dict[str, Any]]) -> None:
+def _place_names(rows: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
     """Give every row the `side` of its mark on which its name covers least, in place.
 
-    Name after name, given where the others stand, until none moves any more or three times.
+    Names are placed one after the other, given where the others stand, until none moves any more;
+    of several orders the best is kept. Returns the domains of both axes, in ms and percent.
     """
-    left = min(math.log(r["fast"]) for r in rows)
-    scale = (WIDTH - 28) / (max(math.log(r["slow"]) for r in rows) - left or 1)
-    low = min(r["low"] for r in rows)
-    height = (TALL - 20) / (max(r["high"] for r in rows) - low or 1)
-    spots = [((math.log(r["ms"]) - left) * scale, -(r["top1"] - low) * height) for r in rows]
-    marks = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
-    names: dict[int, tuple[float, ...]] = {}
-    for _ in range(3):
-        for i, (r, (x, y)) in enumerate(zip(rows, spots, strict=True)):
-            taken = [*marks, *(box for j, box in names.items() if j != i)]
-            boxes = [_box(r["model"], x, y, *side) for side in SIDES]
-            covered = [
-                sum(b[0] < t[2] and t[0] < b[2] and b[1] < t[3] and t[1] < b[3] for t in taken)
-                + 2 * (b[2] > WIDTH + 40 or b[0] < 0)
-                for b in boxes
-            ]
-            r["side"] = covered.index(min(covered))
-            names[i] = boxes[r["side"]]
+    fast, slow = min(r["fast"] for r in rows), max(r["slow"] for r in rows)
+    margin = (slow / fast) ** 0.06 if slow > fast else 1.1
+    across = [fast / margin, slow * margin]
+    up = [min(r["low"] for r in rows) - 1, max(r["high"] for r in rows) + 1]
+    wide, tall = math.log(across[1] / across[0]), up[1] - up[0]
+
+    def at(ms: float, top1: float) -> tuple[float, float]:
+        return math.log(ms / across[0]) / wide * WIDTH, (up[1] - top1) / tall * TALL
+
+    spots = [at(r["ms"], r["top1"]) for r in rows]
+    own = [
+        (_line(at(r["fast"], r["top1"]), at(r["slow"], r["top1"])),
+         _line(at(r["ms"], r["high"]), at(r["ms"], r["low"])))
+        for r in rows
+    ]  # fmt: skip
+    fixed = [(4.0, (x - 5, y - 5, x + 5, y + 5)) for x, y in spots]
+    fixed += [(1.0, line) for lines in own for line in lines]
+    stairs = (at(r["ms"], r["top1"]) for r in rows if r["status"] == "front")
+    for (x, y), (right, up_there) in pairwise(stairs):
+        fixed += [
+            (1.0, _line((x, y), (right, y))),
+            (1.0, _line((right, up_there), (right, y))),
+        ]
+    options = [
+        [_box(r["model"], x, y, *side) for side in SIDES]
+        for r, (x, y) in zip(rows, spots, strict=True)
+    ]
+    alone = [
+        [
+            sum(weight * _overlap(box, taken) for weight, taken in fixed)
+            - 0.5 * sum(_overlap(box, line) for line in lines)  # its own is plain to see
+            + 8 * (box[0] < 0 or box[2] > WIDTH + 8 or box[1] < 0 or box[3] > TALL)
+            + side / 100
+            for side, box in enumerate(boxes)
+        ]
+        for boxes, lines in zip(options, own, strict=True)
+    ]
+
+    def cost(i: int, side: int, sides: list[int]) -> float:
+        others = (options[j][s] for j, s in enumerate(sides) if j != i)
+        return alone[i][side] + sum(4 * _overlap(options[i][side], other) for other in others)
+
+    best = (math.inf, [0] * len(rows))
+    for seed in range(20):
+        order = random.Random(seed).sample(range(len(rows)), len(rows))
+        sides = [0] * len(rows)
+        for _ in range(10):
+            before = list(sides)
+            for i in order:
+                sides[i] = min(range(len(SIDES)), key=lambda side, i=i: cost(i, side, sides))
+            if sides == before:
+                break
+        best = min(best, (sum(cost(i, side, sides) for i, side in enumerate(sides)), sides))
+    for row, side in zip(rows, best[1], strict=True):
+        row["side"] = side
+    return across, up
 
 
-def _box(name: str, x: float, y: float, align: str, dx: float, dy: float) -> tuple[float, ...]:
-    """Left, top, right and bottom of a name beside the mark at (x, y)."""
+Box = tuple[float, float, float, float]  # left, top, right and bottom, in points
+
+
+def _box(name: str, x: float, y: float, align: str, dx: float, dy: float) -> Box:
+    """Of a name beside the mark at (x, y)."""
     wide = 5.6 * len(name)
     start = x + dx - {"left": 0.0, "center": wide / 2, "right": wide}[align]
     return start, y + dy - 6, start + wide, y + dy + 6
+
+
+def _line(start: tuple[float, float], end: tuple[float, float]) -> Box:
+    """Of an upright or level line from its left or upper end to the other."""
+    return start[0] - 1, start[1] - 1, end[0] + 1, end[1] + 1
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _milligrams(entry: Entry) -> float | None:
