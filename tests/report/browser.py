@@ -41,14 +41,15 @@ def every_core() -> Iterator[None]:
 
 
 @contextmanager
-def browser(*options: str) -> Iterator[Any]:
+def browser(*options: str, without: tuple[str, ...] = ()) -> Iterator[Any]:
     """Chromium, started by Playwright; the test is skipped where one of them is not there."""
     api = pytest.importorskip("playwright.sync_api", reason="the browser test needs Playwright")
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("no chromium on the PATH: apt-get install chromium")
     with every_core(), api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=[*OPTIONS, *options])
+        given = [o for o in OPTIONS if o not in without]
+        started = playwright.chromium.launch(executable_path=path, args=[*given, *options])
         try:
             yield started
         finally:

@@ -24,8 +24,14 @@ from tests.report import cascade
 
 PACKAGE = Path(lightfer.__file__).parent
 NETS = list_models(pretrained=True)
-# Of onnxruntime-web 1.30.0's dist/ort-wasm-simd-threaded.wasm, as npm has it.
-WASM_SHA256 = "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
+WASM_SHA256 = {  # of onnxruntime-web 1.30.0's files in dist/, as npm has them
+    "ort-wasm-simd-threaded.wasm": (
+        "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
+    ),
+    "ort-wasm-simd-threaded.asyncify.wasm": (
+        "39f9f0894d478800487ed9f7dbe92618498db320cf55c8e3d89adff8dce658da"
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +124,14 @@ def test_accuracies_are_the_cards_and_marked():
 
 def test_the_runtime_is_the_pinned_one_with_its_licences():
     folder = PACKAGE / "report" / "site" / "ort"
-    packed = (folder / "ort-wasm-simd-threaded.wasm.gz").read_bytes()
-    assert hashlib.sha256(gzip.decompress(packed)).hexdigest() == WASM_SHA256
+    for name, sha in WASM_SHA256.items():
+        packed = (folder / f"{name}.gz").read_bytes()
+        assert hashlib.sha256(gzip.decompress(packed)).hexdigest() == sha, name
     assert "MIT License" in (folder / "LICENSE").read_text()
-    assert "ONNX Runtime" in (folder / "ort.wasm.min.mjs").read_text()[:200]
+    for name in ("ort.wasm.min.mjs", "ort.webgpu.min.mjs"):
+        text = (folder / name).read_text()
+        assert "ONNX Runtime" in text[:200]
+        assert '"1.30.0"' in text
     assert sum(path.stat().st_size for path in folder.iterdir()) < 11e6
 
 

@@ -4,6 +4,7 @@ The oracle of the logits is ONNX Runtime on the file that Python assembles; that
 and of the verdict on noise is what this package computes from the file that was downloaded.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,27 @@ def finished(shown: Any, tmp_path: Path) -> Results:
     return read_results(path)
 
 
-LOGITS = """async ([names, threads]) => {
+LOGITS = """async ([names, threads, backend]) => {
   const { netBytes } = await import("./nets.js");
   const { noise, openNet, startRuntime } = await import("./runtime.js");
-  await startRuntime(threads);
-  const faces = noise(2), found = {};
+  await startRuntime(threads, backend);
+  const faces = noise(backend === "wasm" ? 2 : 1), found = {};
   for (const name of names) found[name] = [...await (await openNet(await netBytes(name)))(faces)];
   return [[...faces], found];
 }"""
+
+
+def assert_native(faces: list[float], found: dict[str, list[float]]) -> None:
+    """The logits of every net are ONNX Runtime's on the file that Python assembles."""
+    x = np.array(faces, np.float32).reshape(-1, 1, 48, 48)
+    assert sorted(found) == sorted(NETS)
+    for name in NETS:
+        path = shipped(name)
+        assert path is not None
+        model = assembled(path)
+        assert model is not None
+        expected = open_session(model, "onnxruntime").run(x)
+        assert np.abs(expected - np.reshape(found[name], (-1, 7))).max() <= 1e-4, name
 
 
 @pytest.mark.parametrize(
@@ -79,17 +93,79 @@ def test_logits_are_those_of_native_onnx_runtime(
         plain = _Handler.end_headers
         monkeypatch.setattr(_Handler, "end_headers", headers)
     with visiting(running, hosts["isolating"], service_workers="block") as shown:
-        faces, found = shown.evaluate(LOGITS, [NETS, threads])
+        faces, found = shown.evaluate(LOGITS, [NETS, threads, "wasm"])
         assert bool(shown.workers) == (threads > 1)  # the other threads
-    x = np.array(faces, np.float32).reshape(2, 1, 48, 48)
-    assert sorted(found) == sorted(NETS)
-    for name in NETS:
-        path = shipped(name)
-        assert path is not None
-        model = assembled(path)
-        assert model is not None
-        expected = open_session(model, "onnxruntime").run(x)
-        assert np.abs(expected - np.reshape(found[name], (2, 7))).max() <= 1e-4, name
+    assert_native(faces, found)
+
+
+@pytest.fixture(scope="module")
+def graphics() -> Iterator[Any]:
+    """Chromium with WebGPU on an adapter in software."""
+    options = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+    with chromium.browser(*options, without=("--disable-gpu",)) as started:
+        yield started
+
+
+def offers_graphics(shown: Any) -> None:
+    if not shown.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
+        pytest.skip("this Chromium has no adapter for WebGPU, not even in software")
+
+
+def test_logits_on_webgpu_are_those_of_native_onnx_runtime(graphics: Any, hosts: dict[str, str]):
+    with visiting(graphics, hosts["isolating"], service_workers="block") as shown:
+        offers_graphics(shown)
+        faces, found = shown.evaluate(LOGITS, [NETS, 1, "webgpu"])
+    assert_native(faces, found)
+
+
+def test_a_visitor_measures_the_graphics_processor(
+    graphics: Any, hosts: dict[str, str], tmp_path: Path
+):
+    """The whole way with one net and few passes, which an adapter in software takes long for."""
+    net = "squeezenet1_1_bn"
+
+    def of_one_net(route: Any) -> None:
+        answer = route.fetch().json()
+        for part in ("nets", "entries"):
+            if part in answer:
+                answer[part] = [one for one in answer[part] if net in one.values()]
+        route.fulfill(json=answer)
+
+    def short(route: Any) -> None:
+        text = route.fetch().text()
+        fewer = {
+            "PASSES = 50": "PASSES = 4",
+            "WARMUP = 10": "WARMUP = 2",
+            "GROUPS = 20": "GROUPS = 3",
+        }
+        for usual, here in (
+            fewer | {"FEWEST = 4": "FEWEST = 2", "COOLED = 3": "COOLED = 0"}
+        ).items():
+            assert usual in text
+            text = text.replace(usual, here)
+        route.fulfill(body=text, content_type="text/javascript")
+
+    with visiting(graphics, hosts["isolating"], service_workers="block") as shown:
+        for name in ("site.json", "shipped.json"):
+            shown.context.route(f"**/{name}", of_one_net)
+        shown.context.route("**/protocol.js", short)
+        shown.reload()
+        shown.wait_for_selector("[data-ready]", timeout=20_000)
+        offers_graphics(shown)
+        shown.get_by_label("Name of this device").fill("A phone")
+        shown.get_by_label("Runs on").select_option("webgpu")
+        assert not shown.get_by_label("Threads").is_visible()
+        measure(shown)
+        results = finished(shown, tmp_path)
+    (environment,) = results.environments.values()
+    (entry,) = results.entries
+    assert (entry.model, entry.device, entry.runtime) == (net, "webgpu", "onnxruntime-webgpu")
+    assert entry.id.endswith("/onnxruntime-webgpu-float32")
+    assert entry.runtime_settings is not None
+    assert entry.runtime_settings["backend"] == "webgpu"
+    assert (entry.latency[0].rounds, environment.threads) == (2, 1)
+    assert str(environment.gpu).startswith("A phone, ")
+    assert len(page_data(results)["rows"]) == 1
 
 
 def test_what_a_visitor_measures_stands_beside_native_files(

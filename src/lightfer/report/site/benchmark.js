@@ -4,6 +4,7 @@ import { drop, keep, kept, visitor } from "./kept.js";
 import { makeOffline } from "./offline.js";
 import { PASSES, VERSION, visits, WARMUP } from "./protocol.js";
 import { resultsOf, shownOf } from "./results.js";
+import { graphicsProcessor } from "./runtime.js";
 import { median } from "./statistics.js";
 
 const by = (id) => document.getElementById(id);
@@ -45,7 +46,8 @@ function fresh() {
       garbage_collection: "the browser's",
       pinning: "the browser's",
     },
-    threads: Number(by("threads").value),
+    backend: by("backend").value,
+    threads: by("backend").value === "wasm" ? Number(by("threads").value) : 1,
     isolated: crossOriginIsolated,
     loading: {},
     visits: [],
@@ -68,13 +70,14 @@ async function start(goingOn) {
     nets: names,
     order: visits(names, protocol.rounds, protocol.seed).slice(journal.visits.length),
     seconds: protocol.seconds,
+    backend: journal.backend,
     threads: journal.threads,
     hidden: document.hidden,
   });
 }
 
 function told(data) {
-  if (data.type === "runtime") Object.assign(journal, { runtime: data.version, step: data.step });
+  if (data.type === "runtime") Object.assign(journal, { runtime: data.version, step: data.step, gpu: data.gpu });
   else if (data.type === "opening") {
     say(`Opening ${data.net} (${data.done + 1} of ${data.of}) …`);
   } else if (data.type === "opened") journal.loading[data.net] = short(data.seconds);
@@ -211,6 +214,7 @@ by("stop").addEventListener("click", () => {
   worker?.postMessage({ type: "stop" });
 });
 by("download").addEventListener("click", download);
+by("backend").addEventListener("change", offerThreads);
 by("device").value = kept(DEVICE) ?? "";
 by("device").addEventListener("change", () => keep(DEVICE, by("device").value.trim()));
 by("clock").textContent = crossOriginIsolated
@@ -220,13 +224,20 @@ by("clock").textContent = crossOriginIsolated
 // More than one thread needs memory that they share, which browsers give to isolated pages alone.
 function offerThreads() {
   const most = crossOriginIsolated ? navigator.hardwareConcurrency || 1 : 1;
-  by("threading").hidden = most < 2;
+  by("threading").hidden = most < 2 || by("backend").value !== "wasm";
   by("threads").replaceChildren(...[1, 2, 4].filter((n) => n <= most).map((n) => new Option(n)));
+}
+
+async function offerGraphics() {
+  if (!(await graphicsProcessor())) return;
+  by("backend").append(new Option("the graphics processor (WebGPU)", "webgpu"));
+  by("backends").hidden = false;
 }
 
 const offline = makeOffline(by("reload"));
 startTheme();
 offerThreads();
+offerGraphics();
 drawNets();
 journal = unfinished();
 showStart();

@@ -29,6 +29,7 @@ POLICY = (
 )
 MOST_ROUNDS = 12  # of which the page computes intervals
 SHELL = (".html", ".css", ".js", "site.json")  # kept in the browser at the first view
+ON_REQUEST = ("ort/ort-wasm-simd-threaded.asyncify", "ort/ort.webgpu")  # for WebGPU
 OPENING = "measured.js"  # inside results.html
 LATER = ("results.html", "live.html")  # kept when they are first needed, as are folders
 
@@ -66,7 +67,8 @@ def site_files(yardstick: str) -> dict[str, bytes]:
     about = _about(results, yardstick, build)
     content["site.json"] = json.dumps(about).encode()
     first = [f for f in content if f.endswith(SHELL) and f not in LATER and "/" not in f]
-    downloaded = sum(len(content[f]) for f in content if f.startswith(("nets/", "ort/")))
+    ours = [f for f in content if f.startswith(("nets/", "ort/")) and not f.startswith(ON_REQUEST)]
+    downloaded = sum(len(content[f]) for f in ours)
     every = {"policy": POLICY, "version": version("lightfer")}
     for name, values in {
         "index.html": {**every, "count": str(len(nets)), "megabytes": f"{downloaded / 1e6:.0f}"},

@@ -3,11 +3,12 @@
 const kept = localStorage.getItem("lightfer-shown");
 const place = document.getElementById("data");
 if (kept) {
-  const { key, about, nets } = JSON.parse(kept),
+  const { key, about, runtime, nets } = JSON.parse(kept),
     data = JSON.parse(place.textContent);
   const at = (name) => data.columns.indexOf(name);
   for (const row of data.rows) {
     const found = nets[row[at("model")]];
+    row[at("runtime")] = runtime ?? row[at("runtime")];
     row[at("times")] = found?.time ? { 1: found.time } : {};
     row[at("raw")] = found?.raw ? { 1: found.raw } : {};
     row[at("error")] = found?.error ?? null;
@@ -21,7 +22,7 @@ if (kept) {
 function describe(key, about) {
   const cells = document.querySelectorAll("#machines .scroll:first-of-type tbody tr > *");
   const lines = [
-    [about.cpu, key],
+    [about.gpu || about.cpu, key],
     [about.noise.verdict, ...about.noise.reasons],
     [`${about.cores} cores, ${about.threads} ${about.threads === 1 ? "thread" : "threads"}`],
     [about.system],

@@ -2,6 +2,8 @@
 
 import { evenlyRanked, median, noiseVerdict, timeInterval } from "./statistics.js";
 
+const RUNTIMES = { wasm: "onnxruntime-web", webgpu: "onnxruntime-webgpu" };
+
 // `shipped` is a results file of the nets without times, made with the site; `journal` what was
 // measured, `device` what the visitor calls the device, `visitor` random characters of its own.
 export function resultsOf({ shipped, journal, site, device, visitor }) {
@@ -11,7 +13,7 @@ export function resultsOf({ shipped, journal, site, device, visitor }) {
   const key = `${machine}-${hash(JSON.stringify(environment)).slice(0, 6)}`; // of this run
   const entries = shipped.entries.map((entry) => ({
     ...entryOf(entry, nets.get(entry.model), journal),
-    id: `${machine}/${entry.model}/${entry.weights.slice(0, 8)}/${entry.runtime}-${entry.precision}`,
+    id: `${machine}/${entry.model}/${entry.weights.slice(0, 8)}/${RUNTIMES[journal.backend]}-${entry.precision}`,
     environment: key,
   }));
   return { ...shipped, environments: { [key]: environment }, entries };
@@ -45,7 +47,7 @@ function environmentOf(journal, site, device) {
     cores: navigator.hardwareConcurrency || 1,
     threads: journal.threads,
     memory_bytes: null,
-    gpu: null,
+    gpu: journal.gpu && [device, journal.gpu].filter(Boolean).join(", "),
     system: /\(([^)]*)\)/.exec(navigator.userAgent)?.[1] ?? "unknown",
     python: "none",
     versions: { lightfer: site.version, "onnxruntime-web": journal.runtime, ...browser() },
@@ -112,9 +114,11 @@ function entryOf(entry, net, journal) {
     : null;
   return {
     ...entry,
+    device: journal.backend === "webgpu" ? "webgpu" : entry.device,
+    runtime: RUNTIMES[journal.backend],
     runtime_version: journal.runtime,
     runtime_settings: {
-      backend: "wasm",
+      backend: journal.backend,
       threads: journal.threads,
       cross_origin_isolated: journal.isolated ? "yes" : "no",
       timer_step_us: Math.round(1e6 * journal.step),
@@ -141,7 +145,7 @@ export function shownOf(results, t) {
       return [model, { error, time: timeInterval(corrected, t), raw: timeInterval(raw, t) }];
     }),
   );
-  return { key, about, nets };
+  return { key, about, runtime: results.entries[0].runtime, nets };
 }
 
 function rounds({ samples_s, rounds }) {

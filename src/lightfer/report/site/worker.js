@@ -2,7 +2,7 @@
 // visit it listens: a hidden tab makes it wait, and what was measured meanwhile is thrown away.
 
 import { load, netBytes } from "./nets.js";
-import { noise, openNet, startRuntime } from "./runtime.js";
+import { graphicsProcessor, noise, openNet, startRuntime } from "./runtime.js";
 import { clockStep, passesPerSample, visit } from "./protocol.js";
 import { evenlyRanked, quantile } from "./statistics.js";
 
@@ -23,10 +23,11 @@ self.addEventListener("message", ({ data }) => {
 
 const listen = () => new Promise((resolve) => setTimeout(resolve, 5));
 
-async function run({ nets, order, seconds, threads, hidden }) {
+async function run({ nets, order, seconds, backend, threads, hidden }) {
   tab.hidden = hidden;
   const step = clockStep();
-  postMessage({ type: "runtime", version: await startRuntime(threads), step });
+  const gpu = backend === "webgpu" ? await graphicsProcessor() : null;
+  postMessage({ type: "runtime", version: await startRuntime(threads, backend), step, gpu });
   const opened = await open([YARDSTICK, ...nets], step);
   for (const { net, round } of order) {
     if (tab.stopped) break;
