@@ -1,14 +1,21 @@
 """lightfer web: a site that benchmarks the shipped nets in its visitors' browsers."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lightfer.errors import ArgumentError
 
+if TYPE_CHECKING:
+    from lightfer.report.site.build import Exported
+
 
 def web(
+    exported: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Exported .onnx files to measure beside the shipped nets, as of int8."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder for the site; any file host can serve it.")
     ] = None,
@@ -28,25 +35,52 @@ def web(
 
     if out is None and not serve:
         raise ArgumentError("nothing to do: give --out FOLDER, or --serve, or both")
+    files = [_opened(path) for path in exported or ()]
     if out is not None:
-        _build(out)
+        _build(out, files)
     if not serve:
         return
     if out is not None:
         _serve(out, port)
         return
     with tempfile.TemporaryDirectory(prefix="lightfer-web-") as folder:
-        _build(Path(folder), say=False)
+        _build(Path(folder), files, say=False)
         _serve(Path(folder), port)
 
 
-def _build(folder: Path, say: bool = True) -> None:
+def _opened(path: Path) -> "Exported":
+    """Raises ExportedFileError or ArgumentError for a file that the page cannot measure."""
+    from lightfer.inference.session import read_card
+    from lightfer.report.site.build import Exported
+
+    if path.suffix != ".onnx":
+        raise ArgumentError(f"{path}: expected an .onnx file of `lightfer export`")
+    card = read_card(path)
+    if card.preprocess or card.batch not in (None, 1):
+        raise ArgumentError(
+            f"{path} takes other images than the shipped nets: export it without --preprocess, and "
+            "without --batch or with 1"
+        )
+    return Exported(
+        path=path,
+        model=card.model,
+        precision=card.precision,
+        weights=card.weights_sha256,
+        mean=card.input.mean,
+        std=card.input.std,
+        temperature=card.temperature,
+        top1=card.accuracy.get("test"),
+        top1_on=card.accuracy_on,
+    )
+
+
+def _build(folder: Path, exported: "list[Exported]", say: bool = True) -> None:
     from lightfer.cli.console import progress
     from lightfer.measure.yardstick import sha256
     from lightfer.report.site.build import build_site
 
     with progress() as bar:
-        size = build_site(folder, sha256(), on_step=bar)
+        size = build_site(folder, sha256(), exported, on_step=bar)
     if say:
         typer.echo(f"{folder}: {size / 1e6:.1f} MB, ready for any file host")
 

@@ -67,7 +67,7 @@ async function start(goingOn) {
   const { protocol } = journal;
   worker.postMessage({
     type: "start",
-    nets: names,
+    nets: site.nets,
     order: visits(names, protocol.rounds, protocol.seed).slice(journal.visits.length),
     seconds: protocol.seconds,
     backend: journal.backend,
@@ -179,7 +179,7 @@ function drawNets() {
       row.dataset.net = net.name;
       const head = document.createElement("th");
       head.scope = "row";
-      head.append(...net.name.split(/(?<=_)/).flatMap((part) => [part, document.createElement("wbr")]));
+      head.append(...net.name.split(/(?<=[_ ])/).flatMap((part) => [part, document.createElement("wbr")]));
       const cells = [figure(100 * net.top1, 1), figure(net.params / 1e6, 2), figure(net.bytes / 1e6, 1), "–", "–"];
       row.append(
         head,

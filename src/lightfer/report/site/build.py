@@ -7,7 +7,8 @@ WebAssembly packed by gzip.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -17,8 +18,10 @@ from typing import Any
 import msgspec
 
 from lightfer._files import check_writable, graph_file, sha256_of, shipped, write_bytes
+from lightfer.errors import ArgumentError
 from lightfer.report.page.build import page
 from lightfer.results import Accuracy, Entry, Environment, Results, WeightCard, published_counts
+from lightfer.results.stats import wilson_interval
 
 YARDSTICK = "yardstick.onnx"
 RUNTIME = "onnxruntime-web"
@@ -36,24 +39,46 @@ LATER = ("results.html", "live.html")  # kept when they are first needed, as are
 OnStep = Callable[[str, int, int], None]
 
 
-def build_site(folder: Path, yardstick: str, on_step: OnStep = lambda text, done, of: None) -> int:
+@dataclass(frozen=True)
+class Exported:
+    """An .onnx file of `lightfer export`, as its card describes it, for images as the nets' own."""
+
+    path: Path
+    model: str
+    precision: str
+    weights: str | None  # sha256 of the weight file
+    mean: float
+    std: float
+    temperature: float | None
+    top1: float | None  # on the test split of `top1_on`
+    top1_on: str | None
+
+
+def build_site(
+    folder: Path,
+    yardstick: str,
+    exported: Sequence[Exported] = (),
+    on_step: OnStep = lambda text, done, of: None,
+) -> int:
     """Write the site into `folder`; returns its bytes. Files of the same names are replaced.
 
-    `yardstick` is the version of the frozen one, see `lightfer.measure.yardstick`.
+    `yardstick` is the version of the frozen one, see `lightfer.measure.yardstick`. `exported` are
+    measured beside the shipped nets.
 
-    Raises OutputError if the folder cannot be written.
+    Raises OutputError if the folder cannot be written, ArgumentError for an exported file that
+    cannot stand there.
     """
     check_writable(folder, folder=True)
     on_step("building the site", 0, 1)
-    content = site_files(yardstick)
+    content = site_files(yardstick, exported)
     for done, (name, data) in enumerate(content.items()):
         on_step(name, done, len(content))
         write_bytes(folder / name, data)
     return sum(map(len, content.values()))
 
 
-def site_files(yardstick: str) -> dict[str, bytes]:
-    """Every file of the site, by its path."""
+def site_files(yardstick: str, exported: Sequence[Exported] = ()) -> dict[str, bytes]:
+    """Every file of the site, by its path; `exported` as in `build_site`."""
     content = dict(_copied())
     nets = list(published_counts())  # those of FER2013's labels: others are not of the same table
     for name in nets:
@@ -61,17 +86,32 @@ def site_files(yardstick: str) -> dict[str, bytes]:
         content[f"nets/{name}.safetensors"] = _weights(name).read_bytes()
     content[YARDSTICK] = (_package("measure/yardstick") / "net.onnx").read_bytes()
     results = shipped_results(nets)
+    about = {entry.id: _input(entry.model) for entry in results.entries}
+    for file in exported:
+        entry = exported_entry(file, results)
+        results = msgspec.structs.replace(results, entries=(*results.entries, entry))
+        place = f"nets/{entry.id.replace(' ', '-')}.onnx"
+        content[place] = file.path.read_bytes()
+        about[entry.id] = {
+            "mean": file.mean,
+            "std": file.std,
+            "temperature": file.temperature,
+            "file": place,
+        }
     content["shipped.json"] = msgspec.json.encode(results)
     content["results.html"] = page(_described(results), opening=_read(OPENING)).encode()
     build = hashlib.sha256(b"".join(content[name] for name in sorted(content))).hexdigest()[:16]
-    about = _about(results, yardstick, build)
-    content["site.json"] = json.dumps(about).encode()
+    content["site.json"] = json.dumps(_about(results, about, yardstick, build)).encode()
     first = [f for f in content if f.endswith(SHELL) and f not in LATER and "/" not in f]
     ours = [f for f in content if f.startswith(("nets/", "ort/")) and not f.startswith(ON_REQUEST)]
     downloaded = sum(len(content[f]) for f in ours)
     every = {"policy": POLICY, "version": version("lightfer")}
     for name, values in {
-        "index.html": {**every, "count": str(len(nets)), "megabytes": f"{downloaded / 1e6:.0f}"},
+        "index.html": {
+            **every,
+            "count": str(len(results.entries)),
+            "megabytes": f"{downloaded / 1e6:.0f}",
+        },
         "live.html": every,
         "offline-worker.js": {
             "build": build,
@@ -114,6 +154,42 @@ def shipped_results(nets: list[str]) -> Results:
     return Results(entries=tuple(entries), cards=cards)
 
 
+def exported_entry(file: Exported, results: Results) -> Entry:
+    """Of an exported file, to stand beside the others. Its accuracy is quoted, if it was measured
+    on the same images as that of the weights.
+
+    Raises ArgumentError for another architecture, or a net that is there already.
+    """
+    beside = next((e for e in results.entries if e.model == file.model), None)
+    if beside is None:
+        known = ", ".join(dict.fromkeys(e.model for e in results.entries))
+        raise ArgumentError(f"{file.path} is of {file.model}; expected one of {known}")
+    name = f"{file.model} {file.precision}"
+    if file.precision == "float32" or name in [e.id for e in results.entries]:
+        raise ArgumentError(f"{file.path}: {file.model} in {file.precision} is there already")
+    on = (file.top1_on or "").lower()  # "FER2013": the official pixels and labels
+    same = file.weights == beside.weights and on == _card(file.model)["data_name"]
+    accuracy = None
+    if same and file.top1 is not None and (of := beside.accuracy):
+        accuracy = Accuracy(
+            split=of.split,
+            labels=of.labels,
+            view=of.view,
+            images=of.images,
+            top1=file.top1,
+            ci95=wilson_interval(round(file.top1 * of.images), of.images),
+            source="reference",
+        )
+    return msgspec.structs.replace(
+        beside,
+        id=name,
+        precision=file.precision,
+        weights=file.weights,
+        deployed_bytes=file.path.stat().st_size,
+        accuracy=accuracy,
+    )
+
+
 def _described(results: Results) -> Results:
     """The same on a machine that the browser will describe."""
     somewhere = Environment(
@@ -136,26 +212,26 @@ def _described(results: Results) -> Results:
     return msgspec.structs.replace(results, environments={"device": somewhere}, entries=entries)
 
 
-def _about(results: Results, yardstick: str, build: str) -> dict[str, Any]:
+def _about(
+    results: Results, inputs: dict[str, dict[str, Any]], yardstick: str, build: str
+) -> dict[str, Any]:
     from scipy import stats
 
     cards = {entry.model: _card(entry.model) for entry in results.entries}
     nets = [
         {
-            "name": entry.model,
+            "name": entry.id,
             "top1": entry.accuracy and entry.accuracy.top1,
             "params": entry.params,
             "bytes": entry.deployed_bytes,
-            "mean": cards[entry.model]["input"]["mean"],
-            "std": cards[entry.model]["input"]["std"],
-            "temperature": cards[entry.model]["temperature"],
+            **inputs[entry.id],
         }
         for entry in results.entries
     ]
     live = {  # the two networks at first: that of `lightfer predict`, and the smallest file
         "classes": next(iter(cards.values()))["classes"],
         "first": max(cards, key=lambda name: cards[name]["validation"]["top1"]),
-        "second": min(nets, key=lambda net: net["bytes"])["name"],
+        "second": min(nets[: len(cards)], key=lambda net: net["bytes"])["name"],
     }
     return {
         "build": build,
@@ -164,6 +240,15 @@ def _about(results: Results, yardstick: str, build: str) -> dict[str, Any]:
         "live": live,
         "yardstick": f"frozen net {yardstick[:16]}, float32, in ONNX Runtime Web",
         "t": [float(stats.t.ppf(0.975, freedom)) for freedom in range(1, MOST_ROUNDS)],
+    }
+
+
+def _input(name: str) -> dict[str, Any]:
+    """What a shipped net's images and answers need."""
+    card = _card(name)
+    return {
+        **{key: card["input"][key] for key in ("mean", "std")},
+        "temperature": card["temperature"],
     }
 
 

@@ -7,7 +7,8 @@ if (kept) {
     data = JSON.parse(place.textContent);
   const at = (name) => data.columns.indexOf(name);
   for (const row of data.rows) {
-    const found = nets[row[at("model")]];
+    const [model, precision] = ["model", "precision"].map((name) => row[at(name)]);
+    const found = nets[precision === "float32" ? model : `${model} ${precision}`];
     row[at("runtime")] = runtime ?? row[at("runtime")];
     row[at("times")] = found?.time ? { 1: found.time } : {};
     row[at("raw")] = found?.raw ? { 1: found.raw } : {};

@@ -15,7 +15,9 @@ export async function load(path) {
   return new Uint8Array(await new Response(unpacked).arrayBuffer());
 }
 
-export async function netBytes(name) {
+// Of a net of the site: an exported file as it is, or a graph and the weights.
+export async function netBytes({ name, file }) {
+  if (file) return load(file);
   const [graph, weights] = await Promise.all([
     load(`nets/${name}.onnx.gz`),
     load(`nets/${name}.safetensors`),

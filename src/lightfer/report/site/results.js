@@ -4,6 +4,9 @@ import { evenlyRanked, median, noiseVerdict, timeInterval } from "./statistics.j
 
 const RUNTIMES = { wasm: "onnxruntime-web", webgpu: "onnxruntime-webgpu" };
 
+// A net's name in this site: that of its model, and of the precision of an exported file.
+export const nameOf = ({ model, precision }) => (precision === "float32" ? model : `${model} ${precision}`);
+
 // `shipped` is a results file of the nets without times, made with the site; `journal` what was
 // measured, `device` what the visitor calls the device, `visitor` random characters of its own.
 export function resultsOf({ shipped, journal, site, device, visitor }) {
@@ -12,7 +15,7 @@ export function resultsOf({ shipped, journal, site, device, visitor }) {
   const machine = deviceKey(environment, visitor);
   const key = `${machine}-${hash(JSON.stringify(environment)).slice(0, 6)}`; // of this run
   const entries = shipped.entries.map((entry) => ({
-    ...entryOf(entry, nets.get(entry.model), journal),
+    ...entryOf(entry, nets.get(nameOf(entry)), journal),
     id: `${machine}/${entry.model}/${entry.weights.slice(0, 8)}/${RUNTIMES[journal.backend]}-${entry.precision}`,
     environment: key,
   }));
@@ -126,7 +129,7 @@ function entryOf(entry, net, journal) {
       blocks_thrown_away: net?.thrownAway ?? 0,
     },
     latency,
-    load_s: journal.loading[entry.model] ?? null,
+    load_s: journal.loading[nameOf(entry)] ?? null,
     error: failed,
   };
 }
@@ -138,11 +141,12 @@ export function shownOf(results, t) {
   const timed = results.entries.flatMap((entry) => entry.latency);
   const reference = timed.length ? median(timed.flatMap((latency) => latency.yardstick_s)) : null;
   const nets = Object.fromEntries(
-    results.entries.map(({ model, latency: [latency], error }) => {
-      if (!latency) return [model, { error, time: null, raw: null }];
+    results.entries.map(({ model, precision, latency: [latency], error }) => {
+      const name = nameOf({ model, precision });
+      if (!latency) return [name, { error, time: null, raw: null }];
       const raw = rounds(latency).map(median);
       const corrected = raw.map((seconds, i) => (seconds * reference) / latency.yardstick_s[i]);
-      return [model, { error, time: timeInterval(corrected, t), raw: timeInterval(raw, t) }];
+      return [name, { error, time: timeInterval(corrected, t), raw: timeInterval(raw, t) }];
     }),
   );
   return { key, about, runtime: results.entries[0].runtime, nets };

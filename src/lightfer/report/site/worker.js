@@ -1,7 +1,7 @@
 // The benchmark in a worker: opens the nets, then visits them in the order it is given. After each
 // visit it listens: a hidden tab makes it wait, and what was measured meanwhile is thrown away.
 
-import { load, netBytes } from "./nets.js";
+import { netBytes } from "./nets.js";
 import { graphicsProcessor, noise, openNet, startRuntime } from "./runtime.js";
 import { clockStep, passesPerSample, visit } from "./protocol.js";
 import { evenlyRanked, quantile } from "./statistics.js";
@@ -28,7 +28,7 @@ async function run({ nets, order, seconds, backend, threads, hidden }) {
   const step = clockStep();
   const gpu = backend === "webgpu" ? await graphicsProcessor() : null;
   postMessage({ type: "runtime", version: await startRuntime(threads, backend), step, gpu });
-  const opened = await open([YARDSTICK, ...nets], step);
+  const opened = await open([{ name: YARDSTICK, file: "yardstick.onnx" }, ...nets], step);
   for (const { net, round } of order) {
     if (tab.stopped) break;
     const { error } = opened.get(net);
@@ -38,14 +38,15 @@ async function run({ nets, order, seconds, backend, threads, hidden }) {
   postMessage({ type: tab.stopped ? "stopped" : "done" });
 }
 
-async function open(names, step) {
+async function open(nets, step) {
   const opened = new Map();
-  for (const [i, name] of names.entries()) {
+  for (const [i, about] of nets.entries()) {
+    const { name } = about;
     await listen();
     if (tab.stopped) break;
-    postMessage({ type: "opening", net: name, done: i, of: names.length });
+    postMessage({ type: "opening", net: name, done: i, of: nets.length });
     try {
-      const bytes = await (name === YARDSTICK ? load("yardstick.onnx") : netBytes(name));
+      const bytes = await netBytes(about);
       const start = performance.now();
       const net = await openNet(bytes);
       postMessage({ type: "opened", net: name, seconds: (performance.now() - start) / 1e3 });

@@ -24,7 +24,7 @@ self.addEventListener("message", ({ data }) => {
 // `nets` are { name, mean, std, temperature }. A picture that is a crop already has the one box null.
 async function looked({ frame, smallest, nets }) {
   const find = await finder,
-    runs = await Promise.all(nets.map(({ name }) => net(name)));
+    runs = await Promise.all(nets.map(net));
   const picture = greyOf(frame);
   const start = performance.now();
   const isCrop = Math.max(picture.width, picture.height) <= CROP_SIDE;
@@ -44,10 +44,10 @@ async function looked({ frame, smallest, nets }) {
 }
 
 // Opened once, and warm when it is first timed.
-function net(name) {
+function net({ name, file }) {
   if (!opened.has(name)) {
     const open = runtime.then(async () => {
-      const run = await openNet(await netBytes(name));
+      const run = await openNet(await netBytes({ name, file }));
       await run(noise());
       return run;
     });
