@@ -23,6 +23,9 @@ SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
     + ((".avif",) if AVIF else ())
 )
+UNREAD = frozenset((".avif", ".dng", ".heic", ".heif", ".hif", ".jp2", ".jxl")) - SUFFIXES
+"""Pictures by their names, of forms that are not read: nobody should think that they were."""
+
 NO_FILE = "is no file but a pipe or device"
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 << 20
@@ -30,6 +33,13 @@ MAX_BYTES = 256 << 20
 
 class PictureError(LightferError, ValueError):
     """One item cannot be used; the message says why and what to do."""
+
+
+def not_read(suffix: str) -> str | None:
+    """Why a picture of this ending is not read; None for one that is read, or is no picture."""
+    if suffix.lower() not in UNREAD:
+        return None
+    return f"pictures of the form {suffix.lower()} are not read. Convert it to PNG or JPEG"
 
 
 def open_picture(source: Any) -> Image.Image:
