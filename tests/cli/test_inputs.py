@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from lightfer.__main__ import run
 from lightfer._files import shipped
@@ -225,6 +227,39 @@ def test_a_byte_order_mark_is_no_part_of_the_results(here: Path, capsys):
     for command in (["validate", "bom.json"], ["compare", "bom.json", "r.json"]):
         assert run(command) == 0
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "table {}",
+        "rank {}",
+        "validate {}",
+        "compare {} r.json",
+        "compare r.json {}",
+        "report {}",
+        "merge r.json {} --out all.json",
+    ],
+)
+def test_json_of_any_depth_is_one_line(here: Path, command: str, capsys):
+    """Lists in lists ended in a RecursionError, also below a key that is not known."""
+    write_results(here / "r.json", made_up(1, 1))
+    lists = "[" * 100_000 + "]" * 100_000
+    Path("deep.json").write_text(lists)
+    Path("below.json").write_text(Path("r.json").read_text().rstrip()[:-1] + f', "new": {lists}}}')
+    for name in ("deep.json", "below.json"):
+        assert name in complaint(command.format(name).split(), capsys)
+    assert not Path("all.json").exists()
+
+
+def test_a_card_of_any_depth_is_one_line(here: Path, capsys):
+    path = changed("own.safetensors")
+    with safe_open(path, "np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, metadata={CARD_KEY: "[" * 100_000 + "]" * 100_000})
+    Image.new("L", (48, 48)).save("picture.png")
+    for command in (["predict", "picture.png", "--model"], ["export", "--to=onnx", "--out=n.onnx"]):
+        assert "own.safetensors" in complaint([*command, path], capsys)
 
 
 def test_whole_numbers_without_a_place_in_parquet_are_one_line(here: Path, capsys):

@@ -21,6 +21,7 @@ from lightfer.data import CLASSES
 from lightfer.data.pictures import SUFFIXES, open_picture
 from lightfer.inference.predict.annotate import annotated
 from lightfer.inference.predict.options import parser
+from lightfer.inference.predict.sources import items_of
 from tests.inference.predict.conftest import MODEL
 
 QUICK = ("--model", MODEL, "--runtime", "pytorch", "--threads", "1")
@@ -68,6 +69,15 @@ def test_a_folder_in_order_and_what_failed_in_it(predict, crops: Path, tmp_path:
     assert "b.jpg: not an image" in messages
     assert "d.HEIC: pictures of the form .heic are not read. Convert it" in messages
     assert "missing.png: no such file or folder" in messages
+
+
+def test_a_link_to_a_folder_in_a_folder_adds_nothing(tmp_path: Path):
+    """As of `latest` to the newest version, or to a folder above, without end."""
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "v1" / "a.png").touch()
+    (tmp_path / "latest").symlink_to("v1")
+    (tmp_path / "v1" / "loop").symlink_to("..")
+    assert [item.name for item in items_of([str(tmp_path)])] == [str(tmp_path / "v1" / "a.png")]
 
 
 def test_lines_into_a_file_and_pictures_into_a_folder(predict, crops: Path, tmp_path: Path):
