@@ -107,6 +107,31 @@ def test_the_weights_of_an_openvino_file_may_be_a_pipe(here: Path, capsys):
     assert f"net.bin{SAID}" in complaint(["predict", "picture.png", "--model", "net.xml"], capsys)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "table {}",
+        "compare {} r.json",
+        "validate {}",
+        "bench {}.safetensors --data none",
+        "train shiftnet_a --data synthetic --soft-labels {}",
+        "queue {}.toml --data synthetic",
+        "queue {}.zip --data synthetic",
+        "data audit --data synthetic --ferplus {}",
+        "predict picture.png --model {}.safetensors",
+        "predict picture.png --model {}.onnx",
+        "predict picture.png --model {}.xml",
+    ],
+)
+def test_a_folder_in_the_place_of_a_file_is_called_one(here: Path, command: str, capsys):
+    name = next(word for word in command.split() if "{}" in word).format("there")
+    Path(name).mkdir()
+    write_results(here / "r.json", made_up(1, 1))
+    Image.new("L", (48, 48)).save("picture.png")
+    line = complaint(command.format("there").split(), capsys)
+    assert line == f"lightfer: {name} is a folder, expected a file: give the name of a file in it"
+
+
 def test_a_device_is_named_not_read_without_end(here: Path, capsys):
     try:
         os.mknod("zero.json", 0o666 | stat.S_IFCHR, os.makedev(1, 5))

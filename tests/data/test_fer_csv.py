@@ -93,9 +93,10 @@ def test_a_wrong_header_is_named(header: str, message: str, tmp_path: Path):
 
 
 def test_the_hint_at_test_csv_is_for_files_with_its_columns(tmp_path: Path):
-    lines = [line.replace(",", "|") for line in (*LINES, LAST)]
-    with pytest.raises(DataError, match=r"among 'emotion\|pixels\|usage'.*header\.$"):
-        load(write(tmp_path, lines))
+    for old, new in ((",", "|"), ("emotion", "label")):
+        lines = [line.replace(old, new) for line in (*LINES, LAST)]
+        with pytest.raises(DataError, match=r"0 columns 'emotion' among .*Correct the header\.$"):
+            load(write(tmp_path, lines))
 
 
 def test_wrong_encoding_is_named(tmp_path: Path):

@@ -113,7 +113,7 @@ def _columns(member: Member, default: SplitName | None) -> dict[str, int]:
         if header.count(column) != 1:
             found = ", ".join(header)[:200]
             hint = {"usage": " Without Usage, name the file train.csv, validation.csv or test.csv."}
-            if "pixels" in header:
+            if header == ["pixels"]:
                 hint["emotion"] = (
                     " The competition's test.csv has no labels; use icml_face_data.csv."
                 )
