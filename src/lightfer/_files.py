@@ -280,7 +280,11 @@ def never_ends(path: str | Path) -> bool:
 
 
 def check_input(path: str | Path) -> None:
-    """Raise InputError where `path` is one of those that `never_ends`: it is named, not opened."""
+    """Raise InputError where `path` is one of those that `never_ends`, which is named, not opened,
+    or a folder.
+    """
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder, expected a file: give the name of a file in it")
     if never_ends(path):
         raise InputError(
             f"{path} is a pipe or device, expected a file: name a file (of pipes only those given "

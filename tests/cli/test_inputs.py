@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from lightfer.__main__ import run
 from lightfer._files import shipped
@@ -103,6 +105,31 @@ def test_the_weights_of_an_openvino_file_may_be_a_pipe(here: Path, capsys):
     os.mkfifo("net.bin")
     Image.new("L", (48, 48)).save("picture.png")
     assert f"net.bin{SAID}" in complaint(["predict", "picture.png", "--model", "net.xml"], capsys)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "table {}",
+        "compare {} r.json",
+        "validate {}",
+        "bench {}.safetensors --data none",
+        "train shiftnet_a --data synthetic --soft-labels {}",
+        "queue {}.toml --data synthetic",
+        "queue {}.zip --data synthetic",
+        "data audit --data synthetic --ferplus {}",
+        "predict picture.png --model {}.safetensors",
+        "predict picture.png --model {}.onnx",
+        "predict picture.png --model {}.xml",
+    ],
+)
+def test_a_folder_in_the_place_of_a_file_is_called_one(here: Path, command: str, capsys):
+    name = next(word for word in command.split() if "{}" in word).format("there")
+    Path(name).mkdir()
+    write_results(here / "r.json", made_up(1, 1))
+    Image.new("L", (48, 48)).save("picture.png")
+    line = complaint(command.format("there").split(), capsys)
+    assert line == f"lightfer: {name} is a folder, expected a file: give the name of a file in it"
 
 
 def test_a_device_is_named_not_read_without_end(here: Path, capsys):
@@ -225,6 +252,39 @@ def test_a_byte_order_mark_is_no_part_of_the_results(here: Path, capsys):
     for command in (["validate", "bom.json"], ["compare", "bom.json", "r.json"]):
         assert run(command) == 0
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "table {}",
+        "rank {}",
+        "validate {}",
+        "compare {} r.json",
+        "compare r.json {}",
+        "report {}",
+        "merge r.json {} --out all.json",
+    ],
+)
+def test_json_of_any_depth_is_one_line(here: Path, command: str, capsys):
+    """Lists in lists ended in a RecursionError, also below a key that is not known."""
+    write_results(here / "r.json", made_up(1, 1))
+    lists = "[" * 100_000 + "]" * 100_000
+    Path("deep.json").write_text(lists)
+    Path("below.json").write_text(Path("r.json").read_text().rstrip()[:-1] + f', "new": {lists}}}')
+    for name in ("deep.json", "below.json"):
+        assert name in complaint(command.format(name).split(), capsys)
+    assert not Path("all.json").exists()
+
+
+def test_a_card_of_any_depth_is_one_line(here: Path, capsys):
+    path = changed("own.safetensors")
+    with safe_open(path, "np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, metadata={CARD_KEY: "[" * 100_000 + "]" * 100_000})
+    Image.new("L", (48, 48)).save("picture.png")
+    for command in (["predict", "picture.png", "--model"], ["export", "--to=onnx", "--out=n.onnx"]):
+        assert "own.safetensors" in complaint([*command, path], capsys)
 
 
 def test_whole_numbers_without_a_place_in_parquet_are_one_line(here: Path, capsys):

@@ -154,6 +154,39 @@ def test_a_stop_does_not_wait_for_a_read(number: int, code: int, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+STOPPED = """
+import os, signal, sys
+from lightfer.__main__ import main
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "{name}":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+sys.argv = ["lightfer", *{words}]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("numpy", ["predict", "x.png"], "finished pictures are kept"),
+        ("typer", ["table", RESULTS], "files are as they were; run it again"),
+        ("torch", ["train", "vgg_slim", "--data", "synthetic"], "the same command goes on with it"),
+    ],
+)
+def test_a_stop_while_modules_are_imported_says_one_line(
+    name: str, words: list[str], message: str, tmp_path: Path
+):
+    command = [sys.executable, "-c", STOPPED.format(name=name, words=words)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("lightfer: stopped; ")
+    assert message in line
+
+
 def test_a_stop_of_a_round_in_a_process_of_its_own_says_one_line(tmp_path: Path):
     """ctrl-c goes to all processes of a terminal's group."""
     command = [*LIGHTFER, "bench", "squeezenet1_1_bn", "--processes", "--runtime", "onnxruntime"]

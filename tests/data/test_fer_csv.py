@@ -92,6 +92,13 @@ def test_a_wrong_header_is_named(header: str, message: str, tmp_path: Path):
         load(write(tmp_path, [header, *LINES[1:], LAST]))
 
 
+def test_the_hint_at_test_csv_is_for_files_with_its_columns(tmp_path: Path):
+    for old, new in ((",", "|"), ("emotion", "label")):
+        lines = [line.replace(old, new) for line in (*LINES, LAST)]
+        with pytest.raises(DataError, match=r"0 columns 'emotion' among .*Correct the header\.$"):
+            load(write(tmp_path, lines))
+
+
 def test_wrong_encoding_is_named(tmp_path: Path):
     with pytest.raises(DataError, match=r"line 1: not UTF-8 text"):
         load(write(tmp_path, [*LINES, LAST], "utf-32"))
@@ -101,8 +108,9 @@ def test_empty_files_and_empty_splits(tmp_path: Path):
     (tmp_path / "fer2013.csv").write_bytes(b"")
     with pytest.raises(DataError, match=r"empty file, expected the columns"):
         load(tmp_path)
-    with pytest.raises(DataError, match=r"no train split"):
-        load(write(tmp_path, LINES[:1]))
+    for splits in (None, ("train",)):
+        with pytest.raises(DataError, match=r"fer2013\.csv: no images"):
+            load(write(tmp_path, LINES[:1]), splits)
     with pytest.raises(DataError, match=r"no test split, only train, validation"):
         load(write(tmp_path, LINES))
 

@@ -53,6 +53,16 @@ def test_only_the_wanted_splits_have_to_exist(faces: Dataset, tmp_path: Path):
         load(folder)
 
 
+def test_splits_that_were_not_asked_for_are_named_as_those_that_there_are(
+    faces: Dataset, tmp_path: Path
+):
+    """They were called "empty ones"."""
+    folder = parquet(tmp_path, faces)
+    (folder / "fer2013-train.parquet").unlink()
+    with pytest.raises(DataError, match="no train split, only validation, test"):
+        load(folder, ("train",))
+
+
 def test_competition_train_csv_is_the_train_split(faces: Dataset, tmp_path: Path):
     lines = kaggle_csv(tmp_path, faces).read_text().splitlines()
     train = [line.rpartition(",")[0] for line in lines if line.endswith(("Usage", "Training"))]

@@ -121,6 +121,8 @@ BAD = {
     "five channels": (np.zeros((4, 4, 5), np.uint8), "expected (H, W) or (H, W, C)"),
     "no pixel": (np.zeros((0, 4), np.uint8), "expected (H, W)"),
     "strings": (np.array([["a"]]), "expected numbers"),
+    "a list": ([[0, 1], [2, 3]], "list, expected a path, bytes, an open file, a PIL image"),
+    "nothing": (None, "NoneType, expected a path"),
     "missing": (Path("missing.png"), "No such file"),
     "folder": (Path(), "a folder"),
 }
@@ -133,6 +135,13 @@ def test_what_cannot_be_used_says_why(kind: str):
         open_picture(source)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+class Named:
+    """As the entries of os.scandir."""
+
+    def __fspath__(self) -> str:
+        return "a.png"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +160,9 @@ def test_what_cannot_be_used_says_why(kind: str):
         (torch.zeros(1, 48, 48), 1),
         (io.BytesIO(b"a\nb\nc"), 1),
         ([io.BytesIO(b"a"), "b.png"], 2),
+        (bytearray(b"abc"), 1),
+        (memoryview(b"abc"), 1),
+        (Named(), 1),
         (torch.zeros(5, 1, 48, 48), 5),
         ((), 0),
     ],
@@ -169,8 +181,14 @@ def test_an_open_file_is_a_picture(tmp_path: Path):
     Image.new("L", (4, 4), 7).save(tmp_path / "a.png")
     with (tmp_path / "a.png").open("rb") as file:
         assert open_picture(file).getpixel((0, 0)) == 7
-    held = io.BytesIO((tmp_path / "a.png").read_bytes())
-    assert open_picture(held).size == (4, 4)
+    content = (tmp_path / "a.png").read_bytes()
+    for held in (io.BytesIO(content), bytearray(content), memoryview(content)):
+        assert open_picture(held).size == (4, 4)
+
+
+def test_a_tensor_of_any_floats_is_a_picture():
+    for kind in (torch.bfloat16, torch.half, torch.float64):
+        assert open_picture(torch.ones(4, 4, dtype=kind)).getpixel((0, 0)) == 255
 
 
 def test_a_pipe_is_an_error_not_waited_for(tmp_path: Path):

@@ -235,8 +235,11 @@ def test_the_chart_is_walked_with_the_keyboard(show: Any):
 
 def test_models_stand_side_by_side_with_classes_curves_and_cards(show: Any):
     made = made_up(3, 1)
+    last_kept = {"keep": "final"}
     without = {
-        k: msgspec.structs.replace(c, history=None) if c.model == "net_001" else c
+        k: msgspec.structs.replace(c, history=None, settings=last_kept)
+        if c.model == "net_001"
+        else c
         for k, c in made.cards.items()
     }
     shown = show(msgspec.structs.replace(made, cards=without))
@@ -248,8 +251,11 @@ def test_models_stand_side_by_side_with_classes_curves_and_cards(show: Any):
     assert "history of this training is not stored" in right.inner_text()
     assert shown.locator("#classes tbody tr").count() == 7
     assert left.locator(".confusion td").count() == 49
-    left.get_by_text("Card of the weights").click()
+    for article in (left, right):
+        article.get_by_text("Card of the weights").click()
     assert "chosen on validation" in left.inner_text()
+    assert "12, kept 11, the best on validation" in left.inner_text()
+    assert "12, the last one kept" in right.inner_text()
 
 
 def test_several_machines_are_merged_and_shown_side_by_side(show: Any):

@@ -251,6 +251,31 @@ def test_a_run_folder_of_lightfer_0_1_goes_on(faces: Dataset, tmp_path: Path):
     assert all(value.equal(resumed.weights[name]) for name, value in whole.weights.items())
 
 
+@pytest.mark.parametrize("number", [3, 4])
+def test_killed_while_the_second_epoch_is_written_the_kept_weights_are_of_a_told_epoch(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    """They lay in a file of their own, which was written before the one that tells of the epoch."""
+    accuracies, written, move = iter((0.1, 0.2, 0.3)), [], Path.replace
+    monkeypatch.setattr("lightfer.train.loop._validate", lambda *_: (1.0, next(accuracies)))
+
+    def killed(path: Path, target: Path) -> Path:
+        written.append(target)
+        if len(written) == number:
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(faces, tmp_path)
+    header, state = _load(tmp_path / "state.safetensors")
+    assert len(json.loads(header["history"])) == number - 2
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == ["state.safetensors"]
+    kept = {name.removeprefix("kept.") for name in state if name.startswith("kept.")}
+    assert kept
+    assert all(state[f"kept.{name}"].equal(state[f"averaged.{name}"]) for name in kept)
+
+
 def test_a_resumed_optimiser_holds_what_was_saved_where_its_parameters_are(
     faces: Dataset, tmp_path: Path
 ):

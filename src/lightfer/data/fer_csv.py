@@ -112,10 +112,11 @@ def _columns(member: Member, default: SplitName | None) -> dict[str, int]:
     for column in needed:
         if header.count(column) != 1:
             found = ", ".join(header)[:200]
-            hint = {
-                "emotion": " The competition's test.csv has no labels; use icml_face_data.csv.",
-                "usage": " Without Usage, name the file train.csv, validation.csv or test.csv.",
-            }
+            hint = {"usage": " Without Usage, name the file train.csv, validation.csv or test.csv."}
+            if header == ["pixels"]:
+                hint["emotion"] = (
+                    " The competition's test.csv has no labels; use icml_face_data.csv."
+                )
             raise DataError(
                 f"{member.where}, line 1: {header.count(column)} columns {column!r} among "
                 f"{found!r}, expected one each of emotion, pixels and Usage. Correct the header."

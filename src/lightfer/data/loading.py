@@ -80,7 +80,7 @@ def load(
             for name, (split, verification) in read.items():
                 read[name] = replace(split, images=larger[name][0].images), verification
         beside = unused(members, parts)
-    wanted = _wanted(read, splits, path)
+    wanted = _wanted(read, splits, path, parts)
     official = [_official(name, split, path) for name, split in wanted.items()]
     verification = _weakest([read[name][1] for name in wanted])
     name = "fer2013" if all(official) else "custom"
@@ -101,17 +101,21 @@ def at_size(data: Dataset, size: int) -> Dataset:
 
 
 def _wanted(
-    read: Recognised, splits: Sequence[SplitName] | None, path: Path
+    read: Recognised, splits: Sequence[SplitName] | None, path: Path, parts: Sequence[Part]
 ) -> dict[SplitName, Split]:
     """The splits that are asked for, of what was read. Raises DataError where one is missing."""
     wanted: list[SplitName] = [s for s in SPLITS if s in (read if splits is None else splits)]
-    for split in wanted:
-        if split not in read or len(read[split][0]) == 0:
+    filled = {split for split in read if len(read[split][0])}
+    asked = set(splits or SPLITS)
+    unread = {split for part in parts if asked.isdisjoint(part.splits) for split in part.splits}
+    there = [split for split in SPLITS if split in filled | unread]
+    for split in wanted if there else ():
+        if split not in filled:
             raise DataError(
-                f"{path}: no {split} split, only "
-                f"{', '.join(read) or 'empty ones'}. Add its images, or pass data that has it"
+                f"{path}: no {split} split, only {', '.join(there)}. "
+                "Add its images, or pass data that has it"
             )
-    if not wanted:
+    if not wanted or not there:
         raise DataError(f"{path}: no images. Get the file again")
     return {split: read[split][0] for split in wanted}
 
@@ -121,10 +125,11 @@ def _other(name: str, path: Path, splits: Sequence[SplitName] | None, size: int)
     known, eight = SETS[name.removesuffix("8")], name.endswith("8")
     classes = WITH_CONTEMPT if eight else CLASSES
     with open_members(path) as members:
-        read = _read(known.parts(members, str(path)), splits or SPLITS, size)
+        parts = known.parts(members, str(path))
+        read = _read(parts, splits or SPLITS, size)
     for split, (found, verification) in read.items():
         read[split] = found.where(found.labels < len(classes)), verification
-    wanted = _wanted(read, splits, path)
+    wanted = _wanted(read, splits, path, parts)
     found = _counts(wanted, len(classes))
     official = {split: known.counts[split][: len(classes)] for split in found}
     title = known.title + (", 8 classes" if eight else "")

@@ -7,6 +7,7 @@ on white. 16 bits become 8 by their upper half; floats must lie between 0 and 1.
 """
 
 import io
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
     + ((".avif",) if AVIF else ())
 )
+UNREAD = frozenset((".avif", ".dng", ".heic", ".heif", ".hif", ".jp2", ".jxl")) - SUFFIXES
+"""Pictures by their names, of forms that are not read: nobody should think that they were."""
+
+PATHS, BYTES = (str, os.PathLike), (bytes, bytearray, memoryview)
 NO_FILE = "is no file but a pipe or device"
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 << 20
@@ -30,6 +35,13 @@ MAX_BYTES = 256 << 20
 
 class PictureError(LightferError, ValueError):
     """One item cannot be used; the message says why and what to do."""
+
+
+def not_read(suffix: str) -> str | None:
+    """Why a picture of this ending is not read; None for one that is read, or is no picture."""
+    if suffix.lower() not in UNREAD:
+        return None
+    return f"pictures of the form {suffix.lower()} are not read. Convert it to PNG or JPEG"
 
 
 def open_picture(source: Any) -> Image.Image:
@@ -41,10 +53,15 @@ def open_picture(source: Any) -> Image.Image:
     try:
         if isinstance(source, Image.Image):
             return _upright(source)
-        if isinstance(source, str | Path | bytes):
+        if isinstance(source, (*PATHS, *BYTES)):
             return _decoded(source)
         if hasattr(source, "read"):
             return _decoded(source.read(MAX_BYTES + 1))
+        if not hasattr(source, "shape"):
+            raise PictureError(
+                f"{type(source).__name__}, expected a path, bytes, an open file, a PIL image, an "
+                "array or a tensor"
+            )
         return _upright(_from_array(source))
     except PictureError:
         raise
@@ -63,7 +80,7 @@ def as_pictures(images: Any) -> list[Any]:
     three axes with more channels: whether a few grey faces are meant or one in colour could not be
     told by its shape, so it is refused whatever their number.
     """
-    if isinstance(images, str | Path | bytes | Image.Image) or hasattr(images, "read"):
+    if isinstance(images, (*PATHS, *BYTES, Image.Image)) or hasattr(images, "read"):
         return [images]
     if not hasattr(images, "shape"):
         return list(images)
@@ -79,8 +96,8 @@ def as_pictures(images: Any) -> list[Any]:
     return [images] if single else list(images)
 
 
-def _decoded(source: str | Path | bytes) -> Image.Image:
-    if not isinstance(source, bytes):
+def _decoded(source: Any) -> Image.Image:
+    if isinstance(source, PATHS):
         path = Path(source)
         if path.is_dir():
             raise PictureError("a folder, expected an image. Pass it to `lightfer predict`")
@@ -145,7 +162,10 @@ def _scaled(pixels: np.ndarray) -> np.ndarray:
 
 def _from_array(array: Any) -> Image.Image:
     tensor = _is_tensor(array)
-    pixels = np.asarray(array.detach().cpu() if tensor else array)
+    if tensor:
+        array = array.detach().cpu()
+        array = array.float() if array.is_floating_point() else array  # NumPy has no bfloat16
+    pixels = np.asarray(array)
     if pixels.ndim == 3 and tensor:
         pixels = np.moveaxis(pixels, 0, -1)
     if pixels.ndim == 3 and pixels.shape[2] == 1:

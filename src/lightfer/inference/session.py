@@ -46,27 +46,29 @@ class Session:
         return card
 
 
-def open_session(source: Path | bytes, runtime: str, threads: int = 1, streams: int = 1) -> Session:
+def open_session(
+    source: Path | bytes, runtime: str, threads: int = 1, streams: int = 1, name: str = "the model"
+) -> Session:
     """Open an ONNX file, or its content, or an OpenVINO .xml file, by `runtime`, one of `READERS`.
 
-    OpenVINO works on `streams` batches at once, ONNX Runtime on one a calling thread. Raises
-    ExportedFileError for a file that the runtime cannot read.
+    OpenVINO works on `streams` batches at once, ONNX Runtime on one a calling thread. `name` is
+    what messages call a content. Raises ExportedFileError for what the runtime cannot read or run.
     """
-    if isinstance(source, bytes):
-        return READERS[runtime](source, "the assembled model", threads, streams)
-    for file in files_of(source):
+    path = source if isinstance(source, Path) else None
+    for file in files_of(path) if path else ():
         check_input(file)
-    session = READERS[runtime](source, str(source), threads, streams)
+    where = str(path or name)
+    session = READERS[runtime](source, where, threads, streams)
 
     def run(x: np.ndarray) -> np.ndarray:
         try:
             return session.run(x)
         except Exception as error:  # as of opening
             raise ExportedFileError(
-                f"{source} cannot be run on {x.dtype} of {x.shape}, as its card has it: {error}"
+                f"{where} cannot be run on {x.dtype} of {x.shape}, as its card has it: {error}"
             ) from error
 
-    return replace(session, run=run, path=source)
+    return replace(session, run=run, path=path)
 
 
 def read_card(path: Path) -> ExportCard:

@@ -21,6 +21,7 @@ from lightfer.data import CLASSES
 from lightfer.data.pictures import SUFFIXES, open_picture
 from lightfer.inference.predict.annotate import annotated
 from lightfer.inference.predict.options import parser
+from lightfer.inference.predict.sources import items_of
 from tests.inference.predict.conftest import MODEL
 
 QUICK = ("--model", MODEL, "--runtime", "pytorch", "--threads", "1")
@@ -58,14 +59,25 @@ def test_a_folder_in_order_and_what_failed_in_it(predict, crops: Path, tmp_path:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(crops / "00.png", tmp_path / name)
     (tmp_path / "b.jpg").write_bytes(b"broken")
+    (tmp_path / "d.HEIC").write_bytes(b"of a phone")
     (tmp_path / "notes.txt").write_text("passed over")
     (tmp_path / ".hidden.png").write_bytes(b"passed over")
     lines, messages = predict(tmp_path, tmp_path / "missing.png", code=1)
     names = [str(Path(line["item"]).relative_to(tmp_path)) for line in lines]
-    assert names == ["a.png", "b.jpg", "c.png", "sub/d.png", "missing.png"]
-    assert [sorted(line) for line in lines if "error" in line] == [["error", "item"]] * 2
+    assert names == ["a.png", "b.jpg", "c.png", "d.HEIC", "sub/d.png", "missing.png"]
+    assert [sorted(line) for line in lines if "error" in line] == [["error", "item"]] * 3
     assert "b.jpg: not an image" in messages
+    assert "d.HEIC: pictures of the form .heic are not read. Convert it" in messages
     assert "missing.png: no such file or folder" in messages
+
+
+def test_a_link_to_a_folder_in_a_folder_adds_nothing(tmp_path: Path):
+    """As of `latest` to the newest version, or to a folder above, without end."""
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "v1" / "a.png").touch()
+    (tmp_path / "latest").symlink_to("v1")
+    (tmp_path / "v1" / "loop").symlink_to("..")
+    assert [item.name for item in items_of([str(tmp_path)])] == [str(tmp_path / "v1" / "a.png")]
 
 
 def test_lines_into_a_file_and_pictures_into_a_folder(predict, crops: Path, tmp_path: Path):

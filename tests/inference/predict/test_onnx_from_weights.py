@@ -15,7 +15,7 @@ from lightfer.inference.onnx_from_weights import assembled
 from lightfer.inference.predict import Predictor
 from lightfer.inference.predict.network import DEFAULT_MODEL, load_network
 from lightfer.models.registry import create_model, list_models
-from lightfer.models.weights import load_checkpoint
+from lightfer.models.weights import load_checkpoint, save_checkpoint
 
 SHIPPED = [name for name in list_models(pretrained=True) if graph_file(name).exists()]
 MAKE = "python -m lightfer.inference.export.graph"
@@ -87,6 +87,24 @@ def test_what_is_no_weight_file_says_so(tmp_path: Path, content: bytes, reason: 
     path.write_bytes(content)
     with pytest.raises(ExportedFileError, match=f"cannot be used as a weight file: .*{reason}"):
         assembled(path)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("change", ["shape", "missing"])
+def test_weights_that_do_not_fit_the_graph_are_one_error(
+    runtime: str, change: str, faces: Dataset, tmp_path: Path
+):
+    pytest.importorskip(runtime)
+    held, card = load_checkpoint(weights("squeezenet1_1_bn"))
+    name = next(name for name, tensor in held.items() if tensor.ndim == 4)
+    if change == "shape":
+        held[name] = torch.zeros(3, 3, 3, 3)
+    else:
+        del held[name]
+    path = tmp_path / "own.safetensors"
+    save_checkpoint(path, held, card)
+    with pytest.raises(ExportedFileError, match=r"^the model assembled from .*own\.safetensors"):
+        Predictor(path, runtime, faces="never", threads=1)(faces["test"].images[:1])
 
 
 def test_the_graphs_hold_no_weights():

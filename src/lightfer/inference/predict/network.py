@@ -97,7 +97,8 @@ def load_network(
     source = path if ready else assembled(_weights(str(model))) or exported(str(model), note)
     # Batches are spread over the cores: each on a thread of ONNX Runtime, a stream of OpenVINO.
     each = 1 if runtime == "onnxruntime" else threads
-    session = open_session(source, runtime, threads=each, streams=threads)
+    name = f"the model assembled from {model}"
+    session = open_session(source, runtime, threads=each, streams=threads, name=name)
     card, run = session.card(), session.run
     size = (card.input.height, card.input.width)
     faces = _prepared(card, run)

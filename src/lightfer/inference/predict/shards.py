@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from lightfer._files import in_utf8, is_utf8, read_json, sha256_of, write_bytes
-from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES
+from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES, UNREAD, not_read
 from lightfer.errors import ArgumentError
 from lightfer.executors import open_executor
 from lightfer.inference.predict.predictor import Faces, Predictor
@@ -246,15 +246,13 @@ def _found(given: str) -> Iterator[tuple[str, str, str]]:
     for path in sorted(_listed(store, root)):
         below = path[len(root.rstrip("/")) + 1 :]
         hidden = any(part.startswith(".") for part in below.split("/"))
-        if not hidden and Path(below).suffix.lower() in SUFFIXES | VIDEO_SUFFIXES | {".parquet"}:
+        suffix = Path(below).suffix.lower()
+        if not hidden and suffix in SUFFIXES | UNREAD | VIDEO_SUFFIXES | {".parquet"}:
             found += 1
-            local = isinstance(store, fs.LocalFileSystem)
-            bad = "is no file but a pipe, device or dead link"
-            yield (
-                f"{given.rstrip('/')}/{below}",
-                path,
-                bad if local and not Path(path).is_file() else "",
-            )
+            bad = not_read(suffix) or ""
+            if isinstance(store, fs.LocalFileSystem) and not Path(path).is_file():
+                bad = "is no file but a pipe, device or dead link"
+            yield f"{given.rstrip('/')}/{below}", path, bad
     if not found:
         yield given, root, "no image in it"
 

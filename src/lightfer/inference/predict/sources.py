@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightfer._files import never_ends
-from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES
+from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES, UNREAD, not_read
 from lightfer.inference.predict.video import VIDEO_SUFFIXES, frames
 
 STDIN = "-"
@@ -35,7 +35,8 @@ def items_of(paths: Iterable[str], every: int = 1) -> Iterator[Item]:
 
     A file is a video if its suffix says so, otherwise an image, whatever it is called. Of a folder
     (and those in it, not hidden ones) files with the suffix of an image or a video are taken. Of a
-    video every `every`-th frame. What cannot be used is an item with an error.
+    video every `every`-th frame. What cannot be used is an item with an error, and so is a picture
+    in a folder whose suffix is of a form that is not read.
     """
     for path in paths:
         if path == STDIN:
@@ -77,11 +78,14 @@ def _folder(folder: Path, every: int) -> Iterator[Item]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             suffix = Path(name).suffix.lower()
-            if not name.startswith(".") and suffix in SUFFIXES | VIDEO_SUFFIXES:
+            if not name.startswith(".") and suffix in SUFFIXES | UNREAD | VIDEO_SUFFIXES:
                 found += 1
                 path = Path(root) / name
                 below = str(path.relative_to(folder))
-                yield from _file(str(path), below, every)
+                if error := not_read(suffix):
+                    yield Item(str(path), None, error=error, below=below)
+                else:
+                    yield from _file(str(path), below, every)
         for problem in problems:
             reason = f"folder cannot be read ({problem.strerror})"
             yield Item(str(problem.filename), None, error=reason)
