@@ -11,7 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from lightfer.data.pictures import MAX_PIXELS, PictureError, as_pictures, open_picture
+from lightfer.data import pictures
+from lightfer.data.pictures import (
+    MAX_PIXELS,
+    PictureError,
+    as_pictures,
+    not_read,
+    open_picture,
+)
 from lightfer.inference.predict.sources import items_of
 
 GREY = np.arange(0, 240, dtype=np.uint8).reshape(12, 20)
@@ -85,6 +92,23 @@ def test_a_palette_with_a_transparent_colour_lies_on_white():
     found = open_picture(encoded(image, transparency=1))
     assert found.getpixel((0, 0)) == (10, 20, 30)
     assert found.getpixel((1, 0)) == (255, 255, 255)
+
+
+def test_a_picture_of_a_phone_is_read_where_the_plug_in_is_there():
+    """A drawn face in colours, written as HEIC by `pillow_heif`."""
+    pytest.importorskip("pi_heif", reason='needs pip install "lightfer[heic]"')
+    path = Path(__file__).with_name("drawn.heic")
+    for source in (path, path.read_bytes(), io.BytesIO(path.read_bytes())):
+        picture = open_picture(source)
+        assert (picture.size, picture.mode) == ((96, 64), "RGB")
+        assert np.asarray(picture).std() > 20
+    assert not_read(".HEIC") is None
+
+
+def test_without_it_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pictures, "UNREAD", frozenset((".heic", ".jxl")))
+    assert 'pip install "lightfer[heic]"' in str(not_read(".heic"))
+    assert "pip" not in str(not_read(".jxl"))
 
 
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 3), (3, 2), (8, 1)])

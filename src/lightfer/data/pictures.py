@@ -9,6 +9,8 @@ on white. 16 bits become 8 by their upper half; floats must lie between 0 and 1.
 import io
 import os
 import warnings
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,13 @@ from lightfer._files import never_ends
 from lightfer.errors import LightferError
 
 AVIF = features.check("avif")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF", *(("AVIF",) if AVIF else ()))
+HEIF = next(filter(find_spec, ("pi_heif", "pillow_heif")), None)  # Pillow's plug-in, if installed
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")
+FORMATS += (("AVIF",) if AVIF else ()) + (("HEIF",) if HEIF else ())
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
     + ((".avif",) if AVIF else ())
+    + ((".heic", ".heif", ".hif") if HEIF else ())
 )
 UNREAD = frozenset((".avif", ".dng", ".heic", ".heif", ".hif", ".jp2", ".jxl")) - SUFFIXES
 """Pictures by their names, of forms that are not read: nobody should think that they were."""
@@ -41,7 +46,10 @@ def not_read(suffix: str) -> str | None:
     """Why a picture of this ending is not read; None for one that is read, or is no picture."""
     if suffix.lower() not in UNREAD:
         return None
-    return f"pictures of the form {suffix.lower()} are not read. Convert it to PNG or JPEG"
+    heif = (
+        ', or: pip install "lightfer[heic]"' if suffix.lower() in (".heic", ".heif", ".hif") else ""
+    )
+    return f"pictures of the form {suffix.lower()} are not read. Convert it to PNG or JPEG{heif}"
 
 
 def open_picture(source: Any) -> Image.Image:
@@ -108,6 +116,8 @@ def _decoded(source: Any) -> Image.Image:
         source = path.read_bytes()
     if len(source) > MAX_BYTES:
         raise PictureError(f"more than {MAX_BYTES:,} bytes. Make it smaller")
+    if HEIF and source[4:8] == b"ftyp":  # as such a file begins
+        import_module(HEIF).register_heif_opener()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about files that it then reads
         with Image.open(io.BytesIO(source), formats=FORMATS) as image:

@@ -59,15 +59,15 @@ def test_a_folder_in_order_and_what_failed_in_it(predict, crops: Path, tmp_path:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(crops / "00.png", tmp_path / name)
     (tmp_path / "b.jpg").write_bytes(b"broken")
-    (tmp_path / "d.HEIC").write_bytes(b"of a phone")
+    (tmp_path / "d.JXL").write_bytes(b"of another form")
     (tmp_path / "notes.txt").write_text("passed over")
     (tmp_path / ".hidden.png").write_bytes(b"passed over")
     lines, messages = predict(tmp_path, tmp_path / "missing.png", code=1)
     names = [str(Path(line["item"]).relative_to(tmp_path)) for line in lines]
-    assert names == ["a.png", "b.jpg", "c.png", "d.HEIC", "sub/d.png", "missing.png"]
+    assert names == ["a.png", "b.jpg", "c.png", "d.JXL", "sub/d.png", "missing.png"]
     assert [sorted(line) for line in lines if "error" in line] == [["error", "item"]] * 3
     assert "b.jpg: not an image" in messages
-    assert "d.HEIC: pictures of the form .heic are not read. Convert it" in messages
+    assert "d.JXL: pictures of the form .jxl are not read. Convert it" in messages
     assert "missing.png: no such file or folder" in messages
 
 

@@ -85,18 +85,18 @@ def test_bad_inputs_are_rows_with_their_reason(crops: Path, tmp_path: Path):
     (folder / "c.png").symlink_to(tmp_path / "nowhere")
     os.mkfifo(folder / "d.png")
     (folder / "e.parquet").write_text("no table")
-    (folder / "f.heic").write_text("of a phone")
+    (folder / "f.jxl").write_text("of another form")
     told = label_shards([str(folder), "gone.png"], str(tmp_path / "out"), SETUP, THREADS, 1)
     rows = {row["item"].removeprefix(str(folder)): row for row in rows_of(tmp_path / "out")}
     reasons = {name: row["error"] for name, row in rows.items() if row["error"]}
     assert len(rows["/a.png"]["faces"]) == 1
-    bad = {"/c.png", "/d.png", "/deep/b.jpg", "/e.parquet", "/f.heic", "gone.png"}
+    bad = {"/c.png", "/d.png", "/deep/b.jpg", "/e.parquet", "/f.jxl", "gone.png"}
     assert reasons.keys() == bad
     assert "not an image" in reasons["/deep/b.jpg"]
     assert "no such file" in reasons["gone.png"]
     assert all("pipe, device or dead link" in reasons[name] for name in ("/c.png", "/d.png"))
     assert "no readable Parquet" in reasons["/e.parquet"]
-    assert "form .heic are not read" in reasons["/f.heic"]
+    assert "form .jxl are not read" in reasons["/f.jxl"]
     assert (told.inputs, told.here, told.unusable) == (7, 7, 6)
 
 
