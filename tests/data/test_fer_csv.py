@@ -108,9 +108,11 @@ def test_empty_files_and_empty_splits(tmp_path: Path):
     (tmp_path / "fer2013.csv").write_bytes(b"")
     with pytest.raises(DataError, match=r"empty file, expected the columns"):
         load(tmp_path)
-    for splits in (None, ("train",)):
-        with pytest.raises(DataError, match=r"fer2013\.csv: no images"):
-            load(write(tmp_path, LINES[:1]), splits)
+    nothing = write(tmp_path, LINES[:1])
+    with pytest.raises(DataError, match=r"fer2013\.csv: no images"):
+        load(nothing)
+    with pytest.raises(DataError, match=r"fer2013\.csv: no images"):
+        load(nothing, ("train",))
     with pytest.raises(DataError, match=r"no test split, only train, validation"):
         load(write(tmp_path, LINES))
 

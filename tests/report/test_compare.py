@@ -29,6 +29,7 @@ from lightfer.results import (
     ResultsError,
     write_results,
 )
+from lightfer.results.select import Times
 from tests.results.test_schema import ENVIRONMENT, entry
 
 DATA = Data(name="fer2013", label="FER2013", verified=True, sha256={"test": "abc"})
@@ -94,6 +95,23 @@ def test_a_slower_model_is_found_and_the_same_one_is_not():
     assert 1.1 < slower.low < 1.3 < slower.high < 1.6
     assert slower.p_holm == pytest.approx(2 * (slower.p or 0))
     assert changes(compare_results(b, a), "time")[0].verdict == "faster"
+
+
+def test_the_quoted_times_their_ratio_and_the_interval_are_of_one_estimate():
+    """Of half the rounds disturbed, where a median and a mean of any kind lie far apart."""
+    a, b = (
+        results(entry("m", latency=(Latency.of([[0.001 * f] * 9 for f in factors], 1, 2),)))
+        for factors in ([1.0] * 6, [1.0, 1.0, 1.0, 1.3, 1.7, 2.0])
+    )
+    change = only(compare_results(a, b), "time")
+    assert change.a is not None
+    assert change.b is not None
+    assert change.ratio == pytest.approx(change.b / change.a, rel=0.03)
+    quoted = Times(b).at(b.entries[0])
+    assert quoted is not None
+    assert quoted.estimate_s == change.b
+    assert quoted.interval is not None
+    assert quoted.interval.low < change.b < quoted.interval.high
 
 
 def test_a_slower_machine_is_no_slower_model():

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lightfer.__main__ import run
 from lightfer.inference.predict.sources import items_of
-from lightfer.inference.predict.video import frames, video_writer
+from lightfer.inference.predict.video import VideoWriter, frames, video_writer
 from tests.inference.predict.test_command import QUICK
 
 cv2 = pytest.importorskip("cv2")
@@ -55,6 +55,26 @@ def test_lines_of_frames_with_faces_and_an_annotated_film(video: Path, tmp_path:
     ]  # fmt: skip
     assert {line["label"] for line in lines} == {"happy"}
     assert sum(frame.picture is not None for frame in frames(str(target))) == FRAMES / 5
+
+
+def test_a_stop_leaves_an_older_film_as_it_was(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The part that was there so far took its place."""
+    target, written, write = tmp_path / "annotated.mp4", [], VideoWriter.write
+    target.write_bytes(b"complete")
+
+    def stop(writer: VideoWriter, picture: Image.Image) -> None:
+        written.append(picture)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        write(writer, picture)
+
+    monkeypatch.setattr(VideoWriter, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(["predict", str(video), "--annotate", str(target), *QUICK])
+    assert target.read_bytes() == b"complete"
+    assert list(tmp_path.iterdir()) == [target]
 
 
 def test_an_annotated_film_is_in_a_folder_once(video: Path, tmp_path: Path):
