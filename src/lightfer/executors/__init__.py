@@ -12,10 +12,8 @@ from importlib import import_module
 from pathlib import Path
 
 from lightfer.errors import ArgumentError
-from lightfer.executors.dask import open_dask
+from lightfer.executors.engines import WHOLE_NODE, open_dask, open_ray, open_slurm, ray_nodes
 from lightfer.executors.pool import Parts, open_process
-from lightfer.executors.ray import open_ray, ray_nodes
-from lightfer.executors.slurm import WHOLE_NODE, open_slurm
 
 
 def open_executor(

@@ -8,11 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from time import sleep
 from typing import Any
-
-WATCH_S = 0.2
-"""Between two looks of a worker at its parent."""
 
 
 class Parts(Executor):
@@ -52,7 +48,7 @@ class Parts(Executor):
 
 def open_process() -> Executor:
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, context, _begin, (os.getpid(),))
+    return ProcessPoolExecutor(1, context, _begin)
 
 
 @contextmanager
@@ -80,13 +76,14 @@ def _undisturbed() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-def _begin(parent: int) -> None:
+def _begin() -> None:
     """In a process of the pool: leave ctrl-c to its parent, and go when that is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, daemon=True).start()
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            sleep(WATCH_S)
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+def _follow() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)
