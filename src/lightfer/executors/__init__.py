@@ -36,7 +36,7 @@ def open_executor(
         return open_dask(rest, workers)
     if name in ("slurm", "slurm:local"):
         shape = {"cpus_per_task": cpus, "gpus_per_node": gpus}
-        return open_slurm(rest or "slurm", folder, workers or here, **shape)
+        return open_slurm(rest or "slurm", folder, **shape), workers or here
     try:
         factory: Callable[[int], Executor] = getattr(import_module(kind), rest)
     except (ImportError, AttributeError, ValueError) as error:
@@ -75,7 +75,7 @@ def open_nodes(name: str, folder: Path, nodes: int | None = None) -> dict[str, E
     if kind == "dask":
         raise ArgumentError(f"{name} does not say what a node is: expected ray, slurm or your own")
     if name in ("slurm", "slurm:local"):
-        engine, count = open_slurm(rest or "slurm", folder, nodes or 1, **WHOLE_NODE)
+        engine, count = open_slurm(rest or "slurm", folder, **WHOLE_NODE), nodes or 1
     else:
         engine, _ = open_executor(name, folder, nodes or 1)
         assert isinstance(engine, Parts)

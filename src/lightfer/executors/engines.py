@@ -62,7 +62,7 @@ def open_dask(address: str, workers: int | None) -> tuple[Executor, int]:
     return engine, workers or max(1, len(threads))
 
 
-def open_slurm(cluster: str, folder: Path, workers: int, **shape: Any) -> tuple[Executor, int]:
+def open_slurm(cluster: str, folder: Path, **shape: Any) -> Executor:
     """A job of Slurm for each piece, or a process of this machine where `cluster` is local."""
     submitit: Any = import_module("submitit")
     executor = submitit.AutoExecutor(folder / ".slurm", cluster=cluster)
@@ -89,7 +89,7 @@ def open_slurm(cluster: str, folder: Path, workers: int, **shape: Any) -> tuple[
             job.cancel(check=False)
 
     threading.Thread(target=poll, daemon=True).start()
-    return Engine(start, lambda error: True, close), workers
+    return Engine(start, lambda error: True, close)
 
 
 def open_ray(

@@ -1,18 +1,6 @@
 """The list of a queue, where its items lie in the queue's folder, and what they learn from.
 
-A TOML file, one `[[item]]` per training:
-
-[[item]]
-model = "mobilenet_v1"
-folds = 5                          # cross-fitting: one training for each fold, without it
-name = "teacher"
-
-[[item]]
-model = "shufflenet_v2_x1_0"
-value = 2.0                        # higher first; teachers come before their students
-seed = 1
-teachers = ["teacher", "shiftnet_b"]   # items, models with shipped weights, or weight files
-settings = { epochs = 8 }          # what differs from the recipe
+docs/queue.md explains the list, a TOML file with one `[[item]]` per training.
 """
 
 import re
@@ -98,7 +86,7 @@ def _expand(line: _Line) -> list[Item]:
     fields["name"] = name = line.name or f"{file_name(line.model)}-seed{line.seed}"
     if line.folds is None:
         return [Item(**fields)]
-    folds = [Fold(i, line.folds) for i in range(line.folds)]
+    folds = [Fold(i, line.folds) for i in range(max(1, line.folds))]
     return [replace(Item(**fields), name=f"{name}-fold{f.index}", fold=str(f)) for f in folds]
 
 
