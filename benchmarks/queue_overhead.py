@@ -30,8 +30,7 @@ from lightfer.data import load
 from lightfer.measure.process import tune_process
 from lightfer.train.job import run_job
 from lightfer.train.sweep.items import Item
-from lightfer.train.sweep.run import Report, run_queue
-from lightfer.train.sweep.work import Options
+from lightfer.train.sweep.run import Options, Report, run_queue
 
 MODEL = "benchmarks.queue_overhead:tiny"
 SETTINGS = {"epochs": 1, "batch_size": 64, "warmup_epochs": 0.5}

@@ -21,8 +21,7 @@ from lightfer.data import Dataset, load
 from lightfer.measure.accuracy import score_test
 from lightfer.models.find import find_weights
 from lightfer.models.weights import Card, load_checkpoint, rewrite_card
-from lightfer.train.sweep.items import read_list
-from lightfer.train.sweep.teachers import weights_of
+from lightfer.train.sweep.items import read_list, weights_of
 
 ROOT = Path(__file__).parents[1]
 

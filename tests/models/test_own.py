@@ -199,8 +199,7 @@ def test_models_describes_a_network_of_ones_own(folder: Path, monkeypatch):
 
 
 def test_a_queue_names_folders_and_files_without_colons(tmp_path: Path):
-    from lightfer.train.sweep.items import read_list
-    from lightfer.train.sweep.teachers import weights_of
+    from lightfer.train.sweep.items import read_list, weights_of
 
     (tmp_path / "list.toml").write_text('[[item]]\nmodel = "own_nets.tiny:TinyNet"\n')
     (item,) = read_list(tmp_path / "list.toml")

@@ -1,17 +1,12 @@
 """lightfer queue: train a list of models within a time budget, over several days and machines."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from time import monotonic
+from typing import Annotated
 
 import typer
 
-from lightfer._files import output_file
-
-if TYPE_CHECKING:
-    from lightfer.train.sweep.items import Item
-    from lightfer.train.sweep.run import Report, Session
-    from lightfer.train.sweep.work import Options
+from lightfer._files import check_writable, output_file, read_text, write_text
 
 
 def queue(
@@ -47,16 +42,12 @@ def queue(
     folds, teachers. The state is kept after every epoch. Of the test split
     only items without copies look, at its pixels.
     """
-    from time import monotonic
-
     begun = monotonic()
 
-    from lightfer._files import check_writable, read_text, write_text
     from lightfer.cli.console import check_beside_data, find_source, progress
-    from lightfer.train.sweep.items import items_in
+    from lightfer.train.sweep.items import items_in, weights_of
     from lightfer.train.sweep.pack import unpack
-    from lightfer.train.sweep.run import run_queue
-    from lightfer.train.sweep.work import Options
+    from lightfer.train.sweep.run import Options, Report, run_queue
 
     folder = out or Path("runs") / items.stem
     check_writable(folder, folder=True)
@@ -78,42 +69,32 @@ def queue(
         pack=pack,
         executor=executor,
     )
+    running: dict[str, str] = {}
+    ended: list[str] = []
     with progress() as bar:
-        show = _Show(bar, len(listed))
+
+        def show(report: Report) -> None:
+            """A line for what has ended, and a bar with what runs."""
+            name = report.item
+            if report.kind in ("begun", "epoch"):
+                running[name] = f"{name}: {report.epochs} epochs done"
+            else:
+                running.pop(name, None)
+                ended.append(name)
+                top1 = (
+                    "" if report.top1 is None else f", validation top-1 {100 * report.top1:.2f} %"
+                )
+                typer.echo(f"{name} {report.kind}{top1}{report.error and ': ' + report.error}")
+            bar("; ".join(running.values()), len(ended), len(listed))
+
         session = run_queue(listed, options, begun=begun, on_report=show)
-    _say(session, listed, options)
+    budget = "" if session.budget_s is None else f" of {session.budget_s:.0f} s"
+    costs = f"epochs cut off {session.lost_s:.1f} s"
+    costs += "" if session.pack_s is None else f", pack {session.pack_s:.1f} s"
+    typer.echo(f"{session.wall_s:.1f} s{budget}: {session.epochs} epochs; {costs}")
+    if pack:
+        typer.echo(f"packed in {pack}; continue with `lightfer queue {pack}`")
+    left = [item.name for item in listed if not weights_of(item, folder).exists()]
+    typer.echo(f"not finished: {', '.join(left)}" if left else "everything is trained")
     if session.failed:
         raise typer.Exit(1)
-
-
-class _Show:
-    """Lines for what has ended, and a bar with what runs."""
-
-    def __init__(self, bar: Callable[[str, int, int], None], items: int) -> None:
-        self.bar, self.items = bar, items
-        self.running: dict[str, str] = {}
-        self.ended = 0
-
-    def __call__(self, report: "Report") -> None:
-        if report.kind in ("begun", "epoch"):
-            self.running[report.item] = f"{report.item}: {report.epochs} epochs done"
-        else:
-            self.running.pop(report.item, None)
-            self.ended += 1
-            top1 = "" if report.top1 is None else f", validation top-1 {100 * report.top1:.2f} %"
-            typer.echo(f"{report.item} {report.kind}{top1}{report.error and ': ' + report.error}")
-        self.bar("; ".join(self.running.values()), self.ended, self.items)
-
-
-def _say(session: "Session", listed: "Sequence[Item]", options: "Options") -> None:
-    """What the time went into, and what is left."""
-    from lightfer.train.sweep.teachers import weights_of
-
-    left = [item.name for item in listed if not weights_of(item, options.folder).exists()]
-    budget = "" if session.budget_s is None else f" of {session.budget_s:.0f} s"
-    parts = {"epochs cut off": session.lost_s, "pack": session.pack_s}
-    costs = ", ".join(f"{name} {value:.1f} s" for name, value in parts.items() if value is not None)
-    typer.echo(f"{session.wall_s:.1f} s{budget}: {session.epochs} epochs; {costs}")
-    if options.pack:
-        typer.echo(f"packed in {options.pack}; continue with `lightfer queue {options.pack}`")
-    typer.echo(f"not finished: {', '.join(left)}" if left else "everything is trained")

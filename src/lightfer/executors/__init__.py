@@ -12,10 +12,8 @@ from importlib import import_module
 from pathlib import Path
 
 from lightfer.errors import ArgumentError
-from lightfer.executors.dask import open_dask
+from lightfer.executors.engines import WHOLE_NODE, open_dask, open_ray, open_slurm, ray_nodes
 from lightfer.executors.pool import Parts, open_process
-from lightfer.executors.ray import open_ray, ray_nodes
-from lightfer.executors.slurm import WHOLE_NODE, open_slurm
 
 
 def open_executor(
@@ -38,7 +36,7 @@ def open_executor(
         return open_dask(rest, workers)
     if name in ("slurm", "slurm:local"):
         shape = {"cpus_per_task": cpus, "gpus_per_node": gpus}
-        return open_slurm(rest or "slurm", folder, workers or here, **shape)
+        return open_slurm(rest or "slurm", folder, **shape), workers or here
     try:
         factory: Callable[[int], Executor] = getattr(import_module(kind), rest)
     except (ImportError, AttributeError, ValueError) as error:
@@ -77,7 +75,7 @@ def open_nodes(name: str, folder: Path, nodes: int | None = None) -> dict[str, E
     if kind == "dask":
         raise ArgumentError(f"{name} does not say what a node is: expected ray, slurm or your own")
     if name in ("slurm", "slurm:local"):
-        engine, count = open_slurm(rest or "slurm", folder, nodes or 1, **WHOLE_NODE)
+        engine, count = open_slurm(rest or "slurm", folder, **WHOLE_NODE), nodes or 1
     else:
         engine, _ = open_executor(name, folder, nodes or 1)
         assert isinstance(engine, Parts)

@@ -4,37 +4,44 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from multiprocessing import resource_tracker
-from time import sleep
 from typing import Any
-
-WATCH_S = 0.2
-"""Between two looks of a worker at its parent."""
 
 
 class Parts(Executor):
     """Several executors as one; a part that breaks is opened again.
 
-    The standard pool loses all its processes when one dies, so each of them is a part here.
+    The standard pool loses all its processes when one dies, so each of them is a part here. They
+    are begun in a thread, which is there before them: a stop of this process does not interrupt it,
+    and a process that is begun by halves would complain.
     """
 
     def __init__(self, open_part: Callable[[], Executor], parts: int) -> None:
         self.open_part, self.parts = open_part, [open_part() for _ in range(parts)]
         self.given: list[list[Future]] = [[] for _ in self.parts]
+        self.starter = ThreadPoolExecutor(1)
+        self.starter.submit(_spare_children).result()
 
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        return self.starter.submit(self._start, fn, args, kwargs).result()
+
+    def _start(self, fn: Callable, args: tuple, kwargs: dict) -> Future:
         self.given = [[future for future in part if not future.done()] for part in self.given]
         i = min(range(len(self.parts)), key=lambda i: len(self.given[i]))
-        with _undisturbed():
-            try:
-                future = self.parts[i].submit(fn, *args, **kwargs)
-            except BrokenExecutor:
-                self.parts[i] = self.open_part()
-                future = self.parts[i].submit(fn, *args, **kwargs)
-            self.given[i].append(future)
+        try:
+            future = self.parts[i].submit(fn, *args, **kwargs)
+        except BrokenExecutor:
+            self.parts[i] = self.open_part()
+            future = self.parts[i].submit(fn, *args, **kwargs)
+        self.given[i].append(future)
         return future
 
     def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
@@ -42,6 +49,7 @@ class Parts(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Without waiting, processes of this machine that still work are killed."""
+        self.starter.shutdown()
         working = [any(not future.done() for future in part) for part in self.given]
         for part, busy in zip(self.parts, working, strict=True):
             processes = [*(getattr(part, "_processes", None) or {}).values()]
@@ -51,42 +59,24 @@ class Parts(Executor):
 
 
 def open_process() -> Executor:
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, context, _begin, (os.getpid(),))
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Processes begun in the block never get SIGINT, also not before their first line; a stop of
-    this one comes behind the block, as a process that is begun by halves complains.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    asked: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    here = threading.current_thread() is threading.main_thread() and None not in handlers.values()
-    for number in handlers if here else ():
-        signal.signal(number, lambda number, frame: asked.append(number))
+def _spare_children() -> None:
+    """What is begun in this thread never gets SIGINT, also not before its first line."""
     resource_tracker.ensure_running()  # the first process begins it, which undoes the mask
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        for number in handlers if here else ():
-            signal.signal(number, handlers[number])
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for number in asked[:1]:
-            signal.raise_signal(number)
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
 
-def _begin(parent: int) -> None:
+def _begin() -> None:
     """In a process of the pool: leave ctrl-c to its parent, and go when that is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, daemon=True).start()
 
-    def watch() -> None:
-        while os.getppid() == parent:
-            sleep(WATCH_S)
-        os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+def _follow() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)

@@ -8,8 +8,7 @@ import pytest
 from lightfer.data import load
 from lightfer.measure.process import tune_process
 from lightfer.train.job import run_job
-from lightfer.train.sweep.items import Item
-from lightfer.train.sweep.teachers import job_of
+from lightfer.train.sweep.items import Item, job_of
 
 EPOCHS = 2
 SMALL = {"epochs": EPOCHS, "batch_size": 32, "warmup_epochs": 0.5}

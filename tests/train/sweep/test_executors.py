@@ -18,8 +18,7 @@ from benchmarks.queue_kill import LIGHTFER, check_equal, write_list
 
 from lightfer.executors import open_executor
 from lightfer.train.sweep.items import Item
-from lightfer.train.sweep.run import run_queue
-from lightfer.train.sweep.work import Options
+from lightfer.train.sweep.run import Options, run_queue
 from tests.train.sweep.conftest import EPOCHS, SMALL
 
 PACKAGES = {"pool": "os", "ray": "ray", "slurm": "submitit"}  # Dask: see docs/queue.md

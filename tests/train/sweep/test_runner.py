@@ -18,11 +18,9 @@ from lightfer import _files
 from lightfer._files import write_bytes
 from lightfer.data.dataset import DataError
 from lightfer.models.weights import load_checkpoint
-from lightfer.train.sweep.items import Item
+from lightfer.train.sweep.items import Item, check_items
 from lightfer.train.sweep.pack import PackError, unpack, write_pack
-from lightfer.train.sweep.run import Report, Session, run_queue
-from lightfer.train.sweep.teachers import check_items
-from lightfer.train.sweep.work import Leases, Options, work
+from lightfer.train.sweep.run import Leases, Options, Report, Session, run_queue, work
 from tests.train.sweep.conftest import EPOCHS, FOLDS, ITEMS, SMALL, STUDENT, TEACHER
 
 
@@ -94,7 +92,7 @@ def test_a_stopped_queue_goes_on_elsewhere_from_its_pack_to_the_same_weights(
             sleep(0.01)
         self.looked = 0.0
 
-    monkeypatch.setattr("lightfer.train.sweep.work._Watch.epoch", wait_for_the_stop)
+    monkeypatch.setattr("lightfer.train.sweep.run._Watch.epoch", wait_for_the_stop)
     options = Options(here, str(blind_csv), pack=pack, executor=f"{__name__}:threads")
     with pytest.raises(KeyboardInterrupt):
         run_queue(ITEMS, options, on_report=interrupt)
@@ -117,7 +115,7 @@ def test_a_worker_stops_when_its_item_or_its_session_is_gone(
     blind_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
 ):
     """As one that was given up for dead and lives on, or whose session was killed elsewhere."""
-    monkeypatch.setattr("lightfer.train.sweep.work.SILENT_S", 1.5)
+    monkeypatch.setattr("lightfer.train.sweep.run.SILENT_S", 1.5)
     long = Item(model="shufflenet_v2_x0_5", name="long", settings={**SMALL, "epochs": 5000})
     said = tmp_path / "session.json"
 

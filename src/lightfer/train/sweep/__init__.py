@@ -7,7 +7,7 @@
     OUT/ITEM/                 the folder of one training, as `lightfer train` writes it
     OUT/ITEM/item.json        its line of the list, so that another one is not mixed with it
 
-`run` is the session, `work` what an executor is given; `lightfer.executors` knows where that runs.
+`run` is the session and what it gives an executor; `lightfer.executors` knows where that runs.
 What an item has reached is read from its folder alone, so a kill at any moment costs no more than
 the epochs that were running.
 """

@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightfer._files import atomic_path, check_input, file_name
+from lightfer._files import atomic_path, check_input
 from lightfer.errors import LightferError
-from lightfer.train.sweep.items import Item
+from lightfer.train.sweep.items import Item, weights_of
 
 _STATES = ("state.safetensors", "kept.safetensors")
 
@@ -22,23 +22,20 @@ class PackError(LightferError):
 
 
 def packed_files(folder: Path, items: Sequence[Item]) -> list[Path]:
-    """What goes into the pack of `folder`, relative to it."""
+    """What of `folder` goes into its pack."""
     files = [folder / "queue.toml", folder / "sessions.jsonl", *folder.glob("teachers/*")]
     for item in items:
-        done = (folder / item.name / f"{file_name(item.network)}.safetensors").exists()
-        files += [
-            path
-            for path in sorted((folder / item.name).glob("[!.]*"))
-            if path.is_file() and not (done and path.name in _STATES)
-        ]
-    return [path.relative_to(folder) for path in files if path.exists()]
+        left_out = _STATES if weights_of(item, folder).exists() else ()
+        found = sorted((folder / item.name).glob("[!.]*"))
+        files += [path for path in found if path.is_file() and path.name not in left_out]
+    return [path for path in files if path.exists()]
 
 
 def write_pack(path: Path, folder: Path, items: Sequence[Item]) -> None:
     """Write `folder` to the zip `path`, whole or not at all."""
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name in packed_files(folder, items):
-            archive.write(folder / name, name.as_posix())
+        for file in packed_files(folder, items):
+            archive.write(file, file.relative_to(folder).as_posix())
 
 
 def unpack(path: Path, folder: Path) -> bool:

@@ -1,34 +1,64 @@
-"""The session of a queue, from the list to the pack.
+"""A session of a queue, from the list to the pack, and its workers.
 
 Items are given to an executor in order of value, as many as it takes; a teacher comes before its
-students. A session ends when every item is finished or the budget is used up: then the leases are
-taken away, so that the items stop between two batches, and what was made is packed, within the
-budget. Epochs that were cut off are trained again next time.
+students. A session ends when every item is finished or the budget is used up: then the items are
+stopped, and what was made is packed, within the budget. Epochs that were cut off are trained again
+next time.
+
+Workers are processes, wherever the executor puts them, that share the queue's folder. There
+`session.json` holds a token for each item that somebody works at, and a number that changes every
+second. When an item's token is another one, or none, or the number stands still, its worker stops
+between two batches. So a session stops its items by taking their tokens away, a worker that was
+given up for dead writes nothing over its successor, and none outlives its session, on whichever
+machine that was.
 """
 
+import os
 import secrets
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic
 from typing import Literal
 
 import msgspec
+from torch import AcceleratorError
 
 from lightfer._files import alone, write_bytes
+from lightfer.data import Dataset, SplitName, load
 from lightfer.executors import open_executor
-from lightfer.train.sweep.items import Item, in_order, teachers_in
+from lightfer.measure.energy import open_meters
+from lightfer.measure.process import tune_process
+from lightfer.train.job import Job, run_job
+from lightfer.train.sweep.items import Item, check_items, in_order, job_of, teachers_in, weights_of
 from lightfer.train.sweep.pack import packed_files, write_pack
-from lightfer.train.sweep.teachers import check_items, job_of, weights_of
-from lightfer.train.sweep.work import BEAT_S, Leases, Options, Outcome, work
 
 LOOK_S = 0.3  # between two looks at the histories of what runs
 STOP_S = 2.0  # kept free at the end for stopping; what has not stopped after twice that is killed
 LOSSES = 3  # an item has failed after so many lost workers in a row without a new epoch
 PACK_BYTES_PER_S = 100e6  # how fast packing is taken to be when time is kept free for it
+CHECK_S = 0.3  # the least time between two looks of a worker at the session
+BEAT_S = 1.0  # the most time between two of its signs of life
+SILENT_S = 10.0  # without one for so long it is gone
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a session works."""
+
+    folder: Path
+    data: str
+    device: str = "cpu"
+    workers: int | None = 1  # items side by side; None: as many as the executor takes
+    threads: int | None = 1  # CPU threads of each; None: all
+    budget_s: float | None = None  # None: until every item is finished
+    pack: Path | None = None
+    executor: str = "pool"
 
 
 class Session(msgspec.Struct, kw_only=True):
@@ -48,15 +78,23 @@ class Session(msgspec.Struct, kw_only=True):
     interrupted: list[str] = []
 
 
+class Leases(msgspec.Struct):
+    """`session.json`: who works at what."""
+
+    beat: int = 0
+    tokens: dict[str, str] = {}  # item -> of the worker whose it is
+
+
 @dataclass(frozen=True)
 class Report:
-    """What has become of an item, for whoever watches."""
+    """What has become of an item: what a worker returns, and what whoever watches is told."""
 
-    kind: Literal["begun", "epoch", "finished", "failed"]
+    kind: Literal["begun", "epoch", "finished", "stopped", "failed"]
     item: str
     epochs: int = 0  # that its history holds
-    top1: float | None = None
+    top1: float | None = None  # validation accuracy of the rounded weights
     error: str = ""
+    lost_s: float = 0.0  # seconds of an epoch that was cut off
 
 
 OnReport = Callable[[Report], None]
@@ -100,7 +138,7 @@ class _Queue:
         self.teachers = teachers_in(items)
         self.finished = {i.name for i in items if weights_of(i, self.folder).exists()}
         self.waiting = [item for item in in_order(items) if item.name not in self.finished]
-        self.running: dict[Future[Outcome], Item] = {}
+        self.running: dict[Future[Report], Item] = {}
         self.epochs: dict[str, int] = {}  # that the histories of what runs held last
         self.losses: Counter[str] = Counter()  # of workers since the last epoch
         self.leases, self.beaten = Leases(), 0.0
@@ -139,10 +177,10 @@ class _Queue:
         ended, _ = wait(self.running, 2 * STOP_S)
         for future, item in self.running.items():
             self._look(item)
-            outcome = future.result() if future in ended and not future.exception() else Outcome()
-            self.session.lost_s += outcome.lost_s
-            if outcome.kind == "finished":
-                self._finish(item, outcome)
+            told = future.result() if future in ended and not future.exception() else None
+            self.session.lost_s += told.lost_s if told else 0
+            if told and told.kind == "finished":
+                self._finish(told)
             else:
                 self.session.interrupted.append(item.name)
         self.executor.shutdown(wait=False, cancel_futures=True)
@@ -191,36 +229,36 @@ class _Queue:
             self.epochs[name], self.losses[name] = epoch, 0
             self.on_report(Report("epoch", name, epoch))
 
-    def _hear(self, item: Item, future: Future[Outcome]) -> None:
+    def _hear(self, item: Item, future: Future[Report]) -> None:
         """What a worker returned, or that it is lost. Raises what reading the data raises."""
         name = item.name
         self._look(item)
         del self.leases.tokens[name]
         try:
-            outcome = future.result()
+            told = future.result()
         except BrokenExecutor as error:
-            outcome = Outcome(error=f"the process that trained it died ({error})")
-        self.session.lost_s += outcome.lost_s
+            told = Report("stopped", name, error=f"the process that trained it died ({error})")
+        self.session.lost_s += told.lost_s
         self.losses[name] += 1
-        if outcome.kind == "finished":
-            self._finish(item, outcome)
-        elif outcome.kind == "stopped" and self.losses[name] < LOSSES:
+        if told.kind == "finished":
+            self._finish(told)
+        elif told.kind == "stopped" and self.losses[name] < LOSSES:
             self.waiting.insert(0, item)
         else:
-            self.session.failed[name] = outcome.error
-            self.on_report(Report("failed", name, error=outcome.error))
+            self.session.failed[name] = told.error
+            self.on_report(replace(told, kind="failed"))
 
-    def _finish(self, item: Item, outcome: Outcome) -> None:
-        self.finished.add(item.name)
-        self.session.finished[item.name] = outcome.top1
-        self.on_report(Report("finished", item.name, top1=outcome.top1))
+    def _finish(self, told: Report) -> None:
+        self.finished.add(told.item)
+        self.session.finished[told.item] = told.top1
+        self.on_report(told)
 
     def _left_s(self) -> float:
         """Time to train."""
         if self.options.budget_s is None:
             return float("inf")
         files = packed_files(self.folder, self.items) if self.options.pack else ()
-        pack_s = sum((self.folder / file).stat().st_size for file in files) / PACK_BYTES_PER_S
+        pack_s = sum(file.stat().st_size for file in files) / PACK_BYTES_PER_S
         return self.begun + self.options.budget_s - STOP_S - pack_s - monotonic()
 
 
@@ -230,3 +268,79 @@ def _epochs(folder: Path) -> int:
         return len((folder / "history.jsonl").read_bytes().splitlines())
     except FileNotFoundError:
         return 0
+
+
+class _StopError(Exception):
+    """The item is no longer this process's."""
+
+
+def work(name: str, job: Job, token: str, options: Options) -> Report:
+    """Train `job` as item `name` from where it stopped; what goes wrong is in the report.
+
+    Raises what reading the data raises. After an error of a GPU, which leaves nothing there that
+    works, the process ends: the item goes on in another one.
+    """
+    tune_process(options.threads, options.device)
+    data = _read(options.data, job.splits, job.size)
+    watch = _Watch(name, token, options.folder)
+    # What a meter tells is a training's if there is no other one.
+    meters = open_meters(options.device)[0] if options.workers == 1 else []
+    try:
+        _, card = run_job(
+            job,
+            data,
+            options.folder / name,
+            view_cache=options.folder / "views",  # what students of the same seed and recipe share
+            device=options.device,
+            meters=meters,
+            on_batch=watch.batch,
+            on_epoch=watch.epoch,
+        )
+    except _StopError:
+        gone = "it was stopped again and again: its session seemed gone"
+        return Report("stopped", name, error=gone, lost_s=monotonic() - watch.since)
+    except AcceleratorError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
+    except Exception as error:
+        return Report("failed", name, error=f"{type(error).__name__}: {error}")
+    finally:
+        for meter in meters:
+            meter.close()
+    return Report("finished", name, top1=card.validation.top1 if card.validation else None)
+
+
+@lru_cache(maxsize=2)
+def _read(source: str, splits: tuple[SplitName, ...], size: int) -> Dataset:
+    """Once for all items of a process; of test only the pixels are looked at, for copies."""
+    return load(source, splits, size)
+
+
+class _Watch:
+    """Sees that the item is still ours."""
+
+    def __init__(self, name: str, token: str, folder: Path) -> None:
+        self.name, self.token, self.path = name, token, folder / "session.json"
+        self.since = self.changed = monotonic()  # the epoch began; the session gave a sign of life
+        self.looked, self.beat = 0.0, 0
+
+    def batch(self, epoch: int, done: int, of: int) -> None:
+        """Called after every batch."""
+        now = monotonic()
+        if now - self.looked < CHECK_S:
+            return
+        self.looked = now
+        try:
+            leases = msgspec.json.decode(self.path.read_bytes(), type=Leases)
+        except FileNotFoundError:
+            leases = Leases()
+        except (OSError, ValueError):  # storage that is not there, or not whole, for a moment
+            leases = Leases(self.beat, {self.name: self.token})
+        if leases.beat != self.beat:
+            self.beat, self.changed = leases.beat, now
+        if leases.tokens.get(self.name) != self.token or now - self.changed > SILENT_S:
+            raise _StopError
+
+    def epoch(self, _: object) -> None:
+        """Called after every epoch, when its state is on disk."""
+        self.since = monotonic()
