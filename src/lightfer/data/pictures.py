@@ -23,7 +23,7 @@ from lightfer.errors import LightferError
 AVIF = features.check("avif")
 HEIF = next(filter(find_spec, ("pi_heif", "pillow_heif")), None)  # Pillow's plug-in, if installed
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")
-FORMATS += (("AVIF",) if AVIF else ()) + (("HEIF",) if HEIF else ())
+FORMATS += ("AVIF",) if AVIF else ()
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
     + ((".avif",) if AVIF else ())
@@ -116,11 +116,13 @@ def _decoded(source: Any) -> Image.Image:
         source = path.read_bytes()
     if len(source) > MAX_BYTES:
         raise PictureError(f"more than {MAX_BYTES:,} bytes. Make it smaller")
+    formats = FORMATS
     if HEIF and source[4:8] == b"ftyp":  # as such a file begins
         import_module(HEIF).register_heif_opener()
+        formats += ("HEIF",)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about files that it then reads
-        with Image.open(io.BytesIO(source), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(source), formats=formats) as image:
             return _upright(image)
 
 

@@ -62,7 +62,9 @@ def test_a_folder_in_order_and_what_failed_in_it(predict, crops: Path, tmp_path:
     (tmp_path / "d.JXL").write_bytes(b"of another form")
     (tmp_path / "notes.txt").write_text("passed over")
     (tmp_path / ".hidden.png").write_bytes(b"passed over")
-    lines, messages = predict(tmp_path, tmp_path / "missing.png", code=1)
+    long = tmp_path / f"{300 * 'n'}.png"
+    lines, messages = predict(tmp_path, long, tmp_path / "missing.png", code=1)
+    assert lines.pop(-2) == {"item": str(long), "error": "File name too long"}
     names = [str(Path(line["item"]).relative_to(tmp_path)) for line in lines]
     assert names == ["a.png", "b.jpg", "c.png", "d.JXL", "sub/d.png", "missing.png"]
     assert [sorted(line) for line in lines if "error" in line] == [["error", "item"]] * 3

@@ -41,7 +41,13 @@ def items_of(paths: Iterable[str], every: int = 1) -> Iterator[Item]:
     for path in paths:
         if path == STDIN:
             yield _standard_input()
-        elif Path(path).is_dir():
+            continue
+        try:
+            is_folder = Path(path).is_dir()
+        except OSError as error:  # as of a name that is too long
+            yield Item(path, None, error=f"{error.strerror}", below="")
+            continue
+        if is_folder:
             yield from _folder(Path(path), every)
         else:
             yield from _file(path, Path(path).name, every)
