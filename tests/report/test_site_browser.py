@@ -4,7 +4,6 @@ The oracle of the logits is ONNX Runtime on the file that Python assembles; that
 and of the verdict on noise is what this package computes from the file that was downloaded.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,66 +114,6 @@ def test_logits_are_those_of_native_onnx_runtime(
         faces, found = shown.evaluate(LOGITS, [NETS, threads, "wasm"])
         assert bool(shown.workers) == (threads > 1)  # the other threads
     assert_native(faces, found)
-
-
-@pytest.fixture(scope="module")
-def graphics() -> Iterator[Any]:
-    """Chromium with WebGPU on an adapter in software."""
-    options = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
-    with chromium.browser(*options, without=("--disable-gpu",)) as started:
-        yield started
-
-
-def offers_graphics(shown: Any) -> None:
-    if not shown.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
-        pytest.skip("this Chromium has no adapter for WebGPU, not even in software")
-
-
-def test_logits_on_webgpu_are_those_of_native_onnx_runtime(graphics: Any, hosts: dict[str, str]):
-    with visiting(graphics, hosts["isolating"], service_workers="block") as shown:
-        offers_graphics(shown)
-        faces, found = shown.evaluate(LOGITS, [NETS, 1, "webgpu"])
-    assert_native(faces, found)
-
-
-def test_a_visitor_measures_the_graphics_processor(
-    graphics: Any, hosts: dict[str, str], tmp_path: Path
-):
-    """The whole way with one net and few passes, which an adapter in software takes long for."""
-    net = "squeezenet1_1_bn"
-
-    def short(route: Any) -> None:
-        text = route.fetch().text()
-        fewer = {
-            "PASSES = 50": "PASSES = 4",
-            "WARMUP = 10": "WARMUP = 2",
-            "GROUPS = 20": "GROUPS = 3",
-        }
-        for usual, here in (
-            fewer | {"FEWEST = 4": "FEWEST = 2", "COOLED = 3": "COOLED = 0"}
-        ).items():
-            assert usual in text
-            text = text.replace(usual, here)
-        route.fulfill(body=text, content_type="text/javascript")
-
-    with visiting(graphics, hosts["isolating"], service_workers="block") as shown:
-        shown.context.route("**/protocol.js", short)
-        measure_only(shown, net)
-        offers_graphics(shown)
-        shown.get_by_label("Name of this device").fill("A phone")
-        shown.get_by_label("Runs on").select_option("webgpu")
-        assert not shown.get_by_label("Threads").is_visible()
-        measure(shown)
-        results = finished(shown, tmp_path)
-    (environment,) = results.environments.values()
-    (entry,) = results.entries
-    assert (entry.model, entry.device, entry.runtime) == (net, "webgpu", "onnxruntime-webgpu")
-    assert entry.id.endswith("/onnxruntime-webgpu-float32")
-    assert entry.runtime_settings is not None
-    assert entry.runtime_settings["backend"] == "webgpu"
-    assert (entry.latency[0].rounds, environment.threads) == (2, 1)
-    assert str(environment.gpu).startswith("A phone, ")
-    assert len(page_data(results)["rows"]) == 1
 
 
 def test_what_a_visitor_measures_stands_beside_native_files(

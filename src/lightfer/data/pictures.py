@@ -24,11 +24,11 @@ AVIF = features.check("avif")
 HEIF = next(filter(find_spec, ("pi_heif", "pillow_heif")), None)  # Pillow's plug-in, if installed
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "GIF", "TIFF")
 FORMATS += ("AVIF",) if AVIF else ()
-SUFFIXES = frozenset(
+WRITTEN = frozenset(
     (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
     + ((".avif",) if AVIF else ())
-    + ((".heic", ".heif", ".hif") if HEIF else ())
 )
+SUFFIXES = WRITTEN | frozenset((".heic", ".heif", ".hif") if HEIF else ())
 UNREAD = frozenset((".avif", ".dng", ".heic", ".heif", ".hif", ".jp2", ".jxl")) - SUFFIXES
 """Pictures by their names, of forms that are not read: nobody should think that they were."""
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from lightfer.__main__ import run as lightfer
 from lightfer.cli.main import app
 from lightfer.data import CLASSES
-from lightfer.data.pictures import SUFFIXES, open_picture
+from lightfer.data.pictures import SUFFIXES, WRITTEN, open_picture
 from lightfer.inference.predict.annotate import annotated
 from lightfer.inference.predict.options import parser
 from lightfer.inference.predict.sources import items_of
@@ -156,11 +156,15 @@ def test_an_annotated_picture_is_of_the_form_that_its_name_says(
     predict, crops: Path, tmp_path: Path, capsys
 ):
     """`--annotate x.gif` held a PNG, and so did x.mp4."""
-    for suffix in sorted(SUFFIXES):
+    for suffix in sorted(WRITTEN):
         target = tmp_path / f"x{suffix}"
         predict(crops / "00.png", "--annotate", target)
         with Image.open(target) as picture:
             assert picture.format == Image.registered_extensions()[suffix]
+    for suffix in sorted(SUFFIXES - WRITTEN):  # with its plug-in, HEIC
+        target = tmp_path / f"x{suffix}"
+        predict(crops / "00.png", "--annotate", target, code=2)
+        assert not target.exists()
     picture, film = str(crops / "00.png"), tmp_path / "x.mp4"
     assert lightfer(["predict", *QUICK, "--crop", picture, "--annotate", str(film)]) == 2
     assert "is a video, and a picture was given" in capsys.readouterr().err

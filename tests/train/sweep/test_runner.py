@@ -145,11 +145,12 @@ def test_a_worker_that_dies_is_followed_by_another_while_epochs_advance(
 ):
     """Killed once after an epoch, it goes on; killed before any epoch ends, it has failed."""
     item = Item(model="mobilenet_v1_x0_25", name="x", settings={**SMALL, "epochs": 40})
+    before = set(multiprocessing.active_children())  # of other tests, which may be ending
     killed: list[int] = []
 
     def kill(report: Report) -> None:
         if report.kind == "epoch" and not killed:
-            (child,) = multiprocessing.active_children()
+            (child,) = set(multiprocessing.active_children()) - before
             killed.append(child.pid or 0)
             child.kill()
 

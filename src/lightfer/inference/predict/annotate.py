@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from lightfer._files import atomic_path
-from lightfer.data.pictures import SUFFIXES
+from lightfer.data.pictures import SUFFIXES, WRITTEN
 from lightfer.errors import ArgumentError
 from lightfer.inference.predict.prediction import Prediction
 from lightfer.inference.predict.predictor import Seen
@@ -70,6 +70,9 @@ class Annotator:
     """
 
     def __init__(self, target: Path) -> None:
+        """Raises ArgumentError for a form that is only read."""
+        if target.suffix.lower() in SUFFIXES - WRITTEN:
+            raise ArgumentError(f"--annotate {target}: this form is only read; name a .png or .jpg")
         self.target = target
         self.video: VideoWriter | None = None
         self.video_name: str | int | None = None
