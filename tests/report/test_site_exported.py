@@ -79,6 +79,9 @@ def test_what_cannot_stand_there_is_refused(small: Path, faces: Dataset, tmp_pat
         exported_entry(replace(file, model="own_net"), results)
     with pytest.raises(ArgumentError, match=f"{NET} in float32 is there already"):
         exported_entry(replace(file, precision="float32"), results)
+    for other in ({"size": (1, 64, 64)}, {"classes": (*file.classes, "contempt")}):
+        with pytest.raises(ArgumentError, match="as the shipped nets"):
+            exported_entry(replace(file, **other), results)
     config = ExportConfig("onnx", tmp_path / "rgb.onnx", "float32", None, True, 1.0)
     export(find_weights(NET), config, None, test_log=tmp_path / "scorings.jsonl")
     for paths, why in (

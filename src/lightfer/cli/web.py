@@ -66,6 +66,8 @@ def _opened(path: Path) -> "Exported":
         model=card.model,
         precision=card.precision,
         weights=card.weights_sha256,
+        classes=card.classes,
+        size=(card.input.channels, card.input.height, card.input.width),
         mean=card.input.mean,
         std=card.input.std,
         temperature=card.temperature,

@@ -47,6 +47,8 @@ class Exported:
     model: str
     precision: str
     weights: str | None  # sha256 of the weight file
+    classes: tuple[str, ...]
+    size: tuple[int, int, int]  # channels, height and width of an image
     mean: float
     std: float
     temperature: float | None
@@ -164,11 +166,18 @@ def exported_entry(file: Exported, results: Results) -> Entry:
     if beside is None:
         known = ", ".join(dict.fromkeys(e.model for e in results.entries))
         raise ArgumentError(f"{file.path} is of {file.model}; expected one of {known}")
+    card = _card(file.model)
+    size = tuple(card["input"][side] for side in ("channels", "height", "width"))
+    if (file.size, file.classes) != (size, tuple(card["classes"])):
+        raise ArgumentError(
+            f"{file.path} takes images of {file.size} for {len(file.classes)} classes; expected "
+            f"{size} for {', '.join(card['classes'])}, as the shipped nets"
+        )
     name = f"{file.model} {file.precision}"
     if file.precision == "float32" or name in [e.id for e in results.entries]:
         raise ArgumentError(f"{file.path}: {file.model} in {file.precision} is there already")
     on = (file.top1_on or "").lower()  # "FER2013": the official pixels and labels
-    same = file.weights == beside.weights and on == _card(file.model)["data_name"]
+    same = file.weights == beside.weights and on == card["data_name"]
     accuracy = None
     if same and file.top1 is not None and (of := beside.accuracy):
         accuracy = Accuracy(
