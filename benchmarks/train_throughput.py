@@ -82,7 +82,8 @@ def _compare(model: str, folder: Path, batches: int, rounds: int) -> dict:
     return {"model": model, "ratio": ratio, "images_per_s": speeds}
 
 
-def _plain(model: str, folder: Path, batches: int, half: bool = False) -> float:
+def plain_loader(folder: Path, batch: int) -> torch.utils.data.DataLoader:
+    """The train images of a folder per class, as people read and augment them."""
     transforms = import_torchvision("torchvision.transforms")
     datasets = import_torchvision("torchvision.datasets")
     images = datasets.ImageFolder(
@@ -98,7 +99,11 @@ def _plain(model: str, folder: Path, batches: int, half: bool = False) -> float:
             ]
         ),
     )
-    loader = torch.utils.data.DataLoader(images, BATCH, shuffle=True, num_workers=WORKERS)
+    return torch.utils.data.DataLoader(images, batch, shuffle=True, num_workers=WORKERS)
+
+
+def _plain(model: str, folder: Path, batches: int, half: bool = False) -> float:
+    loader = plain_loader(folder, BATCH)
     layout = torch.channels_last if half else torch.contiguous_format
     net = ZOO[model]().train()
     net = net.to(memory_format=layout)  # pyright: ignore[reportCallIssue]

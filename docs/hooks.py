@@ -32,7 +32,7 @@ from lightfer.report.tables import robustness, summary, views
 from lightfer.report.thesis import findings
 from lightfer.results import Accuracy, Results, read_results
 from lightfer.results.select import mean_corrupted_top1, over_nets, scored_alike
-from lightfer.results.stats import between_seeds, rank_correlation
+from lightfer.results.stats import between_seeds, prediction_interval, rank_correlation
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = [n for of in ("fer2013", "ferplus") for n in list_models(pretrained=True, labels=of)]
@@ -232,6 +232,22 @@ def equal_and_taught(results: Results) -> str:
     return f"{table(header, rows)}\n\n{ranks}"
 
 
+def again(results: Results) -> str:
+    """Whether one more seed falls where the stated ones of the equal table say."""
+    stated, rows = trained_cards("equal"), []
+    for net, cards in trained_cards("again").items():
+        for card in cards:
+            row = [net, f"{card.seed}"]
+            for split in ("validation", "test"):
+                several = [100 * getattr(known, split).top1 for known in stated[net]]
+                found, own = prediction_interval(several), 100 * getattr(card, split).top1
+                inside = "inside" if found.low <= own <= found.high else "outside"
+                row += [f"{found.low:.2f} to {found.high:.2f}", f"{own:.2f}, {inside}"]
+            rows.append(row)
+    header = ("Net", "Seed", "Validation: expected", "found %", "Test: expected", "found %")
+    return table(header, rows)
+
+
 def trained_cards(name: str) -> dict[str, list[Card]]:
     """What `benchmarks/trained.py` wrote of a queue: the cards of each net, one a seed."""
     by_net: dict[str, list[Card]] = {}
@@ -398,6 +414,7 @@ GENERATED: dict[str, Callable[[Results], str]] = {
     "retrained": retrained,
     "equal": equal,
     "taught": taught,
+    "again": again,
     "equal_and_taught": equal_and_taught,
     "ferplus": ferplus,
     "weights": weights,

@@ -83,6 +83,7 @@ INSTEAD = {
     TEACHER: "teacher.safetensors",  # of the same faces, as a teacher must be
     "--teachers mobilenet_v1,shiftnet_b": "--teachers teacher.safetensors",
     "--teachers vgg_slim": "--teachers teacher.safetensors",
+    "recipes/again.toml": "list.toml",
     "recipes/equal.toml": "list.toml",
     "recipes/taught.toml": "list.toml",
     "--energy-seconds 10": "--energy-seconds 0.05",

@@ -21,6 +21,7 @@ from lightfer.results.stats import (
     located,
     mcnemar,
     pareto_front,
+    prediction_interval,
     rank_correlation,
     time_intervals,
     wilson_interval,
@@ -473,3 +474,14 @@ def test_single_trainings_of_equal_nets_differ_by_more_in_one_of_twenty():
         assert spread
         found += abs(np.diff(rng.normal(65, 0.5, 2))[0]) > spread.least
     assert 0.035 < found / 2000 < 0.065
+
+
+def test_one_more_seed_lies_in_the_prediction_interval_nineteen_times_of_twenty():
+    rng, inside = np.random.default_rng(5), 0
+    for _ in range(2000):
+        *stated, other = rng.normal(65, 0.5, 4).tolist()
+        found = prediction_interval(stated)
+        inside += found.low <= other <= found.high
+    assert 0.935 < inside / 2000 < 0.965
+    with pytest.raises(ValueError, match="at least 2"):
+        prediction_interval([65.0])

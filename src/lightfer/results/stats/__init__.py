@@ -14,6 +14,7 @@ ranks       Spearman's rho, and Kendall's W of many rankers, with intervals
 from lightfer.results.stats.accuracies import between_seeds as between_seeds
 from lightfer.results.stats.accuracies import compare_proportions as compare_proportions
 from lightfer.results.stats.accuracies import mcnemar as mcnemar
+from lightfer.results.stats.accuracies import prediction_interval as prediction_interval
 from lightfer.results.stats.accuracies import wilson_interval as wilson_interval
 from lightfer.results.stats.difference import Difference as Difference
 from lightfer.results.stats.difference import Interval as Interval

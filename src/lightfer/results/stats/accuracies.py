@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import variance
+from statistics import mean, variance
 
 from lightfer.results.stats.difference import Difference, Interval
 
@@ -84,3 +84,18 @@ def between_seeds(by_net: Sequence[Sequence[float]], level: float = 0.95) -> See
     pooled = sum((len(shares) - 1) * variance(shares) for shares in several) / freedom
     least = float(stdtrit(freedom, (1 + level) / 2)) * (2 * pooled) ** 0.5
     return SeedSpread(len(several), freedom, pooled**0.5, least)
+
+
+def prediction_interval(shares: Sequence[float], level: float = 0.95) -> Interval:
+    """Where one more accuracy of the same kind falls, from several: t interval around their mean.
+
+    Raises ValueError for less than two.
+    """
+    from scipy.special import stdtrit
+
+    n = len(shares)
+    if n < 2:
+        raise ValueError(f"{n} accuracies, expected at least 2: one tells no spread")
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * (variance(shares) * (1 + 1 / n)) ** 0.5
+    middle = mean(shares)
+    return Interval(middle, middle - half, middle + half, level)
