@@ -35,6 +35,7 @@ def rows() -> Iterator[Row]:
     yield from throughput()
     yield from scale()
     yield from runtimes()
+    yield from graphs()
     shares = [float(row[-1].rstrip("%")) for row in cells("roofline.md") if len(row) == 9]
     yield "roofline.py", "largest share of a measured peak, %", f"{max(shares):.0f}", ""
     ratio = max(content("predict.json")["ratio"].values())
@@ -108,6 +109,27 @@ def runtimes() -> Iterator[Row]:
         )
         for (figure, value, form), aim in zip(figures, AIMS[net], strict=True):
             yield "runtimes.py", figure, *least(value, aim, form)
+
+
+FLOAT = {"QuantizeLinear", "DequantizeLinear", "Mul", "HardSigmoid", "HardSwish"}  # in int8 files
+MOVING = {"Reshape", "Transpose", "Split", "Concat", "QLinearConcat"} | {
+    "ReorderInput",
+    "ReorderOutput",
+}
+
+
+def graphs() -> Iterator[Row]:
+    found, name = content("graphs.json"), "graphs.py"
+    for row in found["profile"]:
+        what = f"{row['model']} {row['precision']}: % of the nodes' time"
+        for kinds, said in ((MOVING, "that only moves numbers"), (FLOAT, "in float or converting")):
+            share = 100 * sum(kind["share"] for kind in row["kinds"] if kind["kind"] in kinds)
+            if share > 10 and (kinds is MOVING or row["precision"] == "int8"):
+                yield name, f"{what} {said}", f"{share:.0f}", ""
+    for row in found["rewrites"]:
+        batch = f"batch {row['batch']}" if row["batch"] else "any batch"
+        what = f"{row['model']}, {row['rewrite']}, {batch}: times as fast"
+        yield name, what, *least(row["times_as_fast"], 1.3, ".2f")
 
 
 def aa_ab() -> Iterator[Row]:
