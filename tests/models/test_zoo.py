@@ -275,6 +275,34 @@ def test_resnet18_cifar_is_torchvisions_with_another_stem():
 
 
 @pytest.mark.parametrize(
+    ("name", "theirs", "options"),
+    [
+        ("mobilenet_v2", "mobilenet_v2", {}),
+        ("mobilenet_v2_x0_5", "mobilenet_v2", {"width_mult": 0.5}),
+        ("shufflenet_v2_x0_5", "shufflenet_v2_x0_5", {}),
+        ("shufflenet_v2_x1_0", "shufflenet_v2_x1_0", {}),
+        ("shufflenet_v2_x1_5", "shufflenet_v2_x1_5", {}),
+        ("shufflenet_v2_x2_0", "shufflenet_v2_x2_0", {}),
+        ("squeezenet1_0", "squeezenet1_0", {}),
+        ("squeezenet1_1", "squeezenet1_1", {}),
+    ],
+)
+def test_a_net_computes_what_torchvisions_does(name: str, theirs: str, options: dict[str, float]):
+    from lightfer.models._torchvision import import_torchvision
+
+    torch.manual_seed(0)
+    other = getattr(import_torchvision("torchvision.models"), theirs)(**options).eval()
+    ours = ZOO[name](1000, 3).eval()
+    for tensor in ours.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand_like(tensor) + 0.5 if tensor.ndim == 1 else tensor)
+    other.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), other(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
     ("name", "options", "message"),
     [
         ("mobilenet_v2", {"output_stride": 24}, "output_stride 24"),
