@@ -91,18 +91,26 @@ def visits(folder: Path, tries: int, say: Any) -> list[dict[str, Results]]:
     with site() as address, sync_playwright() as playwright:
         profile = folder / "profile"  # one visitor: the page tells devices apart by what it keeps
         options = {"executable_path": chromium, "args": ["--no-sandbox", "--disable-gpu"]}
-        context = playwright.chromium.launch_persistent_context(str(profile), **options)
+        context = playwright.chromium.launch_persistent_context(
+            str(profile),
+            **options,
+            service_workers="block",  # it would answer in place of `route`
+        )
         for number in range(tries):
             for name in random.Random(number).sample(VISITS, len(VISITS)):
                 path = folder / f"{name}-{number}.json"
                 if path.exists():
                     continue
                 page = context.new_page()
+                changed: list[Any] = []
                 if name == "slower":
-                    page.route("**/worker.js", slow_down)
+                    page.route("**/worker.js", lambda route: changed.append(slow_down(route)))
                 page.goto(address)
                 page.wait_for_selector("[data-ready]")
                 visit(page, path)
+                if name == "slower" and not changed:
+                    path.unlink()
+                    raise SystemExit("the page's worker came from elsewhere: nothing was slowed")
                 page.close()
             found.append({name: read_results(folder / f"{name}-{number}.json") for name in VISITS})
             say(f"{number + 1} of {tries}: {judge(found[-1])}")
