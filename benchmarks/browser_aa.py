@@ -56,12 +56,19 @@ def site() -> Iterator[str]:
             server.shutdown()
 
 
-def slow_down(route: Any) -> None:
-    """worker.js as it would be if one net were slower."""
-    text = route.fetch().text()
-    if PASS not in text:
-        raise SystemExit(f"worker.js has no {PASS!r} any more")
-    route.fulfill(body=text.replace(PASS, SLOWER_PASS), content_type="text/javascript")
+class SlowWorker:
+    """worker.js as it would be if one net were slower, and how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, route: Any) -> None:
+        answer = route.fetch()
+        text = answer.text()
+        if PASS not in text:
+            raise SystemExit(f"worker.js has no {PASS!r} any more")
+        self.times += 1
+        route.fulfill(response=answer, body=text.replace(PASS, SLOWER_PASS))  # headers stay
 
 
 def visit(shown: Any, path: Path, rounds: str = ROUNDS) -> None:
@@ -102,13 +109,13 @@ def visits(folder: Path, tries: int, say: Any) -> list[dict[str, Results]]:
                 if path.exists():
                     continue
                 page = context.new_page()
-                changed: list[Any] = []
+                slow = SlowWorker()
                 if name == "slower":
-                    page.route("**/worker.js", lambda route: changed.append(slow_down(route)))
+                    page.route("**/worker.js", slow)
                 page.goto(address)
                 page.wait_for_selector("[data-ready]")
                 visit(page, path)
-                if name == "slower" and not changed:
+                if name == "slower" and not slow.times:
                     path.unlink()
                     raise SystemExit("the page's worker came from elsewhere: nothing was slowed")
                 page.close()
