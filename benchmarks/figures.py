@@ -42,6 +42,7 @@ def rows() -> Iterator[Row]:
     figure = "files to labels, best runtime / plain loop of Pillow and eager PyTorch"
     yield "predict.py", figure, *least(ratio, 5, ".1f")
     yield from aa_ab()
+    yield from in_a_browser()
     yield from planted()
     held = [gap["held"] for gap in content("calibration_interval.json")["gaps"]]
     figure = "share of samples whose interval holds the true error, %: least, most of six errors"
@@ -145,6 +146,16 @@ def aa_ab() -> Iterator[Row]:
     yield name, figure, *least(found, 18, ".0f")
     (anyway,) = re.findall(r"(\d+) found", row[4])
     yield name, "the same, if none were refused", *least(float(anyway), 18, ".0f")
+
+
+def in_a_browser() -> Iterator[Row]:
+    found, name = content("browser_aa.json"), "browser_aa.py"
+    of = f"of {found['tries']} tries"
+    equal = f"two visits to the same page: any net called different, {of}"
+    yield name, equal, *most(found["false"], 1, ".0f")
+    yield name, f"a net that is 30 % slower called slower, {of}", *least(found["found"], 9, ".0f")
+    beside = f"the same: any other net called different, {of}"
+    yield name, beside, *most(found["others_called_different_beside_the_slowed"], 1, ".0f")
 
 
 def planted() -> Iterator[Row]:
