@@ -33,6 +33,7 @@ import torch
 from torch.utils.benchmark import Timer
 
 from lightfer.bench.case import EAGER, FULL, visit_case
+from lightfer.bench.plan import BenchConfig
 from lightfer.inference.backends import Loaded, eager, onnxruntime, openvino
 from lightfer.inference.backends.onnx_file import to_onnx
 from lightfer.inference.card import INPUT, OUTPUT
@@ -52,17 +53,10 @@ def ours(run: Loaded, runtime: str, threads: int, seconds: float) -> Median:
     yardstick = Yardstick(runtime, "cpu", threads)
     images = torch.randint(0, 256, (256, *INPUT_SHAPE[1:]), dtype=torch.uint8)
 
+    protocol = BenchConfig(("",), batch_sizes=(1,), seconds=seconds).protocol()
+
     def once() -> float:
-        visit = visit_case(
-            run,
-            yardstick,
-            images,
-            device="cpu",
-            batch_sizes=(1,),
-            seconds=seconds,
-            passes=50,
-            warmup=10,
-        )
+        visit = visit_case(run, yardstick, images, "cpu", protocol)
         return median(visit.timed[0].samples_s)
 
     return once

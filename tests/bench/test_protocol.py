@@ -31,16 +31,8 @@ def _few_images(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def visit(seconds: float, net=lambda x: x, sizes=(1,)):
-    return visit_case(
-        Loaded(net, {}),
-        Yardstick("pytorch"),
-        IMAGES[:8],
-        device="cpu",
-        batch_sizes=sizes,
-        seconds=seconds,
-        passes=4,
-        warmup=0,
-    )
+    protocol = replace(TINY, seconds=seconds, batch_sizes=sizes).protocol()
+    return visit_case(Loaded(net, {}), Yardstick("pytorch"), IMAGES[:8], "cpu", protocol)
 
 
 def test_a_round_times_passes_for_as_long_as_it_should_and_keeps_200_of_them():

@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from lightfer.measure.carbon import ELSEWHERE, WORLD, CarbonError, carbon_of, find_intensity
-from lightfer.measure.energy import model_cpu_energy, unmeasured_energy
+from lightfer.measure.energy import CpuModel, model_cpu_energy, unmeasured_energy
 from lightfer.results import GridIntensity
 
 KWH_PER_1000 = 1e-4
-ENERGY = model_cpu_energy(0.036, threads=1, watts_per_thread=10.0)  # 0.36 J per image
+ENERGY = model_cpu_energy(0.036, threads=1, power=CpuModel(10.0, "given"))  # 0.36 J per image
 
 
 def test_carbon_is_energy_times_pue_times_intensity():

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from lightfer.measure.carbon import carbon_of
-from lightfer.measure.energy import model_cpu_energy
+from lightfer.measure.energy import CpuModel, model_cpu_energy
 from lightfer.report.cells import DASH, top1
 from lightfer.report.tables import HEADER, markdown, row, summary
 from lightfer.results import Accuracy, Entry, Latency, Results, TeacherWeights, Teaching
@@ -22,7 +22,7 @@ def cells_of(one: Entry) -> tuple[str, ...]:
 
 
 def test_units_and_rounding():
-    energy = model_cpu_energy(0.001, threads=2, watts_per_thread=5.0)
+    energy = model_cpu_energy(0.001, threads=2, power=CpuModel(5.0, "given"))
     cells = cells_of(
         entry(
             accuracy=ACCURACY,

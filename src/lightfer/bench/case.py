@@ -36,7 +36,7 @@ from lightfer.measure.process import (
 )
 from lightfer.measure.yardstick import Yardstick, of_passes
 from lightfer.models.find import Weights
-from lightfer.results import Accuracy, Counts, published_counts
+from lightfer.results import Accuracy, Counts, Protocol, published_counts
 
 if TYPE_CHECKING:
     from lightfer.measure.accuracy import View
@@ -124,45 +124,8 @@ def _calibration(case: Case, data: Dataset | None) -> Images | None:
     return normalize(calibration_images(data))
 
 
-def measure_once(
-    case: Case,
-    run: Loaded,
-    images: Images,
-    data: Dataset | None,
-    eager: Static | None,
-    *,
-    device: str,
-    batch_size: int,
-    views: "Sequence[View]",
-    robustness: bool = False,
-    also: Sequence[Dataset] = (),
-    test_log: Path,
-) -> Static:
-    """Size, operations, the logits compared with eager PyTorch's, and accuracy.
-
-    `eager` is what was measured of the same model and precision in eager PyTorch. `also` are other
-    data sets to score it on.
-    """
-    counts, difference = _compare(case, run, images[:batch_size], device)
-    accuracy, other, of = _accuracy(
-        case, run, data, eager, difference, views, robustness, also, test_log
-    )
-    return Static(
-        params=counts.params,
-        macs=counts.macs,
-        work=counts.work,
-        settings=run.settings,
-        deployed_bytes=run.deployed_bytes,
-        logit_difference=difference,
-        load_s=run.load_s,
-        accuracy=accuracy,
-        accuracy_other=other,
-        accuracy_of=of,
-    )
-
-
 @without_gradients()
-def _compare(
+def compared(
     case: Case, run: Loaded, images: Images, device: str
 ) -> "tuple[Operations | Counts, float | None]":
     """Operations, and the largest difference of a logit from eager float32; None of that itself.
@@ -181,7 +144,7 @@ def _compare(
     return counts, (run(x) - model(x)).abs().max().item()
 
 
-def _accuracy(
+def accuracy_of(
     case: Case,
     run: Loaded,
     data: Dataset | None,
@@ -228,34 +191,30 @@ def visit_case(
     run: Loaded,
     yardstick: Yardstick,
     images: Images,
-    *,
     device: str,
-    batch_sizes: Sequence[int],
-    seconds: float,
-    passes: int,
-    warmup: int,
+    protocol: Protocol,
 ) -> Round:
     """One visit: passes at each batch size beside the yardstick, then all images at the largest."""
-    images = _on(device, images)
+    images, yardstick_s = _on(device, images), YARDSTICK_SHARE * protocol.seconds
     reset_peak_memory(device)
     timed = []
     with without_collection():
-        for size in batch_sizes:
+        for size in protocol.batch_sizes:
             clocks = {"wall": time_passes, "cuda events": time_passes_by_events}
             for clock in clocks if device.startswith("cuda") and size == 1 else ["wall"]:
                 effort = {
-                    "seconds": seconds / PARTS,
-                    "passes": -(-passes // (PARTS if size == 1 else 6 * PARTS)),
-                    "warmup": warmup if size == 1 else -(-warmup // 5),
+                    "seconds": protocol.seconds / PARTS,
+                    "passes": -(-protocol.passes // (PARTS if size == 1 else 6 * PARTS)),
+                    "warmup": protocol.warmup if size == 1 else -(-protocol.warmup // 5),
                 }
                 inputs = cycle(_inputs(images, size))
                 taken: list[float] = []
-                beside = yardstick.time(size, YARDSTICK_SHARE * seconds)
+                beside = yardstick.time(size, yardstick_s)
                 for _ in range(PARTS):
                     taken += clocks[clock](run, inputs, **effort)
-                    beside += yardstick.time(size, YARDSTICK_SHARE * seconds)
+                    beside += yardstick.time(size, yardstick_s)
                 timed.append(_timed(size, clock, taken, beside))
-        total_s, model_s = time_images(run, images, _prepare, batch_size=batch_sizes[-1])
+        total_s, model_s = time_images(run, images, _prepare, batch_size=protocol.batch_sizes[-1])
     memory, device_memory = peak_memory(device)
     return Round(
         timed=tuple(timed),

@@ -50,8 +50,9 @@ def entry_of(
 ) -> Entry:
     """Put the pieces of one model together."""
     pieces, environment = journal.pieces[case.journal_key], journal.environment
-    static, card = pieces.static, case.weights.card
-    weights, arch = case.weights, kind_of(case.weights.name)
+    weights, card, arch = case.weights, case.weights.card, kind_of(case.weights.name)
+    once = msgspec.structs.asdict(pieces.static) if pieces.static else {}
+    settings = once.pop("settings", None)
     total = median(r.total_s for r in pieces.rounds) if pieces.rounds else None
     per_image = None if total is None else total / images
     model_s = median(r.model_s for r in pieces.rounds) if pieces.rounds else None
@@ -59,32 +60,27 @@ def entry_of(
     energies = energies_of(pieces, config.energy or EnergyPlan(), meters, ticks)
     energy = energies.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
     if energy.gross is None and config.device == "cpu":
-        energy = _modelled(energy, config, per_image, environment.threads)
+        threads, size = environment.threads, config.batch_size
+        modelled = model_cpu_energy(per_image, threads, config.cpu_model, batch_size=size)
+        energy = modelled_instead(energy, modelled)
     carbon = carbon_of(energy, config.intensity, config.pue)
     spent = spent_on_training(card)
     return Entry(
         id=f"{machine_key}/{weights.name}/{(weights.sha256 or 'random')[:8]}/{case.variant}",
         environment=environment_key,
-        model=case.weights.name,
+        model=weights.name,
         family=arch.family,
         device=config.device,
         runtime=case.runtime,
         precision=case.precision,
         output_stride=arch.output_stride,
-        weights=case.weights.sha256,
+        weights=weights.sha256,
         recipe=card.recipe if card else None,
         seed=card.seed if card else None,
-        params=static.params if static else None,
-        macs=static.macs if static else None,
-        flops=2 * static.macs if static else None,
-        work=static.work if static else None,
+        **once,
+        flops=2 * once["macs"] if once else None,
         runtime_version=version(runtime_of(case.runtime).package),
-        runtime_settings=static.settings if static else None,
-        deployed_bytes=static.deployed_bytes if static else None,
-        logit_difference=static.logit_difference if static else None,
-        accuracy=static.accuracy if static else None,
-        accuracy_other=static.accuracy_other if static else (),
-        accuracy_of=static.accuracy_of if static else None,
+        runtime_settings=settings,
         latency=tuple(latencies(pieces.rounds, environment.threads)),
         inference_total_s=total,
         inference_per_image_s=per_image,
@@ -93,7 +89,6 @@ def entry_of(
         inference_model_s=model_s,
         inference_with_decoding_s=decoded,
         inference_with_decoding_per_image_s=None if decoded is None else decoded / images,
-        load_s=static.load_s if static else None,
         peak_memory_bytes=_most(r.peak_memory_bytes for r in pieces.rounds),
         peak_device_memory_bytes=_most(r.peak_device_memory_bytes for r in pieces.rounds),
         energy=energy,
@@ -143,20 +138,6 @@ def _failed_rounds(pieces: Pieces, rounds: int) -> str | None:
         return None
     errors = "; ".join(dict.fromkeys(pieces.failed_rounds))
     return f"{len(pieces.failed_rounds)} of {rounds} rounds failed twice: {errors}"
-
-
-def _modelled(
-    unmeasured: Energy, config: BenchConfig, per_image_s: float | None, threads: int
-) -> Energy:
-    """The estimate of last resort, from time; what the meters said stays in it."""
-    modelled = model_cpu_energy(
-        per_image_s,
-        threads,
-        config.cpu_model.watts_per_thread,
-        source=config.cpu_model.source,
-        batch_size=config.batch_size,
-    )
-    return modelled_instead(unmeasured, modelled)
 
 
 def energies_of(

@@ -13,7 +13,7 @@ was; a model that fails becomes an entry with its error, and the others go on.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -24,9 +24,10 @@ import numpy as np
 from lightfer.bench.case import (
     EAGER,
     Case,
+    accuracy_of,
     batch_work,
+    compared,
     load_case,
-    measure_once,
     visit_case,
 )
 from lightfer.bench.entry import entry_of
@@ -191,35 +192,18 @@ class _Bench:
                     return Failed(kind=step.kind, error=f"{type(error).__name__}: {error}")
 
     def _measure(self, step: Step) -> Record:
-        config = self.config
-        data, also, images = self._at_size(step.case.size)
+        config, case = self.config, step.case
+        data, also, images = self._at_size(case.size)
+        if step.kind == "round" and config.processes:
+            needed = data if case.precision == "int8" else None  # which is calibrated on it
+            with open_executor("pool", Path(), workers=1)[0] as fresh:
+                return fresh.submit(_apart, case, images, needed, self.threads, config).result()
+        run = self._load(case)
         if step.kind == "round":
-            visit = Visit(
-                step.case,
-                images,
-                data if step.case.precision == "int8" else None,
-                self.threads,
-                config,
-            )
-            if config.processes:
-                return visit.apart()
-            return visit(self._load(step.case), self._yardstick(step.case.runtime))
-        run = self._load(step.case)
+            yardstick = self._yardstick(case.runtime)
+            return visit_case(run, yardstick, images, config.device, config.protocol())
         if step.kind == "static":
-            eager = self.journal.pieces[replace(step.case, runtime=EAGER).journal_key].static
-            return measure_once(
-                step.case,
-                run,
-                images,
-                data,
-                eager,
-                device=config.device,
-                batch_size=config.batch_size,
-                views=config.views,
-                robustness=config.robustness,
-                also=also,
-                test_log=self.test_log,
-            )
+            return self._once(case, run, data, also, images)
         plan, meters = config.energy or EnergyPlan(), self.meters.meters
         block = measure_block(
             batch_work(run, images, device=config.device, batch_size=step.batch_size),
@@ -229,6 +213,34 @@ class _Bench:
             align_to=slowest(meters, self.ticks),
         )
         return Block(batch_size=step.batch_size, block=block)
+
+    def _once(
+        self,
+        case: Case,
+        run: Loaded,
+        data: Dataset | None,
+        also: Sequence[Dataset],
+        images: Images,
+    ) -> Static:
+        """Size, operations, the logits compared with eager PyTorch's, and accuracy."""
+        config = self.config
+        counts, difference = compared(case, run, images[: config.batch_size], config.device)
+        eager = self.journal.pieces[replace(case, runtime=EAGER).journal_key].static
+        accuracy, other, of = accuracy_of(
+            case, run, data, eager, difference, config.views, config.robustness, also, self.test_log
+        )
+        return Static(
+            params=counts.params,
+            macs=counts.macs,
+            work=counts.work,
+            settings=run.settings,
+            deployed_bytes=run.deployed_bytes,
+            logit_difference=difference,
+            load_s=run.load_s,
+            accuracy=accuracy,
+            accuracy_other=other,
+            accuracy_of=of,
+        )
 
     def _yardstick(self, runtime: str) -> Yardstick:
         if runtime not in self.yardsticks:
@@ -255,40 +267,14 @@ class _Bench:
         return self.sized[size]
 
 
-@dataclass(frozen=True)
-class Visit:
-    """One case's round; what it needs can be sent to another process."""
-
-    case: Case
-    images: Images
-    data: Dataset | None  # int8 is calibrated on it
-    threads: int
-    config: BenchConfig
-
-    def __call__(self, run: Loaded, yardstick: Yardstick) -> Round:
-        return visit_case(
-            run,
-            yardstick,
-            self.images,
-            device=self.config.device,
-            batch_sizes=self.config.batch_sizes,
-            seconds=self.config.seconds,
-            passes=self.config.passes,
-            warmup=self.config.warmup,
-        )
-
-    def apart(self) -> Round:
-        """In a fresh process, which loads the net anew."""
-        with open_executor("pool", Path(), workers=1)[0] as fresh:
-            return fresh.submit(_alone, self).result()
-
-
-def _alone(visit: Visit) -> Round:
-    """In that process."""
-    device = visit.config.device
-    tune_process(visit.threads, device)
-    run = load_case(visit.case, device, visit.threads, visit.data)
-    return visit(run, Yardstick(visit.case.runtime, device, visit.threads))
+def _apart(
+    case: Case, images: Images, data: Dataset | None, threads: int, config: BenchConfig
+) -> Round:
+    """One case's round in a fresh process, which loads the net anew."""
+    tune_process(threads, config.device)
+    run = load_case(case, config.device, threads, data)
+    yardstick = Yardstick(case.runtime, config.device, threads)
+    return visit_case(run, yardstick, images, config.device, config.protocol())
 
 
 def _first_figures(case: Case, record: Record, journal: Journal) -> str | None:

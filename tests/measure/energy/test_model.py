@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from lightfer.measure.energy import ASSUMED, cpu_model, model_cpu_energy
+from lightfer.measure.energy import ASSUMED, CpuModel, cpu_model, model_cpu_energy
 from lightfer.measure.energy.model import modelled_instead, unmeasured_energy
 
 
 def test_joules_are_power_times_threads_times_time():
-    energy = model_cpu_energy(0.010, threads=2, watts_per_thread=5.0)
+    energy = model_cpu_energy(0.010, threads=2, power=CpuModel(5.0, "given"))
     assert energy.components.cpu.joules_per_image == pytest.approx(0.1)
     assert energy.components.cpu.method == "modelled"
     assert energy.components.gpu.method == "absent"

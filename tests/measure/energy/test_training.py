@@ -4,6 +4,7 @@ import pytest
 
 from lightfer.measure.carbon import WORLD, carbon_of
 from lightfer.measure.energy import (
+    CpuModel,
     EnergyPlan,
     energy_of_blocks,
     model_cpu_energy,
@@ -29,7 +30,7 @@ def test_images_until_repaid_by_gross_and_net():
 
 
 def test_a_modelled_side_marks_the_whole_and_an_unknown_one_leaves_it_unknown():
-    modelled = model_cpu_energy(0.01, threads=1, watts_per_thread=5.0)
+    modelled = model_cpu_energy(0.01, threads=1, power=CpuModel(5.0, "given"))
     cost = training_cost(MODELLED, modelled, carbon_of(modelled))
     assert cost.modelled
     assert cost.images_until_repaid == pytest.approx(100 / 0.01)

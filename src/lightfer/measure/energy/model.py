@@ -42,14 +42,6 @@ class CpuModel:
     watts_per_thread: float = WATTS_PER_THREAD
     source: str = "assumed: CodeCarbon's value for an unknown processor"
 
-    def inputs(self, threads: int) -> dict[str, float | str]:
-        """What a modelled figure rests on, for its record."""
-        return {
-            "watts_per_thread": self.watts_per_thread,
-            "watts_per_thread_source": self.source,
-            "threads": threads,
-        }
-
 
 ASSUMED = CpuModel()
 
@@ -79,16 +71,14 @@ def _plain(name: str) -> str:
 def model_cpu_energy(
     seconds_per_image: float | None,
     threads: int,
-    watts_per_thread: float = WATTS_PER_THREAD,
+    power: CpuModel = ASSUMED,
     *,
-    source: str = "given",
     batch_size: int | None = None,
 ) -> Energy:
-    """Energy of a CPU run from its time; every figure is None if the time is.
-
-    `source` says where the power of a thread is from.
-    """
-    joules = None if seconds_per_image is None else seconds_per_image * threads * watts_per_thread
+    """Energy of a CPU run from its time; every figure is None if the time is."""
+    joules = None
+    if seconds_per_image is not None:
+        joules = seconds_per_image * threads * power.watts_per_thread
     cpu = EnergyComponent(
         joules_per_image=joules,
         method="modelled",
@@ -101,7 +91,11 @@ def model_cpu_energy(
         net=None,
         kwh_test_set=kwh_of_test_set(joules),
         ci95=None,
-        model=CpuModel(watts_per_thread, source).inputs(threads),
+        model={
+            "watts_per_thread": power.watts_per_thread,
+            "watts_per_thread_source": power.source,
+            "threads": threads,
+        },
         batch_size=batch_size,
     )
 
