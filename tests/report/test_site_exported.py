@@ -59,29 +59,31 @@ def test_it_stands_beside_the_shipped_nets(site: Path, small: Path):
 
 
 def test_its_accuracy_is_quoted_where_it_is_of_the_same_images(small: Path):
-    results, file = shipped_results([NET]), replace(_opened(small), top1=0.5)
+    results, (_, card) = shipped_results([NET]), _opened(small)
+    card = replace(card, accuracy={"test": 0.5})
     (float32,) = results.entries
     path = shipped(NET)
     assert path is not None
-    assert file.weights == float32.weights == sha256_of(path)
-    assert exported_entry(file, results).accuracy is None  # drawn faces
-    quoted = exported_entry(replace(file, top1_on="FER2013"), results).accuracy
+    assert card.weights_sha256 == float32.weights == sha256_of(path)
+    assert exported_entry(small, card, results).accuracy is None  # drawn faces
+    quoted = exported_entry(small, replace(card, accuracy_on="FER2013"), results).accuracy
     assert quoted is not None
     assert (quoted.top1, quoted.images, quoted.source) == (0.5, 3589, "reference")
     assert quoted.ci95 == pytest.approx((0.484, 0.516), abs=1e-3)
-    other = replace(file, top1_on="FER2013", weights="0" * 64)
-    assert exported_entry(other, results).accuracy is None
+    other = replace(card, accuracy_on="FER2013", weights_sha256="0" * 64)
+    assert exported_entry(small, other, results).accuracy is None
 
 
 def test_what_cannot_stand_there_is_refused(small: Path, faces: Dataset, tmp_path: Path):
-    results, file = shipped_results([NET]), _opened(small)
+    results, (_, card) = shipped_results([NET]), _opened(small)
     with pytest.raises(ArgumentError, match=f"is of own_net; expected one of {NET}"):
-        exported_entry(replace(file, model="own_net"), results)
+        exported_entry(small, replace(card, model="own_net"), results)
     with pytest.raises(ArgumentError, match=f"{NET} in float32 is there already"):
-        exported_entry(replace(file, precision="float32"), results)
-    for other in ({"size": (1, 64, 64)}, {"classes": (*file.classes, "contempt")}):
+        exported_entry(small, replace(card, precision="float32"), results)
+    larger = replace(card.input, height=64, width=64)
+    for other in ({"input": larger}, {"classes": (*card.classes, "contempt")}):
         with pytest.raises(ArgumentError, match="as the shipped nets"):
-            exported_entry(replace(file, **other), results)
+            exported_entry(small, replace(card, **other), results)
     config = ExportConfig("onnx", tmp_path / "rgb.onnx", "float32", None, True, 1.0)
     export(find_weights(NET), config, None, test_log=tmp_path / "scorings.jsonl")
     for paths, why in (

@@ -31,27 +31,28 @@ def web(
     Nothing is installed there and nothing leaves the device; what was measured is downloaded as a
     results file, which `rank`, `compare`, `merge` and `report` take beside those of `bench`.
     """
-    import tempfile
+    from contextlib import nullcontext
+    from tempfile import TemporaryDirectory
+
+    from lightfer.cli.console import progress
+    from lightfer.measure.yardstick import sha256
+    from lightfer.report.site.build import build_site
 
     if out is None and not serve:
         raise ArgumentError("nothing to do: give --out FOLDER, or --serve, or both")
     files = [_opened(path) for path in exported or ()]
-    if out is not None:
-        _build(out, files)
-    if not serve:
-        return
-    if out is not None:
-        _serve(out, port)
-        return
-    with tempfile.TemporaryDirectory(prefix="lightfer-web-") as folder:
-        _build(Path(folder), files, say=False)
-        _serve(Path(folder), port)
+    with nullcontext(out) if out else TemporaryDirectory(prefix="lightfer-web-") as folder:
+        with progress() as bar:
+            size = build_site(Path(folder), sha256(), files, on_step=bar)
+        if out is not None:
+            typer.echo(f"{out}: {size / 1e6:.1f} MB, ready for any file host")
+        if serve:
+            _serve(Path(folder), port)
 
 
 def _opened(path: Path) -> "Exported":
     """Raises ExportedFileError or ArgumentError for a file that the page cannot measure."""
     from lightfer.inference.session import read_card
-    from lightfer.report.site.build import Exported
 
     if path.suffix != ".onnx":
         raise ArgumentError(f"{path}: expected an .onnx file of `lightfer export`")
@@ -61,30 +62,7 @@ def _opened(path: Path) -> "Exported":
             f"{path} takes other images than the shipped nets: export it without --preprocess, and "
             "without --batch or with 1"
         )
-    return Exported(
-        path=path,
-        model=card.model,
-        precision=card.precision,
-        weights=card.weights_sha256,
-        classes=card.classes,
-        size=(card.input.channels, card.input.height, card.input.width),
-        mean=card.input.mean,
-        std=card.input.std,
-        temperature=card.temperature,
-        top1=card.accuracy.get("test"),
-        top1_on=card.accuracy_on,
-    )
-
-
-def _build(folder: Path, exported: "list[Exported]", say: bool = True) -> None:
-    from lightfer.cli.console import progress
-    from lightfer.measure.yardstick import sha256
-    from lightfer.report.site.build import build_site
-
-    with progress() as bar:
-        size = build_site(folder, sha256(), exported, on_step=bar)
-    if say:
-        typer.echo(f"{folder}: {size / 1e6:.1f} MB, ready for any file host")
+    return path, card
 
 
 def _serve(folder: Path, port: int) -> None:

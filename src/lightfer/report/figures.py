@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from lightfer._files import atomic_path
 from lightfer.errors import ArgumentError
 from lightfer.report.cells import conditions, energy_method, plain
-from lightfer.report.significance import front
-from lightfer.results import Accuracy, Entry, Results
-from lightfer.results.select import Time, Times, by_variant, net_names, scored_alike
+from lightfer.report.rank import standings
+from lightfer.results import Entry, Results
+from lightfer.results.select import Times, by_variant, net_names, scored_alike
 
 if TYPE_CHECKING:
     import altair
@@ -129,21 +129,19 @@ def trade_off(
     `times` are those of the whole file, where `results` are a part of it.
     """
     alt = _altair()
-    found = _timed(group(results), times or Times(results), batch_size)
+    found = standings(group(results), times or Times(results), batch_size)
     if not found:
         return None
-    statuses = front([time for _, _, time in found], [a for _, a, _ in found])
-    models = net_names([e for e, _, _ in found])
     rows = [
         {
-            "model": models[e.id], "status": status,
+            "model": s.model, "status": s.status,
             "ms": 1e3 * time.estimate, "fast": 1e3 * time.low, "slow": 1e3 * time.high,
-            "top1": 100 * a.top1, "low": 100 * a.ci95[0], "high": 100 * a.ci95[1],
+            "top1": 100 * s.top1.estimate, "low": 100 * s.top1.low, "high": 100 * s.top1.high,
         }
-        for (e, a, t), status in zip(found, statuses, strict=True)
-        if (time := t.interval)
+        for s in found
+        for time in [s.latency_s]
     ]  # fmt: skip
-    is_corrected = any(t.corrected for _, _, t in found)
+    is_corrected = any(s.corrected for s in found)
     across, up = _place_names(rows)
     each = "one image" if batch_size == 1 else f"{batch_size} images"
     x = alt.X(
@@ -182,12 +180,10 @@ def trade_off(
 
 def shown_trade_off(results: Results, address: str, times: Times) -> str:
     """A line of Markdown that shows the trade-off at `address`, with its figures in words."""
-    found = _timed(group(results), times, 1)
-    statuses = front([time for _, _, time in found], [a for _, a, _ in found])
-    names = net_names([e for e, _, _ in found])
     named = ", ".join(
-        f"{names[e.id]} {100 * a.top1:.1f} % at {1e3 * time.estimate_s:.2f} ms ({status})"
-        for (e, a, time), status in zip(found, statuses, strict=True)
+        f"{s.model} {100 * s.top1.estimate:.1f} % "
+        f"at {1e3 * s.latency_s.estimate:.2f} ms ({s.status})"
+        for s in standings(group(results), times)
     )
     words = f"Top-1 accuracy against the time of one image, fastest first: {named}"
     return f"![{plain(words)}]({address})\n"
@@ -229,18 +225,6 @@ FIGURES: dict[str, Callable[[Results], Any]] = {
     "trade-off": trade_off,
     "costs": costs,
 }
-
-
-def _timed(
-    entries: Sequence[Entry], times: Times, batch: int
-) -> list[tuple[Entry, Accuracy, Time]]:
-    """Models with an accuracy on the same images and an interval of their time, fastest first."""
-    found = [
-        (e, e.accuracy, time)
-        for e in scored_alike(entries)
-        if e.accuracy and (time := times.at(e, batch)) and time.interval
-    ]
-    return sorted(found, key=lambda item: item[2].estimate_s)
 
 
 def _place_names(rows: list[dict[str, Any]]) -> tuple[list[float], list[float]]:

@@ -6,15 +6,23 @@ significantly different is decided by `lightfer.report.significance`. Few rounds
 is called tied may be known to differ after more rounds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from lightfer.report.significance import front
 from lightfer.results import Entry
 from lightfer.results.select import Times, net_names, over_nets, scored_alike
 from lightfer.results.stats import Difference, Interval, rank_correlation
 
-COUNTS = ("macs", "params", "bytes_fused", "bytes_unfused", "weight_bytes", "operator_calls")
+Figure = Callable[[Entry], float | None]
+COUNTS: dict[str, Figure] = {
+    **{name: attrgetter(name) for name in ("macs", "params")},
+    **{
+        name: lambda e, name=name: e.work and getattr(e.work, name)
+        for name in ("bytes_fused", "bytes_unfused", "weight_bytes", "operator_calls")
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -54,15 +62,7 @@ def correlations(
     entries: Sequence[Entry], times: Times, batch_size: int = 1
 ) -> dict[str, Difference]:
     """Spearman's rho of each known count with time, over at least four models."""
-    found = {}
-    for name in COUNTS:
-        pairs = over_nets(
-            entries, lambda e, name=name: _count(e, name), lambda e: times.seconds(e, batch_size)
-        )
-        if len(pairs) >= 4 and len({count for count, _ in pairs}) > 1:
-            counts, seconds = zip(*pairs, strict=True)
-            found[name] = rank_correlation(counts, seconds)
-    return found
+    return _rhos(entries, COUNTS, lambda e: times.seconds(e, batch_size))
 
 
 def energy_correlations(
@@ -73,24 +73,23 @@ def energy_correlations(
     Of energy that was measured at `batch_size`. Else nothing, and the reason: energy that is
     modelled from time is time by another name.
     """
-    found: dict[str, Difference] = {}
     known = [e for e in entries if _joules(e, batch_size) is not None]
     if (measured := len({e.model for e in known})) < 4:
         methods = sorted({e.energy.method() or "unknown" for e in entries if e.energy})
         told = f"energy here is {', '.join(methods)}" if methods else "no energy is known"
         return {}, f"{told}: measured at batch {batch_size} for {measured} models, needs 4"
-    for name in (*COUNTS, "latency"):
-        pairs = over_nets(
-            known,
-            lambda e, name=name: (
-                _count(e, name) if name in COUNTS else times.seconds(e, batch_size)
-            ),
-            lambda e: _joules(e, batch_size),
-        )
-        if len(pairs) >= 4 and len({value for value, _ in pairs}) > 1:
-            values, joules = zip(*pairs, strict=True)
-            found[name] = rank_correlation(values, joules)
-    return found, None
+    figures: dict[str, Figure] = {**COUNTS, "latency": lambda e: times.seconds(e, batch_size)}
+    return _rhos(known, figures, lambda e: _joules(e, batch_size)), None
+
+
+def _rhos(entries: Sequence[Entry], x: dict[str, Figure], y: Figure) -> dict[str, Difference]:
+    """Spearman's rho of each known figure with `y`, over at least four models."""
+    pairs = {name: over_nets(entries, figure, y) for name, figure in x.items()}
+    return {
+        name: rank_correlation(*zip(*found, strict=True))
+        for name, found in pairs.items()
+        if len(found) >= 4 and len({value for value, _ in found}) > 1
+    }
 
 
 def _joules(entry: Entry, batch_size: int) -> float | None:
@@ -99,8 +98,3 @@ def _joules(entry: Entry, batch_size: int) -> float | None:
         if energy and energy.measured() and energy.batch_size == batch_size and energy.gross:
             return energy.gross.joules_per_image
     return None
-
-
-def _count(entry: Entry, name: str) -> float | None:
-    """One of COUNTS: of the entry, or of its work."""
-    return getattr(entry if hasattr(entry, name) else entry.work, name, None)

@@ -8,7 +8,6 @@ WebAssembly packed by gzip.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -37,23 +36,8 @@ OPENING = "measured.js"  # inside results.html
 LATER = ("results.html", "live.html")  # kept when they are first needed, as are folders
 
 OnStep = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Exported:
-    """An .onnx file of `lightfer export`, as its card describes it, for images as the nets' own."""
-
-    path: Path
-    model: str
-    precision: str
-    weights: str | None  # sha256 of the weight file
-    classes: tuple[str, ...]
-    size: tuple[int, int, int]  # channels, height and width of an image
-    mean: float
-    std: float
-    temperature: float | None
-    top1: float | None  # on the test split of `top1_on`
-    top1_on: str | None
+Exported = tuple[Path, Any]
+"""An .onnx file of `lightfer export` and its card, for images as the nets' own."""
 
 
 def build_site(
@@ -89,17 +73,13 @@ def site_files(yardstick: str, exported: Sequence[Exported] = ()) -> dict[str, b
     content[YARDSTICK] = (_package("measure/yardstick") / "net.onnx").read_bytes()
     results = shipped_results(nets)
     about = {entry.id: _input(entry.model) for entry in results.entries}
-    for file in exported:
-        entry = exported_entry(file, results)
+    for path, card in exported:
+        entry = exported_entry(path, card, results)
         results = msgspec.structs.replace(results, entries=(*results.entries, entry))
         place = f"nets/{entry.id.replace(' ', '-')}.onnx"
-        content[place] = file.path.read_bytes()
-        about[entry.id] = {
-            "mean": file.mean,
-            "std": file.std,
-            "temperature": file.temperature,
-            "file": place,
-        }
+        content[place] = path.read_bytes()
+        told = {"mean": card.input.mean, "std": card.input.std, "temperature": card.temperature}
+        about[entry.id] = {**told, "file": place}
     content["shipped.json"] = msgspec.json.encode(results)
     content["results.html"] = page(_described(results), opening=_read(OPENING)).encode()
     build = hashlib.sha256(b"".join(content[name] for name in sorted(content))).hexdigest()[:16]
@@ -156,45 +136,47 @@ def shipped_results(nets: list[str]) -> Results:
     return Results(entries=tuple(entries), cards=cards)
 
 
-def exported_entry(file: Exported, results: Results) -> Entry:
+def exported_entry(path: Path, card: Any, results: Results) -> Entry:
     """Of an exported file, to stand beside the others. Its accuracy is quoted, if it was measured
     on the same images as that of the weights.
 
     Raises ArgumentError for another architecture, or a net that is there already.
     """
-    beside = next((e for e in results.entries if e.model == file.model), None)
+    beside = next((e for e in results.entries if e.model == card.model), None)
     if beside is None:
         known = ", ".join(dict.fromkeys(e.model for e in results.entries))
-        raise ArgumentError(f"{file.path} is of {file.model}; expected one of {known}")
-    card = _card(file.model)
-    size = tuple(card["input"][side] for side in ("channels", "height", "width"))
-    if (file.size, file.classes) != (size, tuple(card["classes"])):
+        raise ArgumentError(f"{path} is of {card.model}; expected one of {known}")
+    own = _card(card.model)
+    sides = ("channels", "height", "width")
+    size = tuple(getattr(card.input, side) for side in sides)
+    expected = tuple(own["input"][side] for side in sides)
+    if (size, card.classes) != (expected, tuple(own["classes"])):
         raise ArgumentError(
-            f"{file.path} takes images of {file.size} for {len(file.classes)} classes; expected "
-            f"{size} for {', '.join(card['classes'])}, as the shipped nets"
+            f"{path} takes images of {size} for {len(card.classes)} classes; expected "
+            f"{expected} for {', '.join(own['classes'])}, as the shipped nets"
         )
-    name = f"{file.model} {file.precision}"
-    if file.precision == "float32" or name in [e.id for e in results.entries]:
-        raise ArgumentError(f"{file.path}: {file.model} in {file.precision} is there already")
-    on = (file.top1_on or "").lower()  # "FER2013": the official pixels and labels
-    same = file.weights == beside.weights and on == card["data_name"]
-    accuracy = None
-    if same and file.top1 is not None and (of := beside.accuracy):
+    name = f"{card.model} {card.precision}"
+    if card.precision == "float32" or name in [e.id for e in results.entries]:
+        raise ArgumentError(f"{path}: {card.model} in {card.precision} is there already")
+    on = (card.accuracy_on or "").lower()  # "FER2013": the official pixels and labels
+    same = card.weights_sha256 == beside.weights and on == own["data_name"]
+    accuracy, top1 = None, card.accuracy.get("test")
+    if same and top1 is not None and (of := beside.accuracy):
         accuracy = Accuracy(
             split=of.split,
             labels=of.labels,
             view=of.view,
             images=of.images,
-            top1=file.top1,
-            ci95=wilson_interval(round(file.top1 * of.images), of.images),
+            top1=top1,
+            ci95=wilson_interval(round(top1 * of.images), of.images),
             source="reference",
         )
     return msgspec.structs.replace(
         beside,
         id=name,
-        precision=file.precision,
-        weights=file.weights,
-        deployed_bytes=file.path.stat().st_size,
+        precision=card.precision,
+        weights=card.weights_sha256,
+        deployed_bytes=path.stat().st_size,
         accuracy=accuracy,
     )
 
