@@ -118,7 +118,7 @@ def answer(choice: "Choice", limits: "Limits") -> list[str]:
 
 def how_to_get(entry: "Entry") -> list[str]:
     """The command that makes the file, or the line that makes the net in PyTorch."""
-    from lightfer._files import sha256_of, shipped
+    from lightfer._files import file_name, sha256_of, shipped
 
     file = shipped(entry.model)
     here = file is not None and sha256_of(file) == entry.weights
@@ -128,8 +128,7 @@ def how_to_get(entry: "Entry") -> list[str]:
         return lines if here else [*lines, f"Its weights: sha256 {entry.weights}"]
     target, suffix = EXPORTS[entry.runtime]
     key = entry.model if here else "WEIGHT_FILE"
-    stem = entry.model.replace(":", ".")
-    command = f"lightfer export {key} --to {target} --out {stem}{suffix}"
+    command = f"lightfer export {key} --to {target} --out {file_name(entry.model)}{suffix}"
     if entry.precision == "int8":
         command += " --precision int8 --data fer2013.csv"
     lines = [f"Export it: {command}"]
@@ -147,15 +146,12 @@ def _nothing(choice: "Choice") -> list[str]:
         return ["", "No entry has both an accuracy and two rounds of one image: nothing to choose."]
     fast = min(able, key=lambda c: c.time.estimate)
     accurate = max(able, key=lambda c: c.accuracy.top1)
-    small = min((c for c in able if c.stored_bytes is not None), key=_size, default=None)
+    sized = [c for c in able if c.stored_bytes is not None]
+    small = min(sized, key=lambda c: c.stored_bytes or 0, default=None)
     lines = ["", f"None of {len(able)} keeps the limits. The extremes are:"]
     lines += [f"- fastest: {_name(fast)}: {_figures(fast)}"]
     lines += [f"- smallest: {_name(small)}: {_figures(small)}"] if small else []
     return [*lines, f"- most accurate: {_name(accurate)}: {_figures(accurate)}"]
-
-
-def _size(candidate: "Candidate") -> int:
-    return candidate.stored_bytes or 0
 
 
 def _name(candidate: "Candidate") -> str:
@@ -164,12 +160,11 @@ def _name(candidate: "Candidate") -> str:
 
 
 def _figures(candidate: "Candidate") -> str:
-    t, size = candidate.time, candidate.stored_bytes
+    from lightfer.report.cells import milliseconds
+
+    size = candidate.stored_bytes
     stored = "size unknown" if size is None else f"{size / 1e6:.2f} MB"
-    return (
-        f"{_top1(candidate)}, {1e3 * t.estimate:.2f} ms [{1e3 * t.low:.2f}, {1e3 * t.high:.2f}] "
-        f"an image, {stored}"
-    )
+    return f"{_top1(candidate)}, {milliseconds(candidate.time, ' ms')} an image, {stored}"
 
 
 def _top1(candidate: "Candidate") -> str:

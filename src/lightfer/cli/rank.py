@@ -82,5 +82,6 @@ def rank(
 
 
 def _rho(found: "Difference") -> str:
-    i = found.interval
-    return f"rho {i.estimate:.2f} [{i.low:.2f}, {i.high:.2f}], p {found.p:.2g} ({found.method})"
+    from lightfer.report.cells import bounded
+
+    return f"rho {bounded(found.interval, '.2f')}, p {found.p:.2g} ({found.method})"

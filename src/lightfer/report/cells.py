@@ -4,7 +4,9 @@ Accuracies that were not measured in the run but quoted from a weights' card are
 energies with how they were obtained, `(counter)` or `(modelled)`; unknown is a dash.
 """
 
-from lightfer.results import MEASURED, Accuracy, Energy, Entry, Environment
+from collections.abc import Iterable
+
+from lightfer.results import Accuracy, Energy, Entry, Environment
 from lightfer.results.stats import Interval
 
 DASH = "–"  # noqa: RUF001
@@ -38,11 +40,15 @@ def milliseconds(
     time: Interval | float | None, unit: str = "", images: int = 1, form: str = ".2f"
 ) -> str:
     """Milliseconds with their 95 % interval, where rounds tell one; a dash for nothing."""
-    factor = 1e3 / images
-    if not isinstance(time, Interval):
-        return DASH if time is None else number(time, form, factor) + unit
-    low, high = number(time.low, form, factor), number(time.high, form, factor)
-    return f"{number(time.estimate, form, factor)}{unit} [{low}, {high}]"
+    if isinstance(time, Interval):
+        return bounded(time, form, 1e3 / images, unit)
+    return DASH if time is None else number(time, form, 1e3 / images) + unit
+
+
+def bounded(found: Interval, form: str, factor: float = 1.0, unit: str = "") -> str:
+    """An estimate times `factor` with its bounds."""
+    value, low, high = (number(x, form, factor) for x in (found.estimate, found.low, found.high))
+    return f"{value}{unit} [{low}, {high}]"
 
 
 def number(value: float | None, form: str, factor: float = 1.0) -> str:
@@ -62,6 +68,11 @@ def plain(text: str) -> str:
     line = "".join(c if c.isprintable() else " " for c in text)
     line = line.replace("\\", r"\\").replace("|", r"\|").replace("](", r"]\(")
     return line.replace("<", "&lt;").replace("`", "'")
+
+
+def markdown_row(cells: Iterable[str]) -> str:
+    """A line of a table in Markdown."""
+    return "| " + " | ".join(map(plain, cells)) + " |"
 
 
 def threads(count: int) -> str:
@@ -107,22 +118,10 @@ def joules_each(energy: Energy | None) -> str:
 
 
 def energy_method(energy: Energy | None) -> str | None:
-    """How the figure was obtained: `counter`, `modelled`, `simulated`, ...; None if none is known.
-
-    Files of before the total said what it includes: the methods of all components with a figure.
-    """
-    if energy is None or energy.gross is None or energy.gross.joules_per_image is None:
+    """How the figure was obtained: `counter`, `modelled`, `simulated`, ...; None without one."""
+    if energy is None or not energy.method():
         return None
-    if energy.simulated:
-        return "simulated"
-    parts = energy.components
-    methods = {c.method for c in (parts.gpu, parts.cpu, parts.dram)} - {"absent"}
-    return energy.method() or " + ".join(sorted(methods)) or None
-
-
-def is_metered(energy: Energy | None) -> bool:
-    """Whether meters gave the total, not a model and not a simulation."""
-    return set((energy_method(energy) or "none").split(" + ")) <= set(MEASURED)
+    return "simulated" if energy.simulated else energy.method()
 
 
 def method_mark(energy: Energy | None) -> str:

@@ -7,7 +7,7 @@ time is never evidence on energy.
 from collections.abc import Sequence
 from typing import Literal
 
-from lightfer.report.cells import energy_method, is_metered, number
+from lightfer.report.cells import bounded, energy_method, number
 from lightfer.report.significance import accuracy_difference, times_differ
 from lightfer.results import Accuracy, Entry
 from lightfer.results.select import Times, over_nets, scored_alike
@@ -36,7 +36,7 @@ def competitive(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
     best, accuracy = max(small, key=lambda pair: pair[1].top1)
     lost = accuracy_difference(accuracy, top_accuracy).interval
     figures = (
-        f"{_net(best)} is {_points(lost)} points below {_net(top)}; "
+        f"{_net(best)} is {bounded(lost, '.1f', 100)} points below {_net(top)}; "
         f"all {len(small)} nets of at most half its work are "
         f"{_range([100 * (top_accuracy.top1 - a.top1) for _, a in small])} points below"
     )
@@ -65,7 +65,7 @@ def close_to_v3(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
     gaps = [(e, accuracy_difference(a, base_accuracy).interval) for e, a in fewer]
     nearest, gap = min(gaps, key=lambda pair: pair[1].estimate)
     figures = (
-        f"nearest of {len(fewer)} nets: {_net(nearest)}, {_points(gap)} points below "
+        f"nearest of {len(fewer)} nets: {_net(nearest)}, {bounded(gap, '.1f', 100)} points below "
         f"{_net(base)}, {(base.macs or 0) / (nearest.macs or 1):.1f} times fewer"
     )
     limit = CLOSE_POINTS / 100
@@ -184,8 +184,7 @@ def _explained(pairs: list[tuple[float, float]]) -> tuple[Verdict, str]:
     except ValueError as error:
         return "undecided", str(error)
     figures = (
-        f"r² {share.estimate:.2f} [{share.low:.2f}, {share.high:.2f}], rank correlation "
-        f"{rank.estimate:.2f} [{rank.low:.2f}, {rank.high:.2f}], {len(pairs)} nets"
+        f"r² {bounded(share, '.2f')}, rank correlation {bounded(rank, '.2f')}, {len(pairs)} nets"
     )
     return _against(share, EXPLAINED, below="supported", above="contradicted"), figures
 
@@ -204,7 +203,7 @@ def _measured_energy(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Interv
         return [], UNKNOWN
     if any(e.energy and e.energy.simulated for e in known):
         return [], "energy here is simulated, which is evidence of nothing"
-    if not all(is_metered(e.energy) for e in known):
+    if not all(e.energy and e.energy.measured() for e in known):
         return [], MODELLED
     found = []
     for e in known:
@@ -224,10 +223,6 @@ def _batches(entries: Sequence[Entry]) -> list[int]:
 
 def _net(entry: Entry) -> str:
     return f"{entry.model} ({number(entry.macs, '.1f', 1e-6)} MMACs)"
-
-
-def _points(interval: Interval) -> str:
-    return f"{100 * interval.estimate:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def _range(values: Sequence[float]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightfer.report.cells import plain
+from lightfer.report.cells import markdown_row, plain
 from lightfer.report.changes import HEADER, row
 from lightfer.report.compare import REFUSED, Change, Comparison
 
@@ -85,4 +85,4 @@ def _table(changes: Sequence[Change]) -> list[str]:
     if not changes:
         return []
     rows = [HEADER, ("---", *["---:"] * (len(HEADER) - 2), "---"), *map(row, changes)]
-    return ["| " + " | ".join(map(plain, cells)) + " |" for cells in rows] + [""]
+    return [*map(markdown_row, rows), ""]

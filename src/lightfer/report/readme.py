@@ -8,7 +8,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
-from lightfer.report.cells import DASH, conditions, energy_method, milliseconds, number, plain, top1
+from lightfer.report.cells import (
+    DASH,
+    bounded,
+    conditions,
+    energy_method,
+    markdown_row,
+    milliseconds,
+    number,
+    plain,
+    top1,
+)
 from lightfer.report.notes import teaching_notes, time_note, training_notes
 from lightfer.report.significance import accuracies_differ
 from lightfer.results import Accuracy, Entry, Environment, Results
@@ -110,8 +120,7 @@ def finding(found: Shown) -> list[str]:
     if len(flops) >= 4:
         rho = rank_correlation([f for f, _ in flops], [t for _, t in flops]).interval
         lines.append(
-            f"FLOPs against time: rank correlation {rho.estimate:.2f} [{rho.low:.2f}, "
-            f"{rho.high:.2f}] over {len(flops)} nets"
+            f"FLOPs against time: rank correlation {bounded(rho, '.2f')} over {len(flops)} nets"
             + (": so few nets do not decide it." if rho.low < 0 < rho.high else ".")
         )
     return lines
@@ -134,7 +143,7 @@ def table(found: Shown) -> list[str]:
         cells += (number(e.flops, ".1f", 1e-6), milliseconds(time and time.interval))
         cells += (milliseconds(time and time.raw),) if is_corrected else ()
         rows.append((*cells, number(gross, ".2f", 1e3), _trained(e, found.results)))
-    return ["| " + " | ".join(map(plain, cells)) + " |" for cells in rows]
+    return [*map(markdown_row, rows)]
 
 
 def ranked(entries: Iterable[Entry]) -> list[Entry]:

@@ -7,6 +7,7 @@ from lightfer.report.cells import (
     HEADLINE,
     conditions,
     joules_each,
+    markdown_row,
     method_mark,
     milliseconds,
     number,
@@ -114,7 +115,7 @@ def _table(entries: Sequence[Entry], times: Times, cards: Mapping[str, WeightCar
     titles, rows = table(entries, times)
     rows = [titles, tuple("---" for _ in titles), *rows]
     below = (f"\n{plain(note)}" for note in notes(entries, times, cards))
-    return [*map(_line, rows), *_failures(entries), *below]
+    return [*map(markdown_row, rows), *_failures(entries), *below]
 
 
 def table(entries: Sequence[Entry], times: Times) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -139,7 +140,7 @@ def views(entries: Sequence[Entry]) -> str:
     lines = [("Model", *kinds), ("---",) * (1 + len(kinds))]
     for entry, found in scored:
         lines.append((names[entry.id], *(_view(found.get(kind)) for kind in kinds)))
-    return "\n".join(map(_line, lines))
+    return "\n".join(map(markdown_row, lines))
 
 
 def robustness(entries: Sequence[Entry]) -> str:
@@ -162,7 +163,7 @@ def robustness(entries: Sequence[Entry]) -> str:
                 _calibration_error(entry.accuracy),
             )
         )
-    return "\n".join(map(_line, lines))
+    return "\n".join(map(markdown_row, lines))
 
 
 def _calibration_error(accuracy: Accuracy) -> str:
@@ -196,7 +197,10 @@ def _pivot(entries: Sequence[Entry], times: Times) -> list[str]:
     lines = [("Model", *variants), ("---",) * (1 + len(variants))]
     for model in dict.fromkeys(names[e.id] for e in entries):
         lines.append((model, *(cells.get((model, variant), DASH) for variant in variants)))
-    return [*map(_line, lines), *_failures([e for e in entries if variant_name(e) != HEADLINE])]
+    return [
+        *map(markdown_row, lines),
+        *_failures([e for e in entries if variant_name(e) != HEADLINE]),
+    ]
 
 
 def _failures(entries: Iterable[Entry]) -> list[str]:
@@ -211,7 +215,3 @@ def _single(entry: Entry, times: Times) -> str:
     if entry.precision == "float32" or entry.accuracy is None:
         return time
     return f"{time} ({100 * entry.accuracy.top1:.2f} %)"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(map(plain, cells)) + " |"

@@ -20,6 +20,8 @@ from lightfer.results import Accuracy, Entry, Environment, Latency, Results
 from lightfer.results.select import Time, Times, mean_corrupted_top1
 
 Row = dict[str, Any]
+WHO = ("id", "environment", "model", "family", "device", "runtime", "precision", "output_stride")
+INFERENCE = tuple(f"inference_{of}" for of in ("total_s", "per_image_s", "images", "batch_size"))
 
 
 def flat_rows(results: Results) -> list[Row]:
@@ -66,93 +68,70 @@ def write_parquet(path: Path, results: Results) -> None:
 
 def _row(entry: Entry, environment: Environment | None, times: Times) -> Row:
     energy, carbon, training = entry.energy, entry.carbon, entry.training
-    noise = environment.noise if environment else None
     row: Row = {
-        "id": entry.id,
-        "environment": entry.environment,
-        "model": entry.model,
-        "family": entry.family,
-        "device": entry.device,
-        "runtime": entry.runtime,
-        "precision": entry.precision,
-        "output_stride": entry.output_stride,
+        **_named(entry, "", *WHO),
         "weights_sha256": entry.weights,
-        "recipe": entry.recipe,
-        "seed": entry.seed,
-        "params": entry.params,
-        "macs": entry.macs,
-        "flops": entry.flops,
-        **_accuracy("accuracy", entry.accuracy),
+        **_named(entry, "", "recipe", "seed", "params", "macs", "flops"),
+        **_accuracy(entry.accuracy),
         **_both_splits(entry.accuracy_other),
         "accuracy_corrupted_top1": mean_corrupted_top1(entry),
     }
     for latency in entry.latency:
         row |= _latency(latency, times.of(entry, latency))
+    low, high = (energy and energy.ci95) or (None, None)
+    parts = energy and energy.components
     row |= {
-        "inference_total_s": entry.inference_total_s,
-        "inference_per_image_s": entry.inference_per_image_s,
-        "inference_images": entry.inference_images,
-        "inference_batch_size": entry.inference_batch_size,
-        "energy_gross_joules_per_image": energy.gross.joules_per_image
-        if energy and energy.gross
-        else None,
-        "energy_net_joules_per_image": energy.net.joules_per_image
-        if energy and energy.net
-        else None,
-        "energy_gross_joules_per_image_low95": energy.ci95[0] if energy and energy.ci95 else None,
-        "energy_gross_joules_per_image_high95": energy.ci95[1] if energy and energy.ci95 else None,
+        **_named(entry, "", *INFERENCE),
+        **_named(energy and energy.gross, "energy_gross_", "joules_per_image"),
+        **_named(energy and energy.net, "energy_net_", "joules_per_image"),
+        "energy_gross_joules_per_image_low95": low,
+        "energy_gross_joules_per_image_high95": high,
         "energy_blocks": len(energy.blocks) if energy else None,
-        "energy_simulated": energy.simulated if energy else None,
-        "energy_test_set_kwh": energy.kwh_test_set if energy else None,
-        "energy_gpu_method": energy.components.gpu.method if energy else None,
-        "energy_cpu_method": energy.components.cpu.method if energy else None,
-        "energy_dram_method": energy.components.dram.method if energy else None,
-        "emissions_test_set_kg_co2e": carbon.kg_co2e_test_set if carbon else None,
-        "grid_intensity_g_co2e_per_kwh": carbon.intensity.g_co2e_per_kwh if carbon else None,
-        "training_joules": training.energy.joules if training else None,
-        "images_until_training_is_repaid": training.images_until_repaid if training else None,
+        "energy_simulated": energy and energy.simulated,
+        "energy_test_set_kwh": energy and energy.kwh_test_set,
+        "energy_gpu_method": parts and parts.gpu.method,
+        "energy_cpu_method": parts and parts.cpu.method,
+        "energy_dram_method": parts and parts.dram.method,
+        "emissions_test_set_kg_co2e": carbon and carbon.kg_co2e_test_set,
+        "grid_intensity_g_co2e_per_kwh": carbon and carbon.intensity.g_co2e_per_kwh,
+        "training_joules": training and training.energy.joules,
+        "images_until_training_is_repaid": training and training.images_until_repaid,
         "error": entry.error,
     }
     if environment:
         row |= {
-            "cpu": environment.cpu,
-            "gpu": environment.gpu,
-            "node": environment.node,
-            "cores": environment.cores,
-            "threads": environment.threads,
+            **_named(environment, "", "cpu", "gpu", "node", "cores", "threads"),
             "torch": environment.versions.get("torch"),
             "code": environment.code,
-            "data": environment.data.label if environment.data else None,
+            "data": environment.data and environment.data.label,
             "started_utc": environment.started,
-            "noise_verdict": noise.verdict if noise else None,
+            "noise_verdict": environment.noise and environment.noise.verdict,
         }
     return row
+
+
+def _named(record: Any, before: str, *names: str) -> Row:
+    """Figures of a record in columns of their names with `before` in front; None without one."""
+    return {before + name: getattr(record, name, None) for name in names}
 
 
 def _both_splits(others: Iterable[Accuracy]) -> Row:
     """The one other accuracy that work on Kaggle's folder `test` is compared with."""
     both = next((a for a in others if a.split == "validation + test"), None)
-    return {
-        "accuracy_validation_and_test_top1": both.top1 if both else None,
-        "accuracy_validation_and_test_images": both.images if both else None,
-    }
+    return _named(both, "accuracy_validation_and_test_", "top1", "images")
 
 
-def _accuracy(name: str, accuracy: Accuracy | None) -> Row:
+def _accuracy(accuracy: Accuracy | None) -> Row:
     low, high = accuracy.ci95 if accuracy else (None, None)
     ece_low, ece_high = (accuracy and accuracy.ece_ci95) or (None, None)
     return {
-        f"{name}_top1": accuracy.top1 if accuracy else None,
-        f"{name}_top1_low95": low,
-        f"{name}_top1_high95": high,
-        f"{name}_macro_f1": accuracy.macro_f1 if accuracy else None,
-        f"{name}_ece": accuracy.ece if accuracy else None,
-        f"{name}_ece_low95": ece_low,
-        f"{name}_ece_high95": ece_high,
-        f"{name}_top1_at_80_coverage": accuracy.top1_at_80_coverage if accuracy else None,
-        f"{name}_images": accuracy.images if accuracy else None,
-        f"{name}_labels": accuracy.labels if accuracy else None,
-        f"{name}_source": accuracy.source if accuracy else None,
+        **_named(accuracy, "accuracy_", "top1"),
+        "accuracy_top1_low95": low,
+        "accuracy_top1_high95": high,
+        **_named(accuracy, "accuracy_", "macro_f1", "ece"),
+        "accuracy_ece_low95": ece_low,
+        "accuracy_ece_high95": ece_high,
+        **_named(accuracy, "accuracy_", "top1_at_80_coverage", "images", "labels", "source"),
     }
 
 

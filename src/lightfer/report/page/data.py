@@ -19,6 +19,7 @@ from lightfer.results import Accuracy, Carbon, Energy, EnergyTotal, Entry, Laten
 from lightfer.results.select import Time, Times, mean_corrupted_top1, variant
 from lightfer.results.stats import Interval
 
+AS_IT_IS = ("model", "family", "device", "runtime", "precision", "weights", "recipe")
 STORED_AS = "weights and buffers in float32"
 DIGITS = 6  # of every figure: more than any chart or cell shows
 _Pool = dict[Accuracy, int]  # each once -> its place
@@ -122,13 +123,7 @@ def _row(entry: Entry, machine: int, timed: Times, pool: _Pool, others: _Pool) -
     stored_as = "what this runtime loads" if entry.deployed_bytes else STORED_AS
     return {
         "machine": machine,
-        "model": entry.model,
-        "family": entry.family,
-        "device": entry.device,
-        "runtime": entry.runtime,
-        "precision": entry.precision,
-        "weights": entry.weights,
-        "recipe": entry.recipe,
+        **{name: getattr(entry, name) for name in AS_IT_IS},
         "params": entry.params,
         "macs": entry.macs,
         "stored": stored_bytes(entry),
@@ -189,10 +184,7 @@ def _grid(entry: Entry) -> str | None:
 def _accuracy(accuracy: Accuracy, details: bool) -> dict[str, Any]:
     scores = accuracy.per_class or ()
     figures = {
-        "split": accuracy.split,
-        "labels": accuracy.labels,
-        "view": accuracy.view,
-        "images": accuracy.images,
+        **{name: getattr(accuracy, name) for name in ("split", "labels", "view", "images")},
         "top1": _triple((accuracy.top1, *accuracy.ci95)),
         "f1": _rounded(accuracy.macro_f1),
         "ece": _rounded(accuracy.ece),
