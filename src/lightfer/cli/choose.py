@@ -69,7 +69,7 @@ def choose(
         lines = [conditions(about) if about else environment]
         lines += answer(choice, limits)
         picked |= choice.pick is not None
-        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        console.print("\n".join(lines), soft_wrap=True)
         console.print()
     if results is None:
         typer.echo("These are the published figures; yours: lightfer bench, then lightfer choose "

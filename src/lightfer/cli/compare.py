@@ -94,12 +94,12 @@ def _print(found: "Comparison", a: Path, b: Path) -> None:
     print_table(console, table)
     for note in dict.fromkeys(c.note for c in found.changes if c.note):
         models = list(dict.fromkeys(c.model for c in found.changes if c.note == note))
-        console.print(f"{', '.join(models)}: {note}", markup=False, highlight=False)
+        console.print(f"{', '.join(models)}: {note}")
     for condition in found.conditions:
-        console.print(f"conditions: {condition}", markup=False, highlight=False)
+        console.print(f"conditions: {condition}")
     for name, ids in ((a, found.only_in_a), (b, found.only_in_b)):
         for key in ids:
-            console.print(f"only in {name}: {key}", markup=False, highlight=False)
+            console.print(f"only in {name}: {key}")
     console.print(
         "Intervals: 95 %, one test at a time. Verdicts: corrected for the number of tests (Holm). "
         "Machine: what a fixed net changed by beside the model; it is taken out of the change."

@@ -174,9 +174,9 @@ def print_results(results: Results, *, err: bool = False) -> None:
         print_table(console, shown)
         for entry in entries:
             if entry.error:
-                console.print(f"{entry.model} failed: {entry.error}", markup=False)
+                console.print(f"{entry.model} failed: {entry.error}")
         for note in notes(entries, times, results.cards):
-            console.print(note, markup=False, highlight=False)
+            console.print(note)
 
 
 def print_accuracy(accuracy: Accuracy, others: Sequence[Accuracy]) -> None:
@@ -185,9 +185,7 @@ def print_accuracy(accuracy: Accuracy, others: Sequence[Accuracy]) -> None:
     console.print(
         f"{_heading(accuracy)}, macro-F1 {number(accuracy.macro_f1, '.3f')}, "
         f"balanced accuracy {number(accuracy.balanced_accuracy, '.3f')}, "
-        f"calibration error {number(accuracy.ece, '.3f')}",
-        markup=False,
-        highlight=False,
+        f"calibration error {number(accuracy.ece, '.3f')}"
     )
     scores = accuracy.per_class or ()
     classes = Table("Class", *_right("Images", "Precision", "Recall", "F1"))
@@ -199,7 +197,7 @@ def print_accuracy(accuracy: Accuracy, others: Sequence[Accuracy]) -> None:
     print_table(console, classes)
     print_table(console, confusion)
     for other in others:
-        console.print(_heading(other), markup=False, highlight=False)
+        console.print(_heading(other))
 
 
 def _heading(accuracy: Accuracy) -> str:

@@ -38,23 +38,16 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Count classes, exact copies, contradictory labels and blank images; compare with FER+."""
-    from lightfer.cli.console import print_json
-    from lightfer.data import DataError, find, load
+    from lightfer.cli.console import load_data, print_json
     from lightfer.data.audit import audit as audit_data
     from lightfer.data.ferplus import read_votes, votes_beside
 
-    source = find(data)
-    if source is None:
-        raise DataError(
-            "no data: give --data PATH, set LIGHTFER_DATA, or run 'lightfer data fetch'"
-        )
-    dataset = load(source, None)
-    typer.echo(f"data: {dataset.description}", err=True)
+    dataset = load_data(data, needed=())
     result = audit_data(dataset, read_votes(ferplus) if ferplus else votes_beside(dataset))
     if as_json:
         print_json(result)
     else:
-        _print(result, source)
+        _print(result, dataset.source)
 
 
 def _print(result: "Audit", source: str) -> None:
@@ -75,12 +68,11 @@ def _print(result: "Audit", source: str) -> None:
     console.print(
         f"{result.images:,} images, {result.distinct:,} distinct; {result.conflicting_groups:,} "
         f"groups of equal images ({result.conflicting_images:,} images) with more than one label; "
-        f"{result.blank:,} blank.\nsha256 {result.sha256}",
-        highlight=False,
+        f"{result.blank:,} blank.\nsha256 {result.sha256}"
     )
     if result.mapping:
         pairs = ", ".join(f"{said} {of}" for said, of in result.mapping.items())
-        console.print(f"labels of the files: {pairs}", highlight=False)
+        console.print(f"labels of the files: {pairs}")
 
 
 def _lines(splits: "list[SplitAudit]") -> list[tuple[str, list[Any]]]:

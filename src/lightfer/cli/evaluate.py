@@ -8,6 +8,11 @@ import typer
 from lightfer._files import output_file
 from lightfer.errors import ArgumentError
 
+Log = Annotated[
+    Path,
+    typer.Option(parser=output_file, help="Where each scoring of a test split is written down."),
+]
+
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model with shipped weights, or a weight file.")],
@@ -18,12 +23,7 @@ def evaluate(
         Literal["test", "validation"], typer.Option(help="Scoring test is written down.")
     ] = "test",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    log: Annotated[
-        Path,
-        typer.Option(
-            parser=output_file, help="Where each scoring of a test split is written down."
-        ),
-    ] = Path("out/test_scorings.jsonl"),
+    log: Log = Path("out/test_scorings.jsonl"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
     into_card: Annotated[
         bool,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from lightfer._files import output_file
+from lightfer.cli.evaluate import Log
 
 
 def export(
@@ -34,12 +35,7 @@ def export(
         float,
         typer.Option(min=0, max=100, help="Points of top-1 that int8 may cost on each split."),
     ] = 1.0,
-    log: Annotated[
-        Path,
-        typer.Option(
-            parser=output_file, help="Where each scoring of a test split is written down."
-        ),
-    ] = Path("out/test_scorings.jsonl"),
+    log: Log = Path("out/test_scorings.jsonl"),
 ) -> None:
     """Write a model as ONNX, OpenVINO or LiteRT, with its card, and compare it with PyTorch.
 

@@ -60,11 +60,11 @@ def _print(rows: list[dict[str, Any]]) -> None:
     for family in dict.fromkeys(row["family"] for row in rows):
         members = [row for row in rows if row["family"] == family]
         papers = dict.fromkeys(row["paper"] or "no paper" for row in members)
-        console.print(f"{family}: {', '.join(papers)}", markup=False, highlight=False)
+        console.print(f"{family}: {', '.join(papers)}")
         for text in dict.fromkeys(text for row in members for text in row["deviations"]):
             holds = sum(text in row["deviations"] for row in members)
             note = "" if holds == len(members) else f" ({holds} of {len(members)} models)"
-            console.print(f"  - {text}{note}", markup=False, highlight=False)
+            console.print(f"  - {text}{note}")
 
 
 def _cell(value: object) -> str:

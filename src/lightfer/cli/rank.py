@@ -76,7 +76,7 @@ def rank(
         lines += [f"{name} with energy per image: {_rho(d)}" for name, d in joules.items()]
         lines += [f"no correlation with energy: {refused}"] if refused else []
         for line in lines:
-            console.print(line, markup=False, highlight=False)
+            console.print(line)
     if as_json:
         print_json(groups)
 
