@@ -119,15 +119,13 @@ def verdict(
     that relative to them, and the spread of the yardsticks, over the whole run, stands for itself.
     `gpu` is what was seen of the GPU in the meantime, if the run was on one.
     """
-    seconds = after.time_s - before.time_s
-    capacity = seconds * after.cores
-    busy = _difference(before.busy_s, after.busy_s)
-    own = _difference(before.own_s, after.own_s)
-    others = None if busy is None or own is None else max(0.0, busy - own)
-    other = others / capacity if others is not None and capacity > 0 else None
-    stolen = _difference(before.steal_s, after.steal_s)
-    steal = stolen / capacity if stolen is not None and capacity > 0 else None
-    throttled = _difference(before.throttle_events, after.throttle_events)
+    told = watch(before, after)
+    capacity, throttled = told.seconds * after.cores, told.throttle_events
+    other = steal = None
+    if capacity > 0 and told.busy_s is not None and told.own_s is not None:
+        other = max(0.0, told.busy_s - told.own_s) / capacity
+    if capacity > 0 and told.steal_s is not None:
+        steal = told.steal_s / capacity
     spread = round_spread(rounds, yardsticks)
     every = sorted(y for beside in yardsticks for y in beside)
     changes = _middle_spread(every) if len(every) > 1 else None
@@ -146,7 +144,7 @@ def verdict(
     return Noise(
         verdict=VERDICTS[max(level for level, _ in findings)],
         reasons=tuple(text for level, text in findings if level),
-        seconds=seconds,
+        seconds=told.seconds,
         load_before=before.load,
         load_after=after.load,
         other_cpu_share=other,

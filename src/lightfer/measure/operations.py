@@ -95,34 +95,16 @@ class Operator:
         return self.weight_bytes + self.read_bytes + self.written_bytes
 
 
-@dataclass(frozen=True)
-class Operations:
+class Operations(Work, frozen=True, kw_only=True):
     """The counts that the head of this file defines, of one image."""
 
     params: int
     macs: int
-    weight_bytes: int
-    buffers: int
-    elementwise: int
-    moved: int
-    bytes_fused: int
-    bytes_unfused: int
-    peak_activation_bytes: int
-    operator_calls: int
-    uncounted: tuple[str, ...] = ()
 
     @property
     def flops(self) -> int:
         """Floating-point operations: two for a multiply-add."""
         return 2 * self.macs
-
-    @property
-    def flops_per_byte_fused(self) -> float:
-        return self.flops / self.bytes_fused
-
-    @property
-    def flops_per_byte_unfused(self) -> float:
-        return self.flops / self.bytes_unfused
 
     @property
     def work(self) -> Work:
@@ -140,15 +122,19 @@ def count_operations(model: nn.Module, input_shape: Sequence[int]) -> Operations
     """
     operators, peak = list_operators(model, input_shape)
     state, parameters = model.state_dict(), dict(model.named_parameters())
+    macs, unfused = sum(o.macs for o in operators), sum(o.bytes for o in operators)
+    fused = unfused - sum(o.saved_bytes for o in operators)
     return Operations(
         params=sum(p.numel() for p in parameters.values()),
-        macs=sum(o.macs for o in operators),
+        macs=macs,
         weight_bytes=sum(t.numel() * t.element_size() for t in state.values()),
         buffers=sum(t.numel() for name, t in state.items() if name not in parameters),
         elementwise=sum(o.elementwise for o in operators),
         moved=sum(o.moved for o in operators),
-        bytes_fused=sum(o.bytes - o.saved_bytes for o in operators),
-        bytes_unfused=sum(o.bytes for o in operators),
+        bytes_fused=fused,
+        bytes_unfused=unfused,
+        flops_per_byte_fused=2 * macs / max(fused, 1),  # a net without operators has no bytes
+        flops_per_byte_unfused=2 * macs / max(unfused, 1),
         peak_activation_bytes=peak,
         operator_calls=len(operators),
         uncounted=tuple(sorted({o.name for o in operators if not o.counted})),

@@ -42,9 +42,7 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     macro_f1: float | None = None
     balanced_accuracy: float | None = None
     ece: float | None = None  # expected calibration error, 15 equal-width bins
-    ece_ci95: tuple[float, float] | None = (
-        None  # of the error without its bias, so about it or below
-    )
+    ece_ci95: tuple[float, float] | None = None  # of the error without its bias: about or below
     # Of each bin its images, their mean confidence and the share that was right: the headline's.
     reliability: tuple[tuple[int, float, float], ...] | None = None
     top1_at_80_coverage: float | None = None  # of the 80 % of images that it is surest of
@@ -142,9 +140,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     work: Work | None = None
     runtime_version: str | None = None
     runtime_settings: dict[str, str | int] | None = None  # as the runtime itself states them
-    deployed_bytes: int | None = (
-        None  # size of the file(s) that the runtime loads; PyTorch has none
-    )
+    deployed_bytes: int | None = None  # of what the runtime loads; PyTorch has no such file
     logit_difference: float | None = None  # largest one from eager float32, over one batch
     accuracy: Accuracy | None = None
     accuracy_other: tuple[Accuracy, ...] = ()

@@ -72,8 +72,11 @@ def violations_of_file(path: Path) -> list[Violation]:
 
 
 class _Parts(msgspec.Struct):
-    """A file whose entries are not decoded yet."""
+    """A file whose entries are not decoded yet; all else is of whatever form."""
 
+    schema: Any = msgspec.UNSET
+    environments: Any = msgspec.UNSET
+    cards: Any = msgspec.UNSET
     entries: list[msgspec.Raw] = []
 
 
@@ -82,16 +85,15 @@ def _violations_of_parts(text: bytes) -> list[Violation]:
     the right form; the schema is asked only about what they refuse.
     """
     try:
-        entries = msgspec.json.decode(text, type=_Parts).entries
-        rest = msgspec.json.decode(text, type=_Rest)
+        parts = msgspec.json.decode(text, type=_Parts)
     except msgspec.DecodeError as error:  # the whole is of another form, or it is not JSON
         return violations(_json(text)) or [Violation("$", str(error))]
     head = {name: value for name in ("schema", "environments", "cards")
-            if (value := getattr(rest, name)) is not msgspec.UNSET}  # fmt: skip
+            if (value := getattr(parts, name)) is not msgspec.UNSET}  # fmt: skip
     found = _of_another_form({**head, "entries": []})
     meant: list[Violation] = []
     sound = _Sound(head.get("environments", {}) if not found else {})
-    for i, raw in enumerate(entries):
+    for i, raw in enumerate(parts.entries):
         try:
             msgspec.json.decode(raw, type=Entry)
         except msgspec.ValidationError:
@@ -103,14 +105,6 @@ def _violations_of_parts(text: bytes) -> list[Violation]:
             if not found:
                 meant += sound.entry(i, msgspec.json.decode(raw))
     return found or meant
-
-
-class _Rest(msgspec.Struct):
-    """Everything but the entries, of whatever form."""
-
-    schema: Any = msgspec.UNSET
-    environments: Any = msgspec.UNSET
-    cards: Any = msgspec.UNSET
 
 
 def _json(text: bytes) -> Any:

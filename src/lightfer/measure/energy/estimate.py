@@ -6,7 +6,7 @@ compares models. The blocks are the sample: the interval is Student's t on their
 blocks is decided from the first few alone (Stein, 1945), so that stopping does not narrow it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, median
 
 from lightfer.measure.energy.model import NO_METER, absent, kwh_of_test_set
@@ -116,10 +116,7 @@ def _told(
     failed: dict[Component, EnergyReading] = {}
     for name in NAMES:
         best: dict[int, EnergyReading] = {}
-        for source in _sources(blocks, name):
-            found = [(i, r) for i, b in enumerate(blocks) for r in b.readings if r.source == source]
-            told = {i: reading for i, reading in found if reading.joules is not None}
-            bad = next((r for _, r in found if r.joules is None), found[0][1])
+        for told, bad in _by_source(blocks, name):
             failed.setdefault(name, bad)
             best = told if len(told) > len(best) else best
         if best and len(best) >= ENOUGH * len(blocks):
@@ -133,8 +130,15 @@ def _told(
     return [blocks[i] for i in common], complete, failed
 
 
-def _sources(blocks: Blocks, name: Component) -> list[str]:
-    return list(dict.fromkeys(r.source for b in blocks for r in b.readings if r.component == name))
+def _by_source(
+    blocks: Blocks, name: Component
+) -> Iterator[tuple[dict[int, EnergyReading], EnergyReading]]:
+    """Of each meter of a component its readings by block, and one that failed, or the first."""
+    readings = [(i, r) for i, b in enumerate(blocks) for r in b.readings if r.component == name]
+    for source in dict.fromkeys(r.source for _, r in readings):
+        found = [(i, r) for i, r in readings if r.source == source]
+        told = {i: reading for i, reading in found if reading.joules is not None}
+        yield told, next((r for _, r in found if r.joules is None), found[0][1])
 
 
 def _gross(blocks: Blocks, readings: Sequence[EnergyReading]) -> list[float]:
@@ -197,12 +201,8 @@ def _bounds(interval: Interval | None) -> tuple[float, float] | None:
 def _cross_check(blocks: Blocks) -> CrossCheck | None:
     """The first component of which two meters told the same blocks, and enough of them."""
     for name in NAMES:
-        told = []
-        for source in _sources(blocks, name):
-            found = [(i, r) for i, b in enumerate(blocks) for r in b.readings if r.source == source]
-            known = {i: reading for i, reading in found if reading.joules is not None}
-            if known and len(known) >= ENOUGH * len(blocks):
-                told.append(known)
+        every = [known for known, _ in _by_source(blocks, name)]
+        told = [known for known in every if known and len(known) >= ENOUGH * len(blocks)]
         if len(told) < 2 or not (common := told[0].keys() & told[1].keys()):
             continue
         first, second = ([one[i] for i in sorted(common)] for one in told[:2])
