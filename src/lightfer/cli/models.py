@@ -30,11 +30,12 @@ def models(
     bytes are of all tensors as float32. `--json` has the exact numbers.
     """
     from lightfer.cli.console import print_json, progress
-    from lightfer.models.registry import describe_model, list_models
+    from lightfer.models.registry import architecture, describe_model, list_models
 
     chosen = names or list_models(family)
     if not chosen:
-        raise ArgumentError(f"there is no family {family!r}; there are {', '.join(_families())}")
+        known = dict.fromkeys(architecture(name).family for name in list_models())
+        raise ArgumentError(f"there is no family {family!r}; there are {', '.join(known)}")
     rows = []
     with progress() as bar:
         for i, name in enumerate(chosen):
@@ -77,9 +78,3 @@ def _cell(value: object) -> str:
         return str(value)
     power = min((len(str(value)) - 1) // 3, 3)
     return f"{value / 1000**power:.3g} {' kMG'[power]}"
-
-
-def _families() -> list[str]:
-    from lightfer.models.registry import architecture, list_models
-
-    return list(dict.fromkeys(architecture(name).family for name in list_models()))

@@ -39,7 +39,7 @@ def describe_environment(
         python=platform.python_version(),
         versions={name: v for name in PACKAGES if (v := _version(name))},
         allocator=allocator,
-        flush_denormal=_flushes_denormals(),
+        flush_denormal=bool(np.float32(1e-38) * np.float32(1e-2) == 0),  # a subnormal result
         code=code_version(),
         command=" ".join((*_limits(), command_text(sys.argv))),
         data=data,
@@ -133,8 +133,3 @@ def _memory_bytes() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def _flushes_denormals() -> bool:
-    """Whether a subnormal result comes out as zero in this thread."""
-    return bool(np.float32(1e-38) * np.float32(1e-2) == 0)

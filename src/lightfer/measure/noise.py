@@ -128,7 +128,9 @@ def verdict(
         steal = told.steal_s / capacity
     spread = round_spread(rounds, yardsticks)
     every = sorted(y for beside in yardsticks for y in beside)
-    changes = _middle_spread(every) if len(every) > 1 else None
+    tenth, changes = len(every) // 10, None
+    if len(every) > 1:  # how much slower the slowest tenth is than the fastest tenth
+        changes = every[-1 - tenth] / every[tenth] - 1
 
     findings = [
         _judge(other, OTHER_CPU_SHARE, "other processes took {:.0%} of the CPU time"),
@@ -201,12 +203,6 @@ def round_spread(
             starts = range(len(times) - half) if yardsticks else range(1)
             spreads.append(min(times[i + half] / times[i] for i in starts) - 1)
     return median(spreads) if spreads else None
-
-
-def _middle_spread(ordered: Sequence[float]) -> float:
-    """How much slower the slowest tenth is than the fastest tenth."""
-    tenth = len(ordered) // 10
-    return ordered[-1 - tenth] / ordered[tenth] - 1
 
 
 def _lower_quartile(values: Sequence[float]) -> float:

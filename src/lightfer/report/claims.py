@@ -4,7 +4,7 @@ Every test returns its verdict and the figures that it rests on, in words. What 
 time is never evidence on energy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from lightfer.report.cells import bounded, energy_method, number
@@ -83,9 +83,7 @@ def macs_and_time(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]
         verdict, text = _explained([(macs, seconds / batch) for macs, seconds in pairs])
         verdicts.append(verdict)
         texts.append(f"batch {batch}: {text}")
-    decided = set(verdicts) - {"undecided"}
-    verdict = decided.pop() if len(decided) == 1 else "undecided"
-    return verdict, "; ".join(texts) or "no times here"
+    return agreed(verdicts), "; ".join(texts) or "no times here"
 
 
 def macs_and_energy(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
@@ -187,6 +185,12 @@ def _explained(pairs: list[tuple[float, float]]) -> tuple[Verdict, str]:
         f"r² {bounded(share, '.2f')}, rank correlation {bounded(rank, '.2f')}, {len(pairs)} nets"
     )
     return _against(share, EXPLAINED, below="supported", above="contradicted"), figures
+
+
+def agreed(verdicts: Iterable[Verdict]) -> Verdict:
+    """That of all that decided, where they agree."""
+    decided = set(verdicts) - {"undecided"}
+    return decided.pop() if len(decided) == 1 else "undecided"
 
 
 def _against(found: Interval, limit: float, below: Verdict, above: Verdict) -> Verdict:

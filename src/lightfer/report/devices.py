@@ -4,7 +4,6 @@ A device is one run in one runtime and precision. Devices are compared on the ne
 timed, each by its time of one image as tables and page quote it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -60,18 +59,15 @@ def fleets(results: Results) -> list[Fleet]:
             nets = groups.setdefault(way, {}).setdefault(entry.environment, {})
             nets.setdefault(entry.model, []).append(time.estimate_s)
     return [
-        _fleet(" ".join(way[1:]), {k: _means(nets) for k, nets in devices.items()}, results)
+        _fleet(" ".join(way[1:]), devices, results)
         for way, devices in groups.items()
         if len(devices) >= FEWEST
     ]
 
 
-def _means(nets: dict[str, list[float]]) -> dict[str, float]:
-    """Of several trainings of a net."""
-    return {model: fmean(seconds) for model, seconds in nets.items()}
-
-
-def _fleet(way: str, times: dict[str, dict[str, float]], results: Results) -> Fleet:
+def _fleet(way: str, devices: dict[str, dict[str, list[float]]], results: Results) -> Fleet:
+    """Of several trainings of a net the mean."""
+    times = {k: {m: fmean(s) for m, s in nets.items()} for k, nets in devices.items()}
     shared = sorted(set.intersection(*(set(nets) for nets in times.values())))
     table = np.array([[nets[model] for model in shared] for nets in times.values()])
     table = table.reshape(len(times), len(shared))
@@ -97,7 +93,7 @@ def _spreads(times: dict[str, dict[str, float]]) -> tuple[Spread, ...]:
 
 def _device(key: str, nets: dict[str, float], results: Results) -> Device:
     about = results.environments.get(key)
-    ranking: Sequence[str] = sorted(nets, key=lambda model: nets[model])
+    ranking = sorted(nets, key=lambda model: nets[model])
     return Device(
         name=about.name if about else key,
         key=key,

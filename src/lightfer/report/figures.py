@@ -197,7 +197,11 @@ def costs(results: Results) -> "altair.VConcatChart | altair.HConcatChart | None
     panels = (
         ("FLOPs of one image, M", lambda e: e.flops and e.flops / 1e6, ".0f"),
         ("Parameters, M", lambda e: e.params and e.params / 1e6, ".2f"),
-        (["mg CO2e per 1,000 faces", *(["(modelled)"] if modelled else [])], _milligrams, ".2f"),
+        (
+            ["mg CO2e per 1,000 faces", *(["(modelled)"] if modelled else [])],
+            lambda e: (g := e.carbon and e.carbon.g_co2e_per_1000_images) and 1e3 * g,
+            ".2f",
+        ),
     )
     models = net_names(entries)
     order = [models[e.id] for e in sorted(entries, key=lambda e: e.macs or 0)]
@@ -308,11 +312,6 @@ def _line(start: tuple[float, float], end: tuple[float, float]) -> Box:
 
 def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _milligrams(entry: Entry) -> float | None:
-    grams = entry.carbon.g_co2e_per_1000_images if entry.carbon else None
-    return None if grams is None else 1e3 * grams
 
 
 def _altair() -> Any:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec import structs
+
 from lightfer.report.cells import DASH, number, subject
 from lightfer.report.significance import same_images
-from lightfer.results import Energy, Entry, WeightCard
+from lightfer.results import Entry, WeightCard
 from lightfer.results.select import Times, mean_spread, trainings
 
 
@@ -104,19 +106,13 @@ def energy_notes(entries: Iterable[Entry]) -> list[str]:
             for warning in energy.warnings:
                 notes.setdefault(warning, []).append(at)
             if energy.gross is None or energy.method() == "modelled":
-                for reason, names in _reasons(energy).items():
+                reasons: dict[str, list[str]] = {}
+                for name, part in structs.asdict(energy.components).items():
+                    if part.reason:
+                        reasons.setdefault(part.reason, []).append(name)
+                for reason, names in reasons.items():
                     notes.setdefault(f"{' and '.join(names)} not measured: {reason}", [])
     return [
         f"Energy: {text}" + (f" ({'; '.join(dict.fromkeys(where))})" if where else "")
         for text, where in notes.items()
     ]
-
-
-def _reasons(energy: Energy) -> dict[str, list[str]]:
-    """Why components have no meter's figure -> which they are."""
-    parts = energy.components
-    found: dict[str, list[str]] = {}
-    for name, part in (("gpu", parts.gpu), ("cpu", parts.cpu), ("dram", parts.dram)):
-        if part.reason:
-            found.setdefault(part.reason, []).append(name)
-    return found

@@ -51,15 +51,6 @@ class Quoted:
     macs: Count  # ptflops: multiply-adds, with biases, norms, activations and pools added
 
 
-def is_predecessor(document: Any) -> bool:
-    """Whether a decoded JSON document has this form."""
-    return (
-        isinstance(document, dict)
-        and bool(document)
-        and all(isinstance(v, dict) and set(v) >= KEYS for v in document.values())
-    )
-
-
 def quoted_in(text: bytes, path: Path) -> list[Quoted] | None:
     """The models of such a file, from its content; None if it is of another form.
 
@@ -71,7 +62,7 @@ def quoted_in(text: bytes, path: Path) -> list[Quoted] | None:
         document = read_json(text)
     except (ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: {error}") from error
-    if not is_predecessor(document):
+    if not document or not all(isinstance(v, dict) and set(v) >= KEYS for v in document.values()):
         return None
     found = []
     for name, figures in document.items():

@@ -9,7 +9,7 @@ Three claims are the predecessor's summary of its results, two the first two lin
 to show. Its third line, that carbon should be part of benchmarks, is a wish that no data decides.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,9 +58,8 @@ def findings(results: Results) -> list[Finding]:
     found = []
     for claim in CLAIMS:
         cases = tuple(Case(where, *claim.test(entries, times)) for where, entries in groups)
-        found.append(
-            Finding(claim.key, claim.claim, claim.source, claim.rule, _overall(cases), cases)
-        )
+        verdict = claims.agreed(case.verdict for case in cases)
+        found.append(Finding(*claim[:4], verdict, cases))
     return found
 
 
@@ -72,11 +71,6 @@ def _where(results: Results, environment: str, device: str, runtime: str, precis
         machine += f", {about.node}" if about.node else ""
         machine += f", {threads(about.threads)}" if device == "cpu" else ""
     return f"{machine}: {runtime} {precision}"
-
-
-def _overall(cases: Iterable[Case]) -> Verdict:
-    decided: set[Verdict] = {case.verdict for case in cases if case.verdict != "undecided"}
-    return decided.pop() if len(decided) == 1 else "undecided"
 
 
 CLAIMS = (

@@ -5,7 +5,7 @@ A part of the shape of `results.json`, see `lightfer.results`, which hands all o
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 Component = Literal["gpu", "cpu", "dram"]
 Method = Literal["counter", "polled", "log", "modelled", "absent"]
@@ -93,11 +93,7 @@ class Energy(Struct, frozen=True, kw_only=True):
 
     def included(self) -> dict[Component, EnergyComponent]:
         """The components that the total is the sum of; older files do not name them."""
-        parts: dict[Component, EnergyComponent] = {
-            "gpu": self.components.gpu,
-            "cpu": self.components.cpu,
-            "dram": self.components.dram,
-        }
+        parts: dict[Component, EnergyComponent] = structs.asdict(self.components)
         if self.gross is None or self.gross.joules_per_image is None:
             return {}
         return {

@@ -1,6 +1,6 @@
 """Many results files as one: of other machines, of visitors' browsers, of later runs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lightfer._files import InputError
@@ -63,14 +63,10 @@ def listed(paths: Sequence[Path]) -> list[Path]:
     """The files, and the .json files in the folders, each once. Raises ResultsError for a folder
     without any.
     """
-    return list(dict.fromkeys(file for path in paths for file in _files(path)))
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-    found = sorted(path.rglob("*.json"))
-    if not found:
-        raise ResultsError(f"{path}: no .json file in this folder, expected results files")
-    yield from found
+    found: dict[Path, None] = {}
+    for path in paths:
+        files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+        if not files:
+            raise ResultsError(f"{path}: no .json file in this folder, expected results files")
+        found |= dict.fromkeys(files)
+    return list(found)

@@ -92,7 +92,8 @@ def _violations_of_parts(text: bytes) -> list[Violation]:
             if (value := getattr(parts, name)) is not msgspec.UNSET}  # fmt: skip
     found = _of_another_form({**head, "entries": []})
     meant: list[Violation] = []
-    sound = _Sound(head.get("environments", {}) if not found else {})
+    environments: dict = head.get("environments", {}) if not found else {}
+    ids: set[str] = set()
     for i, raw in enumerate(parts.entries):
         try:
             msgspec.json.decode(raw, type=Entry)
@@ -103,7 +104,7 @@ def _violations_of_parts(text: bytes) -> list[Violation]:
             ]
         else:
             if not found:
-                meant += sound.entry(i, msgspec.json.decode(raw))
+                meant += _sound(i, msgspec.json.decode(raw), environments, ids)
     return found or meant
 
 
@@ -119,9 +120,9 @@ def violations(document: Any) -> list[Violation]:
     found = _of_another_form(document)
     if found:
         return found
-    sound = _Sound(document.get("environments", {}))
+    environments, ids = document.get("environments", {}), set()
     entries = document.get("entries", [])
-    return [violation for i, entry in enumerate(entries) for violation in sound.entry(i, entry)]
+    return [v for i, entry in enumerate(entries) for v in _sound(i, entry, environments, ids)]
 
 
 @cache
@@ -178,46 +179,39 @@ def _kind(schema: Any) -> str:
     return schema.get("type") or schema["$ref"].rsplit("/", 1)[1]
 
 
-class _Sound:
-    """Whether figures contradict one another, entry by entry, of documents of the right form."""
-
-    def __init__(self, environments: dict) -> None:
-        self._environments = environments
-        self._ids: set[str] = set()
-
-    def entry(self, i: int, entry: dict) -> Iterator[Violation]:
-        """What is wrong with the entry at place `i`."""
-        path = f"$.entries[{i}]"
-        if entry["id"] in self._ids:
-            yield Violation(f"{path}.id", f"{entry['id']!r} stands there twice")
-        self._ids.add(entry["id"])
-        if entry["environment"] not in self._environments:
-            known = ", ".join(self._environments) or "none"
-            yield Violation(
-                f"{path}.environment", f"{entry['environment']!r} is not one of: {known}"
-            )
-        for name, value in entry.items():
-            if name != "seed" and isinstance(value, int | float) and value < 0:
-                yield Violation(f"{path}.{name}", f"found {value}, expected at least 0")
-        macs, flops = entry.get("macs"), entry.get("flops")
-        if macs is not None and flops is not None and flops != 2 * macs:
-            yield Violation(f"{path}.flops", f"found {flops}, expected 2 x macs = {2 * macs}")
-        if entry.get("accuracy"):
-            yield from _accuracy(entry["accuracy"], f"{path}.accuracy")
-        for j, accuracy in enumerate(entry.get("accuracy_other", [])):
-            yield from _accuracy(accuracy, f"{path}.accuracy_other[{j}]")
-        for j, latency in enumerate(entry.get("latency", [])):
-            yield from _latency(latency, f"{path}.latency[{j}]")
-        for name in ("energy", "energy_other"):
-            found = entry.get(name) or []
-            for j, energy in enumerate(found if isinstance(found, list) else [found]):
-                where = f"{path}.{name}[{j}]" if isinstance(found, list) else f"{path}.{name}"
-                yield from _energy(energy, where)
-        each, total = entry.get("inference_per_image_s"), entry.get("inference_total_s")
-        images = entry.get("inference_images")
-        if each and total and images and not _near(each * images, total):
-            expected = f"expected inference_total_s / inference_images = {total / images}"
-            yield Violation(f"{path}.inference_per_image_s", f"found {each}, {expected}")
+def _sound(i: int, entry: dict, environments: dict, ids: set[str]) -> Iterator[Violation]:
+    """Which figures contradict one another in the entry at place `i`, which is of the right form;
+    `ids` are those of the entries before it.
+    """
+    path = f"$.entries[{i}]"
+    if entry["id"] in ids:
+        yield Violation(f"{path}.id", f"{entry['id']!r} stands there twice")
+    ids.add(entry["id"])
+    if entry["environment"] not in environments:
+        known = ", ".join(environments) or "none"
+        yield Violation(f"{path}.environment", f"{entry['environment']!r} is not one of: {known}")
+    for name, value in entry.items():
+        if name != "seed" and isinstance(value, int | float) and value < 0:
+            yield Violation(f"{path}.{name}", f"found {value}, expected at least 0")
+    macs, flops = entry.get("macs"), entry.get("flops")
+    if macs is not None and flops is not None and flops != 2 * macs:
+        yield Violation(f"{path}.flops", f"found {flops}, expected 2 x macs = {2 * macs}")
+    if entry.get("accuracy"):
+        yield from _accuracy(entry["accuracy"], f"{path}.accuracy")
+    for j, accuracy in enumerate(entry.get("accuracy_other", [])):
+        yield from _accuracy(accuracy, f"{path}.accuracy_other[{j}]")
+    for j, latency in enumerate(entry.get("latency", [])):
+        yield from _latency(latency, f"{path}.latency[{j}]")
+    for name in ("energy", "energy_other"):
+        found = entry.get(name) or []
+        for j, energy in enumerate(found if isinstance(found, list) else [found]):
+            where = f"{path}.{name}[{j}]" if isinstance(found, list) else f"{path}.{name}"
+            yield from _energy(energy, where)
+    each, total = entry.get("inference_per_image_s"), entry.get("inference_total_s")
+    images = entry.get("inference_images")
+    if each and total and images and not _near(each * images, total):
+        expected = f"expected inference_total_s / inference_images = {total / images}"
+        yield Violation(f"{path}.inference_per_image_s", f"found {each}, {expected}")
 
 
 def _accuracy(accuracy: dict, path: str) -> Iterator[Violation]:

@@ -9,7 +9,6 @@ same of the uncorrected rounds.
 
 import csv
 import io
-from collections.abc import Iterable
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -68,12 +67,14 @@ def write_parquet(path: Path, results: Results) -> None:
 
 def _row(entry: Entry, environment: Environment | None, times: Times) -> Row:
     energy, carbon, training = entry.energy, entry.carbon, entry.training
+    # The one other accuracy that work on Kaggle's folder `test` is compared with.
+    both = next((a for a in entry.accuracy_other if a.split == "validation + test"), None)
     row: Row = {
         **_named(entry, "", *WHO),
         "weights_sha256": entry.weights,
         **_named(entry, "", "recipe", "seed", "params", "macs", "flops"),
         **_accuracy(entry.accuracy),
-        **_both_splits(entry.accuracy_other),
+        **_named(both, "accuracy_validation_and_test_", "top1", "images"),
         "accuracy_corrupted_top1": mean_corrupted_top1(entry),
     }
     for latency in entry.latency:
@@ -113,12 +114,6 @@ def _row(entry: Entry, environment: Environment | None, times: Times) -> Row:
 def _named(record: Any, before: str, *names: str) -> Row:
     """Figures of a record in columns of their names with `before` in front; None without one."""
     return {before + name: getattr(record, name, None) for name in names}
-
-
-def _both_splits(others: Iterable[Accuracy]) -> Row:
-    """The one other accuracy that work on Kaggle's folder `test` is compared with."""
-    both = next((a for a in others if a.split == "validation + test"), None)
-    return _named(both, "accuracy_validation_and_test_", "top1", "images")
 
 
 def _accuracy(accuracy: Accuracy | None) -> Row:
