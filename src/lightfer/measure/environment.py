@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from lightfer._files import in_utf8
@@ -71,8 +72,6 @@ def command_text(arguments: Sequence[str]) -> str:
 
 def environment_id(environment: Environment) -> str:
     """A short name: the processor, and a hash of all but the moment, its noise and the command."""
-    import msgspec
-
     fixed = msgspec.structs.replace(environment, started="", command="", noise=None)
     digest = hashlib.sha256(msgspec.json.encode(fixed)).hexdigest()[:8]
     name = environment.gpu or environment.cpu
@@ -82,8 +81,6 @@ def environment_id(environment: Environment) -> str:
 
 def run_id(environment: Environment) -> str:
     """That of its machine, and a hash of all, the command, the moment and its noise among it."""
-    import msgspec
-
     digest = hashlib.sha256(msgspec.json.encode(environment)).hexdigest()[:6]
     bare = msgspec.structs.replace(environment, yardstick=None, protocol=None)
     return f"{environment_id(bare)}-{digest}"

@@ -41,6 +41,7 @@ PTFLOPS = (
     "above the multiply-adds of the same net; a smaller or much larger count is another net"
 )
 Kind = Literal["time", "energy", "accuracy", "params", "macs"]
+COUNTS: tuple[Kind, ...] = ("params", "macs")
 WORDS: dict[Kind, tuple[str, str]] = {  # of a family of tests: where b is less, where it is more
     "time": ("faster", "slower"),
     "energy": ("lower", "higher"),
@@ -267,11 +268,8 @@ def _data_hash(entry: Entry, results: Results) -> str | None:
 
 
 def _counts(a: Entry, b: Entry) -> Iterable[Change]:
-    counts: tuple[tuple[Kind, int | None, int | None], ...] = (
-        ("params", a.params, b.params),
-        ("macs", a.macs, b.macs),
-    )
-    for kind, x, y in counts:
+    for kind in COUNTS:
+        x, y = getattr(a, kind), getattr(b, kind)
         if x is not None and y is not None:
             ratio = y / x if x else None
             yield Change(a.model, kind, kind, "same" if x == y else "changed", x, y, ratio)
@@ -328,15 +326,12 @@ def compare_with_predecessor(
         note = "the predecessor's file names neither machine nor batch size nor repetitions"
         changes.append(Change(entry.model, "time", "all times and energies", REFUSED, note=note))
         changes.append(_quoted_accuracy(found, entry, quoted_first))
-        sizes: tuple[tuple[Kind, float, float, int | None], ...] = (
-            ("params", found.params.value, found.params.half_unit, entry.params),
-            ("macs", found.macs.value, found.macs.half_unit, entry.macs),
-        )
-        for kind, theirs, half_unit, ours in sizes:
+        for kind in COUNTS:
+            theirs, ours = getattr(found, kind), getattr(entry, kind)
             if ours is None:
                 continue
-            x, y = (theirs, ours) if quoted_first else (ours, theirs)
-            same = abs(theirs - ours) <= half_unit * (1 + 1e-9)
+            x, y = (theirs.value, ours) if quoted_first else (ours, theirs.value)
+            same = abs(theirs.value - ours) <= theirs.half_unit * (1 + 1e-9)
             note = "to its two decimals" if kind == "params" else PTFLOPS
             verdict = "same" if same else "changed"
             changes.append(Change(entry.model, kind, kind, verdict, x, y, y / x, note=note))

@@ -4,7 +4,9 @@ Entries are matched by weights, device, runtime and precision, then by model. Wh
 another machine, another protocol or another yardstick is not compared, and the reason is said.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
 
 from lightfer.results import Entry, Environment, Results
 from lightfer.results.select import Time, yardstick_runtime
@@ -27,54 +29,39 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, 
             known[key] = _mismatches(entry, a, other, b, anyway)
         return known[key]
 
-    def elsewhere(entry: Entry, other: Entry) -> bool:
-        """Whether they are of two nodes of a fleet."""
+    def distance(entry: Entry, other: Entry) -> tuple[int, bool, bool]:
+        """What keeps them apart, at last whether they are of two nodes of a fleet."""
         ours, theirs = a.environments.get(entry.environment), b.environments.get(other.environment)
-        return bool(ours and theirs and ours.node != theirs.node)
+        elsewhere = bool(ours and theirs and ours.node != theirs.node)
+        retrained = (entry.recipe, entry.seed) != (other.recipe, other.seed)
+        return len(mismatches(entry, other)), retrained, elsewhere
 
     by_id = {e.id: e for e in b.entries}
-    by_weights: dict[tuple, list[Entry]] = {}
-    by_model: dict[str, list[Entry]] = {}
-    for e in b.entries:
-        by_weights.setdefault(_weights_as(e), []).append(e)
-        by_model.setdefault(e.model, []).append(e)
     found: dict[str, tuple[Entry, Entry, list[str]]] = {}
     taken: set[str] = set()
-
-    def pair(entry: Entry, others: Sequence[Entry], closest: Callable[[Entry], tuple]) -> None:
-        twin = by_id.get(entry.id)
-        if twin and any(e is twin for e in others) and not mismatches(entry, twin):
-            others = [twin]
-        free = [e for e in others if e.id not in taken]
-        if not free:
-            return
-        other = min(free, key=closest)
-        reasons = mismatches(entry, other)
-        fitting = [e for e in free if closest(e) == closest(other)]
-        if not reasons and len(fitting) > 1:
-            reasons = [f"{len(fitting)} entries of the second file fit: {_ids(fitting)}"]
-        found[entry.id] = entry, other, reasons
-        if len(fitting) == 1:
-            taken.add(other.id)
-
-    for entry in a.entries:
-        pair(
-            entry,
-            by_weights.get(_weights_as(entry), ()),
-            lambda e, x=entry: (len(mismatches(x, e)), elsewhere(x, e)),
-        )
-    for entry in a.entries:
-        if entry.id not in found:
-            same = (entry.recipe, entry.seed)
-            pair(
-                entry,
-                by_model.get(entry.model, ()),
-                lambda e, x=entry, same=same: (
-                    len(mismatches(x, e)),
-                    (e.recipe, e.seed) != same,
-                    elsewhere(x, e),
-                ),
-            )
+    for alike in (_weights_as, attrgetter("model")):
+        groups: dict[Any, list[Entry]] = {}
+        for e in b.entries:
+            groups.setdefault(alike(e), []).append(e)
+        for entry in a.entries:
+            if entry.id in found:
+                continue
+            others, twin = groups.get(alike(entry), []), by_id.get(entry.id)
+            if twin and alike(twin) == alike(entry) and not mismatches(entry, twin):
+                others = [twin]
+            free = [e for e in others if e.id not in taken]
+            if not free:
+                continue
+            distances = [distance(entry, e) for e in free]
+            least = min(distances)
+            fitting = [e for e, d in zip(free, distances, strict=True) if d == least]
+            reasons = mismatches(entry, fitting[0])
+            if not reasons and len(fitting) > 1:
+                ids = ", ".join(e.id for e in fitting)
+                reasons = [f"{len(fitting)} entries of the second file fit: {ids}"]
+            found[entry.id] = entry, fitting[0], reasons
+            if len(fitting) == 1:
+                taken.add(fitting[0].id)
     return [found[e.id] for e in a.entries if e.id in found]
 
 
@@ -171,7 +158,3 @@ def conditions(a: Environment, b: Environment) -> Iterable[str]:
 
 def _quick(environment: Environment) -> bool:
     return environment.protocol is not None and environment.protocol.quick
-
-
-def _ids(entries: Iterable[Entry]) -> str:
-    return ", ".join(e.id for e in entries)

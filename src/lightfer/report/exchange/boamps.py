@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lightfer._files import file_name
-from lightfer.results import Carbon, Energy, Entry, Environment, Results
+from lightfer.results import Energy, Entry, Environment, Results
 
 VERSION = "1.1.0"
 SPECIFICATION = "https://github.com/Boavizta/BoAmps/tree/3bfefec/model"
@@ -41,6 +41,7 @@ def reports(results: Results) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _report(entry: Entry, energy: Energy, environment: Environment) -> dict[str, Any]:
+    grid = entry.carbon and entry.carbon.intensity
     return _known(
         {
             "header": {
@@ -55,7 +56,8 @@ def _report(entry: Entry, energy: Energy, environment: Environment) -> dict[str,
             "system": {"os": environment.system},
             "software": {"language": "python", "version": environment.python},
             "infrastructure": {"infraType": "other", "components": _components(environment)},
-            "environment": _place(entry.carbon),
+            "environment": grid
+            and {"country": grid.zone, "powerSourceCarbonIntensity": grid.g_co2e_per_kwh},
             "quality": "medium" if energy.measured() and energy.ci95 else None,
         }
     )
@@ -136,13 +138,6 @@ def _components(environment: Environment) -> list[dict[str, Any]]:
     if memory:
         parts.append({"componentType": "ram", "nbComponent": 1, "memorySize": memory / 1e9})
     return parts
-
-
-def _place(carbon: Carbon | None) -> dict[str, Any] | None:
-    if carbon is None:
-        return None
-    grid = carbon.intensity
-    return {"country": grid.zone, "powerSourceCarbonIntensity": grid.g_co2e_per_kwh}
 
 
 def _moment(started: str) -> str:
