@@ -62,22 +62,22 @@ class Quiet:
         else:
             self.gave_up = True
 
-    def waiting(self, cases: Sequence[Case], journal: Journal, rounds: int) -> Waiting:
-        """For the results file."""
-        best = best_beside(cases, journal)
-        taken = [journal.pieces[case.journal_key].rounds for case in cases]
-        kept = [
-            chosen(case, visits, rounds, best) for case, visits in zip(cases, taken, strict=True)
-        ]
+    def settle(self, cases: Sequence[Case], journal: Journal, rounds: int) -> Waiting:
+        """Of each case keep the chosen rounds alone, in memory; the file keeps them all. What
+        waiting brought, for the results file.
+        """
+        best, repeated, disturbed = best_beside(cases, journal), 0, 0
+        for case in cases:
+            pieces = journal.pieces[case.journal_key]
+            kept = chosen(case, pieces.rounds, rounds, best)
+            repeated += len(pieces.rounds) - len(kept)
+            disturbed += sum(is_disturbed(case, visit, best) for visit in kept)
+            pieces.rounds = kept
         return Waiting(
             minutes=self.minutes,
             waited_s=self.waited_s,
-            repeated=sum(map(len, taken)) - sum(map(len, kept)),
-            disturbed=sum(
-                is_disturbed(case, visit, best)
-                for case, visits in zip(cases, kept, strict=True)
-                for visit in visits
-            ),
+            repeated=repeated,
+            disturbed=disturbed,
             gave_up=self.gave_up,
         )
 
@@ -107,21 +107,12 @@ def chosen(case: Case, visits: Sequence[Round], rounds: int, best: Best) -> list
     return [visit for visit in visits if visit in kept]
 
 
-def keep_quiet(cases: Sequence[Case], journal: Journal, rounds: int) -> None:
-    """Of each case the chosen rounds alone, in memory; the file keeps them all."""
-    best = best_beside(cases, journal)
-    for case in cases:
-        pieces = journal.pieces[case.journal_key]
-        pieces.rounds = chosen(case, pieces.rounds, rounds, best)
-
-
 def missing(cases: Sequence[Case], journal: Journal, rounds: int) -> list[Case]:
     """Cases with a round that is to be measured again."""
-    best = best_beside(cases, journal)
-    found = []
+    best, found = best_beside(cases, journal), []
     for case in cases:
-        visits = journal.pieces[case.journal_key].rounds
-        good = sum(not is_disturbed(case, visit, best) for visit in visits)
-        if visits and good < rounds - len(journal.pieces[case.journal_key].failed_rounds):
+        pieces = journal.pieces[case.journal_key]
+        good = sum(not is_disturbed(case, visit, best) for visit in pieces.rounds)
+        if pieces.rounds and good < rounds - len(pieces.failed_rounds):
             found.append(case)
     return found

@@ -42,7 +42,7 @@ from lightfer.bench.plan import (
     steps,
     variants,
 )
-from lightfer.bench.quiet import Quiet, keep_quiet
+from lightfer.bench.quiet import Quiet
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.executors import open_executor
 from lightfer.inference.backends import Loaded
@@ -119,9 +119,8 @@ def run_benchmark(
 
     protocol = config.protocol()
     if quiet:
-        waiting = quiet.waiting(cases, journal, config.rounds)
+        waiting = quiet.settle(cases, journal, config.rounds)
         protocol = msgspec.structs.replace(protocol, waiting=waiting)
-        keep_quiet(cases, journal, config.rounds)
     rounds = [journal.pieces[case.journal_key].rounds for case in cases]
     watched += [r.watched for visits in rounds for r in visits if r.watched]
     noise = verdict(

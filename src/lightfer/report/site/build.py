@@ -21,6 +21,7 @@ from lightfer.errors import ArgumentError
 from lightfer.report.page.build import page
 from lightfer.results import Accuracy, Entry, Environment, Results, WeightCard, published_counts
 from lightfer.results.stats import wilson_interval
+from lightfer.results.stats.difference import t_quantile
 
 YARDSTICK = "yardstick.onnx"
 RUNTIME = "onnxruntime-web"
@@ -206,8 +207,6 @@ def _described(results: Results) -> Results:
 def _about(
     results: Results, inputs: dict[str, dict[str, Any]], yardstick: str, build: str
 ) -> dict[str, Any]:
-    from scipy import stats
-
     cards = {entry.model: _card(entry.model) for entry in results.entries}
     nets = [
         {
@@ -230,7 +229,7 @@ def _about(
         "nets": nets,
         "live": live,
         "yardstick": f"frozen net {yardstick[:16]}, float32, in ONNX Runtime Web",
-        "t": [float(stats.t.ppf(0.975, freedom)) for freedom in range(1, MOST_ROUNDS)],
+        "t": [t_quantile(freedom) for freedom in range(1, MOST_ROUNDS)],
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, variance
 
-from lightfer.results.stats.difference import Difference, Interval
+from lightfer.results.stats.difference import Difference, Interval, t_quantile
 
 
 def mcnemar(only_a: int, only_b: int, images: int, level: float = 0.95) -> Difference:
@@ -75,14 +75,12 @@ def between_seeds(by_net: Sequence[Sequence[float]], level: float = 0.95) -> See
 
     None where no net has several seeds.
     """
-    from scipy.special import stdtrit
-
     several = [shares for shares in by_net if len(shares) > 1]
     freedom = sum(len(shares) - 1 for shares in several)
     if not freedom:
         return None
     pooled = sum((len(shares) - 1) * variance(shares) for shares in several) / freedom
-    least = float(stdtrit(freedom, (1 + level) / 2)) * (2 * pooled) ** 0.5
+    least = t_quantile(freedom, level) * (2 * pooled) ** 0.5
     return SeedSpread(len(several), freedom, pooled**0.5, least)
 
 

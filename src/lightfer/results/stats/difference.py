@@ -1,6 +1,7 @@
 """An estimate with its bounds, a difference with its p-value, several of them at once."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,14 @@ class Difference:
     interval: Interval
     p: float
     method: str
+
+
+@cache
+def t_quantile(freedom: int, level: float = 0.95) -> float:
+    """How many standard errors a bound is from the estimate, by Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 def holm(p_values: ArrayLike) -> NDArray:

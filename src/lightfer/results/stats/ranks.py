@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightfer.results.stats.difference import Difference, Interval
+from lightfer.results.stats.difference import Difference, Interval, t_quantile
 
 MOST_PERMUTED = 100  # items; of more the usual approximation by Student's t is as good
 
@@ -81,7 +81,6 @@ def concordance(table: ArrayLike, level: float = 0.95) -> Interval:
     bootstrap would draw rankers twice, who agree with themselves. Raises ValueError for fewer than
     three rankers or two items, or a ranker to whom all items are equal.
     """
-    from scipy.special import stdtrit
     from scipy.stats import rankdata
 
     values = np.asarray(table, float)
@@ -101,7 +100,7 @@ def concordance(table: ArrayLike, level: float = 0.95) -> Interval:
     r = total / (m * (m - 1))
     left_out = (total - 2 * each) / ((m - 1) * (m - 2))
     pseudo = m * r - (m - 1) * left_out
-    half = float(stdtrit(m - 1, (1 + level) / 2)) * pseudo.std(ddof=1) / m**0.5
+    half = t_quantile(m - 1, level) * pseudo.std(ddof=1) / m**0.5
     w, low, high = ((1 + (m - 1) * float(np.clip(x, -1 / (m - 1), 1))) / m
                     for x in (r, r - half, r + half))  # fmt: skip
     return Interval(w, low, high, level)

@@ -25,7 +25,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightfer.results.stats.difference import Difference, Interval
+from lightfer.results.stats.difference import Difference, Interval, t_quantile
 
 FEWEST_TO_RANK = 12  # rounds: p can be 0.0005, enough for Holm's correction of 100 pairs
 AT_ONCE = 4096  # rows of rounds, of which many take memory: n rounds have n (n + 1) / 2 pairs
@@ -66,7 +66,7 @@ def located(d: NDArray, level: float = 0.95) -> tuple[NDArray, NDArray, NDArray,
     estimate = _middle(walsh)
     if n < FEWEST_TO_RANK:
         error = d.std(axis=-1, ddof=1) / n**0.5
-        half = _t_quantile(n - 1, level) * error
+        half = t_quantile(n - 1, level) * error
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(estimate == 0, 0.0, np.abs(estimate) / error)
         return estimate, estimate - half, estimate + half, 2 * stdtr(n - 1, -t)
@@ -97,13 +97,6 @@ def _middle(ordered: NDArray) -> NDArray:
 @cache
 def _pairs(n: int) -> tuple[NDArray, NDArray]:
     return np.triu_indices(n)
-
-
-@cache
-def _t_quantile(freedom: int, level: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 @cache

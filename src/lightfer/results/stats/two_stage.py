@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lightfer.results.stats.difference import Interval
+from lightfer.results.stats.difference import Interval, t_quantile
 
 
 def two_stage_size(first: ArrayLike, half_width: float, most: int, level: float = 0.95) -> int:
@@ -13,14 +13,12 @@ def two_stage_size(first: ArrayLike, half_width: float, most: int, level: float 
     that later values decide would make the interval cover too little. At least as many as there
     are, at most `most`.
     """
-    from scipy.special import stdtrit
-
     values = np.asarray(first, float)
     n = len(values)
     width = half_width * abs(values.mean())
     if width == 0:
         return most
-    t = float(stdtrit(n - 1, (1 + level) / 2))
+    t = t_quantile(n - 1, level)
     needed = int(np.ceil((t * values.std(ddof=1) / width) ** 2))
     return max(n, min(needed, most))
 
@@ -32,13 +30,11 @@ def two_stage_interval(values: ArrayLike, first: int, level: float = 0.95) -> In
     usual interval. For normal values it covers at least `level` whatever the spread is. Raises
     ValueError for fewer than two values.
     """
-    from scipy.special import stdtrit
-
     values = np.asarray(values, float)
     if len(values) < 2:
         raise ValueError("one value shows no spread: measure at least 2 blocks")
     start = values[:first]
-    t = float(stdtrit(len(start) - 1, (1 + level) / 2))
+    t = t_quantile(len(start) - 1, level)
     half = t * float(start.std(ddof=1)) / len(values) ** 0.5
     mean = float(values.mean())
     return Interval(mean, mean - half, mean + half, level)
