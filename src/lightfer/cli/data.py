@@ -38,16 +38,23 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Count classes, exact copies, contradictory labels and blank images; compare with FER+."""
-    from lightfer.cli.console import load_data, print_json
+    from lightfer.cli.console import print_json
+    from lightfer.data import DataError, find, load
     from lightfer.data.audit import audit as audit_data
     from lightfer.data.ferplus import read_votes, votes_beside
 
-    dataset = load_data(data, needed=())
+    source = find(data)
+    if source is None:
+        raise DataError(
+            "no data: give --data PATH, set LIGHTFER_DATA, or run 'lightfer data fetch'"
+        )
+    dataset = load(source, None)
+    typer.echo(f"data: {dataset.description}", err=True)
     result = audit_data(dataset, read_votes(ferplus) if ferplus else votes_beside(dataset))
     if as_json:
         print_json(result)
     else:
-        _print(result, dataset.source)
+        _print(result, source)
 
 
 def _print(result: "Audit", source: str) -> None:

@@ -53,12 +53,9 @@ PER_NUMBER = {
     aten.sigmoid: 4,
 }
 _IN_PLACE = {
-    aten.relu_: aten.relu,
-    aten.hardtanh_: aten.hardtanh,
-    aten.hardsigmoid_: aten.hardsigmoid,
-    aten.hardswish_: aten.hardswish,
-    aten.silu_: aten.silu,
-    aten.sigmoid_: aten.sigmoid,
+    getattr(aten, f"{operator.__name__}_"): operator
+    for operator in PER_NUMBER
+    if operator is not aten.native_batch_norm
 }
 _MOVES = {
     aten.cat, aten.clone, aten.copy, aten.copy_, aten._to_copy, aten.constant_pad_nd, aten.roll,

@@ -21,7 +21,7 @@ from lightfer.results import (
     EnergyReading,
     EnergyTotal,
 )
-from lightfer.results.stats import Interval, two_stage_interval, two_stage_size
+from lightfer.results.stats import two_stage_interval, two_stage_size
 
 BAND = (0.9, 1.1)  # of the ratio of two meters; outside it there is an alarm
 SHORT_S = 10.0
@@ -79,28 +79,26 @@ def energy_of_blocks(
         method = "absent" if why is None else why.method
         reason = (why.reason if why else None) or (reasons or {}).get(name, NO_METER)
         parts[name] = absent(reason, method, why.source if why else None)
-    gross = _interval([_gross(kept, r) for r in complete.values()], plan)
+    gross, ci95 = _mean([_gross(kept, r) for r in complete.values()], plan)
     idle = [_net(kept, r) for r in complete.values()]
-    net = _interval([values for values in idle if values], plan) if all(idle) else None
+    net, net_ci95 = _mean([values for values in idle if values] if all(idle) else [], plan)
     includes = tuple(complete)
     check, lost = _cross_check(blocks), bool(complete) and len(kept) < len(blocks)
     return Energy(
         components=EnergyComponents(**parts),
-        gross=EnergyTotal(joules_per_image=gross.estimate, includes=includes) if gross else None,
-        net=EnergyTotal(joules_per_image=net.estimate, includes=includes) if net else None,
-        kwh_test_set=kwh_of_test_set(gross.estimate if gross else None),
-        ci95=_bounds(gross),
-        net_ci95=_bounds(net),
+        gross=None if gross is None else EnergyTotal(joules_per_image=gross, includes=includes),
+        net=None if net is None else EnergyTotal(joules_per_image=net, includes=includes),
+        kwh_test_set=kwh_of_test_set(gross),
+        ci95=ci95,
+        net_ci95=net_ci95,
         batch_size=batch_size,
         blocks=tuple(blocks),
         stopped=enough_blocks(blocks, plan) or f"{len(blocks)} blocks",
         cross_check=check,
         clock_offset_s=clock_offset_s,
-        warnings=tuple(
-            [
-                *_warnings(blocks, list(complete.values()), net, check),
-                *([f"meters told {len(kept)} of {len(blocks)} blocks"] if lost else []),
-            ]
+        warnings=(
+            *_warnings(blocks, list(complete.values()), net_ci95, check),
+            *([f"meters told {len(kept)} of {len(blocks)} blocks"] if lost else []),
         ),
         simulated=simulated,
     )
@@ -166,36 +164,30 @@ def _idle_w(reading: EnergyReading) -> float | None:
 def _component(
     blocks: Blocks, readings: Sequence[EnergyReading], plan: EnergyPlan, ticks: Mapping[str, float]
 ) -> EnergyComponent:
-    gross = _interval([_gross(blocks, readings)], plan)
-    net_values = _net(blocks, readings)
-    net = _interval([net_values], plan) if net_values else None
+    gross, ci95 = _mean([_gross(blocks, readings)], plan)
+    net, net_ci95 = _mean([_net(blocks, readings) or []], plan)
     idle = [w for r in readings if (w := _idle_w(r)) is not None]
     return EnergyComponent(
-        joules_per_image=gross.estimate if gross else None,
+        joules_per_image=gross,
         method=readings[0].method,
-        net_joules_per_image=net.estimate if net else None,
-        ci95=_bounds(gross),
-        net_ci95=_bounds(net),
+        net_joules_per_image=net,
+        ci95=ci95,
+        net_ci95=net_ci95,
         idle_w=median(idle) if idle else None,
         source=readings[0].source,
         tick_s=ticks.get(readings[0].source),
     )
 
 
-def _interval(parts: Sequence[Sequence[float]], plan: EnergyPlan) -> Interval | None:
-    """Of the sum of the parts, block by block."""
+def _mean(
+    parts: Sequence[Sequence[float]], plan: EnergyPlan
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Of the sum of the parts, block by block, with its interval, if there are two blocks."""
     totals = [sum(values) for values in zip(*parts, strict=True)]
-    if not totals:
-        return None
     if len(totals) < 2:
-        return Interval(totals[0], float("nan"), float("nan"))
-    return two_stage_interval(totals, plan.fewest_blocks)
-
-
-def _bounds(interval: Interval | None) -> tuple[float, float] | None:
-    if interval is None or interval.low != interval.low:  # a single block: not a number
-        return None
-    return interval.low, interval.high
+        return next(iter(totals), None), None
+    found = two_stage_interval(totals, plan.fewest_blocks)
+    return found.estimate, (found.low, found.high)
 
 
 def _cross_check(blocks: Blocks) -> CrossCheck | None:
@@ -225,7 +217,7 @@ def _ratio(a: Sequence[float | None], b: Sequence[float | None]) -> float | None
 def _warnings(
     blocks: Blocks,
     readings: Sequence[Sequence[EnergyReading]],
-    net: Interval | None,
+    net_ci95: tuple[float, float] | None,
     check: CrossCheck | None,
 ) -> list[str]:
     found = []
@@ -235,7 +227,7 @@ def _warnings(
     if check and check.alarm:
         ratios = [f"{r:.2f}" for r in (check.ratio_loaded, check.ratio_idle) if r is not None]
         found.append(f"{' against '.join(check.sources)}: ratio {' loaded, '.join(ratios)} idle")
-    if net and net.low <= 0:
+    if net_ci95 and net_ci95[0] <= 0:
         found.append("net energy is not told apart from 0")
     drifts = [
         abs(r.idle_w[1] / r.idle_w[0] - 1)

@@ -184,21 +184,15 @@ def exported_entry(path: Path, card: Any, results: Results) -> Entry:
 
 def _described(results: Results) -> Results:
     """The same on a machine that the browser will describe."""
+    texts = dict.fromkeys(("system", "python", "allocator", "code", "command", "started"), "")
     somewhere = Environment(
         cpu="this device",
         cores=1,
         threads=1,
-        memory_bytes=None,
-        gpu=None,
-        system="",
-        python="",
         versions={},
-        allocator="",
         flush_denormal=False,
-        code="",
-        command="",
-        data=None,
-        started="",
+        **texts,
+        **dict.fromkeys(("memory_bytes", "gpu", "data")),
     )
     entries = tuple(msgspec.structs.replace(e, environment="device") for e in results.entries)
     return msgspec.structs.replace(results, environments={"device": somewhere}, entries=entries)
