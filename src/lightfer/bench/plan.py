@@ -156,11 +156,8 @@ def steps(
             pieces = journal.pieces[case.journal_key]
             tried = len(pieces.rounds) + len(pieces.failed_rounds)
             if tried <= number and pieces.error is None:
-                yield (
-                    Step(case, "round", f"speed, round {number + 1} of {config.rounds}"),
-                    done,
-                    of,
-                )
+                text = f"speed, round {number + 1} of {config.rounds}"
+                yield Step(case, "round", text), done, of
             done += 1
     while quiet and not quiet.over and (again := missing(cases, journal, config.rounds)):
         for case in random.Random(f"{config.seed} {len(again)}").sample(again, len(again)):

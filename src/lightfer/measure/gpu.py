@@ -1,6 +1,7 @@
 """What an NVIDIA GPU does while it is measured: other processes, clocks, limit, temperature."""
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from lightfer.measure.energy.nvml import open_gpu, torch_uuid
@@ -26,10 +27,8 @@ class GpuWatch:
         self._gpu: tuple[Any, Any] | None = None
         self._seen: list[dict[str, Any]] = []
         if device.startswith("cuda"):
-            try:
+            with suppress(MeterError):
                 self._gpu = open_gpu(uuid or torch_uuid(device), nvml=nvml)
-            except MeterError:
-                self._gpu = None
 
     def look(self) -> None:
         """Note the state of this moment."""

@@ -7,6 +7,7 @@ long windows, and both meters, whose ratio is kept.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from lightfer.measure.energy.counter import CounterMeter
@@ -24,23 +25,19 @@ def nvml_meters(uuid: str | None = None, *, nvml: Any = None) -> list[CounterMet
     if _mig(nvml, handle):
         raise MeterError("NVML: the GPU is split up (MIG), and its counters are of the whole card")
     meters: list[CounterMeter | PolledMeter] = []
-    try:
+    with suppress(MeterError):
         count = _reader(nvml, lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3)
         count()
         meters.append(CounterMeter("gpu", "NVML energy counter", lambda: [count()], [None]))
-    except MeterError:
-        pass
     for name, read in (
         ("NVML instant power", lambda: _instant_w(nvml, handle)),
         ("NVML power", lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3),
     ):
-        try:
+        with suppress(MeterError):
             watts = _reader(nvml, read)
             watts()
-        except MeterError:
-            continue
-        meters.append(PolledMeter("gpu", name, watts))
-        break
+            meters.append(PolledMeter("gpu", name, watts))
+            break
     if not meters:
         raise MeterError("NVML: this GPU tells neither energy nor power")
     return meters

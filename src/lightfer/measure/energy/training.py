@@ -1,6 +1,7 @@
 """What a training cost, and after how many images using its weights has cost as much."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from lightfer.measure.energy.protocol import Mark, Meter, MeterError
 from lightfer.results import Carbon, Component, Energy, EnergyTotal, Training, TrainingEnergy
@@ -23,20 +24,16 @@ class EpochMeter:
         """An epoch begins."""
         self._marks = {}
         for component, meter in self.meters.items():
-            try:
+            with suppress(MeterError):  # then this epoch's energy is unknown
                 self._marks[component] = meter.mark()
-            except MeterError:
-                continue  # this epoch's energy is unknown
 
     def joules(self) -> dict[str, float]:
         """Component -> joules since the start, of those that could be read."""
         found: dict[str, float] = {}
         for component, mark in self._marks.items():
             meter = self.meters[component]
-            try:
+            with suppress(MeterError):
                 found[component] = meter.joules(mark, meter.mark())
-            except MeterError:
-                continue
         return found
 
 

@@ -7,6 +7,7 @@ warm in all three windows; after work the machine is left alone for a while befo
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import sleep
 
@@ -51,10 +52,8 @@ def measure_ticks(meters: Sequence[Meter]) -> dict[str, float]:
     ticks = {}
     for meter in meters:
         if isinstance(meter, CounterMeter):
-            try:
+            with suppress(MeterError):  # its blocks will say why
                 ticks[meter.source] = measure_tick_s(meter)
-            except MeterError:
-                continue  # its blocks will say why
     return ticks
 
 
@@ -167,14 +166,12 @@ class Window:
         if self.align_to is None:
             return 0
         begin_s, images = self.clock(), 0
-        try:
+        with suppress(MeterError):  # the reading says so
             before = self.align_to.mark().counts_j
             while self.clock() - begin_s < PATIENCE_S:
                 images += work()
                 if self.align_to.mark().counts_j != before:
                     break
-        except MeterError:
-            pass  # the reading says so
         return images
 
 

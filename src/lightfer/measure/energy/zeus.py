@@ -4,6 +4,7 @@ Apple's figures come from the chip's own model, says Zeus; Jetson's are power th
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -28,10 +29,8 @@ def zeus_meters() -> list[CounterMeter]:
         from zeus.device.exception import ZeusBaseGPUError, ZeusBaseSoCError
     except ImportError as error:
         raise MeterError('Zeus is not there: pip install "lightfer[zeus]"') from error
-    try:
+    with suppress(ZeusBaseSoCError):
         return meters_of_chip(get_soc())
-    except ZeusBaseSoCError:
-        pass
     try:
         return [meter_of_gpu(get_gpus())]
     except ZeusBaseGPUError as error:
