@@ -5,7 +5,7 @@ into the page as data; the page shows strings as text only.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lightfer.report.cells import energy_method
 from lightfer.report.choose import RULE, stored_bytes
 from lightfer.report.significance import MOST_PAIRED, accuracies_differ, times_differ
-from lightfer.results import Accuracy, Carbon, Energy, EnergyTotal, Entry, Latency, Results
+from lightfer.results import Accuracy, Entry, Latency, Results
 from lightfer.results.select import Time, Times, mean_corrupted_top1, variant
 from lightfer.results.stats import Interval
 
@@ -119,7 +119,7 @@ def _row(entry: Entry, machine: int, timed: Times, pool: _Pool, others: _Pool) -
         times[key] = _each(found.interval, found.estimate_s, latency.batch_size)
         if found.corrected:
             raw[key] = _each(found.raw, found.raw_s, latency.batch_size)
-    energy, carbon = entry.energy, entry.carbon
+    energy = entry.energy
     stored_as = "what this runtime loads" if entry.deployed_bytes else STORED_AS
     return {
         "machine": machine,
@@ -139,38 +139,33 @@ def _row(entry: Entry, machine: int, timed: Times, pool: _Pool, others: _Pool) -
         "testSet": _rounded(entry.inference_total_s),
         "images": entry.inference_images,
         "batch": entry.inference_batch_size,
-        "energy": _triple(_joules(energy and energy.gross, energy and energy.ci95)),
-        "net": _triple(_joules(energy and energy.net, energy and energy.net_ci95)),
+        "energy": energy and energy.gross and _triple(energy.gross.joules_per_image, energy.ci95),
+        "net": energy and energy.net and _triple(energy.net.joules_per_image, energy.net_ci95),
         "warnings": list(energy.warnings) if energy else [],
         "repaid": _rounded(entry.training.images_until_repaid) if entry.training else None,
         "method": energy_method(energy),
-        "carbon": _triple(_grams(energy, carbon)),
+        "carbon": _grams(entry),
         "grid": _grid(entry),
         "error": entry.error,
     }
 
 
-def _joules(
-    total: EnergyTotal | None, bounds: tuple[float, float] | None
-) -> Iterable[float | None]:
-    if total is None:
-        return (None, None, None)
-    return (total.joules_per_image, *(bounds or (None, None)))
-
-
-def _grams(energy: Energy | None, carbon: Carbon | None) -> Iterable[float | None]:
+def _grams(entry: Entry) -> Triple | None:
     """Emissions of 1,000 images, with the interval of the energy that they are a multiple of."""
-    grams = carbon.g_co2e_per_1000_images if carbon else None
-    joules, *bounds = _joules(energy and energy.gross, energy and energy.ci95)
-    if grams is None or not joules:
-        return (grams, None, None)
-    return (grams, *(None if v is None else grams * v / joules for v in bounds))
+    energy = entry.energy
+    grams = entry.carbon and entry.carbon.g_co2e_per_1000_images
+    joules = energy and energy.gross and energy.gross.joules_per_image
+    if grams is None or not joules or energy is None or energy.ci95 is None:
+        return _triple(grams)
+    low, high = energy.ci95
+    return _triple(grams, (grams * low / joules, grams * high / joules))
 
 
 def _each(interval: Interval | None, seconds: float, images: int) -> Triple | None:
     """Seconds per image."""
-    values = (interval.estimate, interval.low, interval.high) if interval else (seconds, None, None)
-    return _triple(None if v is None else v / images for v in values)
+    if interval is None:
+        return _triple(seconds / images)
+    return _triple(interval.estimate / images, (interval.low / images, interval.high / images))
 
 
 def _grid(entry: Entry) -> str | None:
@@ -185,7 +180,7 @@ def _accuracy(accuracy: Accuracy, details: bool) -> dict[str, Any]:
     scores = accuracy.per_class or ()
     figures = {
         **{name: getattr(accuracy, name) for name in ("split", "labels", "view", "images")},
-        "top1": _triple((accuracy.top1, *accuracy.ci95)),
+        "top1": _triple(accuracy.top1, accuracy.ci95),
         "f1": _rounded(accuracy.macro_f1),
         "ece": _rounded(accuracy.ece),
         "eceBounds": accuracy.ece_ci95 and [_rounded(x) for x in accuracy.ece_ci95],
@@ -199,9 +194,9 @@ def _accuracy(accuracy: Accuracy, details: bool) -> dict[str, Any]:
     return figures | ({"classes": classes, "confusion": accuracy.confusion} if details else {})
 
 
-def _triple(values: Iterable[float | None]) -> Triple | None:
-    value, low, high = map(_rounded, values)
-    return None if value is None else [value, low, high]
+def _triple(value: float | None, bounds: tuple[float, float] | None = None) -> Triple | None:
+    low, high = bounds or (None, None)
+    return None if value is None else [_rounded(x) for x in (value, low, high)]
 
 
 def _rounded(value: float | None) -> float | None:
