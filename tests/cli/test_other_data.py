@@ -10,9 +10,9 @@ from lightfer import Predictor
 from lightfer.data import Dataset
 from lightfer.inference.onnx_from_weights import assembled
 from lightfer.models.weights import load_checkpoint
-from lightfer.report.significance import same_images
 from lightfer.report.tables import summary
 from lightfer.results import read_results
+from lightfer.results.select import scored_on
 from lightfer.results.stats import wilson_interval
 from lightfer.results.validate import violations_of_file
 from tests.cli.test_cli import lightfer
@@ -55,8 +55,8 @@ def test_cross_data_accuracy_is_a_column_and_never_mixed(faces: Dataset, small_c
     for score in elsewhere:
         assert (score.split, score.images) == ("test", 6)
         assert score.ci95 == wilson_interval(round(score.top1 * 6), 6)
-        assert not same_images(score, entry.accuracy)
-    assert not same_images(elsewhere[0], elsewhere[1])
+        assert scored_on(score) != scored_on(entry.accuracy)
+    assert scored_on(elsewhere[0]) != scored_on(elsewhere[1])
     table = summary(results)
     for score in elsewhere:
         assert f" {score.labels} {(score.data_sha256 or '')[:8]} |" in table

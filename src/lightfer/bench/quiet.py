@@ -63,16 +63,17 @@ class Quiet:
             self.gave_up = True
 
     def settle(self, cases: Sequence[Case], journal: Journal, rounds: int) -> Waiting:
-        """Of each case keep the chosen rounds alone, in memory; the file keeps them all. What
-        waiting brought, for the results file.
+        """Of each case the first `rounds` that were not disturbed stay in memory, and where these
+        are too few others as they came; the file keeps them all. Returns what waiting brought.
         """
         best, repeated, disturbed = best_beside(cases, journal), 0, 0
         for case in cases:
             pieces = journal.pieces[case.journal_key]
-            kept = chosen(case, pieces.rounds, rounds, best)
-            repeated += len(pieces.rounds) - len(kept)
-            disturbed += sum(is_disturbed(case, visit, best) for visit in kept)
-            pieces.rounds = kept
+            bad = [is_disturbed(case, visit, best) for visit in pieces.rounds]
+            kept = sorted(sorted(range(len(bad)), key=bad.__getitem__)[:rounds])
+            repeated += len(bad) - len(kept)
+            disturbed += sum(bad[i] for i in kept)
+            pieces.rounds = [pieces.rounds[i] for i in kept]
         return Waiting(
             minutes=self.minutes,
             waited_s=self.waited_s,
@@ -98,13 +99,6 @@ def best_beside(cases: Sequence[Case], journal: Journal) -> Best:
 def is_disturbed(case: Case, visit: Round, best: Best) -> bool:
     """Whether the yardstick beside it was slower than in a quiet moment, at any batch size."""
     return any(t.yardstick_s > LIMIT * best[case.runtime, t.batch_size] for t in visit.timed)
-
-
-def chosen(case: Case, visits: Sequence[Round], rounds: int, best: Best) -> list[Round]:
-    """The first `rounds` that were not disturbed; where they are too few, others as they came."""
-    ordered = sorted(visits, key=lambda visit: is_disturbed(case, visit, best))
-    kept = ordered[:rounds]
-    return [visit for visit in visits if visit in kept]
 
 
 def missing(cases: Sequence[Case], journal: Journal, rounds: int) -> list[Case]:

@@ -192,7 +192,7 @@ class _Bench:
 
     def _measure(self, step: Step) -> Record:
         config, case = self.config, step.case
-        data, also, images = self._at_size(case.size)
+        data, _, images = self._at_size(case.size)
         if step.kind == "round" and config.processes:
             needed = data if case.precision == "int8" else None  # which is calibrated on it
             with open_executor("pool", Path(), workers=1)[0] as fresh:
@@ -202,7 +202,7 @@ class _Bench:
             yardstick = self._yardstick(case.runtime)
             return visit_case(run, yardstick, images, config.device, config.protocol())
         if step.kind == "static":
-            return self._once(case, run, data, also, images)
+            return self._once(case, run)
         plan, meters = config.energy or EnergyPlan(), self.meters.meters
         block = measure_block(
             batch_work(run, images, device=config.device, batch_size=step.batch_size),
@@ -213,16 +213,9 @@ class _Bench:
         )
         return Block(batch_size=step.batch_size, block=block)
 
-    def _once(
-        self,
-        case: Case,
-        run: Loaded,
-        data: Dataset | None,
-        also: Sequence[Dataset],
-        images: Images,
-    ) -> Static:
+    def _once(self, case: Case, run: Loaded) -> Static:
         """Size, operations, the logits compared with eager PyTorch's, and accuracy."""
-        config = self.config
+        config, (data, also, images) = self.config, self._at_size(case.size)
         counts, difference = compared(case, run, images[: config.batch_size], config.device)
         eager = self.journal.pieces[replace(case, runtime=EAGER).journal_key].static
         accuracy, other, of = accuracy_of(
@@ -247,11 +240,10 @@ class _Bench:
         return self.yardsticks[runtime]
 
     def _load(self, case: Case) -> Loaded:
-        if case.journal_key not in self.loaded:
+        if (key := case.journal_key) not in self.loaded:
             data = self._at_size(case.size)[0]
-            run = load_case(case, self.config.device, self.threads, data)
-            self.loaded[case.journal_key] = run
-        return self.loaded[case.journal_key]
+            self.loaded[key] = load_case(case, self.config.device, self.threads, data)
+        return self.loaded[key]
 
     def _at_size(self, size: int) -> tuple[Dataset | None, tuple[Dataset, ...], Images]:
         """The data, the other data sets and the images that are timed, as many of any size."""

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import structs
 
 from lightfer.report.cells import DASH, number, subject
-from lightfer.report.significance import same_images
 from lightfer.results import Entry, WeightCard
-from lightfer.results.select import Times, mean_spread, trainings
+from lightfer.results.select import Times, mean_spread, scored_on, trainings
 
 
 def time_note(corrected: bool) -> str:
@@ -37,7 +36,7 @@ def training_notes(entries: Iterable[Entry], times: Times) -> list[str]:
     for group in trainings(entries):
         first = group[0].accuracy
         same = [e.accuracy for e in group
-                if e.accuracy and first and same_images(e.accuracy, first)]  # fmt: skip
+                if e.accuracy and first and scored_on(e.accuracy) == scored_on(first)]  # fmt: skip
         figures = []
         if len(same) == len(group):
             figures.append(_spread("top-1", (a.top1 for a in same), 100, ".2f", " %"))
