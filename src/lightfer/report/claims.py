@@ -40,8 +40,7 @@ def competitive(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
         f"all {len(small)} nets of at most half its work are "
         f"{_range([100 * (top_accuracy.top1 - a.top1) for _, a in small])} points below"
     )
-    limit = WITHIN_POINTS / 100
-    return _against(lost, limit, below="supported", above="contradicted"), figures
+    return _below(lost, WITHIN_POINTS / 100), figures
 
 
 def close_to_v3(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
@@ -68,8 +67,7 @@ def close_to_v3(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
         f"nearest of {len(fewer)} nets: {_net(nearest)}, {bounded(gap, '.1f', 100)} points below "
         f"{_net(base)}, {(base.macs or 0) / (nearest.macs or 1):.1f} times fewer"
     )
-    limit = CLOSE_POINTS / 100
-    verdicts = [_against(gap, limit, "supported", "contradicted") for _, gap in gaps]
+    verdicts = [_below(gap, CLOSE_POINTS / 100) for _, gap in gaps]
     if "supported" in verdicts:
         return "supported", figures
     return ("undecided" if "undecided" in verdicts else "contradicted"), figures
@@ -184,7 +182,7 @@ def _explained(pairs: list[tuple[float, float]]) -> tuple[Verdict, str]:
     figures = (
         f"r² {bounded(share, '.2f')}, rank correlation {bounded(rank, '.2f')}, {len(pairs)} nets"
     )
-    return _against(share, EXPLAINED, below="supported", above="contradicted"), figures
+    return _below(share, EXPLAINED), figures
 
 
 def agreed(verdicts: Iterable[Verdict]) -> Verdict:
@@ -193,11 +191,11 @@ def agreed(verdicts: Iterable[Verdict]) -> Verdict:
     return decided.pop() if len(decided) == 1 else "undecided"
 
 
-def _against(found: Interval, limit: float, below: Verdict, above: Verdict) -> Verdict:
-    """`below` if the whole interval is below the limit, `above` if it is above."""
+def _below(found: Interval, limit: float) -> Verdict:
+    """Supported if the whole interval is below the limit, contradicted if it is above."""
     if found.high < limit:
-        return below
-    return above if found.low > limit else "undecided"
+        return "supported"
+    return "contradicted" if found.low > limit else "undecided"
 
 
 def _measured_energy(entries: Sequence[Entry]) -> tuple[list[tuple[Entry, Interval]], str]:
