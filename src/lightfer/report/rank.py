@@ -86,7 +86,7 @@ def _rhos(entries: Sequence[Entry], x: dict[str, Figure], y: Figure) -> dict[str
     """Spearman's rho of each known figure with `y`, over at least four models."""
     pairs = {name: over_nets(entries, figure, y) for name, figure in x.items()}
     return {
-        name: rank_correlation(*zip(*found, strict=True))
+        name: rank_correlation([a for a, _ in found], [b for _, b in found])
         for name, found in pairs.items()
         if len(found) >= 4 and len({value for value, _ in found}) > 1
     }

@@ -3,7 +3,7 @@
 A part of the shape of `results.json`, see `lightfer.results`, which hands all of it on.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, structs
 
@@ -93,7 +93,7 @@ class Energy(Struct, frozen=True, kw_only=True):
 
     def included(self) -> dict[Component, EnergyComponent]:
         """The components that the total is the sum of; older files do not name them."""
-        parts: dict[Component, EnergyComponent] = structs.asdict(self.components)
+        parts: dict[Any, EnergyComponent] = structs.asdict(self.components)
         if self.gross is None or self.gross.joules_per_image is None:
             return {}
         return {
