@@ -18,6 +18,7 @@ times.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -102,10 +103,8 @@ def compare_files(
     if quoted_b is not None:
         own = filled(results_in(texts[0], a), a)
         return compare_with_predecessor(quoted_b, own, quoted_first=False)
-    first, second = (
-        filled(results_in(text, path, passes=False), path)
-        for text, path in zip(texts, (a, b), strict=True)
-    )
+    first = filled(results_in(texts[0], a, passes=False), a)
+    second = filled(results_in(texts[1], b, passes=False), b)
     return compare_results(first, second, run_to_run, anyway=anyway)
 
 
@@ -118,17 +117,10 @@ def compare_results(
     verdict is `unusable` are refused, unless `anyway`.
     """
     changes: list[Change] = []
-    differing: dict[str, None] = {}
-    noted: set[tuple[str, str]] = set()
     before, after = Times(a), Times(b)
     names = net_names(a.entries)
     pairs = match(a, b, anyway=anyway)
     for entry, other, reasons in pairs:
-        environments = (entry.environment, other.environment)
-        if not reasons and environments not in noted:
-            noted.add(environments)
-            both = a.environments[entry.environment], b.environments[other.environment]
-            differing |= dict.fromkeys(conditions(*both))
         found = [
             *_times(entry, before, other, after, reasons, run_to_run),
             *_energies(entry, other, reasons, run_to_run),
@@ -137,12 +129,15 @@ def compare_results(
         ]
         name = subject(entry, names[entry.id])
         changes += [replace(change, model=name) for change in found]
-    matched = {e.id for e, _, _ in pairs}, {e.id for _, e, _ in pairs}
-    only_a, only_b = (
-        tuple(e.id for e in results.entries if e.id not in ids)
-        for results, ids in zip((a, b), matched, strict=True)
+    both = dict.fromkeys((x.environment, y.environment) for x, y, reasons in pairs if not reasons)
+    told = (conditions(a.environments[x], b.environments[y]) for x, y in both)
+    in_a, in_b = {x.id for x, _, _ in pairs}, {y.id for _, y, _ in pairs}
+    return Comparison(
+        changes=_corrected(changes),
+        conditions=tuple(dict.fromkeys(chain.from_iterable(told))),
+        only_in_a=tuple(e.id for e in a.entries if e.id not in in_a),
+        only_in_b=tuple(e.id for e in b.entries if e.id not in in_b),
     )
-    return Comparison(_corrected(changes), tuple(differing), only_a, only_b)
 
 
 def _times(

@@ -26,12 +26,10 @@ from lightfer.results.select import (
     RUNTIMES,
     Time,
     Times,
-    Variant,
     by_variant,
     net_names,
     over_nets,
     scored_alike,
-    variant,
 )
 from lightfer.results.stats import rank_correlation
 
@@ -70,11 +68,9 @@ def shown(results: Results) -> Shown | None:
     if not variants:
         return None
     most = max(map(len, variants.values()))
-    seconds: dict[Variant, list[float]] = {}
-    for e, t in timed:
-        seconds.setdefault(variant(e), []).append(t.estimate_s)
-    full = [v for v, entries in variants.items() if len(entries) == most]
-    entries = variants[min(full, key=lambda v: geometric_mean(seconds[v]))]
+    seconds = {e.id: t.estimate_s for e, t in timed}
+    full = [same for same in variants.values() if len(same) == most]
+    entries = min(full, key=lambda same: geometric_mean([seconds[e.id] for e in same]))
     environment = entries[0].environment
     only = Results(
         environments={environment: results.environments[environment]},
