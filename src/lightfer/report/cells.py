@@ -4,7 +4,7 @@ Accuracies that were not measured in the run but quoted from a weights' card are
 energies with how they were obtained, `(counter)` or `(modelled)`; unknown is a dash.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lightfer.results import Accuracy, Energy, Entry, Environment
 from lightfer.results.stats import Interval
@@ -70,9 +70,12 @@ def plain(text: str) -> str:
     return line.replace("<", "&lt;").replace("`", "'")
 
 
-def markdown_row(cells: Iterable[str]) -> str:
-    """A line of a table in Markdown."""
-    return "| " + " | ".join(map(plain, cells)) + " |"
+def markdown_table(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], middle: str = "---"
+) -> list[str]:
+    """The lines of a table in Markdown; `middle` aligns all but the first and the last column."""
+    rule = ["---", *[middle] * (len(titles) - 2), "---"][: len(titles)]
+    return ["| " + " | ".join(map(plain, cells)) + " |" for cells in (titles, rule, *rows)]
 
 
 def threads(count: int) -> str:

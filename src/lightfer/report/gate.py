@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightfer.report.cells import markdown_row, plain
+from lightfer.report.cells import markdown_table, plain
 from lightfer.report.changes import HEADER, row
 from lightfer.report.compare import REFUSED, Change, Comparison
 
@@ -82,7 +82,4 @@ def _named(change: Change) -> str:
 
 
 def _table(changes: Sequence[Change]) -> list[str]:
-    if not changes:
-        return []
-    rows = [HEADER, ("---", *["---:"] * (len(HEADER) - 2), "---"), *map(row, changes)]
-    return [*map(markdown_row, rows), ""]
+    return [*markdown_table(HEADER, map(row, changes), "---:"), ""] if changes else []

@@ -13,7 +13,7 @@ from lightfer.report.cells import (
     bounded,
     conditions,
     energy_method,
-    markdown_row,
+    markdown_table,
     milliseconds,
     number,
     plain,
@@ -130,7 +130,7 @@ def table(found: Shown) -> list[str]:
     titles = ("Model", "Top-1 % [95 %]", "Params M", "FLOPs M", "1 image ms [95 %]")
     titles += ("raw ms [95 %]",) if is_corrected else ()
     titles += (f"mJ/image{method}", "Trained by")
-    rows = [titles, ("---", *["---:"] * (len(titles) - 2), "---")]
+    rows = []
     names = net_names(found.entries)
     for e in ranked(found.entries):
         gross = e.energy.gross.joules_per_image if e.energy and e.energy.gross else None
@@ -139,7 +139,7 @@ def table(found: Shown) -> list[str]:
         cells += (number(e.flops, ".1f", 1e-6), milliseconds(time and time.interval))
         cells += (milliseconds(time and time.raw),) if is_corrected else ()
         rows.append((*cells, number(gross, ".2f", 1e3), _trained(e, found.results)))
-    return [*map(markdown_row, rows)]
+    return markdown_table(titles, rows, "---:")
 
 
 def ranked(entries: Iterable[Entry]) -> list[Entry]:

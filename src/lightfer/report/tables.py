@@ -7,7 +7,7 @@ from lightfer.report.cells import (
     HEADLINE,
     conditions,
     joules_each,
-    markdown_row,
+    markdown_table,
     method_mark,
     milliseconds,
     number,
@@ -113,9 +113,8 @@ def summary(results: Results) -> str:
 
 def _table(entries: Sequence[Entry], times: Times, cards: Mapping[str, WeightCard]) -> list[str]:
     titles, rows = table(entries, times)
-    rows = [titles, tuple("---" for _ in titles), *rows]
     below = (f"\n{plain(note)}" for note in notes(entries, times, cards))
-    return [*map(markdown_row, rows), *_failures(entries), *below]
+    return [*markdown_table(titles, rows), *_failures(entries), *below]
 
 
 def table(entries: Sequence[Entry], times: Times) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -137,33 +136,29 @@ def views(entries: Sequence[Entry]) -> str:
     ]
     names = net_names(entries)
     kinds = list(dict.fromkeys(kind for _, found in scored for kind in found))
-    lines = [("Model", *kinds), ("---",) * (1 + len(kinds))]
-    for entry, found in scored:
-        lines.append((names[entry.id], *(_view(found.get(kind)) for kind in kinds)))
-    return "\n".join(map(markdown_row, lines))
+    rows = [(names[e.id], *(_view(found.get(kind)) for kind in kinds)) for e, found in scored]
+    return "\n".join(markdown_table(("Model", *kinds), rows))
 
 
 def robustness(entries: Sequence[Entry]) -> str:
     """Top-1 of every entry on worse images, and on those of which it is surest."""
-    scored = [(e, corrupted_top1(e)) for e in entries if e.accuracy]
-    kinds = list(dict.fromkeys(kind for _, found in scored for kind in found))
-    names = net_names([e for e, _ in scored])
+    scored = [(e, e.accuracy, corrupted_top1(e)) for e in entries if e.accuracy]
+    kinds = list(dict.fromkeys(kind for *_, found in scored for kind in found))
+    names = net_names([e for e, *_ in scored])
     titles = ("Model", "Variant", "As they are", *kinds, "Mean", "Surest 80 %", "ECE")
-    lines = [titles, ("---",) * len(titles)]
-    for entry, found in scored:
-        assert entry.accuracy
-        lines.append(
-            (
-                names[entry.id],
-                variant_name(entry),
-                number(entry.accuracy.top1, ".1f", 100),
-                *(number(found.get(kind), ".1f", 100) for kind in kinds),
-                number(mean_corrupted_top1(entry), ".1f", 100),
-                number(entry.accuracy.top1_at_80_coverage, ".1f", 100),
-                _calibration_error(entry.accuracy),
-            )
+    rows = [
+        (
+            names[entry.id],
+            variant_name(entry),
+            number(accuracy.top1, ".1f", 100),
+            *(number(found.get(kind), ".1f", 100) for kind in kinds),
+            number(mean_corrupted_top1(entry), ".1f", 100),
+            number(accuracy.top1_at_80_coverage, ".1f", 100),
+            _calibration_error(accuracy),
         )
-    return "\n".join(map(markdown_row, lines))
+        for entry, accuracy, found in scored
+    ]
+    return "\n".join(markdown_table(titles, rows))
 
 
 def _calibration_error(accuracy: Accuracy) -> str:
@@ -194,13 +189,12 @@ def _pivot(entries: Sequence[Entry], times: Times) -> list[str]:
     variants = list(dict.fromkeys(variant_name(e) for e in entries))
     names = net_names(entries)
     cells = {(names[e.id], variant_name(e)): _single(e, times) for e in entries}
-    lines = [("Model", *variants), ("---",) * (1 + len(variants))]
-    for model in dict.fromkeys(names[e.id] for e in entries):
-        lines.append((model, *(cells.get((model, variant), DASH) for variant in variants)))
-    return [
-        *map(markdown_row, lines),
-        *_failures([e for e in entries if variant_name(e) != HEADLINE]),
+    rows = [
+        (model, *(cells.get((model, variant), DASH) for variant in variants))
+        for model in dict.fromkeys(names[e.id] for e in entries)
     ]
+    others = [e for e in entries if variant_name(e) != HEADLINE]
+    return [*markdown_table(("Model", *variants), rows), *_failures(others)]
 
 
 def _failures(entries: Iterable[Entry]) -> list[str]:

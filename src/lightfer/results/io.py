@@ -18,8 +18,6 @@ _CONTROL = re.compile(
     re.IGNORECASE,
 )
 _LARGE = re.compile(rb"[:\[,]\s*(-?(?:\d{100}|\d[\d.]*[eE]\+?[1-9]\d\d))")
-
-
 SHORT = 600  # characters of an object that stands on one line
 
 

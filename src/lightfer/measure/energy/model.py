@@ -103,14 +103,10 @@ def model_cpu_energy(
 def modelled_instead(unmeasured: Energy, modelled: Energy) -> Energy:
     """The modelled energy where meters were asked and did not tell; what they said is kept."""
     parts = unmeasured.components
+    cpu = msgspec.structs.replace(modelled.components.cpu, reason=parts.cpu.reason)
     return msgspec.structs.replace(
         modelled,
-        components=msgspec.structs.replace(
-            modelled.components,
-            gpu=parts.gpu,
-            cpu=msgspec.structs.replace(modelled.components.cpu, reason=parts.cpu.reason),
-            dram=parts.dram,
-        ),
+        components=msgspec.structs.replace(parts, cpu=cpu),
         blocks=unmeasured.blocks,
         clock_offset_s=unmeasured.clock_offset_s,
         simulated=unmeasured.simulated,
