@@ -1,8 +1,12 @@
 """What the tests share: a small synthetic data set, and the real one where it is found."""
 
+import gc
 import os
 import signal
+from collections.abc import Sequence
+from math import inf
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import torch
@@ -12,6 +16,13 @@ from lightfer.data import SPLITS, Dataset
 from lightfer.data.synthetic import synthetic_faces
 
 ROOT = Path(__file__).parents[1]
+T = TypeVar("T")
+
+
+def by_day(few: Sequence[T], every: Sequence[T]) -> Sequence[T]:
+    """`every` where `LIGHTFER_CAMPAIGN` asks for a night's work, else `few` of them."""
+    assert set(few) <= set(every)
+    return every if "LIGHTFER_CAMPAIGN" in os.environ else few
 
 
 def pytest_configure() -> None:
@@ -25,6 +36,23 @@ def pytest_configure() -> None:
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _little_to_collect():
+    """What is there before the tests of a file stays: to look through it anew takes a good part of
+    a second, and each round of a benchmark begins with it.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds of a benchmark in this process take the fewest passes: figures that no test reads."""
+    monkeypatch.setattr("lightfer.measure.yardstick.FEWEST", 1)
+    monkeypatch.setattr("lightfer.measure.yardstick.COOLED", 0)
+    monkeypatch.setattr("lightfer.measure.latency.STABLE", inf)  # warm after two groups
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,6 +18,7 @@ from lightfer.measure.energy.protocol import now
 from lightfer.results import Results, read_results, write_results
 from tests.measure.energy.simulated import MissingMeter
 
+pytestmark = pytest.mark.usefixtures("brief")
 PLAN = EnergyPlan(seconds=0.02, fewest_blocks=2, most_blocks=3, half_width=1e-9, batch_sizes=(1,))
 CONFIG = BenchConfig(
     ("mobilenet_v1_x0_25", "shufflenet_v2_x0_5"),

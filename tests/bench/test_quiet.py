@@ -17,6 +17,8 @@ from lightfer.results.validate import violations
 from tests.bench.test_protocol import TINY
 from tests.bench.test_run import run
 
+pytestmark = pytest.mark.usefixtures("brief")
+
 
 class Machine:
     """Its yardstick takes 1 ms, 40 % more in the given seconds; pauses are all that takes time."""

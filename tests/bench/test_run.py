@@ -28,6 +28,7 @@ from tests.models.test_weights import card
 from tests.results.test_schema import ENVIRONMENT
 
 NAMES = ("shufflenet_v2_x0_5", "mobilenet_v3_small")
+pytestmark = pytest.mark.usefixtures("brief")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from lightfer.measure.energy.log import PowerLog
 from lightfer.results import read_results
 
 MODEL = "mobilenet_v1_x0_25"
+pytestmark = pytest.mark.usefixtures("brief")
 
 
 def bench(*arguments: str, out: Path):

@@ -16,6 +16,8 @@ from lightfer.cli.main import app
 from lightfer.cli.table import BEGIN, END, replace_block
 from lightfer.results import read_results
 
+pytestmark = pytest.mark.usefixtures("brief")
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -102,7 +104,7 @@ def test_train_evaluate_bench_table_end_to_end(here: Path, small_csv: Path):
     assert len(Path("out/test_scorings.jsonl").read_text().splitlines()) == 1
     assert "happy" in lightfer("evaluate", weights, *data, "--split", "validation")
     assert len(Path("out/test_scorings.jsonl").read_text().splitlines()) == 1
-    printed = lightfer("bench", weights, *data, "--rounds", "1", "--threads", "1")
+    printed = lightfer("bench", weights, *data, "--rounds", "1", "--threads", "1", "--quick")
     assert "unverified data" in printed
     (entry,) = read_results(Path("out/results.json")).entries
     assert entry.accuracy is not None
