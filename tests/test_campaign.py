@@ -1,7 +1,7 @@
 """Damaged inputs of every kind: the right answer, or one line that a LightferError is.
 
 `CASES` files of `KINDS` are damaged by bytes or by values and read as commands read them, in this
-process; `COMMANDS` more by real commands. Data files have further campaigns with second readers as
+process; `COMMANDS` more by whole commands. Data files have further campaigns with second readers as
 oracles, `tests/data/test_mutated_*.py`. A night's work: `LIGHTFER_CAMPAIGN=20000 pytest
 tests/test_campaign.py`.
 """
@@ -648,9 +648,24 @@ AS_COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
+def ended(words: list[str], capsys: pytest.CaptureFixture, *, here: bool) -> tuple[int, str]:
+    """Exit code and standard error of a command, in this process or in one of its own."""
+    if not here:
+        command = [sys.executable, "-m", "lightfer", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S)
+        return done.returncode, done.stderr
+    capsys.readouterr()
+    with _in_time():
+        code = run(words)
+    return code, capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")  # a command shows them
 @pytest.mark.parametrize("name", AS_COMMANDS)
-def test_a_damaged_input_of_a_command(name: str, tmp_path: Path):
-    """Exit code, the one line, and what lay at the output before."""
+def test_a_damaged_input_of_a_command(name: str, tmp_path: Path, capsys: pytest.CaptureFixture):
+    """Exit code, the one line, and what lay at the output before; the first case as it is typed,
+    the others in this process, where a traceback is an exception.
+    """
     kind, whole, _ = prepared(name, tmp_path)
     face, out = str(tmp_path / "face.png"), tmp_path / "out"
     Image.fromarray(FACES["train"].images[0, 0].numpy()).save(face)
@@ -660,13 +675,12 @@ def test_a_damaged_input_of_a_command(name: str, tmp_path: Path):
         out.write_text("complete")
         path = spoil_one(whole, place, kind.part, Random(f"command {name} {number}"))
         words = [{OUT: str(out), "FACE": face}.get(word, word) for word in AS_COMMANDS[name]]
-        command = [sys.executable, "-m", "lightfer", *words, str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S)
-        about = f"case {number}: {done.returncode}, {done.stderr}"
-        assert "Traceback" not in done.stderr, about
-        assert done.returncode in (0, 1, 2), about
-        if done.returncode == 2:
-            assert done.stderr.splitlines()[-1].startswith("lightfer: "), about
+        code, said = ended([*words, str(path)], capsys, here=number > 0)
+        about = f"case {number}: {code}, {said}"
+        assert "Traceback" not in said, about
+        assert code in (0, 1, 2), about
+        if code == 2:
+            assert said.splitlines()[-1].startswith("lightfer: "), about
             assert out.read_text() == "complete", about
         elif OUT in words:
             assert out.read_text() != "complete", about
