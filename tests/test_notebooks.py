@@ -41,12 +41,27 @@ def texts(cell: nbformat.NotebookNode) -> str:
     return json.dumps(cell.get("outputs", []))
 
 
+BRIEF = """
+from lightfer.measure import latency, yardstick
+
+yardstick.FEWEST, yardstick.COOLED = 1, 0
+latency.STABLE = float("inf")
+del latency, yardstick
+"""
+
+
 @pytest.fixture
-def _small(small_csv: Path, monkeypatch: pytest.MonkeyPatch):
+def _small(small_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Settings under which a notebook runs in seconds, and imports this checkout."""
     path = os.pathsep.join([str(ROOT / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     settings = {"DATA": str(small_csv), "QUICK": "1", "EPOCHS": "2", "MODEL": "shufflenet_v2_x0_5"}
     settings["EQUAL"] = str(ROOT / "docs/data/equal.jsonl")
+    startup = (
+        tmp_path / "ipython/profile_default/startup"
+    )  # of every kernel; as the fixture `brief`
+    startup.mkdir(parents=True)
+    (startup / "brief.py").write_text(BRIEF)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     for key, value in settings.items():
         monkeypatch.setenv(f"LIGHTFER_{key}", value)
     monkeypatch.setenv("PYTHONPATH", path)
