@@ -129,8 +129,11 @@ def test_nets_with_fewer_strides_have_the_computed_counts(name):
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_every_entry_ends_at_its_output_stride_and_needs_no_data(name):
-    """A forward pass on the meta device has no numbers that Python could branch on."""
+def test_every_entry_ends_at_its_output_stride_and_needs_no_data(name, monkeypatch):
+    """A forward pass on the meta device has no numbers that Python could branch on. Batch norms,
+    which change no shape, are left out: there they take half of the time.
+    """
+    monkeypatch.setattr(nn.functional, "batch_norm", lambda x, *_, **__: x)
     architecture, sides = ZOO[name], []
     net = empty(name).eval()
     for module in net.modules():
