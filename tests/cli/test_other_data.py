@@ -19,6 +19,8 @@ from tests.cli.test_cli import lightfer
 from tests.data.test_sets import affectnet, raf_db
 
 NET = "shufflenet_v2_x0_5"
+FEW = ("--quick", "--rounds", "2", "--passes", "1", "--batch-size", "1", "--batch-size", "8")
+pytestmark = pytest.mark.usefixtures("brief")
 
 
 @pytest.fixture
@@ -42,9 +44,7 @@ def test_cross_data_accuracy_is_a_column_and_never_mixed(faces: Dataset, small_c
         "--also",
         f"affectnet:{affectnet(here, faces)}",
     )
-    lightfer(
-        "bench", "squeezenet1_1_bn", "--data", str(small_csv), *also, "--quick", "--rounds", "2"
-    )
+    lightfer("bench", "squeezenet1_1_bn", "--data", str(small_csv), *also, *FEW)
     results = read_results(here / "out/results.json")
     assert violations_of_file(here / "out/results.json") == []
     (entry,) = results.entries
@@ -100,7 +100,7 @@ def test_a_net_of_another_size_goes_all_the_way(size: int, faces: Dataset, here:
     assert assembled(Path(weights)) is None  # graphs that are shipped are of 48x48
     if size > 64:
         return
-    lightfer("bench", weights, NET, "--data", source, "--quick", "--rounds", "2")
+    lightfer("bench", weights, NET, "--data", source, *FEW)
     large, small = read_results(here / "out/results.json").entries
     assert (large.error, small.error) == (None, None)
     assert 1.2 < (large.macs or 0) / (small.macs or 1) < 6

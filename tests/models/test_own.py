@@ -155,7 +155,7 @@ def test_the_commands_take_a_network_of_ones_own(folder: Path):
         "runs/own_nets.tiny.TinyNet-equal,epochs=1,warmup_epochs=0.5-seed0/"
         "own_nets.tiny.TinyNet.safetensors"
     )
-    short = ("--rounds", "1", "--append")
+    short = ("--rounds", "1", "--quick", "--append")
     for benched in (
         run(folder, "bench", f"{name}={weights}", *data, *short),
         run(folder, "bench", name, "--data", "none", "--threads", "1", *short),
@@ -170,11 +170,12 @@ def test_the_commands_take_a_network_of_ones_own(folder: Path):
     assert random.accuracy is None
 
 
+@pytest.mark.usefixtures("brief")
 def test_what_reads_results_takes_a_network_of_ones_own(folder: Path, monkeypatch):
     monkeypatch.chdir(folder)
     name, out = "own_nets.tiny:TinyNet", "out/results.json"
     for arguments in (
-        ("bench", name, "--data", "none", "--rounds", "1", "--threads", "1"),
+        ("bench", name, "--data", "none", "--rounds", "1", "--quick", "--threads", "1"),
         ("table", out, "--csv", "results.csv", "--latex", "results.tex", "--boamps", "boamps"),
         ("rank", out),
         ("validate", out),
