@@ -12,6 +12,7 @@ from lightfer.models.blocks import BatchNormAct
 from lightfer.models.registry import DEFAULT_MODELS, ZOO
 from lightfer.models.shift import Shift
 from lightfer.models.shufflenet_v2 import channel_shuffle
+from tests.conftest import by_day
 from tests.measure import counters
 
 F32 = 4  # bytes
@@ -181,11 +182,18 @@ def test_counts_are_exact_at_the_sizes_that_are_trained(side: int):
         assert counts.params == count_operations(ZOO[name](), (1, 1, 48, 48)).params
 
 
+STOCK = [name for name in ZOO if "_os" not in name]
+LARGE = [*DEFAULT_MODELS, *{ZOO[name].family: name for name in ZOO}.values(), "resnet18_cifar"]
+"""Of large images the race, and the last net of each family, mostly with fewer strides."""
+
+
 @pytest.mark.parametrize("classes_channels_side", counters.INPUTS.values(), ids=str)
 def test_no_difference_from_flop_counter_mode_is_unexplained(classes_channels_side):
-    """Every model of the zoo; FlopCounterMode charges a shift that is computed as a convolution."""
+    """Every model of the zoo; by day those at stock strides, as others have the same layers, and
+    fewer of large images. FlopCounterMode charges a shift that is computed as a convolution.
+    """
     differences = {}
-    for name in ZOO:
+    for name in by_day(LARGE if classes_channels_side[-1] > 48 else STOCK, list(ZOO)):
         _, operators, theirs = counters.counted(name, *classes_channels_side)
         ours = counters.flop_counter_explained(operators)
         assert all(o.counted for o in operators), name
