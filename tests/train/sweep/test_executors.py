@@ -82,10 +82,10 @@ def test_a_session_ends_in_time_and_leaves_nothing_running(
     engine: Engine, blind_csv: Path, tmp_path: Path
 ):
     long = Item(model="shufflenet_v2_x0_5", name="long", settings={**SMALL, "epochs": 5000})
-    options = Options(tmp_path, str(blind_csv), budget_s=15.0, executor=engine.name)
+    options = Options(tmp_path, str(blind_csv), budget_s=8.0, executor=engine.name)
     begun = monotonic()
     session = run_queue((long,), options, begun=begun)
-    assert abs(monotonic() - begun - 15) < 10
+    assert 5 < monotonic() - begun < 18  # two seconds are kept free for stopping
     assert (session.finished, session.failed) == ({}, {})
     assert quiet_s(engine.mark) < 10
 

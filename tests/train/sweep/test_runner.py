@@ -58,7 +58,7 @@ def test_stops_in_time_and_packs(blind_csv: Path, tmp_path: Path):
     pack, begun = tmp_path / "queue.zip", monotonic()
     options = Options(tmp_path / "q", str(blind_csv), budget_s=8.0, pack=pack)
     session = run_queue((item,), options, begun=begun)
-    assert abs(monotonic() - begun - 8) < 10
+    assert 5 < monotonic() - begun < 18  # two seconds are kept free for stopping
     assert session.pack_s is not None
     assert session.finished == {}
     assert pack.exists()
