@@ -11,6 +11,7 @@ from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -164,7 +165,7 @@ def test_no_table_has_an_empty_heading(site: Path):
         assert not any(re.fullmatch(r"(\s|<[^>]*>)*", head) for head in heads), page.name
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(site: Path) -> Iterator[str]:
     """The site on a host of this machine."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(site))
@@ -175,12 +176,19 @@ def served(site: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[Any]:
+    """Chromium, once for the tests of this file."""
+    with chromium.browser() as started:
+        yield started
+
+
 @pytest.mark.parametrize("where", ["disk", "host"])
-def test_the_search_finds_a_page(site: Path, served: str, where: str):
-    with chromium.browser() as browser:
-        page = browser.new_page()
-        errors: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
+def test_the_search_finds_a_page(running: Any, site: Path, served: str, where: str):
+    context, errors = running.new_context(), []
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    try:
         page.goto(f"{served if where == 'host' else site.as_uri()}/index.html")
         page.get_by_placeholder("Search").click()
         page.keyboard.type("crop contract")
@@ -189,25 +197,27 @@ def test_the_search_finds_a_page(site: Path, served: str, where: str):
         found = [link.get_attribute("href") or "" for link in results.all()]
         assert any("/predict.html" in link for link in found)
         assert errors == []
+    finally:
+        context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 768, 1400])
-def test_the_most_read_pages_can_be_read_at_every_width(served: str, width: int, scheme: str):
-    with chromium.browser() as browser:
-        viewport = {"width": width, "height": 900}
-        context = browser.new_context(viewport=viewport, color_scheme=scheme)
-        context.set_default_timeout(120_000)
-        for name in ("index", "choosing", "accuracy", "predict", "extending"):
-            page, errors = context.new_page(), []
-            page.on("console", lambda m, to=errors: m.type == "error" and to.append(m.text))
-            page.on("pageerror", lambda error, to=errors: to.append(str(error)))
-            page.goto(f"{served}/{name}.html")
-            assert page.evaluate("document.documentElement.scrollWidth") == width, name
-            assert chromium.cut_text(page) == [], name
-            assert chromium.barriers(page) == [], name
-            assert errors == [], name
-            page.close()
+@pytest.mark.parametrize("name", ["index", "choosing", "accuracy", "predict", "extending"])
+def test_the_most_read_pages_can_be_read_at_every_width(
+    running: Any, served: str, name: str, scheme: str
+):
+    context, errors = running.new_context(color_scheme=scheme), []
+    context.set_default_timeout(120_000)
+    page = context.new_page()
+    page.on("console", lambda m: m.type == "error" and errors.append(m.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    try:
+        page.goto(f"{served}/{name}.html")
+        for width in chromium.at_every_width(page, scheme):
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert errors == []
+    finally:
+        context.close()
 
 
 HANDWRITTEN = [
@@ -314,7 +324,7 @@ def _forgotten():
         sys.modules.pop(name, None)
 
 
-@pytest.mark.usefixtures("_forgotten")
+@pytest.mark.usefixtures("_forgotten", "brief")
 def test_the_model_data_set_and_runtime_of_the_page_are_measured(tmp_path, monkeypatch):
     from lightfer.results import read_results
 

@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import by_day
+
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic")
+WIDTHS = (1400, 768, 390)
+LOOKED = {"light": by_day([1400, 390], WIDTHS), "dark": by_day([1400], WIDTHS)}
+"""Where axe looks: at the width that shows every part of a page, and at that of a phone, with its
+menu."""
+DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @dataclass
@@ -136,6 +143,16 @@ CUT = """() => {
 def cut_text(shown: Any) -> list[str]:
     """What is seen in part: chosen options wider than their box, short words on two lines."""
     return shown.evaluate(CUT)
+
+
+def at_every_width(shown: Any, scheme: str) -> Iterator[int]:
+    """Each width in turn, once the page is drawn: no text is seen in part, axe finds nothing."""
+    for width in WIDTHS:
+        shown.set_viewport_size({"width": width, "height": 900})
+        shown.evaluate(DRAWN)
+        assert cut_text(shown) == [], width
+        assert width not in LOOKED[scheme] or barriers(shown) == [], width
+        yield width
 
 
 def barriers(shown: Any) -> list[str]:
