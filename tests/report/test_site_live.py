@@ -18,6 +18,7 @@ from lightfer.data import Dataset
 from lightfer.data.crop import Box
 from lightfer.inference.predict import Predictor
 from lightfer.models.registry import list_models
+from tests.conftest import by_day
 from tests.report import browser as chromium
 from tests.report.browser import until, visiting
 from tests.report.test_site_browser import HIDE
@@ -114,7 +115,8 @@ def test_boxes_and_probabilities_are_those_of_predict(
 ):
     names = ["mobilenet_v2", "squeezenet1_0"]
     predictors = [Predictor(name, "onnxruntime", threads=1) for name in names]
-    shown_pictures = pictures(astronaut, faces, 40)
+    count = max(by_day([20], [20, 40]))
+    shown_pictures = pictures(astronaut, faces, count)
     with visiting(running, hosts["plain"], file="live.html") as shown:
         answers = [
             shown.evaluate(LOOK, [base64.b64encode(encoded(picture)).decode(), names])
@@ -136,7 +138,7 @@ def test_boxes_and_probabilities_are_those_of_predict(
                         assert shares == pytest.approx(list(p.probabilities.values()), abs=0.02)
                         classes = list(p.probabilities)
                         assert classes[int(np.argmax(shares))] == p.label
-    assert expected_count >= 2 * 60
+    assert expected_count >= 2 * count
     assert met >= 0.95 * expected_count
 
 
