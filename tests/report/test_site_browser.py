@@ -26,6 +26,7 @@ from lightfer.results.select import Times
 from lightfer.results.validate import violations_of_file
 from tests.report import browser as chromium
 from tests.report.browser import visiting
+from tests.report.conftest import FEW
 
 ROOT = Path(__file__).parents[2]
 NETS = list_models(pretrained=True)
@@ -117,9 +118,9 @@ def test_logits_are_those_of_native_onnx_runtime(
 
 
 def test_what_a_visitor_measures_stands_beside_native_files(
-    running: Any, hosts: dict[str, str], tmp_path: Path
+    running: Any, few_hosts: dict[str, str], tmp_path: Path
 ):
-    with visiting(running, hosts["isolating"]) as shown:
+    with visiting(running, few_hosts["isolating"]) as shown:
         assert shown.evaluate("crossOriginIsolated")
         shown.get_by_label("Name of this device").fill("A phone, one of mine")
         shown.get_by_label("Threads").select_option("2")
@@ -128,8 +129,8 @@ def test_what_a_visitor_measures_stands_beside_native_files(
         kept = shown.evaluate("JSON.parse(localStorage.getItem('lightfer-shown')).nets")
         shown.get_by_text("Which model should I take?").click()
         shown.wait_for_selector("[data-ready]", timeout=20_000)
-        assert shown.locator("#answer .take").inner_text().removeprefix("Take ") in NETS
-        assert shown.locator("#table tbody tr").count() == len(NETS)
+        assert shown.locator("#answer .take").inner_text().removeprefix("Take ") in FEW
+        assert shown.locator("#table tbody tr").count() == len(FEW)
         assert "A phone, one of mine" in shown.locator("#machines").inner_text()
 
     ((key, environment),) = results.environments.items()
@@ -138,7 +139,7 @@ def test_what_a_visitor_measures_stands_beside_native_files(
     assert environment.protocol is not None
     assert (environment.protocol.version, environment.protocol.quick) == (PROTOCOL, True)
     assert (environment.cpu, environment.threads) == ("A phone, one of mine", 2)
-    assert sorted(e.model for e in results.entries) == sorted(NETS)
+    assert sorted(e.model for e in results.entries) == sorted(FEW)
     for entry in results.entries:
         (timed,) = entry.latency
         assert (timed.rounds, timed.clock) == (2, "wall")
@@ -158,7 +159,7 @@ def test_what_a_visitor_measures_stands_beside_native_files(
         shown_times = kept[row["model"]]
         assert shown_times["time"] == pytest.approx(row["times"]["1"], rel=1e-5)
         assert shown_times["raw"] == pytest.approx(row["raw"]["1"], rel=1e-5)
-    assert len(standings(results.entries, Times(results))) == len(NETS)
+    assert len(standings(results.entries, Times(results))) == len(FEW)
 
     latencies = [e.latency[0] for e in results.entries]
     yardsticks = [t.yardstick_s or () for t in latencies]
@@ -170,16 +171,16 @@ def test_what_a_visitor_measures_stands_beside_native_files(
 
     native = read_results(ROOT / "results.json")
     both = native.merged(results)
-    assert len(both.entries) == len(native.entries) + len(NETS)
+    assert len(both.entries) == len(native.entries) + len(FEW)
     assert "A phone, one of mine" in page(both)
 
 
-def test_a_plain_host_in_a_folder_stop_go_on_and_offline(running: Any, hosts: dict[str, str]):
-    with visiting(running, hosts["plain"]) as shown:
+def test_a_plain_host_in_a_folder_stop_go_on_and_offline(running: Any, few_hosts: dict[str, str]):
+    with visiting(running, few_hosts["plain"]) as shown:
         assert not shown.evaluate("crossOriginIsolated")
         assert not shown.get_by_label("Threads").is_visible()
         measure(shown)
-        until(shown, "document.getElementById('bar').value >= 3")
+        until(shown, "document.getElementById('bar').value >= 2")
         shown.get_by_role("button", name="Stop").click()
         shown.get_by_text("Nothing is lost").wait_for(timeout=LONG_MS)
         before = shown.evaluate(VISITS)
@@ -211,8 +212,8 @@ HIDE = """(hidden) => {
 }"""
 
 
-def test_a_hidden_tab_waits_and_its_blocks_are_thrown_away(running: Any, hosts: dict[str, str]):
-    with visiting(running, hosts["isolating"]) as shown:
+def test_a_hidden_tab_waits_and_its_blocks_are_thrown_away(running: Any, few_hosts: dict[str, str]):
+    with visiting(running, few_hosts["isolating"]) as shown:
         measure(shown)
         until(shown, "document.getElementById('bar').value >= 1")
         shown.evaluate(HIDE, True)
@@ -228,16 +229,16 @@ def test_a_hidden_tab_waits_and_its_blocks_are_thrown_away(running: Any, hosts: 
         shown.get_by_text("Nothing is lost").wait_for(timeout=LONG_MS)
 
 
-def test_a_net_that_fails_costs_only_itself(running: Any, hosts: dict[str, str], tmp_path: Path):
+def test_a_net_that_fails_costs_only_itself(running: Any, few_hosts: dict[str, str]):
     def broken(route: Any) -> None:
         route.fulfill(status=404, body="gone")
 
     net = "squeezenet1_1_bn"
-    with visiting(running, hosts["isolating"], service_workers="block", errors=(404,)) as shown:
+    with visiting(running, few_hosts["isolating"], service_workers="block", errors=(404,)) as shown:
         shown.context.route(f"**/nets/{net}.safetensors", broken)
         measure(shown)
-        until(shown, f"{VISITS}.length >= {len(NETS)}")
-        visits = shown.evaluate(VISITS)[: len(NETS)]  # the first round
+        until(shown, f"{VISITS}.length >= {len(FEW)}")
+        visits = shown.evaluate(VISITS)[: len(FEW)]  # the first round
         row = shown.locator(f"#nets tr[data-net={net}]").inner_text()
     assert [v["net"] for v in visits if "error" in v] == [net]
     assert "the server says 404" in next(v["error"] for v in visits if "error" in v)
@@ -246,18 +247,13 @@ def test_a_net_that_fails_costs_only_itself(running: Any, hosts: dict[str, str],
 
 @pytest.mark.parametrize("file", ["index.html", "live.html"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 768, 1400])
 def test_all_can_be_read_at_every_width(
-    running: Any, hosts: dict[str, str], width: int, scheme: str, file: str
+    running: Any, hosts: dict[str, str], scheme: str, file: str
 ):
-    size = {"width": width, "height": 900}
-    with visiting(
-        running, hosts["isolating"], file=file, viewport=size, color_scheme=scheme
-    ) as shown:
+    with visiting(running, hosts["isolating"], file=file, color_scheme=scheme) as shown:
         wide = "[document.documentElement, ...document.querySelectorAll('.scroll')]"
-        assert shown.evaluate(f"{wide}.every((e) => e.scrollWidth <= e.clientWidth)")
-        assert chromium.cut_text(shown) == []
-        assert chromium.barriers(shown) == []
+        for width in chromium.at_every_width(shown, scheme):
+            assert shown.evaluate(f"{wide}.every((e) => e.scrollWidth <= e.clientWidth)"), width
 
 
 def test_little_is_fetched_before_a_net_is_chosen(running: Any, hosts: dict[str, str]):
