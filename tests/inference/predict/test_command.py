@@ -22,6 +22,7 @@ from lightfer.data.pictures import SUFFIXES, WRITTEN, open_picture
 from lightfer.inference.predict.annotate import annotated
 from lightfer.inference.predict.options import parser
 from lightfer.inference.predict.sources import items_of
+from tests.conftest import by_day
 from tests.inference.predict.conftest import MODEL
 
 QUICK = ("--model", MODEL, "--runtime", "pytorch", "--threads", "1")
@@ -273,8 +274,11 @@ def test_the_reader_of_the_lines_may_go(crops: Path):
         assert "Traceback" not in process.stderr.read()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("old", [None, "complete"])
+STOPS = [(signal.SIGINT, 130, None), (signal.SIGTERM, 143, "complete")]
+EVERY_STOP = [*STOPS, (signal.SIGINT, 130, "complete"), (signal.SIGTERM, 143, None)]
+
+
+@pytest.mark.parametrize(("number", "code", "old"), by_day(STOPS, EVERY_STOP))
 def test_stopped_half_way_it_leaves_outputs_as_they_were(
     crops: Path, tmp_path: Path, number: int, code: int, old: str | None
 ):
