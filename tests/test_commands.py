@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "community/README.md"]
 PAGES += sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))
 NET = "squeezenet1_1_bn"  # the quickest to train and to measure
+FEW = "--rounds 1 --quick --passes 1 --warm-up 1"  # of a benchmark
 
 ONLY_PARSED = {
     "lightfer predict --camera": "needs a camera",
@@ -68,8 +69,8 @@ PARTS = {
 """Commands inside sentences that are not whole, beside those of one word or with a placeholder."""
 
 SHORTER = {
-    r"bench(?! tiny_net| own_nets| runs)": f"{NET} --rounds 1 --quick",
-    r"bench": "--rounds 1 --quick",
+    r"bench(?! tiny_net| own_nets| runs)": f"{NET} {FEW}",
+    r"bench": FEW,
     r"train (\S+) .*--recipe equal": r"--epochs 1 --threads 1 --out runs/\1-equal-seed0",
     r"train": "--epochs 1 --threads 1",
     r"queue": "--workers 1 --threads 1",
@@ -228,7 +229,7 @@ def test_the_list_of_the_page_on_queues_is_one(workspace: Path):
 
 @pytest.fixture
 def workspace(
-    tmp_path: Path, small_csv: Path, faces: Dataset, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small_csv: Path, faces: Dataset, brief: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
     """A folder with every file that the pages name, of drawn faces and of the published figures."""
     pytest.importorskip("cv2")
