@@ -3,7 +3,7 @@
 `CASES` files of `KINDS` are damaged by bytes or by values and read as commands read them, in this
 process; `COMMANDS` more by whole commands. Data files have further campaigns with second readers as
 oracles, `tests/data/test_mutated_*.py`. A night's work: `LIGHTFER_CAMPAIGN=20000 pytest
-tests/test_campaign.py`.
+tests/test_campaign.py`; with it other tests take every net, too, see `by_day` in `conftest.py`.
 """
 
 import io
