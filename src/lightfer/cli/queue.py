@@ -81,10 +81,8 @@ def queue(
             else:
                 running.pop(name, None)
                 ended.append(name)
-                top1 = (
-                    "" if report.top1 is None else f", validation top-1 {100 * report.top1:.2f} %"
-                )
-                typer.echo(f"{name} {report.kind}{top1}{report.error and ': ' + report.error}")
+                top1 = f", validation top-1 {100 * report.top1:.2f} %"
+                typer.echo(f"{name} {report.kind}{f': {report.error}' if report.error else top1}")
             bar("; ".join(running.values()), len(ended), len(listed))
 
         session = run_queue(listed, options, begun=begun, on_report=show)

@@ -47,6 +47,16 @@ def test_a_line_with_folds_is_an_item_for_each_and_their_student_names_all(tmp_p
     assert (items[0].settings, items[0].seed) == ({"epochs": 2}, 3)
 
 
+def test_folds_without_a_name_are_teachers_by_the_name_that_they_get(tmp_path: Path):
+    """One fold by its name is that one, not all."""
+    line = '[[item]]\nmodel = "m"\n'
+    one = f'{line}name = "one"\nteachers = ["m-seed0-fold0"]\n'
+    both = f'{line}name = "both"\nteachers = ["m-seed0"]\n'
+    items = {item.name: item for item in listed(tmp_path, f"{line}folds = 2\n{one}{both}")}
+    assert items["one"].teachers == ("m-seed0-fold0",)
+    assert items["both"].teachers == ("m-seed0-fold0", "m-seed0-fold1")
+
+
 def test_teachers_have_the_value_of_their_student(tmp_path: Path):
     names = [item.name for item in in_order(listed(tmp_path, LIST))]
     assert set(names[:4]) == {"student", *(f"teacher-fold{i}" for i in range(3))}

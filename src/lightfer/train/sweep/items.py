@@ -4,7 +4,6 @@ docs/queue.md explains the list, a TOML file with one `[[item]]` per training.
 """
 
 import re
-import shutil
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -12,18 +11,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
-from lightfer._files import (
-    atomic_path,
-    check_input,
-    file_name,
-    read_bytes,
-    read_json,
-    read_text,
-    sha256_of,
-)
+from lightfer._files import file_name, read_bytes, read_json, read_text, write_bytes
 from lightfer.data.folds import Fold
 from lightfer.errors import ArgumentError
 from lightfer.models.find import find_weights
@@ -35,16 +25,11 @@ class Item(Job, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defa
 
     name: str = ""  # of its folder; default: MODEL-seedN
     value: float = 1.0
+    folds: int | None = None  # only in a list, where it stands for an item without each of them
 
 
-class _Line(Item, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may stand under `[[item]]`: an item, or one for every fold."""
-
-    folds: int | None = None
-
-
-class _List(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    item: tuple[_Line, ...]
+class _List(msgspec.Struct, forbid_unknown_fields=True):
+    item: tuple[Item, ...]
 
 
 def read_list(path: Path) -> tuple[Item, ...]:
@@ -70,24 +55,22 @@ def items_in(text: str, path: Path) -> tuple[Item, ...]:
     items: list[Item] = []
     groups: dict[str, list[str]] = {}
     for line in lines:
-        of_line = _expand(line)
-        groups[line.name or of_line[0].name] = [item.name for item in of_line]
+        name = line.name or f"{file_name(line.model)}-seed{line.seed}"
+        of_line = [replace(line, name=name)]
+        if line.folds is not None:
+            folds = [Fold(i, line.folds) for i in range(max(1, line.folds))]
+            of_line = [
+                replace(line, name=f"{name}-fold{fold.index}", fold=str(fold), folds=None)
+                for fold in folds
+            ]
+        groups[name] = [item.name for item in of_line]
         items += of_line
     items = [
-        replace(item, teachers=tuple(name for t in item.teachers for name in groups.get(t, (t,))))
+        replace(item, teachers=tuple(name for t in item.teachers for name in groups.get(t, [t])))
         for item in items
     ]
     _check(path, items)
     return tuple(items)
-
-
-def _expand(line: _Line) -> list[Item]:
-    fields = {name: getattr(line, name) for name in Item.__struct_fields__}
-    fields["name"] = name = line.name or f"{file_name(line.model)}-seed{line.seed}"
-    if line.folds is None:
-        return [Item(**fields)]
-    folds = [Fold(i, line.folds) for i in range(max(1, line.folds))]
-    return [replace(Item(**fields), name=f"{name}-fold{f.index}", fold=str(f)) for f in folds]
 
 
 def _check(path: Path, items: Sequence[Item]) -> None:
@@ -138,12 +121,12 @@ def job_of(item: Item, items: Sequence[Item], folder: Path) -> Job:
     known = {other.name: other for other in items}
 
     def place(teacher: str) -> str:
-        if teacher not in known:
-            return str(_kept(teacher, folder))
-        model, weights = known[teacher].model, weights_of(known[teacher], folder)
-        return f"{model}={weights}" if ":" in model else str(weights)
+        if teacher in known:
+            model, weights = known[teacher].model, weights_of(known[teacher], folder)
+            return f"{model}={weights}" if ":" in model else str(weights)
+        return str(_kept(teacher, folder)) if teacher.endswith(".safetensors") else teacher
 
-    labels = str(_kept(item.soft_labels, folder)) if item.soft_labels else None
+    labels = item.soft_labels and place(item.soft_labels)
     return replace(item, teachers=tuple(map(place, item.teachers)), soft_labels=labels)
 
 
@@ -162,7 +145,10 @@ def check_items(items: Sequence[Item], folder: Path) -> None:
         _same_item(item, folder)
         given |= {*item.teachers, item.soft_labels} - names - {None}
     for teacher in sorted(given):
-        _keep(teacher, folder)
+        if teacher.endswith(".safetensors"):
+            _keep(teacher, folder)
+        else:
+            find_weights(teacher, needed=True)
 
 
 def _same_item(item: Item, folder: Path) -> None:
@@ -177,36 +163,29 @@ def _same_item(item: Item, folder: Path) -> None:
             f"{path} is damaged ({error}): delete its folder to begin the item anew"
         ) from error
     fields = [name for name in Item.__struct_fields__ if name != "value"]
-    changed = [name for name in fields if getattr(item, name) != getattr(known, name)]
-    if changed:
+    if changed := [name for name in fields if getattr(item, name) != getattr(known, name)]:
         raise ArgumentError(
             f"{path.parent} was begun with another {', '.join(changed)}: give the changed item "
             "another name"
         )
 
 
-def _kept(teacher: str, folder: Path) -> str | Path:
-    if not teacher.endswith(".safetensors"):
-        return teacher
-    source = Path(teacher)
+def _kept(teacher: str, folder: Path) -> Path:
+    """Where the copy of a weight file is."""
     # Files of one name are common: each fold of a network has one. Their paths tell them apart.
-    copy = folder / "teachers" / f"{zlib.crc32(teacher.encode()):08x}-{source.name}"
-    older = folder / "teachers" / source.name  # as lightfer 0.1 named it
+    name = Path(teacher).name
+    copy = folder / "teachers" / f"{zlib.crc32(teacher.encode()):08x}-{name}"
+    older = folder / "teachers" / name  # as lightfer 0.1 named it
     return older if older.exists() and not copy.exists() else copy
 
 
 def _keep(teacher: str, folder: Path) -> None:
     """Raises ValueError if it is not there, or is another one than was kept."""
-    copy = _kept(teacher, folder)
-    if isinstance(copy, str):
-        find_weights(teacher, needed=True)
-        return
-    source = Path(teacher)
-    check_input(source)
-    if not copy.exists() and not source.exists():
-        raise ArgumentError(f"{source}: no such weight file, nor an item of this name")
-    if not copy.exists():
-        with atomic_path(copy) as temporary:
-            shutil.copyfile(source, temporary)
-    elif source.exists() and sha256_of(source) != sha256_of(copy):
+    source, copy = Path(teacher), _kept(teacher, folder)
+    if not source.exists():
+        if not copy.exists():
+            raise ArgumentError(f"{source}: no such weight file, nor an item of this name")
+    elif not copy.exists():
+        write_bytes(copy, read_bytes(source))
+    elif read_bytes(source) != copy.read_bytes():
         raise ArgumentError(f"{source} has changed since {copy} was made of it: name another file")

@@ -48,16 +48,21 @@ def unpack(path: Path, folder: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             if any(info.flag_bits & 1 for info in archive.infolist()):
                 raise PackError(f"{path} is encrypted; unpack it first and pack it without")
-            foreign = [name for name in archive.namelist() if not _is_inside(name)]
-            if foreign or "queue.toml" not in archive.namelist():
+            names = archive.namelist()
+            if "queue.toml" not in names or not all(map(_is_inside, names)):
                 raise PackError(f"{path} is not the pack of a queue: make it with `--pack`")
-            if folder.exists():
-                _check_same(path, archive.read("queue.toml"), folder)
-                return False
-            _extract(archive, folder)
+            if not folder.exists():
+                _extract(archive, folder)
+                return True
+            own = folder / "queue.toml"
+            if not own.exists() or own.read_bytes() != archive.read("queue.toml"):
+                raise PackError(
+                    f"{folder} is there and is not the queue of {path}: choose another folder with "
+                    f"--out, or go on with {own}"
+                )
+            return False
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
         raise PackError(f"{path} cannot be unpacked: {error}. Copy it again") from error
-    return True
 
 
 def _is_inside(name: str) -> bool:
@@ -76,12 +81,3 @@ def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
         place.rename(folder)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def _check_same(path: Path, listed: bytes, folder: Path) -> None:
-    own = folder / "queue.toml"
-    if not own.exists() or own.read_bytes() != listed:
-        raise PackError(
-            f"{folder} is there and is not the queue of {path}: choose another folder with --out, "
-            f"or go on with {own}"
-        )

@@ -30,7 +30,7 @@ import msgspec
 from torch import AcceleratorError
 
 from lightfer._files import alone, write_bytes
-from lightfer.data import Dataset, SplitName, load
+from lightfer.data import load
 from lightfer.executors import open_executor
 from lightfer.measure.energy import open_meters
 from lightfer.measure.process import tune_process
@@ -55,7 +55,7 @@ class Options:
     data: str
     device: str = "cpu"
     workers: int | None = 1  # items side by side; None: as many as the executor takes
-    threads: int | None = 1  # CPU threads of each; None: all
+    threads: int = 1  # CPU threads of each
     budget_s: float | None = None  # None: until every item is finished
     pack: Path | None = None
     executor: str = "pool"
@@ -66,14 +66,14 @@ class Session(msgspec.Struct, kw_only=True):
 
     began: str
     device: str
-    workers: int | None
-    threads: int | None
+    workers: int
+    threads: int
     budget_s: float | None
     wall_s: float = 0.0
     pack_s: float | None = None
     lost_s: float = 0.0  # spent on epochs that were cut off, as far as their workers could tell
     epochs: int = 0
-    finished: dict[str, float | None] = {}  # name -> validation accuracy
+    finished: dict[str, float] = {}  # name -> validation accuracy
     failed: dict[str, str] = {}  # name -> error
     interrupted: list[str] = []
 
@@ -92,12 +92,9 @@ class Report:
     kind: Literal["begun", "epoch", "finished", "stopped", "failed"]
     item: str
     epochs: int = 0  # that its history holds
-    top1: float | None = None  # validation accuracy of the rounded weights
+    top1: float = 0.0  # validation accuracy of the rounded weights
     error: str = ""
     lost_s: float = 0.0  # seconds of an epoch that was cut off
-
-
-OnReport = Callable[[Report], None]
 
 
 def run_queue(
@@ -105,7 +102,7 @@ def run_queue(
     options: Options,
     *,
     begun: float | None = None,
-    on_report: OnReport = lambda report: None,
+    on_report: Callable[[Report], None] = lambda report: None,
 ) -> Session:
     """Train `items` in order of value within the budget, and write the session down.
 
@@ -131,7 +128,11 @@ class _Queue:
     """What runs, what is finished, what comes next."""
 
     def __init__(
-        self, items: Sequence[Item], options: Options, begun: float, on_report: OnReport
+        self,
+        items: Sequence[Item],
+        options: Options,
+        begun: float,
+        on_report: Callable[[Report], None],
     ) -> None:
         self.items, self.folder = items, options.folder
         self.begun, self.on_report = begun, on_report
@@ -146,42 +147,44 @@ class _Queue:
         if self.waiting:
             gpus = int(options.device.startswith("cuda"))
             self.executor, slots = open_executor(
-                options.executor, self.folder, options.workers, options.threads or 1, gpus
+                options.executor, self.folder, options.workers, options.threads, gpus
             )
-        self.options = replace(options, workers=min(slots, len(self.waiting)))
+        self.workers = min(slots, len(self.waiting))
+        self.options = replace(options, workers=self.workers)
         self.session = Session(
             began=datetime.now(UTC).isoformat(timespec="seconds"),
-            **{n: getattr(self.options, n) for n in ("device", "workers", "threads", "budget_s")},
+            device=options.device,
+            workers=self.workers,
+            threads=options.threads,
+            budget_s=options.budget_s,
         )
 
     def run(self) -> None:
         """Until nothing can be begun any more and nothing runs, or the time is over."""
         while True:
-            while len(self.running) < (self.options.workers or 0) and (item := self._next()):
+            while len(self.running) < self.workers and (item := self._next()):
                 self._begin(item)
             left = self._left_s()
             if not self.running or left <= 0:
                 return
-            ended, late = wait(self.running, min(LOOK_S, left), FIRST_COMPLETED)
+            ended, _ = wait(self.running, min(LOOK_S, left), FIRST_COMPLETED)
             if monotonic() - self.beaten > BEAT_S:
                 self._beat()
+            self._look()
             for future in ended:
                 self._hear(self.running.pop(future), future)
-            for future in () if ended else late:
-                self._look(self.running[future])
 
     def stop(self) -> None:
         """Take the leases of what still runs, and wait a little for it to stop."""
         self.leases.tokens.clear()
         self._beat()
         ended, _ = wait(self.running, 2 * STOP_S)
+        self._look()
         for future, item in self.running.items():
-            self._look(item)
             told = future.result() if future in ended and not future.exception() else None
-            self.session.lost_s += told.lost_s if told else 0
-            if told and told.kind == "finished":
-                self._finish(told)
-            else:
+            if told:
+                self._count(told)
+            if not told or told.kind != "finished":
                 self.session.interrupted.append(item.name)
         self.executor.shutdown(wait=False, cancel_futures=True)
 
@@ -189,19 +192,24 @@ class _Queue:
         """Pack, and add the session's line to `sessions.jsonl`."""
         path, session = self.folder / "sessions.jsonl", self.session
         before = path.read_bytes() if path.exists() else b""
-        for pack in dict.fromkeys((None, self.options.pack)):  # the line goes into the pack
-            start = monotonic()
-            if pack:
-                write_pack(pack, self.folder, self.items)
-                session.pack_s = monotonic() - start
+
+        def write_line() -> None:
             session.wall_s = monotonic() - self.begun
             write_bytes(path, before + msgspec.json.encode(session) + b"\n")
 
+        write_line()
+        if self.options.pack:  # the line goes into it, too
+            start = monotonic()
+            write_pack(self.options.pack, self.folder, self.items)
+            session.pack_s = monotonic() - start
+            write_line()
+
     def _next(self) -> Item | None:
         """The first that waits for no teacher."""
-        for i, item in enumerate(self.waiting):
+        for item in self.waiting:
             if self.teachers[item.name] <= self.finished:
-                return self.waiting.pop(i)
+                self.waiting.remove(item)
+                return item
         return None
 
     def _begin(self, item: Item) -> None:
@@ -221,37 +229,37 @@ class _Queue:
         write_bytes(self.folder / "session.json", msgspec.json.encode(self.leases))
         self.beaten = monotonic()
 
-    def _look(self, item: Item) -> None:
+    def _look(self) -> None:
         """Tell of the epochs that were finished since the last look."""
-        name = item.name
-        for epoch in range(self.epochs[name] + 1, _epochs(self.folder / name) + 1):
-            self.session.epochs += 1
-            self.epochs[name], self.losses[name] = epoch, 0
-            self.on_report(Report("epoch", name, epoch))
+        for item in self.running.values():
+            name = item.name
+            for epoch in range(self.epochs[name] + 1, _epochs(self.folder / name) + 1):
+                self.session.epochs += 1
+                self.epochs[name], self.losses[name] = epoch, 0
+                self.on_report(Report("epoch", name, epoch))
 
     def _hear(self, item: Item, future: Future[Report]) -> None:
         """What a worker returned, or that it is lost. Raises what reading the data raises."""
         name = item.name
-        self._look(item)
         del self.leases.tokens[name]
         try:
             told = future.result()
         except BrokenExecutor as error:
             told = Report("stopped", name, error=f"the process that trained it died ({error})")
-        self.session.lost_s += told.lost_s
+        self._count(told)
         self.losses[name] += 1
-        if told.kind == "finished":
-            self._finish(told)
-        elif told.kind == "stopped" and self.losses[name] < LOSSES:
+        if told.kind == "stopped" and self.losses[name] < LOSSES:
             self.waiting.insert(0, item)
-        else:
+        elif told.kind != "finished":
             self.session.failed[name] = told.error
             self.on_report(replace(told, kind="failed"))
 
-    def _finish(self, told: Report) -> None:
-        self.finished.add(told.item)
-        self.session.finished[told.item] = told.top1
-        self.on_report(told)
+    def _count(self, told: Report) -> None:
+        self.session.lost_s += told.lost_s
+        if told.kind == "finished":
+            self.finished.add(told.item)
+            self.session.finished[told.item] = told.top1
+            self.on_report(told)
 
     def _left_s(self) -> float:
         """Time to train."""
@@ -264,10 +272,8 @@ class _Queue:
 
 def _epochs(folder: Path) -> int:
     """That the history of an item holds."""
-    try:
-        return len((folder / "history.jsonl").read_bytes().splitlines())
-    except FileNotFoundError:
-        return 0
+    path = folder / "history.jsonl"
+    return len(path.read_bytes().splitlines()) if path.exists() else 0
 
 
 class _StopError(Exception):
@@ -307,13 +313,11 @@ def work(name: str, job: Job, token: str, options: Options) -> Report:
     finally:
         for meter in meters:
             meter.close()
-    return Report("finished", name, top1=card.validation.top1 if card.validation else None)
+    assert card.validation
+    return Report("finished", name, top1=card.validation.top1)
 
 
-@lru_cache(maxsize=2)
-def _read(source: str, splits: tuple[SplitName, ...], size: int) -> Dataset:
-    """Once for all items of a process; of test only the pixels are looked at, for copies."""
-    return load(source, splits, size)
+_read = lru_cache(maxsize=2)(load)  # once for all items of a process
 
 
 class _Watch:
