@@ -26,22 +26,22 @@ class Parts(Executor):
 
     def __init__(self, open_part: Callable[[], Executor], parts: int) -> None:
         self.open_part, self.parts = open_part, [open_part() for _ in range(parts)]
-        self.given: list[list[Future]] = [[] for _ in self.parts]
-        self.starter = ThreadPoolExecutor(1)
-        self.starter.submit(_spare_children).result()
+        self.given: dict[Future, int] = {}  # to which part
+        self.starter = ThreadPoolExecutor(1, initializer=_spare_children)
 
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
         return self.starter.submit(self._start, fn, args, kwargs).result()
 
     def _start(self, fn: Callable, args: tuple, kwargs: dict) -> Future:
-        self.given = [[future for future in part if not future.done()] for part in self.given]
-        i = min(range(len(self.parts)), key=lambda i: len(self.given[i]))
+        self.given = {future: i for future, i in self.given.items() if not future.done()}
+        busy = [*self.given.values()]
+        i = min(range(len(self.parts)), key=busy.count)
         try:
             future = self.parts[i].submit(fn, *args, **kwargs)
         except BrokenExecutor:
             self.parts[i] = self.open_part()
             future = self.parts[i].submit(fn, *args, **kwargs)
-        self.given[i].append(future)
+        self.given[future] = i
         return future
 
     def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
@@ -50,11 +50,11 @@ class Parts(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Without waiting, processes of this machine that still work are killed."""
         self.starter.shutdown()
-        working = [any(not future.done() for future in part) for part in self.given]
-        for part, busy in zip(self.parts, working, strict=True):
+        busy = {i for future, i in self.given.items() if not future.done()}
+        for i, part in enumerate(self.parts):
             processes = [*(getattr(part, "_processes", None) or {}).values()]
             part.shutdown(wait=wait, cancel_futures=cancel_futures)
-            for process in processes if busy and not wait else ():
+            for process in processes if i in busy and not wait else ():
                 process.kill()
 
 
