@@ -10,12 +10,11 @@ test split here, and never chosen on. Mollahosseini et al., 2017, https://arxiv.
 
 import csv
 from collections.abc import Sequence
-from functools import partial
 
 from lightfer.data.crop import Box
-from lightfer.data.dataset import WITH_CONTEMPT, DataError, Split, SplitName
-from lightfer.data.forms import FaceSet, Part, held_out
-from lightfer.data.images import Face, read_faces
+from lightfer.data.dataset import WITH_CONTEMPT, DataError, SplitName
+from lightfer.data.forms import FaceSet, Part, faces_part
+from lightfer.data.images import Face
 from lightfer.data.members import Member, text_lines
 
 MEANING = {
@@ -47,13 +46,10 @@ def _parts(members: Sequence[Member], where: str) -> list[Part]:
             "one or both. Pass the folder that holds them and the pictures"
         )
     pictures = {"/".join(m.parts[-2:]): m for m in members}
-    parts = []
-    for member in lists:
-        faces = _faces(member, pictures)
-        splits = FILES[member.parts[-1].lower()]
-        members_of = (member, *(face.member for face in faces))
-        parts.append(Part("affectnet", splits, members_of, partial(_read, splits, faces)))
-    return parts
+    return [
+        faces_part("affectnet", FILES[m.parts[-1].lower()], (m,), _faces(m, pictures))
+        for m in lists
+    ]
 
 
 def _faces(member: Member, pictures: dict[str, Member]) -> list[Face]:
@@ -91,11 +87,6 @@ def _faces(member: Member, pictures: dict[str, Member]) -> list[Face]:
             raise DataError(f"{at}: a box of {box.width}x{box.height} pixels. Correct the line")
         faces.append(Face(picture, WITH_CONTEMPT.index(name), box))
     return faces
-
-
-def _read(splits: Sequence[SplitName], faces: Sequence[Face], size: int) -> dict[SplitName, Split]:
-    split = read_faces(faces, size)
-    return {"test": split} if "test" in splits else held_out(split)
 
 
 AFFECTNET = FaceSet(

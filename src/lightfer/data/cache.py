@@ -77,12 +77,8 @@ def _content(part: Part, size: int) -> str:
     return digest.hexdigest()
 
 
-def _paths(folder: Path, key: str) -> tuple[Path, Path]:
-    return folder / "images" / f"{key}.npy", folder / "images" / f"{key}.json"
-
-
 def _store(folder: Path, key: str, found: Recognised) -> None:
-    images_path, text_path = _paths(folder, key)
+    path = folder / "images" / f"{key}.npy"
     images = np.concatenate([split.images.numpy() for split, _ in found.values()])
     described = {
         name: {
@@ -92,20 +88,20 @@ def _store(folder: Path, key: str, found: Recognised) -> None:
         }
         for name, (split, verification) in found.items()
     }
-    with atomic_path(images_path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, images[:, 0])
     text = json.dumps(described)
     crc32 = {"images": zlib.crc32(images.data), "splits": zlib.crc32(text.encode())}
-    write_text(text_path, json.dumps({"crc32": crc32, "splits": text}))
+    write_text(path.with_suffix(".json"), json.dumps({"crc32": crc32, "splits": text}))
 
 
 def _load(folder: Path, key: str) -> Recognised | None:
     """The entry `key`, its images memory-mapped; None where it is missing or damaged."""
-    images_path, text_path = _paths(folder, key)
+    path = folder / "images" / f"{key}.npy"
     try:
-        entry = read_json(text_path.read_text())
+        entry = read_json(path.with_suffix(".json").read_text())
         text, crc32 = entry["splits"], entry["crc32"]
-        array = np.load(images_path, mmap_mode="c", allow_pickle=False)
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
         if (
             zlib.crc32(text.encode()) != crc32["splits"]
             or zlib.crc32(array.data) != crc32["images"]
@@ -132,14 +128,10 @@ def _load(folder: Path, key: str) -> Recognised | None:
 
 def _prune(folder: Path) -> None:
     """Remove the oldest entries."""
-    images = sorted((folder / "images").glob("*.npy"), key=_changed_s)
+    images = sorted((folder / "images").glob("*.npy"), key=lambda path: path.stat().st_mtime)
     for path in images[:-KEPT]:
         path.unlink(missing_ok=True)
         path.with_suffix(".json").unlink(missing_ok=True)
-
-
-def _changed_s(path: Path) -> float:
-    return path.stat().st_mtime
 
 
 def _encode(values: np.ndarray) -> str:

@@ -10,11 +10,10 @@ those of neutral faces among them, are left out. Lucey et al., 2010.
 
 import re
 from collections.abc import Sequence
-from functools import partial
 
-from lightfer.data.dataset import WITH_CONTEMPT, DataError, Split, SplitName
-from lightfer.data.forms import FaceSet, Part
-from lightfer.data.images import Face, framed, read_faces
+from lightfer.data.dataset import WITH_CONTEMPT, DataError
+from lightfer.data.forms import FaceSet, Part, faces_part
+from lightfer.data.images import Face
 from lightfer.data.members import Member
 from lightfer.data.names import CLASS_WORDS
 
@@ -58,12 +57,7 @@ def _parts(members: Sequence[Member], where: str) -> list[Part]:
             f"{where}: none of {len(members):,} files is called as S005_001_00000011.png. Pass the "
             "folder with Emotion and cohn-kanade-images, or with anger, contempt, ..."
         )
-    used = (*texts, *(face.member for face in faces))
-    return [Part("ckplus", ("test",), used, partial(_read, faces))]
-
-
-def _read(faces: Sequence[Face], size: int) -> dict[SplitName, Split]:
-    return {"test": read_faces(framed(faces), size)}
+    return [faces_part("ckplus", ("test",), texts, faces, find=True)]
 
 
 CKPLUS = FaceSet(

@@ -8,12 +8,11 @@ https://arxiv.org/abs/1609.06426.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 from lightfer.data.crop import Box
-from lightfer.data.dataset import CLASSES, DataError, Split, SplitName
-from lightfer.data.forms import FaceSet, Part, one_of
-from lightfer.data.images import Face, read_faces
+from lightfer.data.dataset import CLASSES, DataError
+from lightfer.data.forms import FaceSet, Part, faces_part, one_of
+from lightfer.data.images import Face
 from lightfer.data.members import Member, text_lines
 
 LIST = "label.lst"
@@ -39,12 +38,7 @@ def _parts(members: Sequence[Member], where: str) -> list[Part]:
         if name not in pictures:
             raise DataError(f"{at}: no picture {name}. Put the folder origin beside {LIST}")
         faces.append(Face(pictures[name], int(label), box))
-    used = dict.fromkeys(face.member for face in faces)
-    return [Part("expw", ("test",), (labels, *used), partial(_read, faces))]
-
-
-def _read(faces: Sequence[Face], size: int) -> dict[SplitName, Split]:
-    return {"test": read_faces(faces, size)}
+    return [faces_part("expw", ("test",), (labels,), faces)]
 
 
 MEANING = {str(label): name for label, name in enumerate(CLASSES)}

@@ -142,11 +142,6 @@ def _encoding(start: bytes) -> str:
     return "utf-8-sig"
 
 
-def _separator(line: str) -> str:
-    """Of the columns that line 1 names: what stands there most often."""
-    return max(",;\t", key=line.count)
-
-
 def _lines(member: Member) -> Iterator[tuple[int, list[str]]]:
     """Fields of every line that is not blank, with its number from 1. Raises DataError."""
     line = 0
@@ -158,7 +153,8 @@ def _lines(member: Member) -> Iterator[tuple[int, list[str]]]:
             first = text.readline(MAX_LINE)
             rest = iter(lambda: text.readline(MAX_LINE), "")
             lines = chain([first] if first else [], rest)
-            reader = csv.reader(lines, delimiter=_separator(first), strict=True)
+            separator = max(",;\t", key=first.count)
+            reader = csv.reader(lines, delimiter=separator, strict=True)
             for fields in reader:
                 line = reader.line_num
                 if fields:

@@ -13,7 +13,7 @@ from functools import partial
 from lightfer.data.dataset import SPLITS, DataError, Split, SplitName, join
 from lightfer.data.fer_csv import read_csv, read_header
 from lightfer.data.folds import fold_numbers
-from lightfer.data.images import read_images
+from lightfer.data.images import Face, framed, read_faces, read_images
 from lightfer.data.members import DATA_SUFFIXES, Member
 from lightfer.data.names import USAGES, folder_labels, split_in_name, split_name
 from lightfer.data.parquet import has_usage, read_parquet
@@ -56,10 +56,26 @@ class FaceSet:
         return "contempt" in self.mapping.values()
 
 
-def held_out(train: Split) -> dict[SplitName, Split]:
-    """Of a set without a validation split: every tenth group of equal images becomes one."""
-    chosen = fold_numbers(train, 10) == 0
-    return {"train": train.where(~chosen), "validation": train.where(chosen)}
+def faces_part(
+    form: str,
+    splits: tuple[SplitName, ...],
+    lists: Sequence[Member],
+    faces: Sequence[Face],
+    *,
+    find: bool = False,
+) -> Part:
+    """The faces of the test split, or of train: then every tenth group of equal images becomes
+    validation. With `find` they are looked for in the pictures. `lists` are read beside these.
+    """
+
+    def read(size: int) -> dict[SplitName, Split]:
+        split = read_faces(framed(faces) if find else faces, size)
+        if "test" in splits:
+            return {"test": split}
+        chosen = fold_numbers(split, 10) == 0
+        return {"train": split.where(~chosen), "validation": split.where(chosen)}
+
+    return Part(form, splits, (*lists, *dict.fromkeys(face.member for face in faces)), read)
 
 
 def one_of(members: Sequence[Member], found: Sequence[Member], what: str, where: str) -> Member:

@@ -8,11 +8,10 @@ https://zenodo.org/records/3451524.
 
 import re
 from collections.abc import Sequence
-from functools import partial
 
-from lightfer.data.dataset import WITH_CONTEMPT, DataError, Split, SplitName
-from lightfer.data.forms import FaceSet, Part
-from lightfer.data.images import Face, framed, read_faces
+from lightfer.data.dataset import WITH_CONTEMPT, DataError
+from lightfer.data.forms import FaceSet, Part, faces_part
+from lightfer.data.images import Face
 from lightfer.data.members import Member
 from lightfer.data.pictures import SUFFIXES
 
@@ -39,12 +38,7 @@ def _parts(members: Sequence[Member], where: str) -> list[Part]:
         faces.append(Face(member, WITH_CONTEMPT.index(MEANING[name[1]])))
     if not faces:
         raise DataError(f"{where}: no pictures among {len(members):,} files. Unpack jaffe.zip")
-    used = tuple(face.member for face in faces)
-    return [Part("jaffe", ("test",), used, partial(_read, faces))]
-
-
-def _read(faces: Sequence[Face], size: int) -> dict[SplitName, Split]:
-    return {"test": read_faces(framed(faces), size)}
+    return [faces_part("jaffe", ("test",), (), faces, find=True)]
 
 
 JAFFE = FaceSet(

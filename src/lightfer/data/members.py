@@ -135,7 +135,7 @@ def _folder(folder: Path) -> list[Member]:
     with reading(where):
         for name, status in _walk(root):
             file = f"{root}/{name}"
-            opener = partial(_open, file)
+            opener = partial(open, file, "rb")
             members.append(Member(name, f"{where}/{name}", file, _stamp(status), opener))
             if len(members) > MAX_FILES:
                 raise DataError(
@@ -179,10 +179,6 @@ def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
     for name, path, status in linked:  # two may lead to one file elsewhere, as equal images do
         if os.path.realpath(path) not in seen:
             yield name, status
-
-
-def _open(file: str) -> BinaryIO:
-    return Path(file).open("rb")
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:

@@ -8,11 +8,10 @@ The split stands in the name. Li et al., 2017, http://www.whdeng.cn/RAF/model1.h
 
 import re
 from collections.abc import Sequence
-from functools import partial
 
-from lightfer.data.dataset import WITH_CONTEMPT, DataError, Split, SplitName
-from lightfer.data.forms import FaceSet, Part, held_out, one_of
-from lightfer.data.images import Face, read_faces
+from lightfer.data.dataset import WITH_CONTEMPT, DataError, SplitName
+from lightfer.data.forms import FaceSet, Part, faces_part, one_of
+from lightfer.data.images import Face
 from lightfer.data.members import Member, text_lines
 
 LIST = "list_patition_label.txt"
@@ -51,20 +50,10 @@ def _parts(members: Sequence[Member], where: str) -> list[Part]:
         faces[split][name] = Face(aligned[name], WITH_CONTEMPT.index(MEANING[label]))
     splits: dict[str, tuple[SplitName, ...]] = {"train": ("train", "validation"), "test": ("test",)}
     return [
-        Part(
-            "rafdb",
-            splits[split],
-            (labels, *(face.member for face in found.values())),
-            partial(_read, split == "train", tuple(found.values())),
-        )
+        faces_part("rafdb", splits[split], (labels,), [*found.values()])
         for split, found in faces.items()
         if found
     ]
-
-
-def _read(train: bool, faces: Sequence[Face], size: int) -> dict[SplitName, Split]:
-    split = read_faces(faces, size)
-    return held_out(split) if train else {"test": split}
 
 
 RAF_DB = FaceSet(
