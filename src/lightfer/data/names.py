@@ -1,4 +1,4 @@
-"""What users' files call the seven classes and the three splits.
+"""What users' files call the seven classes, the three splits and a column of pictures.
 
 Numbers mean what the one convention that uses exactly those numbers means by them: 0 to 6 is the
 order of `fer2013.csv`, 1 to 7 that of RAF-DB. AffectNet's 0 to 7 includes contempt, which FER2013
@@ -28,6 +28,7 @@ CLASS_WORDS: dict[str, int] = {
 RAF_DB = {"1": 5, "2": 2, "3": 1, "4": 3, "5": 4, "6": 0, "7": 6}
 """RAF-DB's own order: surprise, fear, disgust, happiness, sadness, anger, neutral."""
 
+IMAGE_COLUMNS = ("image", "img", "img_bytes", "image_bytes", "pixels")
 USAGES: dict[str, SplitName] = {
     "training": "train",
     "publictest": "validation",

@@ -21,11 +21,10 @@ from lightfer.data.dataset import CLASSES, IMAGE_SIZE, DataError, Split, SplitNa
 from lightfer.data.fer_csv import parse_pixels
 from lightfer.data.images import decode, resized
 from lightfer.data.members import MAX_MEMBER_BYTES, Member, reading
-from lightfer.data.names import class_label, split_name
+from lightfer.data.names import IMAGE_COLUMNS, class_label, split_name
 from lightfer.data.official import has_official_counts
 
 LABEL_COLUMNS = ("emotion", "label", "labels")
-IMAGE_COLUMNS = ("image", "img", "img_bytes", "image_bytes", "pixels")
 
 
 def has_usage(member: Member) -> bool:

@@ -28,6 +28,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from lightfer._files import in_utf8, is_utf8, read_json, sha256_of, write_bytes
+from lightfer.data.crop import Box
+from lightfer.data.names import IMAGE_COLUMNS
 from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES, UNREAD, not_read
 from lightfer.errors import ArgumentError
 from lightfer.executors import open_executor
@@ -37,7 +39,6 @@ from lightfer.inference.predict.video import VIDEO_SUFFIXES
 
 SHARD = 1000  # inputs
 LOSSES = 3  # a shard has failed when so many of its workers were lost
-COLUMNS = ("image", "img", "img_bytes", "image_bytes", "pixels")  # that may hold pictures
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,13 @@ def plan(paths: Sequence[str], size: int = SHARD, without: str = "") -> list[Sha
                 continue
             seen.add((store, path))
             if path.endswith(".parquet") and not error:
-                rows = _rows(store, name, path)
-                files += [(store, name, path, rows)] if isinstance(rows, str) else []
-                shards += [] if isinstance(rows, str) else _tables(rows, store, name, path, size)
-            else:
-                files.append((store, name, path, error))
+                try:
+                    shards += _tables(store, name, path, size)
+                    continue
+                except (pa.ArrowException, OSError, ValueError) as problem:
+                    said = f"{str(problem).splitlines()[0]:.200}"
+                    error = f"no readable Parquet file with pictures ({said})"
+            files.append((store, name, path, error))
     for store, group in groupby(files, key=lambda file: file[0]):
         some = [file[1:] for file in group]
         shards += [Shard(0, store, tuple(some[i : i + size])) for i in range(0, len(some), size)]
@@ -165,37 +168,25 @@ def label(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
     predictor = _predictor(replace(setup, model=model), stamp)
     store = _storage(shard.store)[0]
     items = _rows_of(shard, store) if shard.table else _files_of(shard, store, setup.every)
-    kind = pa.struct([(name, pa.float32()) for name in predictor.network.classes])
-    box = pa.struct([(side, pa.int32()) for side in ("x", "y", "width", "height")])
-    face = pa.struct(
-        [
-            ("frame", pa.int32()),
-            ("time_s", pa.float64()),
-            ("box", box),
-            ("label", pa.string()),
-            ("probabilities", kind),
-        ]
-    )
+    face = {
+        "frame": pa.int32(),
+        "time_s": pa.float64(),
+        "box": pa.struct(dict.fromkeys(Box._fields, pa.int32())),
+        "label": pa.string(),
+        "probabilities": pa.struct(dict.fromkeys(predictor.network.classes, pa.float32())),
+    }
     schema = pa.schema(
-        [("item", pa.string()), ("error", pa.string()), ("faces", pa.list_(face))],
+        {"item": pa.string(), "error": pa.string(), "faces": pa.list_(pa.struct(face))},
         {"model": predictor.network.name, "setup": json.dumps(asdict(setup))},
     )
     rows = []
     for name, seen in groupby(predictor.stream(items), key=lambda seen: seen.item.name):
         said = [prediction for one in seen for prediction in one.predictions]
         faces = [
-            {
-                "frame": one.frame,
-                "time_s": one.time_s,
-                "box": one.box and one.box._asdict(),
-                "label": one.label,
-                "probabilities": one.probabilities,
-            }
-            for one in said
-            if one.error is None
+            {**vars(one), "box": one.box and one.box._asdict()} for one in said if not one.error
         ]
-        errors = [one.error for one in said if one.error is not None]
-        error = "; ".join(errors) or (None if faces else "no face in any of its frames")
+        errors = "; ".join(one.error for one in said if one.error)
+        error = errors or (None if faces else "no face in any of its frames")
         rows.append({"item": in_utf8(str(name)), "error": error and in_utf8(error), "faces": faces})
     assert len(rows) == shard.inputs, f"{len(rows)} rows of {shard.inputs} inputs"
     buffer = io.BytesIO()
@@ -237,9 +228,7 @@ def _found(given: str) -> Iterator[tuple[str, str, str]]:
     store, root = _storage(given)
     info = store.get_file_info(root)
     if info.type != fs.FileType.Directory:
-        missing = "no such file or folder"
-        if info.type == fs.FileType.Unknown:
-            missing = NO_FILE
+        missing = NO_FILE if info.type == fs.FileType.Unknown else "no such file or folder"
         yield given, root, "" if info.type == fs.FileType.File else missing
         return
     found = 0
@@ -268,32 +257,29 @@ def _listed(store: Any, root: str) -> Iterator[str]:
             yield info.path
 
 
-def _rows(store: str, name: str, path: str) -> list[int] | str:
-    """The rows of each row group of a Parquet file, or why it is unusable."""
-    try:
-        with _storage(store)[0].open_input_file(path) as source:
-            file = pq.ParquetFile(source)
-            _column(file, name)
-            groups = range(file.metadata.num_row_groups)
-            return [file.metadata.row_group(i).num_rows for i in groups]
-    except (pa.ArrowException, OSError, ValueError) as error:
-        return f"no readable Parquet file with pictures ({str(error).splitlines()[0]:.200})"
-
-
-def _tables(rows: list[int], store: str, name: str, path: str, size: int) -> list[Shard]:
-    return [
-        Shard(0, store, (), (name, path), i, first, min(size, n - first), sum(rows[:i]))
-        for i, n in enumerate(rows)
-        for first in range(0, n, size)
-    ]
+def _tables(store: str, name: str, path: str, size: int) -> list[Shard]:
+    """Those of a Parquet file, each row group by itself. Raises where it has no pictures."""
+    shards, before = [], 0
+    with _storage(store)[0].open_input_file(path) as source:
+        file = pq.ParquetFile(source)
+        _column(file, name)
+        for group in range(file.metadata.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            for first in range(0, rows, size):
+                some = (group, first, min(size, rows - first), before)
+                shards.append(Shard(0, store, (), (name, path), *some))
+            before += rows
+    return shards
 
 
 def _column(file: pq.ParquetFile, name: str) -> str:
     names = {column.strip().lower(): column for column in file.schema_arrow.names}
-    for column in COLUMNS:
+    for column in IMAGE_COLUMNS:
         if column in names:
             return names[column]
-    raise ArgumentError(f"{name} has no column {', '.join(COLUMNS)} among {', '.join(names):.100}")
+    raise ArgumentError(
+        f"{name} has no column {', '.join(IMAGE_COLUMNS)} among {', '.join(names):.100}"
+    )
 
 
 def _rows_of(shard: Shard, store: Any) -> Iterator[Item]:
