@@ -72,11 +72,12 @@ def atomic_path(path: Path, known: Collection[Path] = ()) -> Iterator[Path]:
         folder.mkdir(mode=0o700)
         lock = _locked(folder, wait=True)
         temporary.touch()
+        mode = (target if target.exists() else temporary).stat().st_mode
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         if not any(filecmp.cmp(other, temporary, shallow=False) for other in known):
-            temporary.chmod(_mode(target))
+            temporary.chmod(stat.S_IMODE(mode))  # some writers make a file of their own
             temporary.replace(target)
     except Exception as error:
         number = getattr(error, "errno", None)
@@ -264,11 +265,6 @@ def _standard(path: Path) -> int | None:
     return None
 
 
-def _mode(path: Path) -> int:
-    """The permissions of the file that is replaced, else those of any new file."""
-    return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
-
-
 def never_ends(path: str | Path) -> bool:
     """Whether `path` names a pipe or device, which may be waited for, or read, for ever. One that
     the process was given open, as /dev/stdin or a shell's <(command), is meant and does not count.
@@ -446,9 +442,3 @@ def plain_name(name: str) -> str:
 def graph_file(name: str) -> Path:
     """Where the graph of an architecture is, or would be: ONNX without weights, gzip."""
     return Path(str(files("lightfer"))) / "graphs" / f"{plain_name(name)}.onnx.gz"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
