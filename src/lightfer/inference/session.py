@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from lightfer.inference.card import (
 )
 
 Run = Callable[[np.ndarray], np.ndarray]
+PROVIDERS = ["CPUExecutionProvider"]
 
 
 @dataclass(frozen=True)
@@ -98,17 +100,26 @@ def _rt_info(path: Path) -> str | None:
     return None if found is None else found.get("value")
 
 
-def _onnxruntime(source: Path | bytes, where: str, threads: int, streams: int) -> Session:
+def onnx_options(threads: int) -> Any:
+    """Of a session of ONNX Runtime on so many threads."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.log_severity_level = 3  # errors
+    return options
+
+
+def _onnxruntime(source: Path | bytes, where: str, threads: int, streams: int) -> Session:
+    import onnxruntime
+
     try:
         if isinstance(source, Path) and not is_utf8(source):
             source = source.read_bytes()
-        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(source, onnx_options(threads), providers=PROVIDERS)
     except Exception as error:  # its exceptions have no common base beside Exception
         raise ExportedFileError(f"{where} is not an ONNX model that can be run: {error}") from error
 

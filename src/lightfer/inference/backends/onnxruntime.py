@@ -25,6 +25,7 @@ from lightfer.inference.backends.protocol import (
     on_tensors,
 )
 from lightfer.inference.card import INPUT, OUTPUT
+from lightfer.inference.session import PROVIDERS, onnx_options
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -70,22 +71,16 @@ def open_session(content: bytes, threads: int) -> tuple[Any, Settings, float]:
     seconds that opening it took.
     """
     onnxruntime = import_module("onnxruntime")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    options.log_severity_level = 3  # errors
-    providers = ["CPUExecutionProvider"]
+    options = onnx_options(threads)
     start = perf_counter()
-    session = onnxruntime.InferenceSession(content, options, providers=providers)
+    session = onnxruntime.InferenceSession(content, options, providers=PROVIDERS)
     seconds = perf_counter() - start
     kinds: Counter[bool] = Counter()
     if b"QuantizeLinear" in content:
         with TemporaryDirectory() as folder:
             optimized = Path(folder) / "optimized.onnx"
             options.optimized_model_filepath = str(optimized)
-            onnxruntime.InferenceSession(content, options, providers=providers)
+            onnxruntime.InferenceSession(content, options, providers=PROVIDERS)
             kinds = _convolution_kinds(optimized)
     settings: Settings = {
         "precision": "int8" if kinds[True] else "float32",

@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -60,7 +59,7 @@ def _caption(
     draw.text((x + pad, y + pad), text, fill=INK, font=font)
 
 
-class Annotator:
+class Annotator(ExitStack):
     """Writes annotated items to one file or into a folder; use it as a context manager.
 
     `target` is a file if it has the suffix of an image or a video, otherwise a folder, in which
@@ -73,17 +72,10 @@ class Annotator:
         """Raises ArgumentError for a form that is only read."""
         if target.suffix.lower() in SUFFIXES - WRITTEN:
             raise ArgumentError(f"--annotate {target}: this form is only read; name a .png or .jpg")
+        super().__init__()
         self.target = target
         self.video: VideoWriter | None = None
         self.video_name: str | int | None = None
-        self.stack = ExitStack()
-
-    def __enter__(self) -> "Annotator":
-        self.stack.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.stack.__exit__(*error)
 
     def add(self, seen: Seen) -> None:
         """Draw on one picture and write it; an item without a picture is left out."""
@@ -94,10 +86,10 @@ class Annotator:
             _save(drawn, *self._names(seen.item))
             return
         if self.video is None or self.video_name != seen.item.name:
-            self.stack.close()  # of the video before: the frames of one come one after the other
+            self.close()  # of the video before: the frames of one come one after the other
             path, taken = self._names(seen.item)
             writer = video_writer(path, seen.item.rate or FALLBACK_RATE, taken)
-            self.video, self.video_name = self.stack.enter_context(writer), seen.item.name
+            self.video, self.video_name = self.enter_context(writer), seen.item.name
         self.video.write(drawn)
 
     def _names(self, item: Item) -> tuple[Path, list[Path]]:

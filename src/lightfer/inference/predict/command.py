@@ -61,7 +61,9 @@ def _run(options: argparse.Namespace, predictor: Predictor) -> int:
     if predictor.network.temperature is None:
         _say(f"probabilities of {predictor.network.name} are not calibrated: it has no temperature")
     live = options.camera is not None
-    items = islice(_items(options), None if not live else options.frames)
+    camera = video_items(options.camera, options.every) if live else ()
+    items = chain(items_of(options.paths, options.every), camera)
+    items = islice(items, options.frames if live else None)
     counter, flushed_s = _Counter(), 0.0
     with ExitStack() as stack:
         out = stack.enter_context(_lines(options.out))
@@ -140,11 +142,6 @@ def _check_apart(given: Path, target: Path) -> None:
         raise ArgumentError(
             f"--annotate {target} holds inputs, or lies among them ({given}): choose another folder"
         )
-
-
-def _items(options: argparse.Namespace) -> Iterator[Item]:
-    camera = () if options.camera is None else video_items(options.camera, options.every)
-    return chain(items_of(options.paths, options.every), camera)
 
 
 @contextmanager
