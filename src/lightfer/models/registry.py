@@ -119,6 +119,12 @@ def _entries() -> dict[str, Architecture]:
         file = sys.modules[row.constructor.__module__]
         for output_stride in row.output_strides:
             name = row.name if output_stride == stock else f"{row.name}_os{output_stride}"
+            deviations = [sentence for part, sentence in file.DEVIATIONS if part in name]
+            said = f"output stride {output_stride} for {stock}: the first"
+            if output_stride < stock:
+                deviations.append(f"{said} strides of the net are 1")
+            if output_stride > stock:
+                deviations.append(f"{said} convolution has stride 2")
             zoo[name] = Architecture(
                 name=name,
                 family=row.family,
@@ -127,22 +133,9 @@ def _entries() -> dict[str, Architecture]:
                 width=row.options.get("width", 1.0),
                 output_stride=output_stride,
                 paper=file.PAPER,
-                deviations=(
-                    *(sentence for part, sentence in file.DEVIATIONS if part in name),
-                    *_resolution(output_stride, stock),
-                ),
+                deviations=tuple(deviations),
             )
     return zoo
-
-
-def _resolution(output_stride: int, stock: int) -> tuple[str, ...]:
-    if output_stride < stock:
-        return (f"output stride {output_stride} for {stock}: the first strides of the net are 1",)
-    return (
-        ()
-        if output_stride == stock
-        else (f"output stride {output_stride} for {stock}: the first convolution has stride 2",)
-    )
 
 
 ZOO: dict[str, Architecture] = _entries()
