@@ -25,16 +25,12 @@ def decode(data: bytes, where: str, size: int = IMAGE_SIZE, box: Box | None = No
     unchanged. Raises DataError.
     """
     picture = _opened(data, where)
-    if box and not _overlaps(picture, box):
+    if box and not (-box.width < box.x < picture.width and -box.height < box.y < picture.height):
         raise DataError(
             f"{where}: {picture.width}x{picture.height} pixels, and the face's box {tuple(box)} is "
             "outside of it. Use the pictures in the size in which they were distributed"
         )
     return face_crop(picture, box, (size, size))
-
-
-def _overlaps(picture: Image.Image, box: Box) -> bool:
-    return -box.width < box.x < picture.width and -box.height < box.y < picture.height
 
 
 def _opened(data: bytes, where: str) -> Image.Image:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lightfer._files import cache_folder, in_home
 from lightfer.data.cache import Recognised, cached
@@ -82,10 +82,11 @@ def load(
         beside = unused(members, parts)
     wanted = _wanted(read, splits, path, parts)
     official = [_official(name, split, path) for name, split in wanted.items()]
-    verification = _weakest([read[name][1] for name in wanted])
+    proven = [read[name][1] for name in wanted]
+    weakest = max(proven, key=get_args(Verification).index)
     name = "fer2013" if all(official) else "custom"
     form = FORMS[parts[0].form]
-    return Dataset(name, str(path), wanted, verification, form=form, unused=beside)
+    return Dataset(name, str(path), wanted, weakest, form=form, unused=beside)
 
 
 def at_size(data: Dataset, size: int) -> Dataset:
@@ -202,9 +203,3 @@ def _nothing_found(path: Path, members: Sequence[Member]) -> DataError:
         "icml_face_data.csv, Parquet files, or images as train/happy/1.png. "
         "Check the path; unpack archives other than zip and tar first"
     )
-
-
-def _weakest(found: Sequence[Verification]) -> Verification:
-    if "none" in found:
-        return "none"
-    return "labels" if "labels" in found else "pixels and labels"
