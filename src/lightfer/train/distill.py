@@ -117,9 +117,9 @@ def load_teacher(source: str | Path, train_split: Split, device: str = "cpu") ->
     Raises CheckpointError if it cannot be read, ValueError if it was not trained on the images of
     `train_split` and nothing else: what it has seen would be unknown.
     """
-    path = find_weights(source, needed=True).path
-    assert path is not None
-    weights, card = load_checkpoint(path)
+    found = find_weights(source, needed=True)
+    assert found.path is not None
+    weights, card = load_checkpoint(found.path)
     check_scored(card, str(source))
     here, there = train_split.sha256(), card.data_sha256.get("train", "unknown")
     if card.trained_on != "train" or here != there:
@@ -128,8 +128,7 @@ def load_teacher(source: str | Path, train_split: Split, device: str = "cpu") ->
             f"{here[:12]}): a teacher must have been trained on the train split that its student "
             "learns from"
         )
-    network = find_weights(source).build(device).requires_grad_(False)
-    return Teacher(network, card, sha256_of_tensors(weights))
+    return Teacher(found.build(device).requires_grad_(False), card, sha256_of_tensors(weights))
 
 
 def may_score(teachers: Sequence[Teacher], train_split: Split) -> Tensor:

@@ -226,6 +226,9 @@ def train_to_file(
     logits, labels = predict_logits(model, validation.images), validation.labels
     accuracy = measure_accuracy(logits, labels, split="validation", label_source=data.name)
     calibration = calibrate(logits, labels)
+    history = [asdict(epoch) for epoch in result.history]
+    for epoch in history:
+        del epoch["energy_j"]  # which stands in the sum
     card = Card(
         model=name,
         classes=data.classes,
@@ -241,7 +244,7 @@ def train_to_file(
         epoch=result.kept.epoch,
         training_s=sum(epoch.wall_s for epoch in result.history),
         training=_cost(result.history, device, meters),
-        history=tuple(_figures(epoch) for epoch in result.history),
+        history=tuple(history),
         code=run["code"],
         fold=run.get("fold"),
         distillation=run.get("distillation"),
@@ -252,11 +255,6 @@ def train_to_file(
     path = run_dir / f"{file_name(name)}.safetensors"
     save_checkpoint(path, result.weights, card)
     return path, card
-
-
-def _figures(epoch: Epoch) -> dict[str, float]:
-    """A line of the card's history; energy stands in its sum."""
-    return {name: value for name, value in asdict(epoch).items() if name != "energy_j"}
 
 
 def _cost(history: Sequence[Epoch], device: str, meters: Sequence[Meter]) -> TrainingCost:
