@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,13 @@ WHOLE_NODE = {"slurm_exclusive": True, "slurm_mem": "0", "slurm_srun_args": ["--
 """A job of Slurm that has all processors and all memory of its node; 0 is all of it."""
 
 
+@dataclass(eq=False)
 class Engine(Executor):
     """Another engine's futures as those of the standard library, its losses as BrokenExecutor."""
 
-    def __init__(
-        self,
-        start: Callable[..., Future],
-        lost: Callable[[BaseException], bool],
-        close: Callable[[], object],
-    ) -> None:
-        self.start, self.lost, self.close = start, lost, close
+    start: Callable[..., Future]
+    lost: Callable[[BaseException], bool]
+    close: Callable[[], object]
 
     def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
         future: Future = Future()

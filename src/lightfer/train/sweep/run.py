@@ -1,16 +1,9 @@
 """A session of a queue, from the list to the pack, and its workers.
 
-Items are given to an executor in order of value, as many as it takes; a teacher comes before its
-students. A session ends when every item is finished or the budget is used up: then the items are
-stopped, and what was made is packed, within the budget. Epochs that were cut off are trained again
-next time.
-
 Workers are processes, wherever the executor puts them, that share the queue's folder. There
 `session.json` holds a token for each item that somebody works at, and a number that changes every
 second. When an item's token is another one, or none, or the number stands still, its worker stops
-between two batches. So a session stops its items by taking their tokens away, a worker that was
-given up for dead writes nothing over its successor, and none outlives its session, on whichever
-machine that was.
+between two batches: docs/queue.md says what for.
 """
 
 import os
@@ -75,7 +68,6 @@ class Session(msgspec.Struct, kw_only=True):
     epochs: int = 0
     finished: dict[str, float] = {}  # name -> validation accuracy
     failed: dict[str, str] = {}  # name -> error
-    interrupted: list[str] = []
 
 
 class Leases(msgspec.Struct):
@@ -180,12 +172,9 @@ class _Queue:
         self._beat()
         ended, _ = wait(self.running, 2 * STOP_S)
         self._look()
-        for future, item in self.running.items():
-            told = future.result() if future in ended and not future.exception() else None
-            if told:
-                self._count(told)
-            if not told or told.kind != "finished":
-                self.session.interrupted.append(item.name)
+        for future in ended:
+            if not future.exception():
+                self._count(future.result())
         self.executor.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
@@ -336,13 +325,14 @@ class _Watch:
         self.looked = now
         try:
             leases = msgspec.json.decode(self.path.read_bytes(), type=Leases)
+            gone = leases.tokens.get(self.name) != self.token
+            if leases.beat != self.beat:
+                self.beat, self.changed = leases.beat, now
         except FileNotFoundError:
-            leases = Leases()
+            gone = True
         except (OSError, ValueError):  # storage that is not there, or not whole, for a moment
-            leases = Leases(self.beat, {self.name: self.token})
-        if leases.beat != self.beat:
-            self.beat, self.changed = leases.beat, now
-        if leases.tokens.get(self.name) != self.token or now - self.changed > SILENT_S:
+            gone = False
+        if gone or now - self.changed > SILENT_S:
             raise _StopError
 
     def epoch(self, _: object) -> None:
