@@ -82,7 +82,7 @@ def load(
         beside = unused(members, parts)
     wanted = _wanted(read, splits, path, parts)
     official = [_official(name, split, path) for name, split in wanted.items()]
-    proven = [read[name][1] for name in wanted]
+    proven: list[Verification] = [read[name][1] for name in wanted]
     weakest = max(proven, key=get_args(Verification).index)
     name = "fer2013" if all(official) else "custom"
     form = FORMS[parts[0].form]

@@ -154,7 +154,9 @@ class _Queue:
     def run(self) -> None:
         """Until nothing can be begun any more and nothing runs, or the time is over."""
         while True:
-            while len(self.running) < self.workers and (item := self._next()):
+            ready = [i for i in self.waiting if self.teachers[i.name] <= self.finished]
+            for item in ready[: self.workers - len(self.running)]:
+                self.waiting.remove(item)
                 self._begin(item)
             left = self._left_s()
             if not self.running or left <= 0:
@@ -192,14 +194,6 @@ class _Queue:
             write_pack(self.options.pack, self.folder, self.items)
             session.pack_s = monotonic() - start
             write_line()
-
-    def _next(self) -> Item | None:
-        """The first that waits for no teacher."""
-        for item in self.waiting:
-            if self.teachers[item.name] <= self.finished:
-                self.waiting.remove(item)
-                return item
-        return None
 
     def _begin(self, item: Item) -> None:
         """Give it to a worker: first it is written down whose it is."""
