@@ -59,7 +59,6 @@ class _Looked:
     crops: tuple[np.ndarray, ...] = ()
     boxes: tuple[Box | None, ...] = ()
     picture: Image.Image | None = None
-    pixels: int = 0
     error: str | None = None
 
 
@@ -144,7 +143,8 @@ class Predictor:
         size = 1
         for one in looked:
             batch.append(one)
-            faces, pixels = faces + len(one.crops), pixels + one.pixels
+            faces += len(one.crops)
+            pixels += one.picture.width * one.picture.height if one.picture else 0
             if max(faces, len(batch)) >= size or pixels > MOST_PIXELS:
                 yield batch
                 size = min(2 * size, self.batch_size)
@@ -164,8 +164,7 @@ class Predictor:
             return _Looked(item, error=str(error))
         missing = NO_FACE if not boxes and item.frame is None else None
         kept = picture if keep_picture else None
-        pixels = picture.width * picture.height if keep_picture else 0
-        return _Looked(item, crops, tuple(boxes), kept, pixels, missing)
+        return _Looked(item, crops, tuple(boxes), kept, missing)
 
     def _boxes(self, picture: Image.Image) -> list[Box] | list[None]:
         small = max(picture.size) <= CROP_SIDE
