@@ -27,16 +27,16 @@ def open_executor(
     """
     kind, _, rest = name.partition(":")
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    here = max(1, (usable or 1) // cpus)
+    slots = workers or max(1, (usable or 1) // cpus)
     if name == "pool":
-        return Parts(open_process, workers or here), workers or here
+        return Parts(open_process, slots), slots
     if kind == "ray":
         return open_ray(rest or None, workers, cpus, gpus)
     if kind == "dask" and rest:
         return open_dask(rest, workers)
     if name in ("slurm", "slurm:local"):
         shape = {"cpus_per_task": cpus, "gpus_per_node": gpus}
-        return open_slurm(rest or "slurm", folder, **shape), workers or here
+        return open_slurm(rest or "slurm", folder, **shape), slots
     try:
         factory: Callable[[int], Executor] = getattr(import_module(kind), rest)
     except (ImportError, AttributeError, ValueError) as error:
@@ -47,15 +47,15 @@ def open_executor(
 
     def made() -> Executor:
         try:
-            found = factory(workers or here)
+            found = factory(slots)
         except TypeError as error:
-            raise ArgumentError(f"{name}({workers or here}): {error}; {expected}") from error
+            raise ArgumentError(f"{name}({slots}): {error}; {expected}") from error
         if not callable(getattr(found, "submit", None)):
             raise ArgumentError(f"{name} gives {type(found).__name__}; {expected}")
         return found
 
     expected = "expected a function of a number of workers to a concurrent.futures.Executor"
-    return Parts(made, 1), workers or here
+    return Parts(made, 1), slots
 
 
 def open_nodes(name: str, folder: Path, nodes: int | None = None) -> dict[str, Executor]:

@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import asdict, dataclass, replace
@@ -107,7 +108,7 @@ def label_shards(
     todo = [shard for shard in shards if _part(shard) not in there][::-1]
     inputs, left = sum(s.inputs for s in shards), sum(s.inputs for s in todo)
     here = unusable = 0
-    losses: dict[int, int] = {}
+    losses: Counter[int] = Counter()
     running: dict[Future[int], Shard] = {}
     scratch = Path(folder) if isinstance(store, fs.LocalFileSystem) else Path.cwd()
     engine, slots = open_executor(executor, scratch, workers)
@@ -123,7 +124,7 @@ def label_shards(
                     here += shard.inputs
                     on_part(inputs - left + here, inputs)
                 except BrokenExecutor:
-                    losses[shard.number] = losses.get(shard.number, 0) + 1
+                    losses[shard.number] += 1
                     if losses[shard.number] < LOSSES:
                         todo.append(shard)
     finally:
