@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from time import monotonic
 from typing import TextIO
@@ -126,8 +126,7 @@ def _check(options: argparse.Namespace) -> None:
         check_writable(target, folder=True)
         for path in options.paths:
             _check_apart(Path(path), target)
-        return
-    if len(inputs) > 1 or Path(inputs[0]).is_dir():
+    elif len(inputs) > 1 or Path(inputs[0]).is_dir():
         raise ArgumentError(
             f"--annotate {target} is one file: pass a folder for more than one item"
         )
@@ -161,21 +160,15 @@ def _lines(path: Path | None) -> Iterator[TextIO]:
 
 def _with_faceless_videos(found: Iterator[Seen], model: str) -> Iterator[Seen]:
     """The same, and an error behind a video in none of whose frames there was a face."""
-    name, frames, faces = None, 0, 0
-
-    def complaint() -> Iterator[Seen]:
-        if name is not None and frames and not faces:
+    for name, of_item in groupby(found, lambda seen: seen.item.name):
+        frames = faces = 0
+        for seen in of_item:
+            frames += seen.item.frame is not None
+            faces += sum(prediction.label is not None for prediction in seen.predictions)
+            yield seen
+        if frames and not faces:
             error = f"no face in any of the {frames:,} frames that were looked at"
             yield Seen(Item(name, None), (Prediction(name, model, error=error),))
-
-    for seen in found:
-        if seen.item.name != name:
-            yield from complaint()
-            name, frames, faces = seen.item.name, 0, 0
-        frames += seen.item.frame is not None
-        faces += sum(prediction.label is not None for prediction in seen.predictions)
-        yield seen
-    yield from complaint()
 
 
 class _Counter:
