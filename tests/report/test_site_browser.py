@@ -4,6 +4,7 @@ The oracle of the logits is ONNX Runtime on the file that Python assembles; that
 and of the verdict on noise is what this package computes from the file that was downloaded.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,11 @@ LOGITS = """async ([names, threads, backend]) => {
 }"""
 
 
-def assert_native(faces: list[float], found: dict[str, list[float]]) -> None:
-    """The logits of every net are ONNX Runtime's on the file that Python assembles."""
+def assert_native(names: Sequence[str], faces: list[float], found: dict[str, list[float]]) -> None:
+    """The logits of these nets are ONNX Runtime's on the files that Python assembles."""
     x = np.array(faces, np.float32).reshape(-1, 1, 48, 48)
-    assert sorted(found) == sorted(NETS)
-    for name in NETS:
+    assert sorted(found) == sorted(names)
+    for name in names:
         path = shipped(name)
         assert path is not None
         model = assembled(path)
@@ -114,7 +115,7 @@ def test_logits_are_those_of_native_onnx_runtime(
     with visiting(running, hosts["isolating"], service_workers="block") as shown:
         faces, found = shown.evaluate(LOGITS, [NETS, threads, "wasm"])
         assert bool(shown.workers) == (threads > 1)  # the other threads
-    assert_native(faces, found)
+    assert_native(NETS, faces, found)
 
 
 def test_what_a_visitor_measures_stands_beside_native_files(
