@@ -4,10 +4,9 @@
 
 Every finished weight file of a queue's folder is scored on test once, if its card does not say
 yet how it does there, which is a line in the log; one that learned FER+'s votes is scored by their
-majority. Then the cards, histories included, are written
-to the table in `docs/data/`, one JSON line each, beside the nets and seeds that it has already: one
-table may come from several folders. Pages and notebooks are made from that file. Nothing is chosen
-here.
+majority. Then the cards, histories included, are written to the table in `docs/data/`, one JSON
+line each, beside the nets, recipes and seeds that it has already: one table may come from several
+folders. Pages and notebooks are made from that file. Nothing is chosen here.
 """
 
 import argparse
@@ -66,13 +65,13 @@ def main() -> None:
 
 
 def add_cards(table: Path, cards: list[Card]) -> list[Card]:
-    """All cards of a table, in order, once `cards` are in it; the same net and seed is replaced,
-    the line of another stays as it is.
+    """All cards of a table, in order, once `cards` are in it; the same net, recipe and seed is
+    replaced, the line of another stays as it is.
     """
     lines = table.read_bytes().splitlines() if table.exists() else []
     lines += [msgspec.json.encode(card) for card in cards]
     known = [msgspec.json.decode(line, type=Card) for line in lines]
-    rows = {(card.model, card.seed): i for i, card in enumerate(known)}
+    rows = {(card.model, card.recipe, card.seed): i for i, card in enumerate(known)}
     order = [rows[key] for key in sorted(rows)]
     write_bytes(table, b"".join(lines[i] + b"\n" for i in order))
     return [known[i] for i in order]
