@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 from typer.testing import CliRunner
 
+from lightfer.cli.console import load_data
 from lightfer.cli.data import app
 from lightfer.data import DataError, Dataset, load
 from lightfer.data.audit import audit
@@ -31,6 +32,16 @@ def test_audit_as_table_shows_every_count(faces: Dataset, tmp_path: Path):
     shown = run("audit", "--data", str(kaggle_csv(tmp_path, faces)))
     for text in ("unverified data", "surprise", "equal to a train image", "192 distinct"):
         assert text in shown
+
+
+def test_a_strangers_file_beside_the_data_does_not_steer_the_terminal(
+    faces: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    kaggle_csv(tmp_path, faces)
+    (tmp_path / "\x1b[2J\n.csv").touch()
+    load_data(str(tmp_path), needed=())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(r"; also found \x1b[2J .csv, not used")
 
 
 def test_audit_finds_votes_beside_real_data_only(

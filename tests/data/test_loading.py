@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -108,6 +109,17 @@ def test_folders_numbered_as_affectnet_are_refused(tmp_path: Path):
         folder.mkdir(parents=True)
         Image.new("L", (48, 48)).save(folder / "a.png")
     with pytest.raises(DataError, match=r"0, 1, 2, 3, 4, 5, 6, 7.*contempt"):
+        load(tmp_path, ("train",))
+
+
+@pytest.mark.parametrize("names", ["123456", "2", ("1", "2", "happy")])
+def test_folders_whose_numbers_could_be_of_two_orders_are_refused(names, tmp_path: Path):
+    """RAF-DB's without neutral were read in the order of the CSV."""
+    for name in names:
+        folder = tmp_path / "train" / name
+        folder.mkdir(parents=True)
+        Image.new("L", (48, 48)).save(folder / "a.png")
+    with pytest.raises(DataError, match=r"folders are numbered .*2.*expected 0 to 6.*or 1 to 7"):
         load(tmp_path, ("train",))
 
 
@@ -230,6 +242,28 @@ def test_numbers_without_a_meaning_are_refused(faces: Dataset, tmp_path: Path):
         pq.write_table(table.rename_columns({"emotion": "label"}), path)
     with pytest.raises(DataError, match=r"nothing tells what the numbers in the column label mean"):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("emotion", pa.array([True, False]), "unknown label True, expected 0 to 6"),
+        ("row", pa.array([2**63, 2**64 - 1], pa.uint64()), "huge or repeated values"),
+        ("row", pa.array([False, True]), "huge or repeated values"),
+    ],
+)
+def test_a_column_of_another_kind_of_number_is_refused(column, values, message, tmp_path: Path):
+    """True was disgust, and a row without a place in 64 bits a ValueError."""
+    columns = {"emotion": [0, 1], "row": [0, 1], "pixels": [" ".join(["9"] * 2304)] * 2}
+    pq.write_table(pa.table({**columns, column: values}), tmp_path / "train.parquet")
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, ("train",))
+
+
+def test_a_name_that_no_file_can_have_is_one_error():
+    for name in ("x" * 300, "a\0b"):
+        with pytest.raises(DataError, match="Check the"):
+            load(name)
 
 
 def test_two_columns_that_could_be_meant_are_refused(faces: Dataset, tmp_path: Path):

@@ -153,6 +153,24 @@ def test_names_with_backslashes_are_folders(faces: Dataset, tmp_path: Path):
     assert load(tmp_path / "data.zip").sha256() == load(folder).sha256()
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_members_with_one_name_the_last_counts(faces: Dataset, tmp_path: Path):
+    """As unpacking has it, of a tar that was added to: each was an image more."""
+    folder = image_folder(tmp_path, faces)
+    files = [(str(p.relative_to(folder)), p.read_bytes()) for p in sorted(folder.rglob("*.png"))]
+    members = [(name, files[0][1]) for name, _ in files[:3]] + files
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    for ending in (".tar", ".zip"):
+        assert load(tmp_path / f"data{ending}").sha256() == load(folder).sha256()
+
+
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"])
 @pytest.mark.parametrize("form", [kaggle_csv, image_folder], ids=["csv", "images"])
 def test_a_tar_is_read_without_being_unpacked(faces: Dataset, tmp_path: Path, form, ending: str):

@@ -73,6 +73,7 @@ SAME = {
     "array of floats": (RGB / 255, RGB),
     "array of int64": (GREY.astype(np.int64), GREY),
     "array, one channel": (GREY[:, :, None], GREY),
+    "16 bits, the first byte the high one": (GREY.astype(">u2"), GREY * 0),
     "array of bool": (GREY > 99, (GREY > 99).astype(np.uint8) * 255),
     "array, alpha": (with_alpha(RGB), on_white(RGB)),
     "tensor": (torch.from_numpy(RGB).permute(2, 0, 1), RGB),
@@ -146,6 +147,8 @@ BAD = {
     "no pixel": (np.zeros((0, 4), np.uint8), "expected (H, W)"),
     "strings": (np.array([["a"]]), "expected numbers"),
     "a list": ([[0, 1], [2, 3]], "list, expected a path, bytes, an open file, a PIL image"),
+    "a file opened as text": (io.StringIO("a.png"), "opened as text, expected one opened with"),
+    "a number in an array": (np.array(5), "shape (), expected (H, W)"),
     "nothing": (None, "NoneType, expected a path"),
     "missing": (Path("missing.png"), "No such file"),
     "folder": (Path(), "a folder"),
@@ -189,6 +192,10 @@ class Named:
         (Named(), 1),
         (torch.zeros(5, 1, 48, 48), 5),
         ((), 0),
+        (None, 1),
+        (5, 1),
+        (np.array(5), 1),
+        (np.array(["a.png", "b.png"]), 2),
     ],
 )
 def test_one_image_is_told_from_a_batch(images, count: int):

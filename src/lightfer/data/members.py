@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -81,7 +81,7 @@ def reading(where: str) -> Iterator[None]:
         yield
     except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
         kind = "tar" if isinstance(error, tarfile.TarError) else "zip"
-        kind = "file" if isinstance(error, lzma.LZMAError) else kind
+        kind = "file" if isinstance(error, lzma.LZMAError | EOFError) else kind
         raise DataError(f"{where}: damaged {kind} ({error}). Download it again") from error
     except NotImplementedError as error:
         raise DataError(f"{where}: {error}. Pack the zip again with deflate") from error
@@ -95,9 +95,11 @@ def reading(where: str) -> Iterator[None]:
 @contextmanager
 def open_members(source: Path) -> Iterator[list[Member]]:
     """Files of `source`, sorted by name; hidden files and what macOS adds are left out."""
-    if source.is_dir():
+    with reading(str(source)):  # where a name is too long, or a folder on the way is closed
+        is_folder, is_there = source.is_dir(), source.exists()
+    if is_folder:
         yield [*map(_unpacked_csv, _folder(source))]
-    elif source.exists() and not source.is_file():
+    elif is_there and not source.is_file():
         raise DataError(f"{source} is a pipe or device, expected a file or folder: save it as one")
     elif source.suffix.lower() == ".zip":
         with reading(str(source)):
@@ -195,7 +197,12 @@ def _zip(archive: zipfile.ZipFile, source: Path) -> list[Member]:
         raise _bomb(str(source), unpacked, packed)
     file = _file(source)
     members = [_zip_member(archive, info, file) for info in infos]
-    return [member for member in members if _visible(member.name)]
+    return _each_once(member for member in members if _visible(member.name))
+
+
+def _each_once(members: Iterable[Member]) -> list[Member]:
+    """Of members with one name the last, which is what unpacking leaves."""
+    return [*{member.name: member for member in members}.values()]
 
 
 def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Member) -> Member:
@@ -254,7 +261,7 @@ def _tar(archive: tarfile.TarFile, source: Path) -> list[Member]:
         members.append(Member(name, where, file.file, file.stamp, opener))
         if len(members) > MAX_FILES:
             raise DataError(f"{source}: more than {MAX_FILES:,} members. Pass the data itself")
-    return sorted(members, key=lambda member: member.name)
+    return sorted(_each_once(members), key=lambda member: member.name)
 
 
 def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> BinaryIO:

@@ -64,7 +64,7 @@ def folder_labels(names: set[str], where: str) -> dict[str, int]:
     numbers = {name for name in names if name.isascii() and name.isdigit()}
     if numbers and numbers == names == set(RAF_DB):
         return RAF_DB
-    if "7" in numbers:
+    if "7" in numbers or (numbers and "0" not in numbers):  # 1 to 6 could be of either
         raise DataError(
             f"{where}: the class folders are numbered {', '.join(sorted(names))}, expected 0 to 6 "
             "(order of fer2013.csv) or 1 to 7 (RAF-DB). Rename them to "

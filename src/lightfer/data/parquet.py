@@ -75,11 +75,11 @@ def _pick(
     if rows is None:
         numbers = None
     else:
-        valid = all(isinstance(rows[i], int) and rows[i] >= 0 for i in chosen)
+        valid = all(type(rows[i]) is int and 0 <= rows[i] < 2**63 for i in chosen)
         if not valid or len({rows[i] for i in chosen}) < len(chosen):
             raise DataError(
-                f"{member.where}: the column row has empty, negative or repeated values, expected "
-                "the line of the original CSV. Correct or remove the column"
+                f"{member.where}: the column row has empty, negative, huge or repeated values, "
+                "expected the line of the original CSV. Correct or remove the column"
             )
         chosen = sorted(chosen, key=lambda i: rows[i])
         numbers = torch.tensor([rows[i] for i in chosen])
@@ -95,7 +95,7 @@ def _at(member: Member, row: int) -> str:
 
 
 def _label(value: Any, names: list[str], where: str) -> int:
-    known = isinstance(value, int) and 0 <= value < len(names)
+    known = type(value) is int and 0 <= value < len(names)  # True is no class
     label = class_label(names[value]) if known else None
     if isinstance(value, str):
         label = class_label(value)

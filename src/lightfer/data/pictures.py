@@ -63,6 +63,8 @@ def open_picture(source: Any) -> Image.Image:
             return _upright(source)
         if isinstance(source, (*PATHS, *BYTES)):
             return _decoded(source)
+        if isinstance(source, io.TextIOBase):
+            raise PictureError("a file opened as text, expected one opened with 'rb'")
         if hasattr(source, "read"):
             return _decoded(source.read(MAX_BYTES + 1))
         if not hasattr(source, "shape"):
@@ -91,7 +93,8 @@ def as_pictures(images: Any) -> list[Any]:
     if isinstance(images, (*PATHS, *BYTES, Image.Image)) or hasattr(images, "read"):
         return [images]
     if not hasattr(images, "shape"):
-        return list(images)
+        several = hasattr(images, "__iter__") or hasattr(images, "__getitem__")
+        return list(images) if several else [images]
     shape = tuple(images.shape)
     if _is_tensor(images):
         if len(shape) == 3 and not 1 <= shape[0] <= 4:
@@ -100,7 +103,7 @@ def as_pictures(images: Any) -> list[Any]:
                 f"(N, C, H, W): pass {(shape[0], 1, *shape[1:])}, by tensor.unsqueeze(1)"
             )
         return [images] if len(shape) <= 3 else list(images)
-    single = len(shape) == 2 or (len(shape) == 3 and 1 <= shape[-1] <= 4)
+    single = len(shape) in (0, 2) or (len(shape) == 3 and 1 <= shape[-1] <= 4)
     return [images] if single else list(images)
 
 
@@ -166,7 +169,8 @@ def _scaled(pixels: np.ndarray) -> np.ndarray:
         if not (low >= 0 and high <= 1):
             raise PictureError(f"floats from {low:g} to {high:g}, expected 0 to 1: scale them")
         return np.round(pixels * 255).astype(np.uint8)
-    most = 255 if high <= 255 and pixels.dtype != np.uint16 else 65_535
+    sixteen = pixels.dtype.newbyteorder("=") == np.uint16
+    most = 255 if high <= 255 and not sixteen else 65_535
     if low < 0 or high > most:
         raise PictureError(f"pixels from {low:g} to {high:g}, expected 8 or 16 bits: scale them")
     return (pixels // (256 if most > 255 else 1)).astype(np.uint8)
