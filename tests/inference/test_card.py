@@ -44,6 +44,13 @@ def test_a_card_comes_back_and_later_keys_are_left_out():
     assert parse_card(json.dumps(later), "here") == CARD
 
 
+@pytest.mark.parametrize("classes", ["abcdefg", {"angry": 0, "happy": 1}, 7, None])
+def test_classes_are_a_list(classes):
+    """Of a text each letter was a class."""
+    with pytest.raises(ExportedFileError, match=r"classes are .*, expected a list of names"):
+        parse_card(json.dumps({**json.loads(CARD.to_json()), "classes": classes}), "net.onnx")
+
+
 @pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"input": {}, "classes": []}'])
 def test_what_is_no_card_is_named(text: str | None):
     with pytest.raises(ExportedFileError, match=r"net\.onnx"):
@@ -54,8 +61,12 @@ def test_what_is_no_card_is_named(text: str | None):
     ("change", "message"),
     [
         ({"temperature": float("nan")}, "temperature is nan, expected a number"),
-        ({"temperature": -1.0}, "temperature is -1.0, expected more than 0"),
-        ({"input": {"std": 0.0}}, "std is 0.0, expected more than 0"),
+        ({"temperature": -1.0}, "temperature is -1.0, expected 0.01 to 100"),
+        ({"temperature": 1e-300}, "temperature is 1e-300, expected 0.01 to 100"),
+        ({"temperature": True}, "temperature is True, expected a number"),
+        ({"input": {"std": 0.0}}, "std is 0.0, expected 0.001 to 1"),
+        ({"input": {"std": 65}}, "std is 65, expected 0.001 to 1"),
+        ({"input": {"mean": 129.5}}, "mean is 129.5, expected 0 to 1"),
         ({"input": {"mean": "grey"}}, "mean is 'grey', expected a number"),
         ({"input": {"height": 0}}, "height is 0, expected a whole number"),
         ({"input": {"channels": 1.5}}, "channels is 1.5"),

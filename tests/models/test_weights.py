@@ -135,8 +135,8 @@ def test_a_wrong_tensor_is_an_error_not_ignored(saved: Path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"temperature": -1.0}, "temperature is -1.0, expected more than 0"),
-        ({"input": InputContract(mean=0.5, std=0.0)}, "std is 0.0, expected more than 0"),
+        ({"temperature": -1.0}, "temperature is -1.0, expected 0.01 to 100"),
+        ({"input": InputContract(mean=0.5, std=0.0)}, "std is 0.0, expected 0.001 to 1"),
         ({"input": InputContract(mean=0.5, std=0.2, width=-48)}, "width is -48"),
         ({"classes": ("angry",) * 7}, "expected different names"),
     ],

@@ -70,7 +70,7 @@ def export_card(
     scores = {split: card.get(split) for split in ("validation", "test")}
     return ExportCard(
         model=card["model"],
-        classes=tuple(card["classes"]),
+        classes=_listed(card["classes"]),
         input=InputContract(**card["input"]),
         temperature=card.get("temperature"),
         accuracy={
@@ -100,7 +100,7 @@ def parse_card(text: str | None, where: str) -> ExportCard:
     try:
         found: dict[str, Any] = read_json(text)
         contract = InputContract(**_known(InputContract, found.pop("input")))
-        classes = tuple(found.pop("classes"))
+        classes = _listed(found.pop("classes"))
         card = ExportCard(input=contract, classes=classes, **_known(ExportCard, found))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ExportedFileError(f"{where}: its lightfer card is not valid: {error}") from error
@@ -139,6 +139,13 @@ def _checksum(path: Path, stated: str) -> str:
     except OSError as error:
         raise ExportedFileError(f"{file}: {error.strerror or error}") from error
     return digest.hexdigest()
+
+
+def _listed(classes: Any) -> tuple[str, ...]:
+    """Raises TypeError for a text, which would have a class a letter, and whatever is no list."""
+    if not isinstance(classes, list | tuple):
+        raise TypeError(f"classes are {classes!r:.40}, expected a list of names")
+    return tuple(classes)
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:

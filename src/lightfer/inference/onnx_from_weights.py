@@ -62,6 +62,8 @@ def _tensors(header: dict[str, Any], content: memoryview) -> Iterator[tuple[str,
         if about.get("dtype") in TYPES:
             start, end = about["data_offsets"]
             values = np.frombuffer(content[start:end], TYPES[about["dtype"]])
+            if not np.isfinite(values).all():
+                raise ValueError(f"{name} holds numbers that are not finite; get it again")
             yield name, values.reshape(about["shape"]).astype("<f4")
 
 

@@ -27,6 +27,7 @@ class InputContract:
     crop: str = "tight, roughly frontal face, as in FER2013"
 
 
+RANGES = {"mean": (0, 1), "std": (0.001, 1), "temperature": (0.01, 100)}  # pixels are 0 to 1
 CARD_KEY = "lightfer_card"  # in the header of a weight file
 CRC32_KEY = "crc32"  # beside it
 
@@ -71,10 +72,11 @@ def fault_of(
     if temperature is not None:
         numbers["temperature"] = temperature
     for name, value in numbers.items():
-        if not isinstance(value, int | float) or not isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
             return f"{name} is {value!r}, expected a number"
-        if name != "mean" and value <= 0:
-            return f"{name} is {value}, expected more than 0"
+        low, high = RANGES[name]
+        if not low <= value <= high:
+            return f"{name} is {value}, expected {low:g} to {high:g}"
     for name, most in (("channels", 4), ("height", 4096), ("width", 4096)):
         value = getattr(contract, name)
         if not isinstance(value, int) or not 1 <= value <= most:

@@ -107,6 +107,18 @@ def test_weights_that_do_not_fit_the_graph_are_one_error(
         Predictor(path, runtime, faces="never", threads=1)(faces["test"].images[:1])
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path):
+    """One behind which there is a ReLU left no trace in the logits."""
+    held, card = load_checkpoint(weights("squeezenet1_1_bn"))
+    name = next(name for name, tensor in held.items() if tensor.ndim == 4)
+    held[name][0] = value
+    path = tmp_path / "own.safetensors"
+    save_checkpoint(path, held, card)
+    with pytest.raises(ExportedFileError, match=f"{name} holds numbers that are not finite"):
+        assembled(path)
+
+
 def test_the_graphs_hold_no_weights():
     onnx = pytest.importorskip("onnx")
     for name in SHIPPED:

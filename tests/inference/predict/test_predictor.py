@@ -196,7 +196,12 @@ def test_without_opencv_auto_takes_all_for_crops(monkeypatch):
         (("missing.onnx",), {}, "no such file"),
         ((MODEL, "tflite"), {}, "there is no runtime 'tflite'"),
         ((MODEL, "pytorch"), {"faces": "some"}, "expected one of auto, always, never"),
-        ((MODEL, "pytorch"), {"batch_size": 0}, "expected at least 1"),
+        ((MODEL, "pytorch"), {"batch_size": 0}, "batch_size is 0, expected at least 1"),
+        ((MODEL, "pytorch"), {"batch_size": 2.5}, "batch_size is 2.5, expected at least 1"),
+        ((MODEL, "pytorch"), {"threads": -1}, "threads is -1, expected at least 1"),
+        ((MODEL, "pytorch"), {"threads": "2"}, "threads is '2', expected at least 1"),
+        (("x" * 300 + ".onnx",), {}, "File name too long"),
+        (("x" * 300 + ".safetensors",), {}, "File name too long"),
     ],
 )
 def test_what_cannot_be_loaded_says_why(arguments, options, message: str):

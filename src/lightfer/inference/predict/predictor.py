@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -88,8 +89,11 @@ class Predictor:
     ) -> None:
         if faces not in get_args(Faces):
             raise ArgumentError(f"faces is {faces!r}, expected one of {', '.join(get_args(Faces))}")
-        if batch_size < 1:
-            raise ArgumentError(f"batch_size is {batch_size}, expected at least 1")
+        for name, number in (("batch_size", batch_size), ("threads", threads or 1)):
+            if not isinstance(number, Integral) or number < 1:
+                raise ArgumentError(
+                    f"{name} is {number!r}, expected at least 1, and a whole number"
+                )
         self.faces, self.finder, self.batch_size = faces, finder, batch_size
         if finder is None and faces != "never":
             self.finder = default_finder()
