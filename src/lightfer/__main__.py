@@ -4,6 +4,7 @@
 quickly, and run where lightfer is installed without its dependencies.
 """
 
+import errno
 import os
 import re
 import sys
@@ -88,7 +89,7 @@ def _ended(error: Exception) -> int:
     text = str(error)
     if isinstance(error, OSError) and error.strerror and not isinstance(error, LightferError):
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        if isinstance(error, FileNotFoundError) and not error.filename:
+        if text == os.strerror(errno.ENOENT):
             text = "the working folder was removed: change to another"
     with suppress(OSError):
         print(f"lightfer: {one_line(text)}", file=sys.stderr)

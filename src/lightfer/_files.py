@@ -277,11 +277,17 @@ def never_ends(path: str | Path) -> bool:
 
 def check_input(path: str | Path) -> None:
     """Raise InputError where `path` is one of those that `never_ends`, which is named, not opened,
-    or a folder.
+    a folder, or no name that a file can have.
     """
-    if Path(path).is_dir():
+    if "\0" in str(path):
+        raise InputError(f"{path} has a zero byte in it, expected the name of a file: correct it")
+    try:
+        is_folder, is_endless = Path(path).is_dir(), never_ends(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    if is_folder:
         raise InputError(f"{path} is a folder, expected a file: give the name of a file in it")
-    if never_ends(path):
+    if is_endless:
         raise InputError(
             f"{path} is a pipe or device, expected a file: name a file (of pipes only those given "
             "open are read, as /dev/stdin or <(command))"

@@ -1,5 +1,6 @@
 """Where and how people run commands: narrow terminals, ASCII, no home, pipes, stops, odd names."""
 
+import errno
 import io
 import json
 import os
@@ -323,6 +324,17 @@ def test_a_number_that_cannot_be_meant_and_an_empty_word_are_refused(
     assert not [*tmp_path.iterdir()]
 
 
+def test_no_place_for_what_is_temporary_is_said(monkeypatch, capsys):
+    """The working folder was said to be removed."""
+
+    def none(*arguments: object, **names: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", none)
+    assert run(["table", RESULTS, "--csv", "-"]) == 2
+    assert capsys.readouterr().err.startswith("lightfer: No usable temporary directory found")
+
+
 OUTPUT_IS_INPUT = (
     ("table", "r.json", "--csv", "r.json"),
     ("table", "r.json", "--latex", "there/../r.json"),
@@ -348,6 +360,8 @@ OUTPUT_IS_INPUT = (
     ("predict", "linked", "--crop", "--out", "pics/a.png"),
     ("predict", "pics", "--crop", "--out", "face.png"),  # a link in pics leads to it
     ("predict", "face.png", "--crop", "--annotate", "drawn", "--out", "drawn/face.png"),
+    ("table", "r.json", "--csv", "new", "--boamps", "./new"),
+    ("report", "r.json", "--html", "new", "--figures", "new"),
     ("merge", "r.json", "--out", "r.json"),
     ("merge", "res", "--out", "res/all.json"),
     ("report", "res", "--html", "res/page.json"),

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from lightfer.cli.main import app
 from lightfer.results import Results, read_results, write_results
-from lightfer.results.merge import merge
+from lightfer.results.merge import listed, merge
 from lightfer.results.validate import violations_of_file
 from tests.report.made_up import made_up
 
@@ -63,6 +63,16 @@ def test_the_command_takes_files_and_folders_and_writes_a_valid_file(tmp_path: P
     assert "1 files" in twice.output
     assert read_results(out) == read_results(native)
     assert violations_of_file(out) == []
+
+
+def test_hidden_files_of_a_folder_are_left_out(tmp_path: Path):
+    """What editors keep was merged, what macOS adds was a fault, and so was a folder's name."""
+    write_results(tmp_path / "a.json", made_up(1, 1))
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    write_results(tmp_path / ".ipynb_checkpoints" / "b.json", made_up(2, 2))
+    (tmp_path / "._a.json").write_bytes(b"\0\5\26\7")
+    (tmp_path / "c.json").mkdir()
+    assert listed([tmp_path]) == [tmp_path / "a.json"]
 
 
 def test_every_bad_file_is_named_and_nothing_is_written(tmp_path: Path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from lightfer._files import InputError
 from lightfer.results import (
     SCHEMA,
     Accuracy,
@@ -151,6 +152,12 @@ def test_a_path_may_be_a_string(tmp_path: Path):
     path = tmp_path / "results.json"
     write_results(path, Results(environments={"e": ENVIRONMENT}, entries=(entry(),)))
     assert read_results(str(path)) == read_results(path)
+
+
+@pytest.mark.parametrize(("name", "message"), [("x" * 300, "too long"), ("a\0b", "zero byte")])
+def test_a_name_that_no_file_can_have_is_one_error(name: str, message: str):
+    with pytest.raises(InputError, match=message):
+        read_results(name)
 
 
 def test_a_key_of_a_later_version_is_no_error(tmp_path: Path):

@@ -28,7 +28,7 @@ def report(
 
     if html is None and figures is None:
         html = Path("report.html")
-    check_outputs([html], results, [".json"])
+    check_outputs([html], [*results, figures], [".json"])
     if figures is not None:
         check_writable(figures, folder=True)
     merged, _ = merge_files(results, passes=False)

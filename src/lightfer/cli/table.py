@@ -59,7 +59,7 @@ def table(
 
     if figure is not None and into is None:
         raise ArgumentError("--figure is shown in what --into names: give both, or leave it out")
-    check_outputs((into, figure, csv, latex, parquet), [results])
+    check_outputs((into, figure, csv, latex, parquet), [results, boamps])
     if boamps is not None:
         check_writable(boamps, folder=True)
     found = filled(read_results(results), results)

@@ -1,6 +1,6 @@
 """Many results files as one: of other machines, of visitors' browsers, of later runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from lightfer._files import InputError
@@ -60,13 +60,20 @@ def merge_files(
 
 
 def listed(paths: Sequence[Path]) -> list[Path]:
-    """The files, and the .json files in the folders, each once. Raises ResultsError for a folder
-    without any.
+    """The files, and the .json files in the folders, each once, without hidden ones. Raises
+    ResultsError for a folder without any.
     """
     found: dict[Path, None] = {}
     for path in paths:
-        files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+        files = sorted(_below(path)) if path.is_dir() else [path]
         if not files:
             raise ResultsError(f"{path}: no .json file in this folder, expected results files")
         found |= dict.fromkeys(files)
     return list(found)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*.json"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and not path.is_dir():
+            yield path
