@@ -10,6 +10,7 @@ import re
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 
 from lightfer.cli.stop import Stoppable, Terminated
 from lightfer.errors import ArgumentError, LightferError, one_line
@@ -56,6 +57,7 @@ def run(arguments: list[str]) -> int:
     system: no space, no permission, a file that went away. Only a fault of ours is a traceback.
     """
     try:
+        Path.cwd()  # where there is none, torch ends the process in words of its own
         if any(re.fullmatch(r"(--[\w-]+=)?", argument) for argument in arguments):
             raise ArgumentError("an argument is empty: leave it out, or is a variable not set?")
         code = _command(arguments)

@@ -324,6 +324,13 @@ def test_a_number_that_cannot_be_meant_and_an_empty_word_are_refused(
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_working_folder_that_is_gone_is_said_before_torch_is_imported(tmp_path: Path):
+    command = f"rmdir {tmp_path}; {sys.executable} -m lightfer data audit --data synthetic"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "lightfer: the working folder was removed: change to another\n"
+
+
 def test_no_place_for_what_is_temporary_is_said(monkeypatch, capsys):
     """The working folder was said to be removed."""
 

@@ -49,7 +49,10 @@ def test_sorted_data_gives_every_fold_its_share_of_each_class(faces: Dataset):
         assert (counts - split.labels.bincount(minlength=7) / 3).abs().max() <= 1
 
 
-@pytest.mark.parametrize("text", ["5/5", "0/1", "x", "1", "-1/3", "1/3/2", ""])
+@pytest.mark.parametrize(
+    "text",
+    ["5/5", "0/1", "x", "1", "-1/3", "1/3/2", "", f"0/{'9' * 5000}", "0/1001", "\u0660/\u0662"],
+)
 def test_what_is_no_fold(text: str):
     with pytest.raises(ValueError, match="fold"):
         Fold.parse(text)

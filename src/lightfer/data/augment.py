@@ -5,6 +5,7 @@ Everything works on whole batches, on the device where the images are.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -35,6 +36,7 @@ class Augmentation:
     warp: float = 1.0  # probability
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_ranges(
             self,
             crop=(0, 24),
@@ -52,6 +54,20 @@ class Augmentation:
     def warps(self) -> bool:
         """Whether any image is resampled."""
         return bool(self.warp and (self.rotate_degrees or self.scale or self.translate))
+
+
+def check_types(settings: object) -> None:
+    """Raises ValueError where a field of `settings` is of another type than it says, or is none of
+    its choices. True is no number.
+    """
+    for name, hint in get_type_hints(type(settings)).items():
+        value, choices = getattr(settings, name), get_args(hint)
+        if get_origin(hint) is Literal and value not in choices:
+            raise ArgumentError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
+        kinds = (hint, int) if hint is float else hint
+        odd = isinstance(value, bool) and hint is not bool
+        if isinstance(hint, type) and (odd or not isinstance(value, kinds)):
+            raise ArgumentError(f"{name} is {value!r}, expected {hint.__name__}")
 
 
 def check_ranges(settings: object, **ranges: tuple[float, float]) -> None:

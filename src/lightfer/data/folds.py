@@ -4,6 +4,7 @@ Images that are equal, or equal after mirroring, are always in the same part. Cr
 do not count.
 """
 
+import re
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 from lightfer.data.copies import unflipped
 from lightfer.data.dataset import Split
 from lightfer.errors import ArgumentError
+
+MOST = 1000  # folds; each is a training
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,10 @@ class Fold:
     of: int
 
     def __post_init__(self) -> None:
-        if not (self.of >= 2 and 0 <= self.index < self.of):
+        if not (2 <= self.of <= MOST and 0 <= self.index < self.of):
             raise ArgumentError(
-                f"fold {self.index}/{self.of} does not exist: expected I/K with K of 2 or more, "
-                "and I from 0 to K - 1, as 0/5"
+                f"fold {self.index}/{self.of} does not exist: expected I/K with K from 2 to "
+                f"{MOST}, and I from 0 to K - 1, as 0/5"
             )
 
     def __str__(self) -> str:
@@ -34,9 +37,9 @@ class Fold:
     @classmethod
     def parse(cls, text: str) -> "Fold":
         """From "0/5". Raises ValueError if `text` is nothing of that kind."""
-        index, _, of = text.partition("/")
-        if not (index.isdecimal() and of.isdecimal()):
+        if not re.fullmatch("[0-9]{1,9}/[0-9]{1,9}", text):
             raise ArgumentError(f"{text!r} is no fold: expected I/K, as 0/5")
+        index, _, of = text.partition("/")
         return cls(int(index), int(of))
 
 

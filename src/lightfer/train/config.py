@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field, fields
 from math import cos, inf, pi
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
-from lightfer.data.augment import Augmentation, check_ranges
+from lightfer.data.augment import Augmentation, check_ranges, check_types
 from lightfer.data.ferplus import Target
 from lightfer.errors import ArgumentError
 
@@ -47,14 +47,7 @@ class TrainConfig:
                     f"augmentation has no {unknown}; it has {', '.join(sorted(known))}"
                 )
             object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
-        for name, hint in get_type_hints(type(self)).items():
-            value, choices = getattr(self, name), get_args(hint)
-            if get_origin(hint) is Literal and value not in choices:
-                raise ArgumentError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
-            if isinstance(hint, type) and not isinstance(
-                value, (hint, int) if hint is float else hint
-            ):
-                raise ArgumentError(f"{name} is {value!r}, expected {hint.__name__}")
+        check_types(self)
         check_ranges(
             self,
             epochs=(1, 1e6),

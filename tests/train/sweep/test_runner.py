@@ -300,6 +300,15 @@ def test_a_damaged_pack_is_one_clear_error_and_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["p.zip"]
 
 
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("queue.toml", "")
+        archive.writestr("a/state.safetensors", bytes(10_000_000))
+    with pytest.raises(PackError, match=r"p\.zip would unpack to more than 150 times its size"):
+        unpack(tmp_path / "p.zip", tmp_path / "there")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.zip"]
+
+
 @pytest.mark.parametrize(
     "name",
     ["../outside", "/outside", "a/../../outside", "C:outside", "a\\b", "a/.b", "a/b/c", "a//b"],

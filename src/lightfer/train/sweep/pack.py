@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightfer._files import atomic_path, check_input
+from lightfer.data.members import MAX_RATIO, RATIO_FREE_BYTES
 from lightfer.errors import LightferError
 from lightfer.train.sweep.items import Item, weights_of
 
@@ -48,6 +49,11 @@ def unpack(path: Path, folder: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             if any(info.flag_bits & 1 for info in archive.infolist()):
                 raise PackError(f"{path} is encrypted; unpack it first and pack it without")
+            if sum(info.file_size for info in archive.infolist()) > _most(path):
+                raise PackError(
+                    f"{path} would unpack to more than {MAX_RATIO} times its size, as a zip bomb: "
+                    "get it elsewhere"
+                )
             names = archive.namelist()
             if "queue.toml" not in names or not all(map(_is_inside, names)):
                 raise PackError(f"{path} is not the pack of a queue: make it with `--pack`")
@@ -63,6 +69,11 @@ def unpack(path: Path, folder: Path) -> bool:
             return False
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
         raise PackError(f"{path} cannot be unpacked: {error}. Copy it again") from error
+
+
+def _most(path: Path) -> int:
+    """Bytes that a pack of this size may unpack to."""
+    return max(MAX_RATIO * path.stat().st_size, RATIO_FREE_BYTES)
 
 
 def _is_inside(name: str) -> bool:
