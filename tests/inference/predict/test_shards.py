@@ -100,6 +100,26 @@ def test_bad_inputs_are_rows_with_their_reason(crops: Path, tmp_path: Path):
     assert (told.inputs, told.here, told.unusable) == (7, 7, 6)
 
 
+def test_damaged_rows_of_parquet_are_rows_with_their_reason(crops: Path, tmp_path: Path):
+    """They were the end of the command, each time it was run."""
+    content = (crops / "00.png").read_bytes()
+    for name in ("whole.PARQUET", "damaged.parquet"):
+        pq.write_table(pa.table({"image": [content] * 4}), tmp_path / name, use_dictionary=False)
+    damaged = bytearray((tmp_path / name).read_bytes())
+    damaged[4:40] = b"\xff" * 36  # the head of the only page
+    (tmp_path / name).write_bytes(damaged)
+    days = pa.array([2**31 - 1] * 3, pa.date32())  # that Python has no date for
+    pq.write_table(pa.table({"image": days}), tmp_path / "days.parquet")
+    rows = labelled(sorted(tmp_path.glob("*.[pP]*")), tmp_path / "out", size=3)
+    assert [row["item"].rpartition("/")[2] for row in rows] == [
+        *(f"damaged.parquet#{i}" for i in range(4)),
+        *(f"days.parquet#{i}" for i in range(3)),
+        *(f"whole.PARQUET#{i}" for i in range(4)),
+    ]
+    assert all("cannot be read from its Parquet file" in row["error"] for row in rows[:7])
+    assert all(row["faces"] and not row["error"] for row in rows[7:])
+
+
 def test_a_name_of_any_bytes_has_a_row(crops: Path, tmp_path: Path):
     """One such file took the rows of all others of its shard."""
     folder = tmp_path / "in"

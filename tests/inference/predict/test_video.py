@@ -57,6 +57,17 @@ def test_lines_of_frames_with_faces_and_an_annotated_film(video: Path, tmp_path:
     assert sum(frame.picture is not None for frame in frames(str(target))) == FRAMES / 5
 
 
+def test_a_film_is_not_drawn_into_a_picture(video: Path, tmp_path: Path, capsys):
+    """`x.png` held frames of a video, with exit code 0."""
+    target = tmp_path / "x.png"
+    assert run(["predict", str(video), "--annotate", str(target), *QUICK]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"lightfer: --annotate {target} is a picture, and a video was given: name a .mp4\n",
+    )
+    assert not target.exists()
+
+
 def test_a_stop_leaves_an_older_film_as_it_was(
     video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

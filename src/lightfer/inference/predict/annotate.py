@@ -113,8 +113,6 @@ def is_file(target: Path) -> bool:
 
 def _save(picture: Image.Image, path: Path, taken: list[Path]) -> None:
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ArgumentError(f"--annotate {path} is a video, and a picture was given: name a .png")
     with atomic_path(path, taken) as temporary:
         kind = Image.registered_extensions()[suffix]
         picture.convert("L" if suffix == ".pgm" else "RGB").save(temporary, kind, quality=92)

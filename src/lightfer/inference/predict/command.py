@@ -30,7 +30,7 @@ from lightfer.inference.predict.network import DEFAULT_MODEL
 from lightfer.inference.predict.options import parse
 from lightfer.inference.predict.prediction import Prediction
 from lightfer.inference.predict.predictor import Predictor, Seen
-from lightfer.inference.predict.sources import Item, items_of, video_items
+from lightfer.inference.predict.sources import Item, is_video, items_of, video_items
 
 NO_FINDER = f"OpenCV is not installed, so every image is taken as a face crop: {NO_OPENCV}"
 COUNTER_S = 0.5  # between two updates of the counter on a terminal
@@ -129,6 +129,12 @@ def _check(options: argparse.Namespace) -> None:
     elif len(inputs) > 1 or Path(inputs[0]).is_dir():
         raise ArgumentError(
             f"--annotate {target} is one file: pass a folder for more than one item"
+        )
+    film = options.camera is not None or is_video(inputs[0])
+    if film != is_video(str(target)):
+        named, given, do = ("picture", "video", ".mp4") if film else ("video", "picture", ".png")
+        raise ArgumentError(
+            f"--annotate {target} is a {named}, and a {given} was given: name a {do}"
         )
 
 

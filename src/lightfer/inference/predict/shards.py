@@ -32,7 +32,7 @@ from lightfer._files import in_utf8, is_utf8, read_json, sha256_of, write_bytes
 from lightfer.data.crop import Box
 from lightfer.data.names import IMAGE_COLUMNS
 from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES, UNREAD, not_read
-from lightfer.errors import ArgumentError
+from lightfer.errors import ArgumentError, one_line
 from lightfer.executors import open_executor
 from lightfer.inference.predict.predictor import Faces, Predictor
 from lightfer.inference.predict.sources import Item, items_of
@@ -146,7 +146,7 @@ def plan(paths: Sequence[str], size: int = SHARD, without: str = "") -> list[Sha
             if (store, path) in seen or (without and path.startswith(f"{without}/")):
                 continue
             seen.add((store, path))
-            if path.endswith(".parquet") and not error:
+            if path.lower().endswith(".parquet") and not error:
                 try:
                     shards += _tables(store, name, path, size)
                     continue
@@ -286,13 +286,28 @@ def _column(file: pq.ParquetFile, name: str) -> str:
 def _rows_of(shard: Shard, store: Any) -> Iterator[Item]:
     assert shard.table
     name, path = shard.table
+    done, end = shard.first, shard.first + shard.rows
+    try:
+        for value in _values(shard, store, path):
+            yield _item(f"{name}#{shard.before + done}", value)
+            done += 1
+    except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
+        local = isinstance(store, fs.LocalFileSystem) and getattr(error, "errno", None) is None
+        if isinstance(error, OSError) and not local:  # the file cannot be had: another time it can
+            raise
+        for row in range(done, end):
+            reason = f"cannot be read from its Parquet file ({one_line(str(error)):.200})"
+            yield Item(f"{name}#{shard.before + row}", None, error=reason)
+
+
+def _values(shard: Shard, store: Any, path: str) -> Iterator[Any]:
+    """What stands in the column of pictures in the rows of a shard."""
     with store.open_input_file(path) as source:
         file = pq.ParquetFile(source)
-        column, row, end = _column(file, name), 0, shard.first + shard.rows
+        column, row, end = _column(file, path), 0, shard.first + shard.rows
         for batch in file.iter_batches(256, [shard.group], [column], use_threads=False):
             for i in range(max(row, shard.first), min(row + len(batch), end)):
-                value = batch.column(0)[i - row].as_py()
-                yield _item(f"{name}#{shard.before + i}", value)
+                yield batch.column(0)[i - row].as_py()
             row += len(batch)
             if row >= end:
                 return
