@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from lightfer.data import SPLITS, DataError, Dataset, find, load
+from lightfer.data.loading import at_size
 from lightfer.data.synthetic import synthetic_faces
 from tests.data.writers import FORMS, image_folder, kaggle_csv, parquet, zipped
 
@@ -264,6 +265,16 @@ def test_a_name_that_no_file_can_have_is_one_error():
     for name in ("x" * 300, "a\0b"):
         with pytest.raises(DataError, match="Check the"):
             load(name)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, 4096])
+def test_a_size_that_no_image_can_have_is_one_error(size, small_csv: Path):
+    """As a weight file may have in its card: the data of it would not fit into memory."""
+    for source in (small_csv, "synthetic"):
+        with pytest.raises(DataError, match=rf"size is {size}, expected 1 to 224 pixels"):
+            load(source, size=size)
+    with pytest.raises(DataError, match=r"expected 1 to 224 pixels"):
+        at_size(load(small_csv), size)
 
 
 def test_two_columns_that_could_be_meant_are_refused(faces: Dataset, tmp_path: Path):

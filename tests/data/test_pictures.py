@@ -55,6 +55,7 @@ SAME = {
     "grey": (encoded(Image.fromarray(GREY)), GREY),
     "colour": (encoded(Image.fromarray(RGB)), RGB),
     "16 bit": (encoded(Image.fromarray(GREY.astype(np.uint16) * 256 + 99)), GREY),
+    "16 bit PGM, dark": (b"P5 20 12 65535\n" + GREY.astype(">u2").tobytes(), GREY * 0),
     "palette": (encoded(Image.fromarray(RGB).quantize(256)), RGB),
     "one bit": (encoded(Image.fromarray(GREY > 99)), (GREY > 99).astype(np.uint8) * 255),
     "grey, alpha": (encoded(Image.fromarray(with_alpha(GREY), "LA")), on_white(GREY)),

@@ -19,6 +19,7 @@ CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 WITH_CONTEMPT = (*CLASSES, "contempt")
 """The eight classes of AffectNet, CK+ and FER+; FER2013 lacks the last."""
 IMAGE_SIZE = 48
+LARGEST_SIZE = 224  # pixels a side, to train on and to score
 """Side of FER2013's images, and of what networks are shown where nothing else is asked for."""
 MEAN, STD = 0.508, 0.255
 """Mean and standard deviation of the pixels of the FER2013 train split, of full scale."""

@@ -12,6 +12,7 @@ from lightfer.data.cache import Recognised, cached
 from lightfer.data.dataset import (
     CLASSES,
     IMAGE_SIZE,
+    LARGEST_SIZE,
     SPLITS,
     WITH_CONTEMPT,
     DataError,
@@ -57,6 +58,7 @@ def load(
 
     Only the files of the wanted splits have to exist; None takes those that do. Raises DataError.
     """
+    _check_size(size)
     if str(source) == "synthetic":
         faces = synthetic_faces()
         wanted = {name: faces[name] for name in splits or SPLITS}
@@ -95,10 +97,16 @@ def at_size(data: Dataset, size: int) -> Dataset:
     """
     if data.size == size:
         return data
+    _check_size(size)
     if data.name == "synthetic" or (":" in data.source and not data.known_as):
         splits = {name: resized_split(split, size) for name, split in data.splits.items()}
         return replace(data, splits=splits)
     return load(data.source, tuple(data.splits), size)
+
+
+def _check_size(size: int) -> None:
+    if not isinstance(size, int) or not 1 <= size <= LARGEST_SIZE:
+        raise DataError(f"size is {size!r}, expected 1 to {LARGEST_SIZE} pixels a side")
 
 
 def _wanted(

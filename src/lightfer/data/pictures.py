@@ -139,6 +139,8 @@ def _upright(image: Image.Image) -> Image.Image:
     if min(image.size) < 1:
         raise PictureError(f"{image.width}x{image.height} pixels: an empty image")
     image.load()
+    if image.format == "PPM" and image.mode == "I":  # of 16 bits, whatever its brightest pixel is
+        image = image.convert("I;16")
     return _eight_bits(ImageOps.exif_transpose(image))
 
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from torch import nn
 
 from lightfer._files import alone, file_name, read_bytes, read_json, write_text
-from lightfer.data.dataset import IMAGE_SIZE, MEAN, STD, Dataset, SplitName
+from lightfer.data.dataset import IMAGE_SIZE, LARGEST_SIZE, MEAN, STD, Dataset, SplitName
 from lightfer.data.ferplus import Labels, with_votes
 from lightfer.data.folds import Fold, without_fold
 from lightfer.data.subsets import trained_without_copies
@@ -91,8 +91,8 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     def config(self) -> TrainConfig:
         """The recipe's settings. Raises ValueError for a job that cannot be run."""
         architecture(self.network)
-        if not 32 <= self.size <= 224:
-            raise ArgumentError(f"size is {self.size}, expected 32 to 224 pixels a side")
+        if not 32 <= self.size <= LARGEST_SIZE:
+            raise ArgumentError(f"size is {self.size}, expected 32 to {LARGEST_SIZE} pixels a side")
         if self.teachers and self.soft_labels:
             raise ArgumentError("give teachers or soft labels, not both")
         if self.once and not self.teachers:
