@@ -386,15 +386,20 @@ def alone(path: Path, what: str) -> Iterator[None]:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a file, whole or not at all, also where other processes do so."""
+    """Add a line to a file, whole or not at all, also where other processes do so; behind a last
+    line that does not end, as editors leave it, on a line of its own.
+    """
     data = line.encode() + b"\n"
     if is_stream(path):
         with open_stream(path) as stream:
             stream.write(data)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab", buffering=0) as file:
+    with path.open("ab+", buffering=0) as file:
         before = file.tell()
+        if before:
+            file.seek(-1, os.SEEK_END)
+            data = b"\n" * (file.read(1) != b"\n") + data
         if file.write(data) != len(data):
             file.truncate(before)
             raise OutputError(f"{path} was not written: {os.strerror(errno.ENOSPC)}; free some")

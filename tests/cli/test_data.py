@@ -40,8 +40,10 @@ def test_a_strangers_file_beside_the_data_does_not_steer_the_terminal(
     kaggle_csv(tmp_path, faces)
     (tmp_path / "\x1b[2J\n.csv").touch()
     load_data(str(tmp_path), needed=())
+    CliRunner().invoke(app, ["audit", "--data", str(tmp_path)])
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(r"; also found \x1b[2J .csv, not used")
+    assert line.removeprefix("data: ") == load(tmp_path).description
 
 
 def test_audit_finds_votes_beside_real_data_only(

@@ -418,6 +418,9 @@ def test_a_line_is_added_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     append_line(log, "first")
     append_line(log, "käse")
     assert log.read_text() == "first\nkäse\n"
+    log.write_text("first")
+    append_line(log, "käse")
+    assert log.read_text() == "first\nkäse\n"
     script = (
         f"ulimit -f 1; exec {sys.executable} -c 'import signal, sys; "
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from pathlib import Path; "

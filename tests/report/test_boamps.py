@@ -104,3 +104,12 @@ def test_no_report_replaces_another():
         == len(names)
         == len(models) * len([*reports(msgspec.structs.replace(found, entries=(one,)))])
     )
+
+
+def test_a_name_with_a_number_is_not_given_twice():
+    """The report of `a.b-2` replaced that of the second entry which would be called a.b."""
+    energy = msgspec.structs.replace(measured_energy(), batch_size=None)
+    ids = ("a:b", "a.b", "a.b-2", "a.b-2-2")
+    entries = (msgspec.structs.replace(entry("a", energy=energy), id=id) for id in ids)
+    found = reports(msgspec.structs.replace(results(), entries=tuple(entries)))
+    assert len({name for name, _ in found}) == len(ids)

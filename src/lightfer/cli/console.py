@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from lightfer._files import check_outputs
-from lightfer.errors import ArgumentError, one_line
+from lightfer.errors import ArgumentError
 from lightfer.report.cells import conditions, number, top1
 from lightfer.report.notes import notes
 from lightfer.report.tables import table
@@ -85,7 +85,7 @@ def load_data(
     dataset = load(find_source(source), splits, size or IMAGE_SIZE)
     for split in needed:
         dataset[split]
-    typer.echo(one_line(f"data: {dataset.description}"), err=True)
+    typer.echo(f"data: {dataset.description}", err=True)
     return dataset
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from lightfer.errors import LightferError
+from lightfer.errors import LightferError, one_line
 
 if TYPE_CHECKING:  # `lightfer bench` asks for the constants without torch, too
     from torch import Tensor
@@ -19,8 +19,8 @@ CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 WITH_CONTEMPT = (*CLASSES, "contempt")
 """The eight classes of AffectNet, CK+ and FER+; FER2013 lacks the last."""
 IMAGE_SIZE = 48
-LARGEST_SIZE = 224  # pixels a side, to train on and to score
 """Side of FER2013's images, and of what networks are shown where nothing else is asked for."""
+LARGEST_SIZE = 224  # pixels a side, to train on and to score
 MEAN, STD = 0.508, 0.255
 """Mean and standard deviation of the pixels of the FER2013 train split, of full scale."""
 
@@ -135,7 +135,7 @@ class Dataset:
         splits = f"{len(self.splits)} split{'s' * (len(self.splits) > 1)}"
         parts = [self.label, *filter(None, [self.form]), splits, f"{images:,} images ({counts})"]
         also = f"; also found {', '.join(self.unused)}, not used" if self.unused else ""
-        return ", ".join(parts) + also
+        return one_line(", ".join(parts) + also)
 
     def sha256(self) -> str:
         """Hash over the names and contents of the splits that were read."""

@@ -7,7 +7,6 @@ not say is left out, never filled in.
 """
 
 import uuid
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,17 +25,19 @@ def reports(results: Results) -> Iterator[tuple[str, dict[str, Any]]]:
 
     Where two names would be one, as of `a:b` and `a.b`, the second has a number.
     """
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     for entry in results.entries:
         environment = results.environments.get(entry.environment)
         for energy in (entry.energy, *entry.energy_other):
             known = energy and energy.gross and energy.gross.joules_per_image is not None
             if energy is not None and known and environment and not energy.simulated:
                 size = f"-b{energy.batch_size}" if energy.batch_size else ""
-                name = f"{file_name(entry.id).replace('/', '_')}{size}"
-                taken[name.lower()] += 1
-                again = taken[name.lower()]
-                name += f"-{again}" if again > 1 else ""
+                first = name = f"{file_name(entry.id).replace('/', '_')}{size}"
+                again = 1
+                while name.lower() in taken:
+                    again += 1
+                    name = f"{first}-{again}"
+                taken.add(name.lower())
                 yield f"{name}.json", _report(entry, energy, environment)
 
 
