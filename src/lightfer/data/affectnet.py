@@ -54,7 +54,7 @@ def _parts(members: Sequence[Member], where: str) -> list[Part]:
 
 def _faces(member: Member, pictures: dict[str, Member]) -> list[Face]:
     lines = text_lines(member)
-    header = next(csv.reader([next(lines, (1, ""))[1]]), [])
+    header = _fields(next(lines, (1, ""))[1], f"{member.where}, line 1")
     columns = {name: header.index(name) for name in NEEDED if header.count(name) == 1}
     if missing := [name for name in NEEDED if name not in columns]:
         raise DataError(
@@ -63,7 +63,7 @@ def _faces(member: Member, pictures: dict[str, Member]) -> list[Face]:
         )
     faces = []
     for number, line in lines:
-        at, fields = f"{member.where}, line {number}", next(csv.reader([line]))
+        fields = _fields(line, at := f"{member.where}, line {number}")
         if len(fields) != len(header):
             raise DataError(f"{at}: {len(fields)} columns, expected {len(header)} as in line 1")
         label, path = fields[columns["expression"]].strip(), fields[columns[NEEDED[0]]].strip()
@@ -87,6 +87,13 @@ def _faces(member: Member, pictures: dict[str, Member]) -> list[Face]:
             raise DataError(f"{at}: a box of {box.width}x{box.height} pixels. Correct the line")
         faces.append(Face(picture, WITH_CONTEMPT.index(name), box))
     return faces
+
+
+def _fields(line: str, at: str) -> list[str]:
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as error:
+        raise DataError(f"{at}: not readable as CSV ({error}). Get the file again") from error
 
 
 AFFECTNET = FaceSet(

@@ -25,12 +25,19 @@ def decode(data: bytes, where: str, size: int = IMAGE_SIZE, box: Box | None = No
     unchanged. Raises DataError.
     """
     picture = _opened(data, where)
-    if box and not (-box.width < box.x < picture.width and -box.height < box.y < picture.height):
+    if box and not _overlaps(picture, box):
         raise DataError(
             f"{where}: {picture.width}x{picture.height} pixels, and the face's box {tuple(box)} is "
-            "outside of it. Use the pictures in the size in which they were distributed"
+            "outside of it, or far larger. Use the pictures in the size in which they were "
+            "distributed"
         )
     return face_crop(picture, box, (size, size))
+
+
+def _overlaps(picture: Image.Image, box: Box) -> bool:
+    """What of the box lies outside is filled in, which of a wrong number would fill the memory."""
+    inside = -box.width < box.x < picture.width and -box.height < box.y < picture.height
+    return inside and max(box.width, box.height) <= 2 * max(picture.size)
 
 
 def _opened(data: bytes, where: str) -> Image.Image:
