@@ -73,8 +73,12 @@ class Answers(BaseHTTPRequestHandler):
         if self.path != "/v3/carbon-intensity/latest?zone=FR&emissionFactorType=lifecycle":
             good = False
         answer = {"zone": "FR", "carbonIntensity": 62, "datetime": "2026-05-01T12:00:00.000Z"}
-        if self.headers["auth-token"] == "odd":
-            answer, good = {"zone": "FR"}, True
+        odd = self.headers["auth-token"].partition("odd ")[2]
+        if odd == "no HTTP":
+            self.wfile.write(b"hello")
+            return
+        if odd:
+            answer, good = {**answer, **json.loads(odd)}, True
         self.send_response(200 if good else 401)
         self.end_headers()
         self.wfile.write(json.dumps(answer if good else {"error": "bad token"}).encode())
@@ -103,11 +107,23 @@ def test_electricity_maps_is_asked_with_a_key(server: str, zone: str):
 
 
 @pytest.mark.parametrize(
-    ("key", "message"), [("bad", "401 .*bad token"), ("odd", "KeyError.*carbonIntensity")]
+    ("key", "message"),
+    [
+        ("bad", "401 .*bad token"),
+        ('odd {"carbonIntensity": null}', "TypeError"),
+        ('odd {"carbonIntensity": NaN}', "carbonIntensity is nan, expected 0 to 10,000"),
+        ('odd {"carbonIntensity": -5}', "carbonIntensity is -5"),
+        ('odd {"datetime": "yesterday"}', "yesterday"),
+        ("odd no HTTP", "BadStatusLine"),
+    ],
 )
 def test_an_answer_that_is_none_is_one_error(server: str, key: str, message: str):
     with pytest.raises(CarbonError, match=message):
         find_intensity("FR", key, server)
+
+
+def test_a_zone_that_is_no_text_could_be_written_and_not_be_read(server: str):
+    assert find_intensity("FR", 'odd {"zone": 5}', server).zone == "5"
 
 
 def test_the_world_is_no_zone_of_the_service():

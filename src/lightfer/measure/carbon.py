@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from datetime import datetime
+from http.client import HTTPException
 
 from lightfer._files import read_json
 from lightfer.errors import LightferError
@@ -23,6 +24,7 @@ from lightfer.results import (
     SoftwareCarbonIntensity,
 )
 
+MOST = 10_000  # grams per kWh, that any grid could emit
 OWID = "Our World in Data (Ember; Energy Institute)"
 KIND = "average of a year, life cycle, by production"
 WORLD = GridIntensity(g_co2e_per_kwh=481.0, zone="world", year=2023, source=OWID, kind=KIND)
@@ -137,17 +139,19 @@ def _ask_electricity_maps(zone: str, key: str, url: str) -> GridIntensity:
         with urllib.request.urlopen(request, timeout=10) as answer:
             found = read_json(answer.read())
         grams, moment = float(found["carbonIntensity"]), found["datetime"]
+        if not 0 <= grams <= MOST:
+            raise ValueError(f"carbonIntensity is {grams}, expected 0 to {MOST:,} g/kWh")
         year = datetime.fromisoformat(moment).year
     except urllib.error.HTTPError as error:
         text = error.read().decode(errors="replace")[:200]
         error.close()
         raise CarbonError(f"Electricity Maps, zone {zone!r}: {error.code} {text}") from error
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (*(OSError, HTTPException), *(KeyError, TypeError, ValueError, RecursionError)) as error:
         raise CarbonError(f"Electricity Maps, zone {zone!r}: {error!r}") from error
     estimated = ", estimated" if found.get("isEstimated") else ""
     return GridIntensity(
         g_co2e_per_kwh=grams,
-        zone=found.get("zone", zone),
+        zone=str(found.get("zone", zone)),
         year=year,
         source=f"Electricity Maps, {moment}",
         kind=f"average of an hour, life cycle, by consumption (flow-traced){estimated}",
