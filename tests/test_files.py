@@ -111,6 +111,9 @@ def test_what_cannot_be_written_is_known_before(tmp_path: Path):
         check_writable(tmp_path / "file", folder=True)
     with pytest.raises(OutputError, match=r"loop cannot be written: .*symbolic links"):
         check_writable(tmp_path / "loop")
+    for folder, path in ((True, "loop"), (True, "loop/new"), (False, "loop/results.json")):
+        with pytest.raises(OutputError, match="loop is a link that leads nowhere"):
+            check_writable(tmp_path / path, folder=folder)
     check_writable(tmp_path / "new" / "results.json")
     check_writable(tmp_path / "new", folder=True)
     assert len(list(tmp_path.iterdir())) == 2

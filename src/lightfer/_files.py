@@ -171,6 +171,8 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
     place = Path(os.path.realpath(path))
     place = place if folder else place.parent
     while not place.exists():
+        if place.is_symlink():  # that is none of those which `realpath` can follow
+            raise OutputError(f"{path} cannot be written: {place} is a link that leads nowhere")
         place = place.parent
     if not place.is_dir():
         raise OutputError(f"{path} cannot be written: {place} is a file, expected a folder")
@@ -369,7 +371,7 @@ def alone(path: Path, what: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    Path(os.path.realpath(path.parent)).mkdir(parents=True, exist_ok=True)  # a link to nothing yet
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

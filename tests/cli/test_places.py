@@ -411,6 +411,9 @@ def test_a_folder_that_is_in_use_is_refused_by_name(tmp_path: Path):
     assert f"the training in run is in use by process {os.getpid()}: wait" in done.stderr
     with alone(tmp_path / "run" / ".lock", "the training in run"):
         pass
+    (tmp_path / "link").symlink_to(tmp_path / "later")
+    with alone(tmp_path / "link" / ".lock", "the training in a folder that a link leads to"):
+        assert (tmp_path / "later" / ".lock").exists()
 
 
 def test_a_line_is_added_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -304,6 +304,13 @@ def test_stopped_half_way_it_leaves_outputs_as_they_were(
     assert not [path for path in tmp_path.rglob(".*")]
 
 
+def test_a_link_in_a_circle_is_an_input_like_any_other(predict, tmp_path: Path):
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    (line,), _ = predict(loop, "--annotate", tmp_path / "drawn", code=1)
+    assert line["error"] == "a link to nothing"
+
+
 def test_outputs_are_checked_before_the_work(crops: Path, tmp_path: Path, capsys):
     taken = tmp_path / "taken"
     taken.touch()

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from lightfer.__main__ import run
+from lightfer._files import OutputError
 from lightfer.inference.predict import Predictor
 from lightfer.inference.predict.shards import Setup, Shard, label, label_shards, plan
 from lightfer.models.find import find_weights
@@ -98,6 +99,20 @@ def test_bad_inputs_are_rows_with_their_reason(crops: Path, tmp_path: Path):
     assert "no readable Parquet" in reasons["/e.parquet"]
     assert "form .jxl are not read" in reasons["/f.jxl"]
     assert (told.inputs, told.here, told.unusable) == (7, 7, 6)
+
+
+def test_links_in_a_circle_are_one_line_and_one_to_nothing_yet_is_followed(
+    crops: Path, tmp_path: Path
+):
+    """Python raises a RuntimeError for them."""
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(OutputError, match="loop is a link that leads nowhere"):
+        labelled([crops / "00.png"], loop)
+    (tmp_path / "link").symlink_to(tmp_path / "later")
+    rows = labelled([crops / "00.png", loop, loop / "x.png"], tmp_path / "link")
+    assert [bool(row["error"]) for row in rows] == [False, True, True]
+    assert (tmp_path / "later" / "part-00000.parquet").exists()
 
 
 def test_damaged_rows_of_parquet_are_rows_with_their_reason(crops: Path, tmp_path: Path):

@@ -5,6 +5,7 @@ is installed, and starts quickly.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -142,7 +143,7 @@ def _check_apart(given: Path, target: Path) -> None:
     """Pictures are drawn into no folder that is read or holds what is: the next run would take
     them for inputs. Raises ArgumentError.
     """
-    source, folder = given.resolve(), target.resolve()
+    source, folder = (Path(os.path.realpath(path)) for path in (given, target))
     if given.exists() and (source.is_relative_to(folder) or folder.is_relative_to(source)):
         raise ArgumentError(
             f"--annotate {target} holds inputs, or lies among them ({given}): choose another folder"

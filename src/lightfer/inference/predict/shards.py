@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from lightfer._files import in_utf8, is_utf8, read_json, sha256_of, write_bytes
+from lightfer._files import check_writable, in_utf8, is_utf8, read_json, sha256_of, write_bytes
 from lightfer.data.crop import Box
 from lightfer.data.names import IMAGE_COLUMNS
 from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES, UNREAD, not_read
@@ -97,8 +97,11 @@ def label_shards(
     OSError for storage that cannot be listed.
     """
     store, folder = _storage(out)
+    if isinstance(store, fs.LocalFileSystem):
+        check_writable(Path(folder), folder=True)
+        folder = os.path.realpath(folder)  # of a link to nothing yet, too
     for path in paths:
-        if "://" not in f"{path}{out}" and Path(path).resolve().is_relative_to(Path(out).resolve()):
+        if "://" not in f"{path}{out}" and Path(os.path.realpath(path)).is_relative_to(folder):
             raise ArgumentError(f"{out} holds the input {path}: choose another folder")
     store.create_dir(folder, recursive=True)
     shards = plan(paths, size, folder)
@@ -212,7 +215,8 @@ def _storage(uri: str, cwd: str = "") -> tuple[Any, str]:
     if not is_utf8(uri):
         raise ArgumentError(f"{uri} is no name in UTF-8, expected one with --executor: rename it")
     path = Path(os.path.abspath(os.path.join(cwd, uri)))  # noqa: PTH100, PTH118
-    real = path.resolve() if path.is_dir() else path.parent.resolve() / path.name
+    real = Path(os.path.realpath(path if path.is_dir() else path.parent))
+    real = real if path.is_dir() else real / path.name
     return fs.LocalFileSystem(), str(real)
 
 
