@@ -88,9 +88,9 @@ def _ray(mark: str) -> Iterator[Engine]:
         cluster.shutdown()
 
 
-def training(mark: str) -> list[int]:
-    """Processes of an engine that have torch loaded and work."""
-    before = {pid: _cpu_s(pid) for pid in marked(mark)}
+def working(mark: str, library: str = "libtorch") -> list[int]:
+    """Processes of an engine that have the library loaded and work."""
+    before = {pid: _cpu_s(pid) for pid in marked(mark, library)}
     sleep(1.0)
     return [pid for pid in before if _cpu_s(pid) - before[pid] > BUSY_S]
 
@@ -98,7 +98,7 @@ def training(mark: str) -> list[int]:
 def quiet_s(mark: str, most_s: float = 60.0) -> float:
     """Seconds until nothing trains any more. Raises AssertionError if that takes too long."""
     begun = monotonic()
-    while busy := training(mark):
+    while busy := working(mark):
         assert monotonic() - begun < most_s, f"orphans after {most_s} s: {busy}"
     return monotonic() - begun
 
@@ -126,9 +126,9 @@ def run_killed(
             about["quiet_after_s"] = round(quiet_s(engine.mark), 1)
             session = _session(command, folder)
         elif kind == "worker":
-            working = [pid for pid in training(engine.mark) if pid != session.pid]
-            if working:
-                _kill(draw.choice(working))
+            busy = [pid for pid in working(engine.mark) if pid != session.pid]
+            if busy:
+                _kill(draw.choice(busy))
         else:
             engine.nodes[kind]()
         told.append(about)
@@ -175,11 +175,11 @@ def _session(command: list[str], folder: Path) -> subprocess.Popen:
         return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
 
-def marked(mark: str) -> Iterator[int]:
+def marked(mark: str, library: str = "libtorch") -> Iterator[int]:
     for place in Path("/proc").glob("[0-9]*"):
         try:
             ours = f"LIGHTFER_MARK={mark}".encode() in (place / "environ").read_bytes()
-            if ours and b"libtorch" in (place / "maps").read_bytes():
+            if ours and library.encode() in (place / "maps").read_bytes():
                 yield int(place.name)
         except OSError:  # it has ended
             continue

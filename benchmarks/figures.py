@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from lightfer._files import write_text
@@ -33,6 +34,7 @@ def rows() -> Iterator[Row]:
     """Those of every command."""
     yield from shift()
     yield from throughput()
+    yield from layers()
     yield from scale()
     yield from runtimes()
     yield from graphs()
@@ -50,6 +52,8 @@ def rows() -> Iterator[Row]:
     yield "calibration_interval.py", figure, both, "95"
     yield from deployed()
     yield from stops()
+    yield from executors()
+    yield from peers()
 
 
 def shift() -> Iterator[Row]:
@@ -65,6 +69,12 @@ def throughput() -> Iterator[Row]:
     yield name, figure, *least(found["geometric_mean"], 2.5, ".2f")
     for row in found["models"]:
         yield name, row["model"], *least(row["ratio"], 1.6, ".2f")
+
+
+def layers() -> Iterator[Row]:
+    for row in content("train_layers.json")["rows"]:
+        figure = f"{row['model']}: images/s, now / before"
+        yield "train_layers.py", figure, *least(row["ratio"], 1.5, ".2f")
 
 
 def scale() -> Iterator[Row]:
@@ -186,6 +196,39 @@ def stops() -> Iterator[Row]:
     enough = sum(all(command[name]["hit"] >= 20 for name in signals) for command in commands)
     figure = f"of {len(commands)} commands, those stopped at 20 moments by each signal"
     yield "kill_safety.py", figure, *least(enough, len(commands), ".0f")
+
+
+def executors() -> Iterator[Row]:
+    for kind in ("pool", "ray", "dask", "slurm"):
+        found = content("executors.json")[kind]
+        assert found["weights_equal_to_the_bit"]
+        figure = f"{kind}: kills, weights equal to the bit in the end"
+        yield "executors.py", figure, *least(len(found["kills"]), 10, ".0f")
+        quiet = [kill["quiet_after_s"] for kill in found["kills"] if kill["kill"] == "session"]
+        figure = f"{kind}: most seconds until nothing trains after its session was killed"
+        yield "executors.py", figure, *most(max(quiet), 10, ".0f")
+    found = content("queue_overhead.json")
+    for kind, aim in (("pool", 20), ("ray", 100)):
+        figure = f"{kind}: ms of a job beside its training, {found[kind]['finished']:,} jobs"
+        yield "queue_overhead.py", figure, *most(found[kind]["overhead_ms"], aim, ".0f")
+    found = content("labelling.json")
+    for kind in ("pool", "ray"):
+        figure = f"{kind}: pictures/s and core, undisturbed / plain loop"
+        yield "labelling.py", figure, *least(found[kind]["of_plain"], 0.85, ".2f")
+
+
+def peers() -> Iterator[Row]:
+    rows = content("peers.json")["rows"]
+    for runtime in dict.fromkeys(row["runtime"] for row in rows):
+        ratios = {
+            row["model"]: median(a / b for a, b in zip(row["ours"], row["peer"], strict=True))
+            for row in rows
+            if row["runtime"] == runtime
+        }
+        net = max(ratios, key=lambda net: abs(ratios[net] - 1))
+        figure = f"{runtime}: our median / its own tool's, farthest from 1 ({net})"
+        within = abs(ratios[net] - 1) <= 0.05
+        yield "peers.py", figure, shown(ratios[net], None, ".3f", within)[0], "1 ± 0.05"
 
 
 def least(value: float, aim: float | None, form: str) -> tuple[str, str]:

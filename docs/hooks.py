@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -189,6 +190,21 @@ def retrained(results: Results) -> str:
     return table(header, rows)
 
 
+def training_speed(results: Results) -> str:
+    """How fast a step on the CPU is now and was before, and where its time goes now."""
+    measured = (ROOT / "benchmarks/measured/train_layers.json").read_text(encoding="utf-8")
+    rows, parts = [], []
+    for row in json.loads(measured)["rows"]:
+        now = row["parts_ms"][1]
+        low, high = row["ratios"]
+        ratio = f"{row['ratio']:.2f} [{low:.2f}, {high:.2f}]"
+        shares = (f"{100 * ms / sum(now.values()):.0f}" for ms in now.values())
+        rows.append((row["model"], f"{row['before']}", f"{row['now']}", ratio, *shares))
+        parts = [f"{part} %" for part in now]
+    header = ("Net", "Images/s before", "now", "Ratio [least, most]", *parts)
+    return table(header, rows)
+
+
 def equal(results: Results) -> str:
     """The table of one recipe and length for every net, without teachers."""
     return trained("equal")
@@ -245,6 +261,35 @@ def again(results: Results) -> str:
                 row += [f"{found.low:.2f} to {found.high:.2f}", f"{own:.2f}, {inside}"]
             rows.append(row)
     header = ("Net", "Seed", "Validation: expected", "found %", "Test: expected", "found %")
+    return table(header, rows)
+
+
+def length(results: Results) -> str:
+    """What more epochs bring one net, and what a teacher does."""
+    long = trained_cards("length")
+    (net,) = long
+    plain, taught = ([c for c in long[net] if bool(c.distillation) is t] for t in (False, True))
+    steps = {
+        "60 epochs": trained_cards("equal")[net],
+        "150 epochs": plain,
+        "150 epochs, teacher": trained_cards("taught")[net] + taught,
+    }
+    rows = [[step, ", ".join(str(card.seed) for card in of)] for step, of in steps.items()]
+    for split in ("validation", "test"):
+        own, equal = (
+            [[100 * getattr(card, split).top1 for card in of] for of in cards]
+            for cards in (steps.values(), trained_cards("equal").values())
+        )
+        spread = between_seeds(equal)
+        assert spread
+        gains = [DASH]
+        for before, after in pairwise(own):
+            gain = mean(after) - mean(before)
+            half = spread.least * ((1 / len(before) + 1 / len(after)) / 2) ** 0.5
+            gains.append(f"{gain:+.2f} [{gain - half:.2f}, {gain + half:.2f}]")
+        for row, of, gain in zip(rows, steps.values(), gains, strict=True):
+            row += [_mean_and_deviation([getattr(card, split) for card in of]), gain]
+    header = (net, "Seeds", "Validation %", "Gain [95 %]", "Test %", "Gain [95 %]")
     return table(header, rows)
 
 
@@ -412,6 +457,8 @@ GENERATED: dict[str, Callable[[Results], str]] = {
     "made_worse": made_worse,
     "classes": classes,
     "retrained": retrained,
+    "training_speed": training_speed,
+    "length": length,
     "equal": equal,
     "taught": taught,
     "again": again,

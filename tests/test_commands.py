@@ -85,6 +85,7 @@ INSTEAD = {
     "--teachers mobilenet_v1,shiftnet_b": "--teachers teacher.safetensors",
     "--teachers vgg_slim": "--teachers teacher.safetensors",
     "recipes/again.toml": "list.toml",
+    "recipes/length.toml": "list.toml",
     "recipes/equal.toml": "list.toml",
     "recipes/taught.toml": "list.toml",
     "--energy-seconds 10": "--energy-seconds 0.05",
