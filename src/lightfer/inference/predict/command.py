@@ -127,7 +127,8 @@ def _check(options: argparse.Namespace) -> None:
         check_writable(target, folder=True)
         for path in options.paths:
             _check_apart(Path(path), target)
-    elif len(inputs) > 1 or Path(inputs[0]).is_dir():
+        return
+    if len(inputs) > 1 or Path(inputs[0]).is_dir():
         raise ArgumentError(
             f"--annotate {target} is one file: pass a folder for more than one item"
         )
