@@ -52,7 +52,7 @@ def rows() -> Iterator[Row]:
     yield "calibration_interval.py", figure, both, "95"
     yield from deployed()
     yield from stops()
-    yield from executors()
+    yield from labelling()
     yield from peers()
 
 
@@ -198,37 +198,30 @@ def stops() -> Iterator[Row]:
     yield "kill_safety.py", figure, *least(enough, len(commands), ".0f")
 
 
-def executors() -> Iterator[Row]:
-    for kind in ("pool", "ray", "dask", "slurm"):
-        found = content("executors.json")[kind]
-        assert found["weights_equal_to_the_bit"]
-        figure = f"{kind}: kills, weights equal to the bit in the end"
-        yield "executors.py", figure, *least(len(found["kills"]), 10, ".0f")
-        quiet = [kill["quiet_after_s"] for kill in found["kills"] if kill["kill"] == "session"]
-        figure = f"{kind}: most seconds until nothing trains after its session was killed"
-        yield "executors.py", figure, *most(max(quiet), 10, ".0f")
-    found = content("queue_overhead.json")
-    for kind, aim in (("pool", 20), ("ray", 100)):
-        figure = f"{kind}: ms of a job beside its training, {found[kind]['finished']:,} jobs"
-        yield "queue_overhead.py", figure, *most(found[kind]["overhead_ms"], aim, ".0f")
+def labelling() -> Iterator[Row]:
     found = content("labelling.json")
     for kind in ("pool", "ray"):
-        figure = f"{kind}: pictures/s and core, undisturbed / plain loop"
+        figure = f"{kind}, {found['pictures']:,} pictures: pictures/s and core / plain loop"
         yield "labelling.py", figure, *least(found[kind]["of_plain"], 0.85, ".2f")
+        kills = f"{kind}: kills after which every input has one row, equal to the bit"
+        yield "labelling.py", kills, f"{len(found[kind]['kills'])}", ""
 
 
 def peers() -> Iterator[Row]:
     rows = content("peers.json")["rows"]
     for runtime in dict.fromkeys(row["runtime"] for row in rows):
-        ratios = {
-            row["model"]: median(a / b for a, b in zip(row["ours"], row["peer"], strict=True))
-            for row in rows
-            if row["runtime"] == runtime
-        }
+        ratios, more_us = {}, []
+        for row in (row for row in rows if row["runtime"] == runtime):
+            both = [*zip(row["ours"], row["peer"], strict=True)]
+            ratios[row["model"]] = median(ours / peer for ours, peer in both)
+            more_us.append(1e6 * median(ours - peer for ours, peer in both))
         net = max(ratios, key=lambda net: abs(ratios[net] - 1))
         figure = f"{runtime}: our median / its own tool's, farthest from 1 ({net})"
         within = abs(ratios[net] - 1) <= 0.05
         yield "peers.py", figure, shown(ratios[net], None, ".3f", within)[0], "1 ± 0.05"
+        figure = f"{runtime}: our median less its own tool's, µs: least, median, most of the nets"
+        spread = (min(more_us), median(more_us), max(more_us))
+        yield "peers.py", figure, ", ".join(f"{us:.0f}" for us in spread), ""
 
 
 def least(value: float, aim: float | None, form: str) -> tuple[str, str]:

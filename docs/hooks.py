@@ -191,18 +191,17 @@ def retrained(results: Results) -> str:
 
 
 def training_speed(results: Results) -> str:
-    """How fast a step on the CPU is now and was before, and where its time goes now."""
+    """How fast a step on the CPU was before and is now, and where its time goes."""
     measured = (ROOT / "benchmarks/measured/train_layers.json").read_text(encoding="utf-8")
     rows, parts = [], []
     for row in json.loads(measured)["rows"]:
-        now = row["parts_ms"][1]
+        before, now = row["parts_ms"]
         low, high = row["ratios"]
         ratio = f"{row['ratio']:.2f} [{low:.2f}, {high:.2f}]"
-        shares = (f"{100 * ms / sum(now.values()):.0f}" for ms in now.values())
-        rows.append((row["model"], f"{row['before']}", f"{row['now']}", ratio, *shares))
-        parts = [f"{part} %" for part in now]
-    header = ("Net", "Images/s before", "now", "Ratio [least, most]", *parts)
-    return table(header, rows)
+        went = (f"{before[part]:.0f} → {now[part]:.0f}" for part in now)
+        rows.append((row["model"], f"{row['before']} → {row['now']}", ratio, *went))
+        parts = [f"{part}, ms" for part in now]
+    return table(("Net", "Images/s", "Ratio [least, most]", *parts), rows)
 
 
 def equal(results: Results) -> str:
