@@ -116,7 +116,7 @@ def _parts(model: str) -> dict[str, float]:
     return {part: round(ms, 2) for part, ms in found.items()}
 
 
-def _train(model: str, steps: int, on_batch: Callable[[], object]) -> None:
+def _train(model: str, steps: int, on_batch: Callable[[], None]) -> None:
     import torch
 
     from lightfer.data import Split
