@@ -52,6 +52,7 @@ def rows() -> Iterator[Row]:
     yield "calibration_interval.py", figure, both, "95"
     yield from deployed()
     yield from stops()
+    yield from executors()
     yield from labelling()
     yield from peers()
 
@@ -196,6 +197,16 @@ def stops() -> Iterator[Row]:
     enough = sum(all(command[name]["hit"] >= 20 for name in signals) for command in commands)
     figure = f"of {len(commands)} commands, those stopped at 20 moments by each signal"
     yield "kill_safety.py", figure, *least(enough, len(commands), ".0f")
+
+
+def executors() -> Iterator[Row]:
+    for kind, found in content("executors.json").items():
+        assert found["weights_equal_to_the_bit"]
+        figure = f"{kind}: kills after which the weights are equal to the bit"
+        yield "executors.py", figure, *least(len(found["kills"]), 10, ".0f")
+        quiet = [kill["quiet_after_s"] for kill in found["kills"] if kill["kill"] == "session"]
+        figure = f"{kind}: most seconds until nothing is busy after a session was killed"
+        yield "executors.py", figure, *most(max(quiet), 10, ".0f")
 
 
 def labelling() -> Iterator[Row]:
