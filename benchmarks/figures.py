@@ -53,6 +53,7 @@ def rows() -> Iterator[Row]:
     yield from deployed()
     yield from stops()
     yield from executors()
+    yield from overhead()
     yield from labelling()
     yield from peers()
 
@@ -207,6 +208,17 @@ def executors() -> Iterator[Row]:
         quiet = [kill["quiet_after_s"] for kill in found["kills"] if kill["kill"] == "session"]
         figure = f"{kind}: most seconds until nothing is busy after a session was killed"
         yield "executors.py", figure, *most(max(quiet), 10, ".0f")
+
+
+def overhead() -> Iterator[Row]:
+    found = content("queue_overhead.json")
+    for kind, aim in (("pool", 20), ("ray", 100)):
+        figure = f"{kind}, {found[kind]['finished']:,} jobs: ms of one beside its training"
+        yield "queue_overhead.py", figure, *most(found[kind]["overhead_ms"], aim, ".0f")
+        mib = [look["session"] + look["workers"] for look in found[kind]["memory_mib"]]
+        first = found[kind]["memory_mib"][0]["after"]
+        figure = f"{kind}: MiB of all processes after {first} jobs, and in the end"
+        yield "queue_overhead.py", figure, f"{mib[0]}, {mib[-1]}", ""
 
 
 def labelling() -> Iterator[Row]:
