@@ -30,7 +30,7 @@ from benchmarks.queue_kill import LIGHTFER, check_equal, count_epochs, write_fac
 
 from lightfer._files import write_text
 
-EPOCHS = 10
+EPOCHS, ITEMS = 10, 3
 BUSY_S = 0.03  # of a processor in a second: it trains, though others work beside it
 WAIT_S = 180.0  # for an epoch, before the run is given up
 
@@ -127,6 +127,7 @@ def run_killed(
             session = _session(command, folder)
         elif kind == "worker":
             busy = [pid for pid in working(engine.mark) if pid != session.pid]
+            about["hit"] = bool(busy)  # else nothing trained just then
             if busy:
                 _kill(draw.choice(busy))
         else:

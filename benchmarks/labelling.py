@@ -146,7 +146,8 @@ def disturb(
             command = _begin(engine, pictures, out)
         elif kind == "worker":
             busy = [pid for pid in working(engine.mark, LIBRARY) if pid != command.pid]
-            with suppress(ProcessLookupError, IndexError):  # all have ended
+            told[-1]["hit"] = bool(busy)  # else nothing was labelled just then
+            with suppress(ProcessLookupError, IndexError):
                 os.kill(draw.choice(busy), signal.SIGKILL)
         else:
             engine.nodes[kind]()
