@@ -1,13 +1,15 @@
 """Kill workers, nodes and sessions of `lightfer queue` on every executor, and compare the weights.
 
-    python benchmarks/executors.py pool ray dask slurm --kills 10 --out executors.json
+    python benchmarks/executors.py pool ray dask slurm:local slurm --kills 10 --out executors.json
 
 The list of `queue_kill.py`, two items side by side on a thousand drawn faces. Ray is a cluster of
 three nodes on this machine, a head without processors and two of one each; Dask has two workers of
-one thread; Slurm is submitit's local form. What is killed, always with SIGKILL and by its id: a
+one thread; `slurm:local` is submitit without Slurm; `slurm` is the Slurm that runs here, whose
+nodes are all on this machine (`slurmd -N`). What is killed, always with SIGKILL and by its id: a
 process that trains, the session, on Ray also a raylet alone and a raylet with all its workers, for
-which a new node comes. Weights must be equal to the bit to those of an undisturbed run on the pool.
-After each kill of a session the seconds are taken until nothing trains any more.
+which a new node comes, on Slurm a slurmd with all its jobs, which is started again. Weights must be
+equal to the bit to those of an undisturbed run on the pool. After each kill of a session the
+seconds are taken until nothing trains any more.
 """
 
 import argparse
@@ -20,7 +22,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -30,7 +32,9 @@ from benchmarks.queue_kill import LIGHTFER, check_equal, count_epochs, write_fac
 
 from lightfer._files import write_text
 
-EPOCHS, ITEMS = 10, 3
+KINDS = ("pool", "ray", "dask", "slurm:local", "slurm")
+NODE = "SLURMD_NODENAME"  # in the environment of what a slurmd has begun
+EPOCHS, ITEMS = 60, 3
 BUSY_S = 0.03  # of a processor in a second: it trains, though others work beside it
 WAIT_S = 180.0  # for an epoch, before the run is given up
 
@@ -46,7 +50,7 @@ class Engine:
 
 @contextmanager
 def started(kind: str) -> Iterator[Engine]:
-    """`pool`, `ray`, `dask` or `slurm`, on this machine, until the block ends."""
+    """One of `KINDS`, on this machine, until the block ends."""
     mark = uuid.uuid4().hex
     os.environ["LIGHTFER_MARK"] = mark
     try:
@@ -60,9 +64,12 @@ def started(kind: str) -> Iterator[Engine]:
             ) as cluster:
                 yield Engine(f"dask:{cluster.scheduler_address}", mark)
         else:
-            yield Engine("slurm:local" if kind == "slurm" else kind, mark)
+            ends = {"node": lambda: _end_slurm_node(mark)} if kind == "slurm" else {}
+            yield Engine(kind, mark, ends)
     finally:
         del os.environ["LIGHTFER_MARK"]
+        for pid in [*marked(mark, "")]:  # of a run that failed
+            _kill(pid)
 
 
 @contextmanager
@@ -86,6 +93,19 @@ def _ray(mark: str) -> Iterator[Engine]:
         yield Engine(f"ray:{cluster.address}", mark, ends)
     finally:
         cluster.shutdown()
+
+
+def _end_slurm_node(mark: str) -> None:
+    """The node of a process that trains dies with all its jobs, and its slurmd is started again."""
+    named = (_environment(pid).get(NODE) for pid in marked(mark))
+    node = next((name for name in named if name), "")
+    (slurmd,) = _pids("pgrep", "-f", f"^[^ ]*slurmd -N {node or '.*'}")[:1]
+    words = Path(f"/proc/{slurmd}/cmdline").read_bytes().decode().split("\0")[:-1]
+    jobs = [pid for pid in _processes() if node and node == _environment(pid).get(NODE)]
+    steps = [pid for pid in _pids("pgrep", "slurmstepd") if {*_children(pid)} & {*jobs}]
+    for pid in (slurmd, *steps, *jobs):
+        _kill(pid)
+    subprocess.run(words, check=True)
 
 
 def working(mark: str, library: str = "libtorch") -> list[int]:
@@ -140,7 +160,7 @@ def run_killed(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("engines", nargs="+", choices=("pool", "ray", "dask", "slurm"))
+    parser.add_argument("engines", nargs="+", choices=KINDS)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="what it holds of other engines is kept")
@@ -177,18 +197,30 @@ def _session(command: list[str], folder: Path) -> subprocess.Popen:
 
 
 def marked(mark: str, library: str = "libtorch") -> Iterator[int]:
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            ours = f"LIGHTFER_MARK={mark}".encode() in (place / "environ").read_bytes()
-            if ours and library.encode() in (place / "maps").read_bytes():
-                yield int(place.name)
-        except OSError:  # it has ended
-            continue
+    for pid in _processes():
+        with suppress(OSError):  # it has ended
+            ours = _environment(pid).get("LIGHTFER_MARK") == mark
+            if ours and library in Path(f"/proc/{pid}/maps").read_text():
+                yield pid
+
+
+def _processes() -> list[int]:
+    return [int(place.name) for place in Path("/proc").glob("[0-9]*")]
+
+
+def _environment(pid: int) -> dict[str, str]:
+    with suppress(OSError):
+        held = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+        return dict(entry.split("=", 1) for entry in held.split("\0") if "=" in entry)
+    return {}
 
 
 def _children(parent: int) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True)
-    return [int(pid) for pid in found.stdout.split()]
+    return _pids("ps", "-o", "pid=", "--ppid", str(parent))
+
+
+def _pids(*command: str) -> list[int]:
+    return [int(pid) for pid in subprocess.run(command, capture_output=True).stdout.split()]
 
 
 def _cpu_s(pid: int) -> float:

@@ -176,17 +176,26 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_n
 
 
 def test_a_stop_says_one_line_with_multiprocessing_too(tmp_path: Path):
-    """Its tracker used to complain of semaphores, which are files until somebody removes them."""
-    code = "import multiprocessing, time; from lightfer.cli.stop import Stoppable\n"
+    """Its tracker used to complain of semaphores, which are files until somebody removes them; the
+    folder of its sockets, through which `bench --processes` sends tensors, used to stay.
+    """
+    code = "import multiprocessing.util, time; from lightfer.cli.stop import Stoppable\n"
     code += "with Stoppable('predict --executor'):\n"
     code += "    lock = multiprocessing.get_context('spawn').Lock()\n"
+    code += "    multiprocessing.util.get_temp_dir()\n"
     code += "    print('begun', flush=True); time.sleep(60)"
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.terminate()
         said = process.communicate()[1].decode()
+    assert not [*tmp_path.iterdir()]
     assert said.splitlines() == [
         "lightfer: stopped; finished parts are kept; the same command goes on with them"
     ]

@@ -277,6 +277,12 @@ def test_a_size_that_no_image_can_have_is_one_error(size, small_csv: Path):
         at_size(load(small_csv), size)
 
 
+@pytest.mark.parametrize("source", [None, 3, b"fer2013.csv", ["fer2013.csv"]])
+def test_what_is_no_source_is_one_error(source):
+    with pytest.raises(DataError, match="expected a path, NAME:PATH or 'synthetic'"):
+        load(source)
+
+
 def test_two_columns_that_could_be_meant_are_refused(faces: Dataset, tmp_path: Path):
     folder = parquet(tmp_path, faces)
     path = folder / "fer2013-test.parquet"

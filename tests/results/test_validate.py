@@ -175,6 +175,15 @@ def test_what_is_valid_is_what_can_be_read(tmp_path: Path):
             read_results(path)
 
 
+def test_two_entries_of_one_id_are_refused_by_every_reader(tmp_path: Path):
+    """`validate` alone said so; a table showed both."""
+    path, twice = tmp_path / "results.json", document()
+    _set(twice, "entries", 1, "id", twice["entries"][0]["id"])
+    path.write_bytes(msgspec.json.encode(twice))
+    with pytest.raises(ResultsError, match="'e/m' stands there twice: remove one"):
+        read_results(path)
+
+
 @pytest.mark.parametrize("text", ["{", '{"schema": NaN}', "\udcff"])
 def test_what_is_not_json_is_named(tmp_path: Path, text: str):
     path = tmp_path / "results.json"

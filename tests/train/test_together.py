@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from tests.test_docs import write_files
 
 NET = "squeezenet1_1"  # without batch norm
-EPOCHS = 8
+EPOCHS = 5
 SETTINGS = {"epochs": EPOCHS, "warmup_epochs": 0.5, "batch_size": 37, "precision": "float32"}
 SETTINGS |= {"dropout": 0.0, "optimizer": "sgd", "learning_rate": 0.02}
 ENV = {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}

@@ -24,6 +24,8 @@ KEPT = {
     "predict": "finished pictures are kept, --out and a film are as they were; run it again",
 }
 """By command; what the others write is there as a whole or as it was."""
+SOCKETS = -100
+"""The priority at which `multiprocessing` removes the folder of its sockets."""
 
 
 class Terminated(SystemExit):
@@ -64,8 +66,11 @@ class Stoppable:
             for number in ASKED:
                 signal.signal(number, signal.SIG_IGN)
             remove_unfinished()
-            if "multiprocessing.util" in sys.modules:  # else its tracker complains of what is left
-                sys.modules["multiprocessing.util"]._run_finalizers(0)
+            if util := sys.modules.get("multiprocessing.util"):
+                util._run_finalizers(0)  # else its tracker complains of what is left
+                for (priority, _), finalizer in [*util._finalizer_registry.items()]:
+                    if priority == SOCKETS:  # those between may wait for processes that are gone
+                        finalizer()
             with suppress(OSError, ValueError):
                 sys.stdout.flush()
             with suppress(OSError, ValueError):

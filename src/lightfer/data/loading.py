@@ -59,7 +59,9 @@ def load(
     Only the files of the wanted splits have to exist; None takes those that do. Raises DataError.
     """
     _check_size(size)
-    if str(source) == "synthetic":
+    if not isinstance(source, str | Path):
+        raise DataError(f"source is {source!r}, expected a path, NAME:PATH or 'synthetic'")
+    if source == "synthetic":
         faces = synthetic_faces()
         wanted = {name: faces[name] for name in splits or SPLITS}
         return at_size(replace(faces, splits=wanted), size)

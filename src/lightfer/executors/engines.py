@@ -1,6 +1,7 @@
 """The executors of other packages: Ray, Dask, and Slurm by submitit."""
 
 import os
+import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
@@ -61,9 +62,15 @@ def open_dask(address: str, workers: int | None) -> tuple[Executor, int]:
 
 
 def open_slurm(cluster: str, folder: Path, **shape: Any) -> Executor:
-    """A job of Slurm for each piece, or a process of this machine where `cluster` is local."""
+    """A job of Slurm for each piece, or a process of this machine where `cluster` is local. Raises
+    ValueError where there is no Slurm, or one without accounting.
+    """
     submitit: Any = import_module("submitit")
+    if cluster == "slurm":
+        _check_accounting()
     executor = submitit.AutoExecutor(folder / ".slurm", cluster=cluster)
+    # whoever gave a job of a lost node away gives it away again, at once: Slurm waits for minutes
+    shape["slurm_additional_parameters"] = {"no-requeue": True}
     executor.update_parameters(name="lightfer", timeout_min=60, **shape)
     jobs: dict[Future, Any] = {}
     closed = threading.Event()
@@ -88,6 +95,22 @@ def open_slurm(cluster: str, folder: Path, **shape: Any) -> Executor:
 
     threading.Thread(target=poll, daemon=True).start()
     return Engine(start, lambda error: True, close)
+
+
+def _check_accounting() -> None:
+    """Raise ArgumentError where Slurm does not tell what became of a job."""
+    try:
+        asked = subprocess.run(["sacct", "-nX", "-S", "now"], capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise ArgumentError(
+            "there is no Slurm here (sacct is not found): give the command where jobs are "
+            "submitted, or --executor slurm:local, which needs none"
+        ) from error
+    if asked.returncode:
+        raise ArgumentError(
+            f"Slurm's accounting does not answer ({asked.stderr.strip()}): without it a lost job "
+            "goes unnoticed; start slurmdbd, or use --executor ray"
+        )
 
 
 def open_ray(

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from codecs import BOM_UTF8
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,8 @@ def results_in(text: bytes, path: Path | str, *, passes: bool = True) -> Results
         parts = msgspec.json.decode(text, type=_Parts)
         shared: dict[Accuracy, Accuracy] = {}
         entries = tuple(_entry(i, raw, passes, shared) for i, raw in enumerate(parts.entries))
+        if twice := [name for name, n in Counter(e.id for e in entries).items() if n > 1]:
+            raise ResultsError(f"{path}: entry {twice[0]!r} stands there twice: remove one")
         return Results(environments=parts.environments, entries=entries, cards=parts.cards)
     except (ValueError, RecursionError, msgspec.DecodeError) as error:  # not UTF-8, too
         raise ResultsError(f"{path}: {error}") from error

@@ -7,21 +7,24 @@ of Ray need one without Zeus.
 import os
 import random
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from time import monotonic
+from types import ModuleType
 
 import pytest
 from benchmarks.executors import Engine, quiet_s, run_killed, started
 from benchmarks.queue_kill import LIGHTFER, check_equal, write_list
 
+from lightfer.errors import ArgumentError
 from lightfer.executors import open_executor
 from lightfer.train.sweep.items import Item
 from lightfer.train.sweep.run import Options, run_queue
 from tests.train.sweep.conftest import EPOCHS, SMALL
 
-PACKAGES = {"pool": "os", "ray": "ray", "slurm": "submitit"}  # Dask: see docs/queue.md
+PACKAGES = {"pool": "os", "ray": "ray", "dask": "distributed", "slurm:local": "submitit"}
 
 
 @pytest.fixture(scope="module", params=PACKAGES)
@@ -99,3 +102,20 @@ def test_the_pool_has_a_process_for_each_core_that_it_may_use(
     executor, slots = open_executor("pool", tmp_path)
     executor.shutdown()
     assert slots == 3
+
+
+def test_a_slurm_that_tells_nothing_of_its_jobs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Submitit would wait for a lost job for ever."""
+    monkeypatch.setitem(sys.modules, "submitit", ModuleType("submitit"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ArgumentError, match=r"no Slurm here .* slurm:local"):
+        open_executor("slurm", tmp_path)
+    sacct = tmp_path / "sacct"
+    sacct.write_text("#!/bin/sh\necho Slurm accounting storage is disabled >&2\nexit 1\n")
+    sacct.chmod(0o755)
+    with pytest.raises(
+        ArgumentError, match=r"does not answer \(Slurm accounting storage is disabled\)"
+    ):
+        open_executor("slurm", tmp_path)
