@@ -287,6 +287,19 @@ def test_without_them_it_is_unpaired_and_says_so():
     assert "unpaired" in found.note
 
 
+@pytest.mark.parametrize("digits", ["zz", "f" * 101, "-5"])
+def test_digits_that_are_of_other_images_say_nothing(digits: str):
+    odd = scored(200, correct_hex=digits)
+    found = compare_results(*(results(entry(accuracy=x)) for x in (odd, scored(220))))
+    assert "unpaired" in only(found, "accuracy").note
+
+
+def test_bits_behind_the_last_image_are_none():
+    a, b = (scored(1, 1, correct_hex=digit) for digit in "8f")
+    found = compare_results(results(entry(accuracy=a)), results(entry(accuracy=b)))
+    assert "0 discordant of 1 images" in only(found, "accuracy").note
+
+
 @pytest.mark.parametrize(
     ("accuracy", "environment", "reason"),
     [
@@ -349,6 +362,13 @@ def test_the_predecessors_file_is_compared_only_where_it_can_be(tmp_path: Path):
         compare_files(tmp_path / "old.json", tmp_path / "old.json")
 
 
+def test_a_net_without_parameters_has_no_ratio(tmp_path: Path):
+    path = tmp_path / "ours.json"
+    write_results(path, results(entry("mobilenet_v3_small", params=0)))
+    found = only(compare_files(path, predecessor(tmp_path / "old.json")), "params")
+    assert (found.verdict, found.ratio) == ("changed", None)
+
+
 def test_the_predecessors_accuracy_needs_the_same_images(tmp_path: Path):
     path = tmp_path / "ours.json"
     headline_only = msgspec.structs.replace(ours().entries[0], accuracy_other=())
@@ -363,6 +383,7 @@ def test_the_predecessors_accuracy_needs_the_same_images(tmp_path: Path):
     [
         ({"flops": "many"}, r"\$\.MobileNetV3\.flops: found 'many'"),
         ({"parameters": None}, r"\$\.MobileNetV3\.parameters"),
+        ({"parameters": f"{'9' * 400} M"}, r"\$\.MobileNetV3\.parameters"),
         ({"accuracy": 0.6e3}, r"\$\.MobileNetV3\.accuracy: found 600.0, expected percent"),
     ],
 )

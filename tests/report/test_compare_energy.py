@@ -75,6 +75,14 @@ def test_an_interval_without_its_blocks_is_refused_not_a_crash():
     assert "one block shows no spread" in change.note
 
 
+def test_a_block_in_which_a_meter_did_not_move_is_refused_not_a_crash():
+    still = measured_energy(spread=[0.0, 1.0, 1.0])
+    for a, b in ((still, measured_energy()), (measured_energy(), still)):
+        found = only(compare_results(*(results(entry("m", energy=e)) for e in (a, b))), "energy")
+        assert (found.verdict, found.ratio) == (REFUSED, None)
+        assert found.note == "a block without any energy has no ratio: measure longer blocks"
+
+
 def test_other_machines_are_refused_and_without_energy_nothing_is_said():
     a = results(entry(energy=measured_energy()))
     change = only(compare_results(a, results(entry(energy=measured_energy()), gpu="B")), "energy")

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from lightfer.results import Accuracy, Latency, Noise, Results, ResultsError, read_results
+from lightfer.results.select import Times
 from lightfer.results.validate import (
     FILE_NAME,
     json_schema_text,
@@ -144,7 +145,11 @@ def test_what_lies_on_the_end_of_its_interval_but_for_rounding_is_valid():
         (("entries", 0, "flops", 5), "$.entries[0].flops", "2 x macs = 10"),
         (("entries", 0, "accuracy", "images", 7), "$.entries[0].accuracy.confusion", "sums to 6"),
         (("entries", 0, "accuracy", "top1", 0.5), "$.entries[0].accuracy.top1", "4 / 6"),
-        (("entries", 0, "accuracy", "top1", 66.7), "$.entries[0].accuracy.top1", "not percent"),
+        (
+            ("entries", 0, "accuracy", "top1", 66.7),
+            "$.entries[0].accuracy.top1",
+            "expected at most 1",
+        ),
         (("entries", 0, "accuracy", "ci95", [0.7, 0.9]), "$.entries[0].accuracy.ci95", "hold"),
         (("entries", 0, "accuracy", "correct_hex", "ff"), "$.entries[0].accuracy.correct_hex", "8"),
         (("entries", 0, "accuracy", "correct_hex", "d"), "$.entries[0].accuracy.correct_hex", "2"),
@@ -182,6 +187,33 @@ def test_two_entries_of_one_id_are_refused_by_every_reader(tmp_path: Path):
     path.write_bytes(msgspec.json.encode(twice))
     with pytest.raises(ResultsError, match="'e/m' stands there twice: remove one"):
         read_results(path)
+
+
+def test_two_figures_of_one_thing_are_refused_by_every_reader(tmp_path: Path):
+    """A table showed the first time of a batch size, its CSV the last."""
+    path, first = tmp_path / "results.json", with_energy()["entries"][0]
+    for key, kept in (("latency", document()["entries"][0]["latency"]), ("energy", first)):
+        twice = document()
+        entry = twice["entries"][0]
+        if key == "latency":
+            entry["latency"] = [*kept, kept[0] | {"median_s": 9.0}]
+        else:
+            entry |= {"energy": kept["energy"], "energy_other": [kept["energy"]]}
+        path.write_bytes(msgspec.json.encode(twice))
+        assert "$.entries[0]" in {v.path for v in violations_of_file(path)}
+        with pytest.raises(ResultsError, match=r"stands there twice: remove one - at .\$\.entries"):
+            read_results(path)
+
+
+def test_what_no_pass_takes_is_no_time():
+    """The interval of 1e-300 s and 1 s was infinite: `inf` in a table, a traceback of JSON."""
+    for seconds in (1e-300, 9e6):
+        odd = document()
+        odd["entries"][0]["latency"][0] |= {"samples_s": [seconds, 1.0], "median_s": seconds}
+        (found,) = [v for v in violations(odd) if v.path.endswith("samples_s")]
+        assert found.message == f"holds {seconds}, expected seconds, 1e-09 to 1e+06"
+        results = msgspec.convert(odd, Results)
+        assert Times(results).at(results.entries[0]) is None
 
 
 @pytest.mark.parametrize("text", ["{", '{"schema": NaN}', "\udcff"])

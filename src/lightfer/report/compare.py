@@ -219,6 +219,8 @@ def _no_ratio(a: Energy | None, b: Energy | None) -> str:
         return f"energy of {' against '.join(told)}"
     if a.ci95 is None or b.ci95 is None or min(len(e.gross_of_blocks()) for e in (a, b)) < 2:
         return "one block shows no spread between blocks: measure at least 2"
+    if min(*a.gross_of_blocks(), *b.gross_of_blocks()) <= 0:  # of a meter with few ticks
+        return "a block without any energy has no ratio: measure longer blocks"
     return ""
 
 
@@ -329,7 +331,8 @@ def compare_with_predecessor(
             same = abs(theirs.value - ours) <= theirs.half_unit * (1 + 1e-9)
             note = "to its two decimals" if kind == "params" else PTFLOPS
             verdict = "same" if same else "changed"
-            changes.append(Change(entry.model, kind, kind, verdict, x, y, y / x, note=note))
+            ratio = y / x if x else None
+            changes.append(Change(entry.model, kind, kind, verdict, x, y, ratio, note=note))
     models = {e.model for e in results.entries}
     without = tuple(q.name for q in quoted if q.model not in models)
     unquoted = tuple(e.id for e in results.entries if e.model not in by_model)

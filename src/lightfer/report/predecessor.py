@@ -85,7 +85,7 @@ def quoted_in(text: bytes, path: Path) -> list[Quoted] | None:
 def _count(text: Any, place: str) -> Count:
     """`32.01 MMac` -> 32,010,000 within 5,000; `735.56 k` -> 735,560 within 5."""
     match = re.fullmatch(r"(\d+)(\.\d+)? ?([kMG]?)(?:Mac)?", str(text).strip())
-    if match is None or not float(match[1] + (match[2] or "")):
+    if match is None or not 0 < float(match[1] + (match[2] or "")) < 1e15:
         raise ResultsError(
             f"{place}: found {text!r}, expected a count above 0, such as '32.01 MMac'"
         )

@@ -69,8 +69,9 @@ def _all_pairs(n: int, p_values: Callable[[NDArray, NDArray], NDArray]) -> NDArr
 
 def accuracy_difference(a: Accuracy, b: Accuracy) -> Difference:
     """Accuracy of `b` minus that of `a`, paired where both say which images were right."""
-    if a.correct_hex and b.correct_hex and scored_on(a) == scored_on(b):
-        right_a, right_b = int(a.correct_hex, 16), int(b.correct_hex, 16)
+    if _is_usable(a) and _is_usable(b) and scored_on(a) == scored_on(b):
+        filled = -a.images % 4  # bits behind the last image
+        right_a, right_b = (int(x.correct_hex or "", 16) >> filled for x in (a, b))
         only_a, only_b = right_a & ~right_b, right_b & ~right_a
         return mcnemar(only_a.bit_count(), only_b.bit_count(), a.images)
     return compare_proportions(a.top1 * a.images, a.images, b.top1 * b.images, b.images)

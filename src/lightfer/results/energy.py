@@ -3,9 +3,9 @@
 A part of the shape of `results.json`, see `lightfer.results`, which hands all of it on.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 Component = Literal["gpu", "cpu", "dram"]
 Method = Literal["counter", "polled", "log", "modelled", "absent"]
@@ -32,7 +32,7 @@ class EnergyBlock(Struct, frozen=True, kw_only=True):
     work_s: tuple[float, float]
     idle_before_s: tuple[float, float]
     idle_after_s: tuple[float, float]
-    images: int
+    images: Annotated[int, Meta(ge=1)]
     readings: tuple[EnergyReading, ...] = ()
 
 

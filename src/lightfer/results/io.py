@@ -131,12 +131,21 @@ def _entry(i: int, raw: msgspec.Raw, passes: bool, shared: dict[Accuracy, Accura
         what, _, where = str(error).partition(" - at `$")
         raise msgspec.ValidationError(f"{what} - at `$.entries[{i}]{where or '`'}") from error
     own = entry.accuracy
+    if twice := measured_twice(entry):
+        raise ValueError(f"{twice} stands there twice: remove one - at `$.entries[{i}]`")
     return msgspec.structs.replace(
         entry,
         accuracy=None if own is None else shared.setdefault(own, own),
         accuracy_other=tuple(shared.setdefault(a, a) for a in entry.accuracy_other),
         latency=entry.latency if passes else tuple(t.without_passes() for t in entry.latency),
     )
+
+
+def measured_twice(entry: Entry) -> str | None:
+    """What an entry holds two figures of, where readers differ in which they take."""
+    times = [f"batch {t.batch_size}, {t.threads} threads, {t.clock}" for t in entry.latency]
+    energies = [f"energy at batch {e.batch_size}" for e in (entry.energy, *entry.energy_other) if e]
+    return next((what for what, n in Counter(times + energies).items() if n > 1), None)
 
 
 def write_results(path: Path, results: Results) -> None:

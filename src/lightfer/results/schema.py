@@ -36,8 +36,8 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     labels: str  # "fer2013", "fer+", "synthetic", or another data set's name, as "rafdb"
     view: str  # "single", "flip", "ten-crop"
     corruption: str | None = None  # "blur 1" to "rotation 3", see `data.corruptions`
-    images: int
-    top1: float
+    images: Annotated[int, Meta(ge=1)]
+    top1: Annotated[float, Meta(ge=0, le=1)]
     ci95: tuple[float, float]  # Wilson interval of top1
     macro_f1: float | None = None
     balanced_accuracy: float | None = None

@@ -13,6 +13,7 @@ from lightfer._files import plain_name
 from lightfer.results.schema import Accuracy, Entry, Environment, Latency, Results
 from lightfer.results.stats import Interval, corrected, time_intervals
 
+SHORTEST_S, LONGEST_S = 1e-9, 1e6  # of a pass: what lies beyond is no time
 RUNTIMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
@@ -228,7 +229,7 @@ class Times:
         for entry, latency in pairs:
             self._found[id(latency)] = latency, None
             raw = np.array([median(passes) for passes in latency.visits()])
-            if not len(raw) or not raw.min() > 0:
+            if not len(raw) or raw.min() < SHORTEST_S or raw.max() > LONGEST_S:
                 continue
             key, values, reference = self._yardstick(entry, latency), raw, None
             if key is not None:
@@ -243,7 +244,9 @@ class Times:
     def _yardstick(self, entry: Entry, latency: Latency) -> tuple | None:
         """Of which yardstick's times those beside each round are; None if there are none."""
         beside = latency.yardstick_s
-        if not beside or len(beside) != latency.rounds or min(beside) <= 0:
+        if not beside or len(beside) != latency.rounds:
+            return None
+        if min(beside) < SHORTEST_S or max(beside) > LONGEST_S:
             return None
         about: Environment | None = self._environments.get(entry.environment)
         if about is None or about.yardstick is None:

@@ -19,7 +19,13 @@ import msgspec
 
 from lightfer._files import check_keys
 from lightfer.results import SCHEMA, Entry, Results, ResultsError
-from lightfer.results.io import check_numbers, content_of, without_control_characters
+from lightfer.results.io import (
+    check_numbers,
+    content_of,
+    measured_twice,
+    without_control_characters,
+)
+from lightfer.results.select import LONGEST_S, SHORTEST_S
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
@@ -164,6 +170,9 @@ def _named(error: "ValidationError") -> Violation:
         message = f"found {shown}, expected {_kind(schema)}"
     elif error.validator in ("minItems", "maxItems", "items"):  # "items": none beyond the named
         message = f"found {len(value)} items, expected {schema['minItems']}"
+    elif error.validator in ("minimum", "maximum"):
+        end = "least" if error.validator == "minimum" else "most"
+        message = f"found {value}, expected at {end} {error.validator_value:g}"
     elif error.validator == "required":
         message = message.replace("is a required property", "is missing")
     keys = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in error.absolute_path)
@@ -187,6 +196,8 @@ def _sound(i: int, entry: dict, environments: dict, ids: set[str]) -> Iterator[V
     if entry["id"] in ids:
         yield Violation(f"{path}.id", f"{entry['id']!r} stands there twice")
     ids.add(entry["id"])
+    if twice := measured_twice(msgspec.convert(entry, Entry)):
+        yield Violation(path, f"{twice} stands there twice: remove one")
     if entry["environment"] not in environments:
         known = ", ".join(environments) or "none"
         yield Violation(f"{path}.environment", f"{entry['environment']!r} is not one of: {known}")
@@ -217,12 +228,6 @@ def _sound(i: int, entry: dict, environments: dict, ids: set[str]) -> Iterator[V
 def _accuracy(accuracy: dict, path: str) -> Iterator[Violation]:
     top1, images = accuracy["top1"], accuracy["images"]
     low, high = accuracy["ci95"]
-    if not 0 <= top1 <= 1:
-        yield Violation(f"{path}.top1", f"found {top1}, expected a fraction, not percent")
-        return
-    if images < 1:
-        yield Violation(f"{path}.images", f"found {images}, expected at least 1")
-        return
     if not _within(top1, low, high):
         yield Violation(f"{path}.ci95", f"[{low}, {high}] does not hold top1 {top1}")
     confusion = accuracy.get("confusion")
@@ -248,8 +253,9 @@ def _latency(latency: dict, path: str) -> Iterator[Violation]:
     if not samples:
         yield Violation(f"{path}.samples_s", "is empty")
         return
-    if min(samples) <= 0:
-        yield Violation(f"{path}.samples_s", f"holds {min(samples)}, expected seconds above 0")
+    if odd := [s for s in samples if not SHORTEST_S <= s <= LONGEST_S]:
+        expected = f"expected seconds, {SHORTEST_S:g} to {LONGEST_S:g}"
+        yield Violation(f"{path}.samples_s", f"holds {odd[0]}, {expected}")
     if not _near(median(samples), latency["median_s"]):
         expected = f"expected that of the samples, {median(samples)}"
         yield Violation(f"{path}.median_s", f"found {latency['median_s']}, {expected}")
