@@ -30,7 +30,10 @@ class FaceFinder(Protocol):
     """Called from several threads at once."""
 
     def __call__(self, grey: np.ndarray) -> list[Box]:
-        """uint8 (H, W) -> the boxes of its faces, the largest first; perhaps reaching outside."""
+        """uint8 (H, W) -> the boxes of its faces, the largest first; perhaps reaching outside.
+
+        Rows of four numbers, as of an array, are boxes, too.
+        """
         ...
 
 

@@ -1,5 +1,6 @@
 """Predictor against evaluation's own logits; order, batches, and how far it looks ahead."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from lightfer import Predictor as PublicPredictor
 from lightfer.data import CLASSES, Dataset
+from lightfer.errors import ArgumentError
 from lightfer.inference.predict import Box, Predictor
 from lightfer.inference.predict.network import Network, PredictError, in_batches_of
 from lightfer.inference.predict.sources import Item
@@ -168,6 +170,37 @@ def test_any_callable_finds_faces(faces: Dataset):
     np.testing.assert_allclose(shares(found), shares(whole), atol=1e-5)
 
 
+def test_boxes_of_a_finder_may_be_rows_of_an_array(faces: Dataset):
+    """As OpenCV gives them: they ended in a traceback, and so did the JSON of such numbers."""
+    picture = np.tile(faces["test"].images[0][0].numpy(), (4, 4))
+    rows = np.array([[51, 51, 46, 46], [-20, 0, 46, 46]], np.int32)
+    for found in (rows, rows.tolist(), rows + 0.2):
+        predictions = Predictor(MODEL, "pytorch", finder=lambda grey, f=found: f)(picture)
+        assert [json.loads(p.to_json())["box"] for p in predictions] == rows.tolist()
+    (none,) = Predictor(MODEL, "pytorch", finder=lambda grey: rows[:0])(picture)
+    assert "no face found" in str(none.error)
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        None,
+        3,
+        [(1, 2, 3)],
+        "faces",
+        [(float("nan"), 0, 9, 9)],
+        [(0, 0, 0, 0)],
+        [(300, 0, 9, 9)],
+        [(0, -9, 9, 9)],
+        [(0, 0, 10**9, 10**9)],
+    ],
+)
+def test_what_are_no_boxes_in_the_picture_is_named(boxes):
+    predictor = Predictor(MODEL, "pytorch", finder=lambda grey: boxes)
+    with pytest.raises(ArgumentError, match=r"the finder gives .*expected"):
+        predictor(np.zeros((200, 300)))
+
+
 @pytest.mark.parametrize(("side", "looked_for"), [(128, 0), (129, 1)])
 def test_auto_takes_small_pictures_for_crops(side: int, looked_for: int):
     seen = []
@@ -199,6 +232,7 @@ def test_without_opencv_auto_takes_all_for_crops(monkeypatch):
         ((MODEL, "pytorch"), {"batch_size": 0}, "batch_size is 0, expected at least 1"),
         ((MODEL, "pytorch"), {"batch_size": 2.5}, "batch_size is 2.5, expected at least 1"),
         ((MODEL, "pytorch"), {"threads": -1}, "threads is -1, expected at least 1"),
+        ((MODEL, "pytorch"), {"threads": 0}, "threads is 0, expected at least 1"),
         ((MODEL, "pytorch"), {"threads": "2"}, "threads is '2', expected at least 1"),
         (("x" * 300 + ".onnx",), {}, "File name too long"),
         (("x" * 300 + ".safetensors",), {}, "File name too long"),

@@ -89,7 +89,8 @@ class Predictor:
     ) -> None:
         if faces not in get_args(Faces):
             raise ArgumentError(f"faces is {faces!r}, expected one of {', '.join(get_args(Faces))}")
-        for name, number in (("batch_size", batch_size), ("threads", threads or 1)):
+        threads = usable_cores() if threads is None else threads
+        for name, number in (("batch_size", batch_size), ("threads", threads)):
             if not isinstance(number, Integral) or number < 1:
                 raise ArgumentError(
                     f"{name} is {number!r}, expected at least 1, and a whole number"
@@ -99,7 +100,7 @@ class Predictor:
             self.finder = default_finder()
         if self.finder is None and faces == "always":
             raise ArgumentError(f"faces='always' needs OpenCV: {NO_OPENCV}; or give a finder")
-        self.workers = threads or usable_cores()
+        self.workers = threads
         self.network: Network = load_network(
             model, runtime, batch_size=batch_size, threads=self.workers, note=note
         )
@@ -175,7 +176,7 @@ class Predictor:
         if self.finder is None or self.faces == "never" or (self.faces == "auto" and small):
             return [None]
         grey = np.asarray(picture if picture.mode == "L" else picture.convert("L"))
-        return self.finder(grey)
+        return _boxes_of(self.finder(grey), picture.size)
 
     def _classify(self, batch: list[_Looked]) -> list[Seen]:
         crops = [crop for looked in batch for crop in looked.crops]
@@ -211,6 +212,25 @@ class Predictor:
             box=box,
             **where,
         )
+
+
+def _boxes_of(found: Any, size: tuple[int, int]) -> list[Box]:
+    """What a finder gave, as whole pixels. Raises ArgumentError where that are no boxes which reach
+    into a picture of this size (width, height).
+    """
+    try:
+        boxes = [Box(*map(round, box)) for box in found]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ArgumentError(
+            f"the finder gives {found!r:.99}, expected a list of (x, y, width, height): {error}"
+        ) from error
+    for box in boxes:
+        inside = -box.width < box.x < size[0] and -box.height < box.y < size[1]
+        if not (inside and min(box[2:]) > 0 and max(box[2:]) <= 2 * max(size)):
+            raise ArgumentError(
+                f"the finder gives {box}, expected one in the picture of {size[0]}x{size[1]} pixels"
+            )
+    return boxes
 
 
 def ahead(
