@@ -202,9 +202,9 @@ def check_outputs(
     places = [*taken]
     for path in filter(None, outputs):
         check_writable(path)
-        if is_stream(path):
+        if is_stream(path) and path != STDOUT:
             continue
-        target = Path(os.path.realpath(path))
+        target = path if path == STDOUT else Path(os.path.realpath(path))
         reason = taken.get(target)
         if reason is None and {path.suffix.lower(), target.suffix.lower()} & {*read}:
             inside = (place for place in places if _holds(place, target))

@@ -381,6 +381,22 @@ def test_an_exported_file_that_does_not_take_what_its_card_says_is_one_line(here
         assert assembled(Path(changed("own.safetensors", input=contract))) is None
 
 
+@pytest.mark.parametrize("device", ["cpu:x", "cpu:", "cpu:0", "CPU", "cuda:99", "mps:1", "xpu"])
+@pytest.mark.parametrize(
+    "command", ["evaluate squeezenet1_1_bn", "train shiftnet_a", "teach vgg_slim", "bench"]
+)
+def test_a_device_that_is_not_there_is_one_line(here: Path, command: str, device: str, capsys):
+    line = complaint([*command.split(), "--data", "synthetic", "--device", device], capsys)
+    assert line.startswith(f"lightfer: device {device!r} is not available here; available: cpu")
+    assert not list(here.iterdir())
+
+
+def test_two_forms_of_one_output_are_refused(here: Path, capsys):
+    write_results(here / "r.json", made_up(1, 1))
+    line = complaint(["compare", "r.json", "r.json", "--json", "--markdown"], capsys)
+    assert line.startswith("lightfer: --json and --markdown are two forms of one output")
+
+
 def test_only_squares_are_exported(here: Path, capsys):
     name = changed("own.safetensors", input=InputContract(mean=0.508, std=0.255, height=96))
     line = complaint(["export", name, "--to", "onnx", "--out", "net.onnx"], capsys)

@@ -22,6 +22,7 @@ from lightfer._files import alone, append_line, cache_folder
 from lightfer.cli.console import print_table
 from lightfer.inference.predict import Predictor
 from lightfer.inference.predict.sources import Item
+from lightfer.results import read_results
 from tests.conftest import ROOT
 
 RESULTS = str(ROOT / "results.json")
@@ -44,6 +45,38 @@ def test_a_dash_is_standard_output(arguments, begin: bytes, tmp_path, monkeypatc
     assert written.lower().startswith(begin) or begin in written[:200]
     assert b"written to" not in written[-100:]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("merge", RESULTS, "--out", "-"), b"1 files, 1 runs"),
+        (("table", RESULTS, "--csv", "-", "--latex", "t.tex"), b"written to t.tex"),
+        (("table", RESULTS, "--csv", "-", "--boamps", "reports"), b"reports written to reports"),
+        (("table", RESULTS, "--markdown", "--csv", "t.csv"), b"written to t.csv"),
+    ],
+)
+def test_what_is_said_is_no_part_of_the_output(arguments, said, tmp_path, monkeypatch, capfdbinary):
+    """`merge --out - > all.json` was no JSON: its last line said what was merged."""
+    monkeypatch.chdir(tmp_path)
+    assert run([*arguments]) == 0
+    written, messages = capfdbinary.readouterr()
+    assert said in messages
+    assert said not in written
+    if arguments[0] == "merge":
+        (tmp_path / "all.json").write_bytes(written)
+        assert len(read_results(tmp_path / "all.json").entries) > 1
+
+
+@pytest.mark.parametrize(
+    "options", ["--csv - --latex -", "--markdown --csv -", "--parquet - --markdown"]
+)
+def test_standard_output_is_one_file(options: str, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert run(["table", RESULTS, *options.split()]) == 2
+    written, messages = capfd.readouterr()
+    assert written == ""
+    assert "- is" in messages
 
 
 def test_a_dash_is_no_folder(tmp_path: Path, monkeypatch, capfd):

@@ -50,6 +50,8 @@ def compare(
     from lightfer.report.gate import Limits, judge
     from lightfer.report.gate import markdown as as_markdown
 
+    if as_json and markdown:
+        raise ArgumentError("--json and --markdown are two forms of one output: give one of them")
     limits = Limits(
         slower=None if fail_slower is None else _percent(fail_slower),
         accuracy=None if fail_accuracy is None else fail_accuracy / 100,

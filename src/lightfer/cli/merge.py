@@ -19,7 +19,7 @@ def merge(
     Where one device measured the same net several times, its last run stays. If any file cannot be
     used, all such are named and nothing is written.
     """
-    from lightfer._files import check_outputs
+    from lightfer._files import check_outputs, is_stream
     from lightfer.cli.console import progress
     from lightfer.results import write_results
     from lightfer.results.merge import listed, merge_files
@@ -31,5 +31,6 @@ def merge(
         bar(f"writing {out.name}", count, count)
         write_results(out, merged)
     typer.echo(
-        f"{count} files, {len(merged.environments)} runs, {len(merged.entries)} entries: {out}"
+        f"{count} files, {len(merged.environments)} runs, {len(merged.entries)} entries: {out}",
+        err=is_stream(out),
     )

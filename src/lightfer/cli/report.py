@@ -31,6 +31,7 @@ def report(
     check_outputs([html], [*results, figures], [".json"])
     if figures is not None:
         check_writable(figures, folder=True)
+    aside = html is not None and is_stream(html)
     merged, _ = merge_files(results, passes=False)
     if html is not None:
         from lightfer.report.page.build import page
@@ -39,10 +40,10 @@ def report(
             text = page(merged, on_step=bar)
         write_text(html, text)
         size = f"{len(text) / 1e6:.2f} MB"
-        typer.echo(f"{len(merged.entries)} entries written to {html}, {size}", err=is_stream(html))
+        typer.echo(f"{len(merged.entries)} entries written to {html}, {size}", err=aside)
     if figures is not None:
         from lightfer.report.figures import write_figures
 
         with progress() as bar:
             written = write_figures(merged, figures, on_step=bar)
-        typer.echo(f"{len(written)} files written to {figures}")
+        typer.echo(f"{len(written)} files written to {figures}", err=aside)

@@ -50,7 +50,14 @@ def table(
     """Print the table of a results file, write it into a README, or export every figure."""
     import json
 
-    from lightfer._files import check_outputs, check_writable, is_stream, read_text, write_text
+    from lightfer._files import (
+        STDOUT,
+        check_outputs,
+        check_writable,
+        is_stream,
+        read_text,
+        write_text,
+    )
     from lightfer.report.exchange.boamps import reports
     from lightfer.report.exchange.flat import csv_text, write_parquet
     from lightfer.report.readme import block, shown
@@ -59,27 +66,31 @@ def table(
 
     if figure is not None and into is None:
         raise ArgumentError("--figure is shown in what --into names: give both, or leave it out")
-    check_outputs((into, figure, csv, latex, parquet), [results, boamps])
+    outputs = (into, figure, csv, latex, parquet)
+    check_outputs(outputs, [results, boamps])
+    if markdown and STDOUT in outputs:
+        raise ArgumentError("--markdown is standard output, as - is: name a file for one of them")
+    aside = markdown or any(path is not None and is_stream(path) for path in outputs)
     if boamps is not None:
         check_writable(boamps, folder=True)
     found = filled(read_results(results), results)
     if csv is not None:
         write_text(csv, csv_text(found))
-        typer.echo(f"{len(found.entries)} rows written to {csv}", err=is_stream(csv))
+        typer.echo(f"{len(found.entries)} rows written to {csv}", err=aside)
     if parquet is not None:
         write_parquet(parquet, found)
-        typer.echo(f"{len(found.entries)} rows written to {parquet}", err=is_stream(parquet))
+        typer.echo(f"{len(found.entries)} rows written to {parquet}", err=aside)
     if latex is not None:
         from lightfer.report.exchange.latex import latex as as_latex
 
         write_text(latex, as_latex(found))
-        typer.echo(f"table written to {latex}", err=is_stream(latex))
+        typer.echo(f"table written to {latex}", err=aside)
     if boamps is not None:
         written = dict(reports(found))
         check_outputs([boamps / name for name in written], [results])
         for name, report in written.items():
             write_text(boamps / name, json.dumps(report, indent=1, allow_nan=False) + "\n")
-        typer.echo(f"{len(written)} reports written to {boamps}")
+        typer.echo(f"{len(written)} reports written to {boamps}", err=aside)
     if into is not None:
         chosen = shown(found)
         if chosen is None:
@@ -88,7 +99,7 @@ def table(
         replace_block(text, "")  # that it can be is known before the figure is drawn
         line = show_figure(chosen, figure, into) if figure is not None else ""
         write_text(into, replace_block(text, block(chosen, line)))
-        typer.echo(f"table written into {into}", err=is_stream(into))
+        typer.echo(f"table written into {into}", err=aside)
     if markdown:
         typer.echo(as_markdown(found), nl=False)
     elif all(path is None for path in (csv, parquet, latex, boamps, into)):

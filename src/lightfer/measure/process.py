@@ -117,12 +117,14 @@ def _tune_allocator() -> str:
 
 
 def _check_device(device: str) -> None:
-    kind, available = device.partition(":")[0], {"cpu": True}
+    usable = ["cpu"]
     if torch_installed():
         import torch
 
-        available["cuda"] = torch.cuda.is_available()
-        available["mps"] = torch.backends.mps.is_available()
-    if not available.get(kind, False):
-        usable = ", ".join(name for name, there in available.items() if there)
-        raise ArgumentError(f"device {device!r} is not available here; available: {usable}")
+        if count := torch.cuda.device_count():
+            usable += ["cuda", *(f"cuda:{i}" for i in range(count))]
+        usable += ["mps"] * torch.backends.mps.is_available()
+    if device not in usable:
+        raise ArgumentError(
+            f"device {device!r} is not available here; available: {', '.join(usable)}"
+        )
