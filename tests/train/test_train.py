@@ -22,6 +22,7 @@ from lightfer.data.augment import (
     warp_matrices,
 )
 from lightfer.data.dataset import normalize
+from lightfer.errors import ArgumentError
 from lightfer.measure.accuracy import measure_accuracy, predict_logits
 from lightfer.models.registry import create_model
 from lightfer.models.weights import load_checkpoint
@@ -445,9 +446,13 @@ def test_a_folder_of_another_run_is_refused(faces: Dataset, tmp_path: Path):
     run(faces, tmp_path, replace(CONFIG, epochs=1))
     with pytest.raises(ValueError, match="another configuration"):
         run(faces, tmp_path, replace(CONFIG, epochs=2))
-    train_to_file(MODEL, fresh(), faces, replace(CONFIG, epochs=1), tmp_path, recipe="a")
+    one, named = replace(CONFIG, epochs=1), tmp_path / "named"
+    train_to_file(MODEL, fresh(), faces, one, named, recipe="a")
     with pytest.raises(ValueError, match="recipe a, now it is b"):
-        train_to_file(MODEL, fresh(), faces, replace(CONFIG, epochs=1), tmp_path, recipe="b")
+        train_to_file(MODEL, fresh(), faces, one, named, recipe="b")
+    (named / "run.json").unlink()  # then nothing tells other data
+    with pytest.raises(ArgumentError, match=r"holds a state without the run\.json"):
+        train_to_file(MODEL, fresh(), faces, one, named, recipe="a")
 
 
 def test_augmentation_of_nothing_is_the_plain_input(faces: Dataset):

@@ -287,6 +287,11 @@ def _cost(history: Sequence[Epoch], device: str, meters: Sequence[Meter]) -> Tra
 def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
     """What `run_dir/run.json` says of the run, written now if it is new."""
     path = run_dir / "run.json"
+    if not path.exists() and (run_dir / "state.safetensors").exists():
+        raise ArgumentError(
+            f"{run_dir} holds a state without the run.json that says of which data it is: train in "
+            "another folder, or delete this one to begin anew"
+        )
     if not path.exists():
         about = {**about, "code": code_version()}
         write_text(path, json.dumps(about, indent=1) + "\n")

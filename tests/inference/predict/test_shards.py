@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from lightfer.__main__ import run
-from lightfer._files import OutputError
+from lightfer._files import OutputError, alone
+from lightfer.errors import ArgumentError
 from lightfer.inference.predict import Predictor
 from lightfer.inference.predict.shards import Setup, Shard, label, label_shards, plan
 from lightfer.models.find import find_weights
@@ -211,6 +212,39 @@ def test_finished_shards_are_kept_and_other_work_is_refused(crops: Path, tmp_pat
         label_shards([str(crops)], str(out), Setup(MODEL, "pytorch", "auto"), THREADS, 1, size=10)
     with pytest.raises(ValueError, match="another inputs"):
         label_shards([str(crops / "00.png")], str(out), SETUP, THREADS, 1, size=10)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 3000])
+def test_a_part_that_was_cut_off_is_made_again(crops: Path, tmp_path: Path, kept: int):
+    """It counted as finished, and its inputs had no row that could be read."""
+    wanted = labelled([crops], tmp_path / "out")
+    part = tmp_path / "out" / "part-00001.parquet"
+    part.write_bytes(part.read_bytes()[:kept])
+    assert labelled([crops], tmp_path / "out") == wanted
+    pq.write_table(pq.read_table(part).slice(1), part)
+    assert labelled([crops], tmp_path / "out") == wanted
+
+
+def test_of_two_commands_in_one_folder_the_second_is_refused(crops: Path, tmp_path: Path):
+    """Before the first part was there, another network's plan took the place of the first's."""
+    with (
+        alone(tmp_path / "out" / ".lock", "the folder"),
+        pytest.raises(ArgumentError, match=f"out is in use by process {os.getpid()}: wait"),
+    ):
+        labelled([crops], tmp_path / "out")
+    assert not (tmp_path / "out" / "plan.json").exists()
+
+
+def test_rows_that_went_away_have_their_row(crops: Path, tmp_path: Path):
+    table = pa.table({"image": [(crops / "00.png").read_bytes()] * 4})
+    pq.write_table(table, tmp_path / "a.parquet")
+    (shard,) = plan([str(tmp_path / "a.parquet")])
+    for rows in (1, 0):
+        pq.write_table(table.slice(0, rows), tmp_path / "a.parquet")
+        assert label(shard, SETUP, str(tmp_path), str(tmp_path / "out")) == 4 - rows
+        found = [row["error"] for row in rows_of(tmp_path / "out")]
+        assert found[:rows] == [None] * rows
+        assert all("its Parquet file" in error for error in found[rows:])
 
 
 def test_one_process_labels_in_two_folders_by_the_same_names(

@@ -28,7 +28,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from lightfer._files import check_writable, in_utf8, is_utf8, read_json, sha256_of, write_bytes
+from lightfer._files import (
+    alone,
+    check_writable,
+    in_utf8,
+    is_utf8,
+    read_json,
+    sha256_of,
+    write_bytes,
+)
 from lightfer.data.crop import Box
 from lightfer.data.names import IMAGE_COLUMNS
 from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES, UNREAD, not_read
@@ -104,11 +112,29 @@ def label_shards(
         if "://" not in f"{path}{out}" and Path(os.path.realpath(path)).is_relative_to(folder):
             raise ArgumentError(f"{out} holds the input {path}: choose another folder")
     store.create_dir(folder, recursive=True)
+    if not isinstance(store, fs.LocalFileSystem):
+        return _label_all(paths, store, folder, out, setup, executor, workers, size, on_part)
+    with alone(Path(folder, ".lock"), f"the folder {out}"):
+        return _label_all(paths, store, folder, out, setup, executor, workers, size, on_part)
+
+
+def _label_all(
+    paths: Sequence[str],
+    store: Any,
+    folder: str,
+    out: str,
+    setup: Setup,
+    executor: str,
+    workers: int | None,
+    size: int,
+    on_part: Callable[[int, int], None],
+) -> Labelled:
+    """As `label_shards`, into `folder` of `store`, which `out` names."""
     shards = plan(paths, size, folder)
     listed = [info.base_name for info in store.get_file_info(fs.FileSelector(folder))]
     there = {name for name in listed if name.startswith("part-")}
     _same_plan(store, folder, out, shards, setup, begun=bool(there))
-    todo = [shard for shard in shards if _part(shard) not in there][::-1]
+    todo = [s for s in shards if _part(s) not in there or not _whole(s, store, folder)][::-1]
     inputs, left = sum(s.inputs for s in shards), sum(s.inputs for s in todo)
     here = unusable = 0
     losses: Counter[int] = Counter()
@@ -291,6 +317,7 @@ def _rows_of(shard: Shard, store: Any) -> Iterator[Item]:
     assert shard.table
     name, path = shard.table
     done, end = shard.first, shard.first + shard.rows
+    reason = "no longer in its Parquet file"
     try:
         for value in _values(shard, store, path):
             yield _item(f"{name}#{shard.before + done}", value)
@@ -299,9 +326,9 @@ def _rows_of(shard: Shard, store: Any) -> Iterator[Item]:
         local = isinstance(store, fs.LocalFileSystem) and getattr(error, "errno", None) is None
         if isinstance(error, OSError) and not local:  # the file cannot be had: another time it can
             raise
-        for row in range(done, end):
-            reason = f"cannot be read from its Parquet file ({one_line(str(error)):.200})"
-            yield Item(f"{name}#{shard.before + row}", None, error=reason)
+        reason = f"cannot be read from its Parquet file ({one_line(str(error)):.200})"
+    for row in range(done, end):
+        yield Item(f"{name}#{shard.before + row}", None, error=reason)
 
 
 def _values(shard: Shard, store: Any, path: str) -> Iterator[Any]:
@@ -383,6 +410,15 @@ def _same_plan(
 
 def _part(shard: Shard) -> str:
     return f"part-{shard.number:05}.parquet"
+
+
+def _whole(shard: Shard, store: Any, folder: str) -> bool:
+    """Whether its part can be read and has a row for each input: a copy may have been cut off."""
+    try:
+        with store.open_input_file(f"{folder}/{_part(shard)}") as file:
+            return pq.read_metadata(file).num_rows == shard.inputs
+    except (pa.ArrowException, OSError, ValueError):
+        return False
 
 
 def _write(store: Any, path: str, data: bytes) -> None:
