@@ -1,6 +1,7 @@
 """Exports: one row per entry, the same in both forms, unknown empty."""
 
 import csv
+import io
 import os
 from pathlib import Path
 
@@ -49,11 +50,11 @@ def test_csv_and_parquet_hold_the_rows(tmp_path: Path):
 
 
 def test_no_text_is_a_formula_and_no_number_becomes_text():
-    words = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "plain", "a=1")
+    words = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " \n=1", "\uff1d1", "plain", "a=1")
     entries = tuple(entry(word, error=word, seed=-1) for word in words)
     text = csv_text(Results(environments={"e": ENVIRONMENT}, entries=entries))
-    rows = list(csv.DictReader(text.splitlines()))
-    assert [row["error"] for row in rows] == [*(f"'{word}" for word in words[:5]), "plain", "a=1"]
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["error"] for row in rows] == [*(f"'{word}" for word in words[:7]), "plain", "a=1"]
     assert {row["seed"] for row in rows} == {"-1"}
 
 

@@ -4,6 +4,7 @@ import re
 
 from msgspec.structs import replace
 
+from lightfer.report.figures import shown_trade_off
 from lightfer.report.readme import block, finding, shown, table
 from lightfer.results import Results
 from tests.report.made_up import made_up
@@ -50,6 +51,19 @@ def test_what_was_scored_by_other_labels_stands_below_and_is_not_compared():
     assert last.endswith("other images or labels: voted_ferplus 99.00 [98.0, 100.0] (FER+)")
 
 
+def test_a_name_is_shown_as_it_is():
+    """`*a*` was in italics, `_b_` too, and `&lt;` became another character."""
+    results = made_up(2, 1)
+    names = "own:_net_ *a* my_net", "&lt;b&gt; &#61;1 R&D; a] b"
+    entries = tuple(replace(e, model=n) for e, n in zip(results.entries, names, strict=True))
+    found = shown(Results(environments=results.environments, entries=entries))
+    assert found is not None
+    text = "\n".join(table(found))
+    assert r"own:\_net\_ \*a\* my_net" in text
+    assert "&amp;lt;b&amp;gt; &amp;#61;1 R&amp;D; a] b" in text
+    assert r"a\] b" in shown_trade_off(found.results, "f.png", found.times)
+
+
 def test_a_string_of_a_file_makes_no_tag_link_or_picture():
     results = made_up(4, 1)
     evil = "<img src=x>![x](http://example.org/x.png) a\\|b"
@@ -59,5 +73,6 @@ def test_a_string_of_a_file_makes_no_tag_link_or_picture():
     text = block(found)
     assert "<" not in text
     assert "](" not in text
+    assert shown_trade_off(found.results, "f.png", found.times).count("](") == 1
     cells = re.split(r"(?<!\\)(?:\\\\)*\|", table(found)[2])  # a pipe behind an escaped backslash
     assert len(cells) == len(re.split(r"\|", table(found)[0]))

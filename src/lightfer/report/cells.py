@@ -4,6 +4,7 @@ Accuracies that were not measured in the run but quoted from a weights' card are
 energies with how they were obtained, `(counter)` or `(modelled)`; unknown is a dash.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 from lightfer.results import Accuracy, Energy, Entry, Environment
@@ -67,7 +68,13 @@ def plain(text: str) -> str:
     """
     line = "".join(c if c.isprintable() else " " for c in text)
     line = line.replace("\\", r"\\").replace("|", r"\|").replace("](", r"]\(")
+    line = re.sub(r"&(?=#?\w+;)", "&amp;", line)  # what looks like one is no character reference
     return line.replace("<", "&lt;").replace("`", "'")
+
+
+def _cell(text: str) -> str:
+    """As `plain`, and nothing is bold or in italics."""
+    return re.sub(r"[*]|(?<!\w)_|_(?!\w)", r"\\\g<0>", plain(text))
 
 
 def markdown_table(
@@ -75,7 +82,7 @@ def markdown_table(
 ) -> list[str]:
     """The lines of a table in Markdown; `middle` aligns all but the first and the last column."""
     rule = ["---", *[middle] * (len(titles) - 2), "---"][: len(titles)]
-    return ["| " + " | ".join(map(plain, cells)) + " |" for cells in (titles, rule, *rows)]
+    return ["| " + " | ".join(map(_cell, cells)) + " |" for cells in (titles, rule, *rows)]
 
 
 def threads(count: int) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import random
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -186,7 +187,8 @@ def shown_trade_off(results: Results, address: str, times: Times) -> str:
         for s in standings(group(results), times)
     )
     words = f"Top-1 accuracy against the time of one image, fastest first: {named}"
-    return f"![{plain(words)}]({address})\n"
+    words = re.sub(r"[][]", r"\\\g<0>", plain(words))  # one alone would end the text
+    return f"![{words}]({address})\n"
 
 
 def costs(results: Results) -> "altair.VConcatChart | altair.HConcatChart | None":

@@ -18,6 +18,7 @@ from lightfer.errors import ArgumentError
 from lightfer.results import Accuracy, Entry, Environment, Latency, Results
 from lightfer.results.select import Time, Times, mean_corrupted_top1
 
+FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # how one begins, the last four in full width
 Row = dict[str, Any]
 WHO = ("id", "environment", "model", "family", "device", "runtime", "precision", "output_stride")
 INFERENCE = tuple(f"inference_{of}" for of in ("total_s", "per_image_s", "images", "batch_size"))
@@ -45,7 +46,7 @@ def csv_text(results: Results) -> str:
 
 
 def _text(value: Any) -> Any:
-    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    formula = isinstance(value, str) and value.lstrip().startswith(FORMULA)
     return f"'{value}" if formula else value
 
 
