@@ -65,6 +65,13 @@ def test_equal_nodes_of_a_fleet_are_told_apart_everywhere():
     assert not any(reasons for _, _, reasons in matched)
 
 
+def test_a_device_to_which_all_nets_are_equal_ranks_none():
+    results = fleet_of([[4e-3, 1e-3, 2e-3], [8e-3, 2e-3, 4e-3], [1e-3, 1e-3, 1e-3]])
+    (found,) = fleets(results)
+    assert found.agreement is None
+    assert "3 devices" in page(results)
+
+
 def test_two_devices_are_no_fleet():
     assert fleets(made_up(3, 2)) == []
     assert 'id="devices"' not in page(made_up(3, 2))

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from lightfer.cli.main import app
 from lightfer.measure.energy import model_cpu_energy
 from lightfer.report.rank import correlations, energy_correlations, standings
+from lightfer.report.readme import finding, shown
 from lightfer.results import Accuracy, Entry, Latency, Results, Work, write_results
 from lightfer.results.select import Times
 from tests.results.measured_energy import measured_energy
@@ -67,6 +68,20 @@ def test_correlations_with_time_need_four_models():
     assert found["macs"].interval.low < 0.5
     assert found["params"].interval.estimate == pytest.approx(-0.2)
     assert correlations(ENTRIES[:3], times(ENTRIES)) == {}
+
+
+@pytest.mark.parametrize(("seconds", "macs"), [(0.001, 0), (0.0, 7)])
+def test_what_is_equal_for_all_has_no_rank(seconds: float, macs: int):
+    """It was a traceback of `rank`, and of the block of a README."""
+    entries = [
+        measured(name, seconds or 0.001 * (i + 1), 0.5, macs=macs or i + 1, flops=2 * (macs or i))
+        for i, name in enumerate("abcd")
+    ]
+    found = Results(environments={"e": ENVIRONMENT}, entries=tuple(entries))
+    assert correlations(entries, times(entries)) == {}
+    about = shown(found)
+    assert about is not None
+    assert not any("rank correlation" in line for line in finding(about))
 
 
 def test_counts_of_the_work_are_found_too():

@@ -174,6 +174,11 @@ def test_machines_that_disagree_leave_a_claim_undecided():
     assert found.verdict == "undecided"
 
 
+def test_no_work_at_all_explains_nothing():
+    with pytest.raises(ValueError, match="has no logarithm"):
+        explained_share([0, 1, 2, 3], [1, 2, 3, 4])
+
+
 def test_nothing_known_and_failures_decide_nothing():
     failed = msgspec.structs.replace(net("shiftnet", 16, 0.6, 1), error="no")
     for entries in ((), (entry(),), (failed,)):

@@ -165,6 +165,8 @@ def explained_share(x: Sequence[float], y: Sequence[float], level: float = 0.95)
         raise ValueError(f"{len(x)} nets: at least 4 are needed")
     if min(np.ptp(x), np.ptp(y)) == 0:
         raise ValueError("one of the two figures is equal for all nets")
+    if min(*x, *y) <= 0:
+        raise ValueError("a net has 0 of one of the two figures, which has no logarithm")
     r = float(np.corrcoef(np.log(x), np.log(y))[0, 1])
     z, half = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)), ndtri((1 + level) / 2)
     low, high = np.tanh(np.array([z - half / (len(x) - 3) ** 0.5, z + half / (len(x) - 3) ** 0.5]))

@@ -46,7 +46,7 @@ class Fleet:
     way: str
     spreads: tuple[Spread, ...]  # the fastest net first
     devices: tuple[Device, ...]  # the fastest first, by the geometric mean of its nets
-    agreement: Interval | None  # Kendall's W of their rankings
+    agreement: Interval | None  # Kendall's W of their rankings, if each ranks them
 
 
 def fleets(results: Results) -> list[Fleet]:
@@ -72,12 +72,12 @@ def _fleet(way: str, devices: dict[str, dict[str, list[float]]], results: Result
     table = np.array([[nets[model] for model in shared] for nets in times.values()])
     table = table.reshape(len(times), len(shared))
     order = np.exp(np.log(table).mean(axis=1)).argsort() if shared else range(len(times))
-    keys = list(times)
+    keys, told = list(times), len(shared) >= FEWEST and bool(np.ptp(table, axis=1).all())
     return Fleet(
         way=way,
         spreads=_spreads(times),
         devices=tuple(_device(keys[i], times[keys[i]], results) for i in order),
-        agreement=concordance(table) if len(shared) >= FEWEST else None,
+        agreement=concordance(table) if told else None,
     )
 
 

@@ -83,13 +83,17 @@ def energy_correlations(
 
 
 def _rhos(entries: Sequence[Entry], x: dict[str, Figure], y: Figure) -> dict[str, Difference]:
-    """Spearman's rho of each known figure with `y`, over at least four models."""
-    pairs = {name: over_nets(entries, figure, y) for name, figure in x.items()}
-    return {
-        name: rank_correlation([a for a, _ in found], [b for _, b in found])
-        for name, found in pairs.items()
-        if len(found) >= 4 and len({value for value, _ in found}) > 1
-    }
+    """Spearman's rho of each known figure with `y`, where there is one."""
+    found = {name: correlation(over_nets(entries, figure, y)) for name, figure in x.items()}
+    return {name: rho for name, rho in found.items() if rho}
+
+
+def correlation(pairs: Sequence[tuple[float, float]]) -> Difference | None:
+    """Spearman's rho of at least four pairs; None of fewer, or where one of both does not vary."""
+    columns = [[float(value) for value in column] for column in zip(*pairs, strict=True)]
+    if len(pairs) < 4 or min(len(set(column)) for column in columns) < 2:
+        return None
+    return rank_correlation(*columns)
 
 
 def _joules(entry: Entry, batch_size: int) -> float | None:

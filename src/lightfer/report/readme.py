@@ -20,6 +20,7 @@ from lightfer.report.cells import (
     top1,
 )
 from lightfer.report.notes import teaching_notes, time_note, training_notes
+from lightfer.report.rank import correlation
 from lightfer.report.significance import accuracies_differ
 from lightfer.results import Accuracy, Entry, Environment, Results
 from lightfer.results.select import (
@@ -31,7 +32,6 @@ from lightfer.results.select import (
     over_nets,
     scored_alike,
 )
-from lightfer.results.stats import rank_correlation
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def finding(found: Shown) -> list[str]:
     flops = over_nets(
         found.entries, lambda e: e.flops, lambda e: (t := found.time(e)) and t.estimate_s
     )
-    if len(flops) >= 4:
-        rho = rank_correlation([f for f, _ in flops], [t for _, t in flops]).interval
+    if correlated := correlation(flops):
+        rho = correlated.interval
         lines.append(
             f"FLOPs against time: rank correlation {bounded(rho, '.2f')} over {len(flops)} nets"
             + (": so few nets do not decide it." if rho.low < 0 < rho.high else ".")
