@@ -337,6 +337,8 @@ def alive(session: int) -> list[str]:
         (["--camera", "--executor", "pool", "--out", "d"], "--out DIR"),
         (["x.png", "--executor", "pool", "--out", "d", "--annotate", "a"], "excludes --annotate"),
         (["x.png", "--workers", "2"], "--workers are an executor's"),
+        (["x.png", "--frames", "2"], "--frames are a camera's"),
+        (["x.png", "--exec", "pool", "--out", "d"], "unrecognized arguments: --exec"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(

@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # as of the other commands; `__main__` looks for whole names
     )
     add = found.add_argument
     add("paths", nargs="*", metavar="PATH", help="an image, a folder, a video, or - for stdin")
@@ -76,6 +77,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     others = ("camera", "annotate", "threads", "frames")
     if options.executor and (given := [n for n in others if getattr(options, n) is not None]):
         parse_from.error(f"--executor excludes --{given[0]}")
+    if options.frames and options.camera is None:
+        parse_from.error("--frames are a camera's: give --camera, or leave it out")
     if options.workers and not options.executor:
         parse_from.error("--workers are an executor's: name one with --executor")
     if options.out is not None and not options.executor:
