@@ -391,6 +391,21 @@ def test_a_device_that_is_not_there_is_one_line(here: Path, command: str, device
     assert not list(here.iterdir())
 
 
+@pytest.mark.parametrize(
+    "command", ["evaluate squeezenet1_1_bn", "export squeezenet1_1_bn --to onnx --out net.onnx"]
+)
+def test_no_line_is_added_to_what_is_no_log(here: Path, command: str, capsys):
+    """`evaluate --log results.json` made of it a file that nothing could read."""
+    write_results(here / "r.json", made_up(1, 1))
+    Image.new("L", (48, 48)).save("r.png")
+    Path("r.csv").write_text("[1]\n")
+    for name in ("r.json", "r.png", "r.csv"):
+        before = Path(name).read_bytes()
+        line = complaint([*command.split(), "--data", "synthetic", "--log", name], capsys)
+        assert line == f"lightfer: {name} is no log of scorings: give --log another file"
+        assert Path(name).read_bytes() == before
+
+
 def test_two_forms_of_one_output_are_refused(here: Path, capsys):
     write_results(here / "r.json", made_up(1, 1))
     line = complaint(["compare", "r.json", "r.json", "--json", "--markdown"], capsys)

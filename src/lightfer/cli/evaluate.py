@@ -5,12 +5,31 @@ from typing import Annotated, Literal
 
 import typer
 
-from lightfer._files import output_file
+from lightfer._files import OutputError, check_writable, is_stream, output_file, read_json
 from lightfer.errors import ArgumentError
+
+
+def log_file(text: str) -> Path:
+    """As `output_file`, of a file that lines are added to. Raises OutputError where it holds
+    something else, which a line more would spoil.
+    """
+    path = output_file(text)
+    check_writable(path)
+    if path.is_file() and path.stat().st_size and not is_stream(path):
+        with path.open("rb") as file:
+            first = file.readline(10_000)
+        try:
+            known = "top1" in read_json(first)
+        except (ValueError, TypeError, RecursionError):
+            known = False
+        if not known:
+            raise OutputError(f"{path} is no log of scorings: give --log another file")
+    return path
+
 
 Log = Annotated[
     Path,
-    typer.Option(parser=output_file, help="Where each scoring of a test split is written down."),
+    typer.Option(parser=log_file, help="Where each scoring of a test split is written down."),
 ]
 
 
@@ -39,7 +58,6 @@ def evaluate(
     """
     import msgspec
 
-    from lightfer._files import check_writable
     from lightfer.cli.console import check_beside_data, load_data, print_accuracy, progress
     from lightfer.data.ferplus import as_learned, votes_beside
     from lightfer.measure.accuracy import check_scored, measure_accuracy, predict_logits, score_test
