@@ -205,6 +205,12 @@ def test_two_figures_of_one_thing_are_refused_by_every_reader(tmp_path: Path):
             read_results(path)
 
 
+def test_rounds_without_samples_are_not_counted_one_by_one():
+    """A number of rounds such as 2^62 was a loop without an end."""
+    timed = Latency.of([[0.1, 0.3]], batch_size=1, threads=2)
+    assert msgspec.structs.replace(timed, rounds=2**62).visits() == []
+
+
 def test_what_no_pass_takes_is_no_time():
     """The interval of 1e-300 s and 1 s was infinite: `inf` in a table, a traceback of JSON."""
     for seconds in (1e-300, 9e6):

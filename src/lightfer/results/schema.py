@@ -77,7 +77,8 @@ class Latency(Struct, frozen=True, kw_only=True):
     def visits(self) -> list[tuple[float, ...]]:
         """The samples of each round; none where there are no rounds to have any."""
         size = len(self.samples_s) // self.rounds if self.rounds > 0 else 0
-        return [self.samples_s[i * size : (i + 1) * size] for i in range(self.rounds) if size]
+        rounds = self.rounds if size else 0
+        return [self.samples_s[i * size : (i + 1) * size] for i in range(rounds)]
 
     def without_passes(self) -> "Latency":
         """The same times with one sample per round, its median."""
