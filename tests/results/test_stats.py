@@ -16,6 +16,7 @@ from lightfer.results.stats import (
     closest_majority,
     compare_proportions,
     compare_runs,
+    concordance,
     corrected,
     holm,
     located,
@@ -485,3 +486,26 @@ def test_one_more_seed_lies_in_the_prediction_interval_nineteen_times_of_twenty(
     assert 0.935 < inside / 2000 < 0.965
     with pytest.raises(ValueError, match="at least 2"):
         prediction_interval([65.0])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_refused_not_computed_with(wrong: float):
+    """A rank correlation with NaN had p = 1, intervals were NaN."""
+    odd = [1.0, 2.0, 3.0, wrong]
+    for compute in (
+        lambda: rank_correlation(odd, [1, 2, 3, 4]),
+        lambda: rank_correlation([1, 2, 3, 4], odd),
+        lambda: concordance([odd] * 3),
+        lambda: time_intervals([odd]),
+        lambda: compare_runs(odd, [1, 2], 0.1),
+    ):
+        with pytest.raises(ValueError, match=f"found {wrong}, expected finite numbers"):
+            compute()
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_a_time_is_above_0(seconds: float):
+    with pytest.raises(ValueError, match=r"expected finite numbers above 0"):
+        time_intervals([[1.0, seconds]])
+    with pytest.raises(ValueError, match=r"expected finite numbers above 0"):
+        compare_runs([1.0, 2.0], [1.0, seconds], 0.1)

@@ -26,6 +26,18 @@ class Difference:
     method: str
 
 
+def numbers(values: ArrayLike, above: float = -np.inf) -> NDArray:
+    """As an array of floats. Raises ValueError where one is not finite, or not above `above`: what
+    is computed of it would be no number, or a wrong one.
+    """
+    found = np.asarray(values, float)
+    wrong = found[~(np.isfinite(found) & (found > above))]
+    if wrong.size:
+        wanted = "finite numbers" + (f" above {above:g}" if np.isfinite(above) else "")
+        raise ValueError(f"found {wrong[0]}, expected {wanted}")
+    return found
+
+
 @cache
 def t_quantile(freedom: int, level: float = 0.95) -> float:
     """How many standard errors a bound is from the estimate, by Student's t."""

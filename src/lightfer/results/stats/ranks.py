@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightfer.results.stats.difference import Difference, Interval, t_quantile
+from lightfer.results.stats.difference import Difference, Interval, numbers, t_quantile
 
 MOST_PERMUTED = 100  # items; of more the usual approximation by Student's t is as good
 
@@ -22,12 +22,12 @@ def rank_correlation(
     not more than `permutations`, and of Student's t for more than `MOST_PERMUTED` items. Not the
     bootstrap: a resample of ten models repeats some, ties them, and its interval covers too little.
     With ten models and rho 0.6 the interval is about [-0.1, 0.9]: the width is the message. Raises
-    ValueError for fewer than four pairs.
+    ValueError for fewer than four pairs, and for what is not finite.
     """
     from scipy.special import ndtri
     from scipy.stats import rankdata, spearmanr
 
-    x, y = np.asarray(x, float), np.asarray(y, float)
+    x, y = numbers(x), numbers(y)
     n = len(x)
     if len(y) != n or n < 4:
         raise ValueError(f"{n} and {len(y)} values: expected at least 4 pairs")
@@ -83,7 +83,7 @@ def concordance(table: ArrayLike, level: float = 0.95) -> Interval:
     """
     from scipy.stats import rankdata
 
-    values = np.asarray(table, float)
+    values = numbers(table)
     if values.ndim != 2 or values.shape[0] < 3 or values.shape[1] < 2:
         raise ValueError(
             f"a table of shape {values.shape}: expected 3 rankers and 2 items at least"

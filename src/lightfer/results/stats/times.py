@@ -25,7 +25,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightfer.results.stats.difference import Difference, Interval, t_quantile
+from lightfer.results.stats.difference import Difference, Interval, numbers, t_quantile
 
 FEWEST_TO_RANK = 12  # rounds: p can be 0.0005, enough for Holm's correction of 100 pairs
 AT_ONCE = 4096  # rows of rounds, of which many take memory: n rounds have n (n + 1) / 2 pairs
@@ -45,9 +45,9 @@ def corrected(values: NDArray, yardstick: ArrayLike, reference: float) -> NDArra
 
 def time_intervals(values: ArrayLike, level: float = 0.95) -> list[Interval]:
     """The times of nets from one number per round, (nets, rounds), each with its interval; seconds
-    in, seconds out. Raises ValueError for fewer than two rounds.
+    in, seconds out. Raises ValueError for fewer than two rounds, and for what is no time above 0.
     """
-    logs = np.log(np.asarray(values, float))
+    logs = np.log(numbers(values, above=0.0))
     if logs.shape[1] < 2:
         raise ValueError("one round shows no spread: measure at least 2 rounds")
     found = []
@@ -145,7 +145,7 @@ def compare_runs(a: ArrayLike, b: ArrayLike, run_to_run: float, level: float = 0
 
     estimates, variances, freedoms = [], [], []
     for values in (a, b):
-        logs = np.log(np.asarray(values, float))
+        logs = np.log(numbers(values, above=0.0))
         n = len(logs)
         if n < 2:
             raise ValueError("one round shows no spread: measure at least 2 rounds")
