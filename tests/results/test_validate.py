@@ -139,6 +139,11 @@ def test_what_lies_on_the_end_of_its_interval_but_for_rounding_is_valid():
     [
         (("entries", 0, "accuracy", "images", 0), "$.entries[0].accuracy.images", "at least 1"),
         (("entries", 0, "accuracy", "images", -6), "$.entries[0].accuracy.images", "at least 1"),
+        (
+            ("entries", 0, "latency", 0, "batch_size", 0),
+            "$.entries[0].latency[0].batch_size",
+            "t 1",
+        ),
         (("entries", 0, "params", -5), "$.entries[0].params", "found -5, expected at least 0"),
         (("entries", 1, "id", "e/m"), "$.entries[1].id", "twice"),
         (("entries", 0, "environment", "f"), "$.entries[0].environment", "'f' is not one of: e"),

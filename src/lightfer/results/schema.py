@@ -59,7 +59,7 @@ class Accuracy(Struct, frozen=True, kw_only=True):
 class Latency(Struct, frozen=True, kw_only=True):
     """Time of one forward pass, round after round: of each equally many passes, evenly ranked."""
 
-    batch_size: int
+    batch_size: Annotated[int, Meta(ge=1)]
     threads: int
     samples_s: tuple[float, ...]
     median_s: float
