@@ -290,7 +290,8 @@ def test_without_them_it_is_unpaired_and_says_so():
 @pytest.mark.parametrize("digits", ["zz", "f" * 101, "-5"])
 def test_digits_that_are_of_other_images_say_nothing(digits: str):
     odd = scored(200, correct_hex=digits)
-    found = compare_results(*(results(entry(accuracy=x)) for x in (odd, scored(220))))
+    a, b = (results(entry(accuracy=x)) for x in (odd, scored(220)))
+    found = compare_results(a, b)
     assert "unpaired" in only(found, "accuracy").note
 
 

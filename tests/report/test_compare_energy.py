@@ -77,8 +77,9 @@ def test_an_interval_without_its_blocks_is_refused_not_a_crash():
 
 def test_a_block_in_which_a_meter_did_not_move_is_refused_not_a_crash():
     still = measured_energy(spread=[0.0, 1.0, 1.0])
-    for a, b in ((still, measured_energy()), (measured_energy(), still)):
-        found = only(compare_results(*(results(entry("m", energy=e)) for e in (a, b))), "energy")
+    for energies in ((still, measured_energy()), (measured_energy(), still)):
+        a, b = (results(entry("m", energy=energy)) for energy in energies)
+        found = only(compare_results(a, b), "energy")
         assert (found.verdict, found.ratio) == (REFUSED, None)
         assert found.note == "a block without any energy has no ratio: measure longer blocks"
 

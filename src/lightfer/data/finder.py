@@ -5,6 +5,7 @@ boxes should frame the face as the cascade does (see `lightfer.data.crop`).
 """
 
 import threading
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -29,7 +30,7 @@ CLOSE_UP_ASPECT = 1.5  # longer to shorter side, at most
 class FaceFinder(Protocol):
     """Called from several threads at once."""
 
-    def __call__(self, grey: np.ndarray) -> list[Box]:
+    def __call__(self, grey: np.ndarray) -> Iterable[Sequence[float]]:
         """uint8 (H, W) -> the boxes of its faces, the largest first; perhaps reaching outside.
 
         Rows of four numbers, as of an array, are boxes, too.

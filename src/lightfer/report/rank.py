@@ -90,10 +90,9 @@ def _rhos(entries: Sequence[Entry], x: dict[str, Figure], y: Figure) -> dict[str
 
 def correlation(pairs: Sequence[tuple[float, float]]) -> Difference | None:
     """Spearman's rho of at least four pairs; None of fewer, or where one of both does not vary."""
-    columns = [[float(value) for value in column] for column in zip(*pairs, strict=True)]
-    if len(pairs) < 4 or min(len(set(column)) for column in columns) < 2:
-        return None
-    return rank_correlation(*columns)
+    x, y = [float(a) for a, _ in pairs], [float(b) for _, b in pairs]
+    enough = len(pairs) >= 4 and min(len(set(x)), len(set(y))) > 1
+    return rank_correlation(x, y) if enough else None
 
 
 def _joules(entry: Entry, batch_size: int) -> float | None:
