@@ -140,6 +140,17 @@ def test_a_picture_has_no_profile_of_colours_that_it_lost(tmp_path: Path):
         assert "icc_profile" not in open_picture(tmp_path / name).info
 
 
+def test_a_number_has_room_behind_the_longest_name(predict, tmp_path: Path):
+    """Two pictures of one name of 255 bytes ended the command, each time it was run."""
+    (tmp_path / "pics").mkdir()
+    for shade, suffix in enumerate((".bmp", ".png", ".gif")):
+        Image.new("L", (48, 48), 80 * shade).save(tmp_path / "pics" / f"{'é' * 125}x{suffix}")
+    for _ in range(2):
+        predict("--crop", tmp_path / "pics", "--annotate", tmp_path / "drawn")
+        names = sorted(path.name[-6:] for path in (tmp_path / "drawn").iterdir())
+        assert names == ["-2.png", "-3.png", "éx.png"]
+
+
 def test_an_exported_file_may_have_any_name(exported: Path, crops: Path, tmp_path: Path):
     name = tmp_path / os.fsdecode(b"net\xff.onnx")
     shutil.copy(exported, name)

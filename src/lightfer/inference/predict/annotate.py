@@ -1,5 +1,6 @@
 """Boxes, labels and probabilities drawn on what was looked at, and where that is written."""
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -100,9 +101,10 @@ class Annotator(ExitStack):
         path = self.target / (item.below or "array")
         path = path.with_suffix(path.suffix.lower() if path.suffix.lower() in kinds else other)
         free, taken = path, []
+        stem = os.fsencode(path.stem)[:200].decode(errors="ignore")  # so that a number fits behind
         while free.exists():
             taken.append(free)
-            free = path.with_stem(f"{path.stem}-{len(taken) + 1}")
+            free = path.with_stem(f"{stem}-{len(taken) + 1}")
         return free, taken
 
 
