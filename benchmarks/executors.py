@@ -180,6 +180,7 @@ def main() -> None:
                 check_equal(folder / "whole", out)
                 left_s = quiet_s(engine.mark)
             found = {
+                "epochs": ITEMS * EPOCHS,
                 "kills": told,
                 "wall_s": round(monotonic() - begun, 1),
                 "weights_equal_to_the_bit": True,

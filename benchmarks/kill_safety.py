@@ -77,6 +77,7 @@ def same_weights(whole: Path, found: Path) -> None:
 
 def same_figures(whole: Path, found: Path) -> None:
     for a, b in zip(read_results(whole).entries, read_results(found).entries, strict=True):
+        assert not b.error, b.error
         assert (a.model, a.params, a.macs, a.weights) == (b.model, b.params, b.macs, b.weights)
         assert (a.accuracy, a.accuracy_other) == (b.accuracy, b.accuracy_other)
         timed = [[(t.batch_size, t.clock, t.rounds) for t in e.latency] for e in (a, b)]
