@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from threading import Event
 from typing import Any, BinaryIO
 
 from lightfer.errors import ArgumentError, LightferError
@@ -30,6 +31,8 @@ _STREAMS = (1, 2)  # file descriptors of standard output and standard error
 _GIVEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 STDOUT = Path("-")
 """Standard output, wherever a file to write is asked for."""
+stop_asked = Event()
+"""Set once the process is asked to stop: an error that comes then may stand in the stop's place."""
 _unfinished: set[Path] = set()
 _searched: set[Path] = set()
 

@@ -244,6 +244,37 @@ def test_a_stop_of_a_round_in_a_process_of_its_own_says_one_line(tmp_path: Path)
     assert messages.splitlines()[-1].startswith("lightfer: stopped; what was measured is kept")
 
 
+def test_a_stop_that_a_library_made_an_error_of_is_no_failure_of_the_net(tmp_path: Path):
+    (tmp_path / "mine.py").write_text(
+        "import os, pathlib, signal, sys\nfrom torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def forward(self, x):\n"
+        "        measured = 'attempt' in {f.f_code.co_name for f in frames()}\n"
+        "        if measured and not pathlib.Path('asked').exists():\n"
+        "            pathlib.Path('asked').touch()\n"
+        "            try:\n"
+        "                os.kill(os.getpid(), signal.SIGTERM)\n"
+        "            except BaseException:\n"
+        "                raise RuntimeError('no stop any more') from None\n"
+        "        return super().forward(x)\n"
+        "def frames():\n"
+        "    frame = sys._getframe()\n"
+        "    while frame := frame.f_back:\n"
+        "        yield frame\n"
+        "def net(num_classes, in_channels):\n"
+        "    return Net(nn.Flatten(), nn.Linear(in_channels * 48 * 48, num_classes))\n"
+    )
+    command = [*LIGHTFER, "bench", "mine:net", "--quick", "--rounds", "2", "--batch-size", "1"]
+    command += ["--threads", "1", "--data", "none", "--out", "r.json"]
+    stopped = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert stopped.returncode == 143, stopped.stderr
+    assert (tmp_path / "asked").exists()
+    assert not (tmp_path / "r.json").exists()
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    (entry,) = read_results(tmp_path / "r.json").entries
+    assert entry.error is None
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -21,6 +21,7 @@ from statistics import median
 import msgspec
 import numpy as np
 
+from lightfer._files import stop_asked
 from lightfer.bench.case import (
     EAGER,
     Case,
@@ -186,6 +187,8 @@ class _Bench:
             try:
                 return self._measure(step)
             except Exception as error:
+                if stop_asked.is_set():
+                    raise
                 tries -= 1
                 if not tries:
                     return Failed(kind=step.kind, error=f"{type(error).__name__}: {error}")

@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
-from lightfer._files import remove_unfinished
+from lightfer._files import remove_unfinished, stop_asked
 
 ASKED = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 AS_IT_WAS = "files are as they were; run it again"
@@ -87,6 +87,7 @@ class Stoppable:
             os.kill(os.getpid(), number)
             return
         self.asked = number
+        stop_asked.set()
         raise KeyboardInterrupt if number == signal.SIGINT else Terminated(128 + number)
 
     def _unraisable(self, args: Any) -> None:
