@@ -402,7 +402,7 @@ def test_no_line_is_added_to_what_is_no_log(here: Path, command: str, capsys):
     for name in ("r.json", "r.png", "r.csv"):
         before = Path(name).read_bytes()
         line = complaint([*command.split(), "--data", "synthetic", "--log", name], capsys)
-        assert line == f"lightfer: {name} is no log of scorings: give --log another file"
+        assert line == f"lightfer: {name} is no log of scorings: choose another file to write"
         assert Path(name).read_bytes() == before
 
 

@@ -23,7 +23,7 @@ def log_file(text: str) -> Path:
         except (ValueError, TypeError, RecursionError):
             known = False
         if not known:
-            raise OutputError(f"{path} is no log of scorings: give --log another file")
+            raise OutputError(f"{path} is no log of scorings: choose another file to write")
     return path
 
 
