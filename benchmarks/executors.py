@@ -68,7 +68,7 @@ def started(kind: str) -> Iterator[Engine]:
             yield Engine(kind, mark, ends)
     finally:
         del os.environ["LIGHTFER_MARK"]
-        for pid in [*marked(mark, "")]:  # of a run that failed
+        for pid in [*marked(mark)]:  # of a run that failed
             _kill(pid)
 
 

@@ -47,7 +47,7 @@ def import_opencv() -> Any:
     return cv2
 
 
-def default_finder() -> FaceFinder | None:
+def default_finder() -> "HaarFinder | None":
     """The finder here, or None without OpenCV; its version 5 has no cascades and does not count."""
     cv2 = import_opencv()
     return HaarFinder() if hasattr(cv2, "CascadeClassifier") else None
