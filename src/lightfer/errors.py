@@ -12,8 +12,19 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
+LONGEST = 2000  # characters of a message
+
+
 class LightferError(Exception):
-    """Base class: the message says what was found, what was expected, and what to do."""
+    """Base class: the message says what was found, what was expected, and what to do; of what was
+    found no more than a person would read.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return (
+            text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+        )
 
 
 class ArgumentError(LightferError, ValueError):

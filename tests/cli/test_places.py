@@ -518,3 +518,13 @@ def test_a_fault_of_ours_is_a_traceback(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("lightfer.cli.main.app", fault)
     with pytest.raises(ValueError, match="of an array"):
         run(["bench"])
+
+
+def test_what_was_found_is_shown_as_far_as_a_person_would_read(tmp_path: Path, capsys):
+    path = tmp_path / "list.toml"
+    path.write_text(f"[[item]]\nmodel = 'mobilenet_v2'\n{'x' * 100_000} = 1\n")
+    assert run(["queue", str(path), "--data", "synthetic", "--out", str(tmp_path / "q")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "unknown field `xxx" in line
+    assert "xxx ... xxx" in line
+    assert len(line) < 2100

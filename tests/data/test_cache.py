@@ -64,7 +64,7 @@ def test_changed_content_of_equal_size_and_time_is_noticed(parsed: list, source:
 
 
 @pytest.mark.parametrize("kind", ["npy", "json"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "remove"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "remove", "header"])
 def test_a_damaged_entry_is_noticed_and_rebuilt(
     kind: str, damage: str, parsed: list, source: Path, faces: Dataset
 ):
@@ -75,7 +75,9 @@ def test_a_damaged_entry_is_noticed_and_rebuilt(
     if damage == "remove":
         path.unlink()
     else:
-        path.write_bytes({"flip": content, "cut": content[:-100], "empty": b""}[damage])
+        header = bytes(content[:70]) + "\x88(".encode("latin-1") + bytes(content[72:])  # of Python
+        damaged = {"flip": content, "cut": content[:-100], "empty": b"", "header": header}
+        path.write_bytes(damaged[damage])
     assert load(source).sha256() == faces.sha256()
     assert load(source).sha256() == faces.sha256()
     assert parsed == ["csv", "csv"]

@@ -450,6 +450,10 @@ def test_a_folder_of_another_run_is_refused(faces: Dataset, tmp_path: Path):
     train_to_file(MODEL, fresh(), faces, one, named, recipe="a")
     with pytest.raises(ValueError, match="recipe a, now it is b"):
         train_to_file(MODEL, fresh(), faces, one, named, recipe="b")
+    about = json.loads((named / "run.json").read_text())
+    (named / "run.json").write_text(json.dumps({**about, "code": "\ud83d"}))
+    with pytest.raises(ArgumentError, match=r"run\.json is damaged"):
+        train_to_file(MODEL, fresh(), faces, one, named, recipe="a")
     (named / "run.json").unlink()  # then nothing tells other data
     with pytest.raises(ArgumentError, match=r"holds a state without the run\.json"):
         train_to_file(MODEL, fresh(), faces, one, named, recipe="a")

@@ -298,7 +298,7 @@ def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
         return about
     try:
         known = msgspec.convert(read_json(read_bytes(path)), dict[str, Any])
-        msgspec.convert(known["code"], str)
+        msgspec.convert(known["code"], str).encode()  # half a character is in no card
     except (ValueError, KeyError, RecursionError) as error:
         raise ArgumentError(
             f"{path} is damaged ({error}): train in another folder, or delete this one to begin "
