@@ -213,6 +213,7 @@ def test_the_most_read_pages_can_be_read_at_every_width(
     page.on("pageerror", lambda error: errors.append(str(error)))
     try:
         page.goto(f"{served}/{name}.html")
+        page.add_style_tag(content="* { transition: none !important }")  # no colour on its way
         for width in chromium.at_every_width(page, scheme):
             assert page.evaluate("document.documentElement.scrollWidth") == width
         assert errors == []
