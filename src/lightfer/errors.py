@@ -22,9 +22,8 @@ class LightferError(Exception):
 
     def __str__(self) -> str:
         text = super().__str__()
-        return (
-            text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
-        )
+        half = LONGEST // 2
+        return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
 class ArgumentError(LightferError, ValueError):

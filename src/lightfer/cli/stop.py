@@ -46,6 +46,7 @@ class Stoppable:
 
     def __enter__(self) -> None:
         self.owner = os.getpid()
+        stop_asked.clear()
         if threading.current_thread() is threading.main_thread():
             for number in ASKED:
                 if signal.getsignal(number) is not signal.SIG_IGN:

@@ -108,9 +108,7 @@ def _load(folder: Path, key: str) -> Recognised | None:
         ):
             return None
         described = read_json(text)
-    except (
-        Exception
-    ):  # NumPy reads a damaged header with Python's own parser, which raises anything
+    except Exception:  # NumPy hands a damaged header to Python's parser, which raises anything
         return None
     images = torch.from_numpy(array).unsqueeze(1)
     found: Recognised = {}
