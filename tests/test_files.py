@@ -114,6 +114,9 @@ def test_what_cannot_be_written_is_known_before(tmp_path: Path):
     for folder, path in ((True, "loop"), (True, "loop/new"), (False, "loop/results.json")):
         with pytest.raises(OutputError, match="loop is a link that leads nowhere"):
             check_writable(tmp_path / path, folder=folder)
+    for system in filter(Path.exists, (Path("/proc"), Path("/sys"))):
+        with pytest.raises(OutputError, match=rf"{system} is the system's, no place for files"):
+            check_writable(system / "new" / "results.json")
     check_writable(tmp_path / "new" / "results.json")
     check_writable(tmp_path / "new", folder=True)
     assert len(list(tmp_path.iterdir())) == 2

@@ -28,6 +28,7 @@ from lightfer.errors import ArgumentError, LightferError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _STREAMS = (1, 2)  # file descriptors of standard output and standard error
+_OF_SYSTEM = {Path("/proc"), Path("/sys")}  # where root may write, and yet make no file
 _GIVEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 STDOUT = Path("-")
 """Standard output, wherever a file to write is asked for."""
@@ -179,6 +180,10 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
         place = place.parent
     if not place.is_dir():
         raise OutputError(f"{path} cannot be written: {place} is a file, expected a folder")
+    if {place, *place.parents} & _OF_SYSTEM:
+        raise OutputError(
+            f"{path} cannot be written: {place} is the system's, no place for files; choose another"
+        )
     if not os.access(place, os.W_OK | os.X_OK):
         raise OutputError(
             f"{path} cannot be written: no permission to write in {place}; choose another place"

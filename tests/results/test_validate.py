@@ -153,7 +153,7 @@ def test_what_lies_on_the_end_of_its_interval_but_for_rounding_is_valid():
         (
             ("entries", 0, "accuracy", "top1", 66.7),
             "$.entries[0].accuracy.top1",
-            "expected at most 1",
+            "found 66.7, expected at most 1, as a fraction, not percent",
         ),
         (("entries", 0, "accuracy", "ci95", [0.7, 0.9]), "$.entries[0].accuracy.ci95", "hold"),
         (("entries", 0, "accuracy", "correct_hex", "ff"), "$.entries[0].accuracy.correct_hex", "8"),

@@ -173,6 +173,8 @@ def _named(error: "ValidationError") -> Violation:
     elif error.validator in ("minimum", "maximum"):
         end = "least" if error.validator == "minimum" else "most"
         message = f"found {value}, expected at {end} {error.validator_value:g}"
+        if end == "most" and error.validator_value == 1:
+            message += ", as a fraction, not percent"
     elif error.validator == "required":
         message = message.replace("is a required property", "is missing")
     keys = (f"[{key}]" if isinstance(key, int) else f".{key}" for key in error.absolute_path)
