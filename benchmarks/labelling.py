@@ -3,13 +3,14 @@
     python benchmarks/labelling.py pool ray --pictures 100000 --out labelling.json
 
 The pictures are drawn faces with noise, JPEG of 96x96, one in a thousand cut off; the net is a
-fast one, SqueezeNet 1.1 BN. The plain loop is one `Predictor` on one thread over the same files; it
-comes first and last, and its mean is taken.
-Then each executor labels them with two workers of one thread: once undisturbed, from the start of
-the command to its end, and once while what it consists of is killed with SIGKILL, by its id and in
-turn: a process that labels, the command, on Ray also a raylet alone and a raylet with all its
-workers, for which a new node comes. In the end every input must have one row, the cut-off ones with
-a reason, and every part must be equal to the bit to that of the undisturbed run.
+fast one, SqueezeNet 1.1 BN. The plain loop is one `Predictor` on one thread over the same files.
+Each executor labels them with two workers of one thread, from the start of the command to its end,
+undisturbed and by turns with the plain loop: its share is that of the mean of the loops before and
+after it, and the median of the rounds is quoted. Then each labels them while what it consists of is
+killed with SIGKILL, by its id and in turn: a process that labels, the command, on Ray also a raylet
+alone and a raylet with all its workers, for which a new node comes. In the end every input must
+have one row, the cut-off ones with a reason, and every part must be equal to the bit to that of the
+first undisturbed run.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from time import perf_counter, sleep
 from typing import Any
 
@@ -51,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("engines", nargs="+", choices=("pool", "ray", "dask", "slurm"))
     parser.add_argument("--pictures", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3, help="undisturbed, by turns")
     parser.add_argument("--kills", type=int, default=8, help="for each executor")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
@@ -59,36 +61,56 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pictures = draw_pictures(folder / "pictures", args.pictures)
-        first = plain(pictures)
         found: dict[str, Any] = {
             "pictures": args.pictures,
             "cut_off": len(pictures[::BAD]),
             "workers": WORKERS,
+            **undisturbed(args.engines, pictures, folder, args.rounds),
         }
         for kind in args.engines:
+            killed = folder / f"{kind}-killed"
             with started(kind) as engine:
-                whole, killed = folder / f"{kind}-whole", folder / f"{kind}-killed"
-                seconds = _label(engine, pictures, whole)
-                check_rows(whole, pictures)
                 kills = disturb(engine, pictures, killed, args.kills, draw)
             check_rows(killed, pictures)
-            check_equal(whole, killed)
-            per_core = args.pictures / seconds / WORKERS
-            found[kind] = {
-                "undisturbed_s": round(seconds, 1),
-                "pictures_per_s_and_core": round(per_core),
+            check_equal(folder / f"{kind}-0", killed)
+            found[kind] |= {
                 "kills": kills,
                 "every_input_once": True,
                 "parts_equal_to_the_bit": True,
             }
             print(kind, json.dumps(found[kind]), flush=True)
-        loops = [first, plain(pictures)]
-    found["plain_pictures_per_s"] = [round(speed) for speed in loops]
-    for kind in args.engines:
-        found[kind]["of_plain"] = round(found[kind]["pictures_per_s_and_core"] / mean(loops), 3)
-        print(f"{kind}: {found[kind]['of_plain']:.2f} of the plain loop's pictures/s and core")
     if args.out:
         write_text(args.out, json.dumps(found, indent=1) + "\n")
+
+
+def undisturbed(
+    kinds: Sequence[str], pictures: Sequence[Path], folder: Path, rounds: int
+) -> dict[str, Any]:
+    """Pictures per second of the plain loop and, a core, of each executor, by turns."""
+    plains = [plain(pictures)]
+    speeds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    shares: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for i in range(rounds):
+        for kind in kinds:
+            with started(kind) as engine:
+                seconds = _label(engine, pictures, folder / f"{kind}-{i}")
+            check_rows(folder / f"{kind}-{i}", pictures)
+            speeds[kind].append(len(pictures) / seconds / WORKERS)
+        plains.append(plain(pictures))
+        for kind in kinds:
+            shares[kind].append(speeds[kind][i] / mean(plains[-2:]))
+            print(f"{kind}: {shares[kind][i]:.2f} of the plain loop's pictures/s and core")
+    return {
+        "plain_pictures_per_s": [round(speed) for speed in plains],
+        **{
+            kind: {
+                "pictures_per_s_and_core": [round(speed) for speed in speeds[kind]],
+                "of_plain_each": [round(share, 3) for share in shares[kind]],
+                "of_plain": round(median(shares[kind]), 3),
+            }
+            for kind in kinds
+        },
+    }
 
 
 def draw_pictures(folder: Path, count: int) -> list[Path]:

@@ -9,6 +9,8 @@ import pytest
 from benchmarks.labelling import check_equal, check_rows, draw_pictures
 from PIL import Image
 
+from benchmarks import labelling
+
 
 def write_part(folder: Path, number: int, paths: Sequence[Path], errors: Sequence[str | None]):
     folder.mkdir(exist_ok=True)
@@ -33,6 +35,21 @@ def test_lost_and_doubled_inputs_and_missing_reasons_are_seen(tmp_path: Path):
         check_rows(silent, pictures)
     with pytest.raises(AssertionError, match="part-00000"):
         check_equal(good, silent)
+
+
+def test_an_executor_stands_beside_the_plain_loops_of_its_own_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The machine becomes half as fast after the first round."""
+    loops, seconds = iter([200.0, 200.0, 100.0, 100.0]), iter([0.5, 4 / 3, 1.0])
+    pictures = [tmp_path / f"{i}.jpg" for i in range(100)]
+    monkeypatch.setattr(labelling, "plain", lambda _: next(loops))
+    monkeypatch.setattr(labelling, "_label", lambda *_: next(seconds))
+    monkeypatch.setattr(labelling, "check_rows", lambda *_: None)
+    found = labelling.undisturbed(["pool"], pictures, tmp_path, rounds=3)
+    assert found["plain_pictures_per_s"] == [200, 200, 100, 100]
+    assert found["pool"]["of_plain_each"] == [0.5, 0.25, 0.5]
+    assert found["pool"]["of_plain"] == 0.5
 
 
 def test_pictures_differ_and_the_first_of_a_thousand_is_cut_off(tmp_path: Path):
