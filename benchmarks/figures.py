@@ -57,6 +57,7 @@ def rows() -> Iterator[Row]:
     yield from overhead()
     yield from labelling()
     yield from peers()
+    yield from peer_steps()
 
 
 def shift() -> Iterator[Row]:
@@ -146,18 +147,26 @@ def graphs() -> Iterator[Row]:
 
 
 def aa_ab() -> Iterator[Row]:
+    """Of one interleaved run each runtime, of separate runs all three together."""
+    name = "aa_ab.py"
     for row in cells("aa_ab.md"):
-        if len(row) == 3 and (bar := re.search(r"(\d+) of 20", row[2])):
-            value, aim = float(row[1].split()[0]), float(bar[1])
-            bound = most if "same" in row[0] else least
-            yield "aa_ab.py", f"{row[0]}: called different, of 20", *bound(value, aim, ".0f")
-    (row,) = [r for r in cells("aa_ab_separate_first_verdict.md") if r[0].endswith("(in use)")]
-    name, alarms, found = "aa_ab.py --only separate", *(float(cell.split()[0]) for cell in row[1:3])
-    yield name, "two runs of the same model called different, of 20", *most(alarms, 2, ".0f")
-    figure = f"30 % slower found, of 20; {row[3]} of 40 comparisons refused"
-    yield name, figure, *least(found, 18, ".0f")
-    (anyway,) = re.findall(r"(\d+) found", row[4])
-    yield name, "the same, if none were refused", *least(float(anyway), 18, ".0f")
+        if len(row) == 5 and " of " in row[1]:
+            (false, of), (three, _), (ten, _) = map(counted, row[1:4])
+            runtime = f"{row[0]}, one run, {of} times"
+            yield (
+                "aa_ab.py",
+                f"{runtime}: equal nets called different",
+                *most(false, of / 20, ".0f"),
+            )
+            yield "aa_ab.py", f"{runtime}: 3 % slower found", *least(three, 0.75 * of, ".0f")
+            yield "aa_ab.py", f"{runtime}: 10 % slower found", *least(ten, of, ".0f")
+        elif len(row) == 7 and row[0] == "all" and row[1].endswith("(in use)"):
+            (false, of), (less, _), (more, _) = map(counted, row[2:5])
+            runs = f"two runs, {of} times"
+            yield name, f"{runs}: equal nets called different", *most(false, of / 12, ".0f")
+            yield name, f"{runs}: 15 % slower found", *least(less, 0.75 * of, ".0f")
+            yield name, f"{runs}: 30 % slower found", *least(more, 0.9 * of, ".0f")
+            yield name, f"{runs}: comparisons refused, of {3 * of}", row[5], ""
 
 
 def in_a_browser() -> Iterator[Row]:
@@ -171,16 +180,16 @@ def in_a_browser() -> Iterator[Row]:
 
 
 def planted() -> Iterator[Row]:
-    for row in cells("planted_replay.md"):
-        if len(row) == 4 and (bar := re.match(r"(\d+) of 10", row[3])):
-            right, tries = map(int, row[1].split(" of "))
-            bound = most if "other" in row[0] else least
-            figure = f"{row[0]}, % of {tries} tries"
-            yield (
-                "planted.py --replay",
-                figure,
-                *bound(100 * right / tries, 10 * int(bar[1]), ".1f"),
-            )
+    for command, file in (
+        ("planted.py", "planted.md"),
+        ("planted.py --replay", "planted_replay.md"),
+    ):
+        for row in cells(file):
+            if len(row) == 4 and (bar := re.match(r"(\d+) of 10", row[3])):
+                right, tries = counted(row[1])
+                bound = most if "other" in row[0] else least
+                share, aim = 100 * right / tries, 10 * int(bar[1])
+                yield command, f"{row[0]}, % of {tries} tries", *bound(share, aim, ".1f")
 
 
 def deployed() -> Iterator[Row]:
@@ -249,6 +258,17 @@ def peers() -> Iterator[Row]:
         yield "peers.py", figure, ", ".join(f"{us:.0f}" for us in spread), ""
 
 
+def peer_steps() -> Iterator[Row]:
+    found = content("peer_steps.json")["measured"]
+    for runtime in dict.fromkeys(row["runtime"] for row in found):
+        nets = [row["steps"] for row in found if row["runtime"] == runtime]
+        for step in zip(*nets, strict=True):
+            if more := sorted(net["more_us"] for net in step if "more_us" in net):
+                spread = ", ".join(f"{us:.0f}" for us in (more[0], median(more), more[-1]))
+                figure = f"{runtime}, {step[0]['step']}: µs more: least, median, most of the nets"
+                yield "peer_steps.py", figure, spread, ""
+
+
 def least(value: float, aim: float | None, form: str) -> tuple[str, str]:
     """The figure and its aim, which it should reach."""
     return shown(value, aim, form, aim is None or value >= aim)
@@ -270,6 +290,12 @@ def cells(name: str) -> list[list[str]]:
     text = re.sub(r"^\|.*\n\|[-| :]+\n", "", text, flags=re.M)
     found = [line[1:].rstrip().removesuffix("|") for line in text.splitlines() if line[:1] == "|"]
     return [[cell.strip() for cell in line.split("|")] for line in found]
+
+
+def counted(cell: str) -> tuple[int, int]:
+    """`7 of 20` as two numbers."""
+    count, of = cell.split(" of ")
+    return int(count), int(of)
 
 
 def content(name: str) -> Any:

@@ -7,7 +7,15 @@ from time import perf_counter, sleep
 import msgspec
 import numpy as np
 import pytest
-from benchmarks.aa_ab import ARMS, bench, judge_interleaved, judge_separate, slowed, spread_of_runs
+from benchmarks.aa_ab import (
+    ARMS,
+    bench,
+    judge_interleaved,
+    judge_separate,
+    slowed,
+    smallest_found,
+    spread_of_runs,
+)
 
 from benchmarks import aa_ab
 from lightfer.results import Latency, Results, write_results
@@ -59,11 +67,14 @@ def test_separate_runs_are_judged_as_compare_does():
     assert (row["false"], row["b30"], row["refused"]) == (0, 5, 0)
     wide = judge_separate(runs, allowance=1.0)
     assert (wide["false"], wide["b15"], wide["b30"]) == (0, 0, 0)
+    assert smallest_found(runs) in range(10, 25)  # 2 x sqrt(2) x 5 % of allowance, and the noise
+    assert smallest_found(runs, allowance=1.0) is None
     raw, relative = spread_of_runs(runs)
     assert relative < raw  # the yardstick takes the drift out
     text = aa_ab.report([], {"pytorch": runs}, "here")
     assert "| pytorch | 5% (in use) | 0 of 5 |" in text
     assert "| all | 5% (in use) | 0 of 5 |" in text
+    assert f"found in three of four: {smallest_found(runs)} %" in text
 
 
 def test_a_slowed_pass_takes_the_longer_time_and_returns_the_result():
