@@ -85,7 +85,6 @@ def test_the_pool_is_one_node_and_its_scorings_are_told_of(
 def test_two_equal_nodes_are_two_machines_of_one_file_also_after_a_loss(
     bench: Callable[..., int], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # it would stand before the command
     command = ["--data", "none", "--executor", f"{__name__}:Nodes", "--out", "two.json"]
     Path("lost").touch()
     assert bench(*command) == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightfer.measure.environment import command_text, describe_environment
+from lightfer.measure.environment import command_text
 
 
 @pytest.mark.parametrize(
@@ -24,26 +24,6 @@ from lightfer.measure.environment import command_text, describe_environment
 )
 def test_a_command_names_files_without_their_folders(argument: str, written: str):
     assert command_text(["/usr/bin/lightfer", "bench", argument]) == f"lightfer bench {written}"
-
-
-@pytest.mark.parametrize(
-    ("argument", "limit", "written"),
-    [
-        ("--quick", "1", "OMP_NUM_THREADS=1 lightfer bench --quick"),
-        ("--quick", None, "lightfer bench --quick"),
-        ("--quick", "/home/me", "lightfer bench --quick"),
-        ("--threads=2", "1", "lightfer bench --threads=2"),
-    ],
-)
-def test_a_limit_of_threads_is_part_of_the_command(
-    argument: str, limit: str | None, written: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("sys.argv", ["/usr/bin/lightfer", "bench", argument])
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if limit:
-        monkeypatch.setenv("OMP_NUM_THREADS", limit)
-    found = describe_environment(data=None, allocator="", device="cpu")
-    assert found.command == written
 
 
 def test_a_module_that_is_run_has_the_name_of_its_command():

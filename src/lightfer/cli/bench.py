@@ -60,9 +60,8 @@ def bench(
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     threads: Annotated[
-        int | None,
-        typer.Option(min=1, max=1024, help="CPU threads; default: OMP_NUM_THREADS, or all cores."),
-    ] = None,
+        int, typer.Option(min=1, max=1024, help="CPU threads; more make small nets no faster.")
+    ] = 1,
     rounds: Annotated[
         int | None,
         typer.Option(min=1, max=10_000, help="Separate visits to each model; default: 5 to 15."),

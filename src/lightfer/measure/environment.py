@@ -6,7 +6,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from lightfer._files import in_utf8
-from lightfer.measure.process import threads_used, torch_installed
+from lightfer.measure.process import threads_used
 from lightfer.results import Data, Environment
 
 PACKAGES = ("lightfer", "torch", "torchvision", "numpy", "onnxruntime", "openvino")
@@ -42,22 +42,11 @@ def describe_environment(
         allocator=allocator,
         flush_denormal=bool(np.float32(1e-38) * np.float32(1e-2) == 0),  # a subnormal result
         code=code_version(),
-        command=" ".join((*_limits(), command_text(sys.argv))),
+        command=command_text(sys.argv),
         data=data,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         node=node,
     )
-
-
-def _limits() -> Iterator[str]:
-    """What sets the threads beside the command line: PyTorch takes it for all cores."""
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    if (
-        re.fullmatch(r"[\d,]+", limit)
-        and torch_installed()
-        and not any(a.startswith("--threads") for a in sys.argv)
-    ):
-        yield f"OMP_NUM_THREADS={limit}"
 
 
 def command_text(arguments: Sequence[str]) -> str:
