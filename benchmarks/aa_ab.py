@@ -104,8 +104,12 @@ def slow_down(runtime: str) -> None:
     load = RUNTIMES[runtime].load
 
     def loader(model: nn.Module, *arguments, **options) -> Loaded:
-        loaded = load(model, *arguments, **options)
-        return replace(loaded, run=slowed(loaded.run, getattr(model, "slower", 0.0)))
+        return slower(load(model, *arguments, **options), getattr(model, "slower", 0.0))
+
+    def slower(loaded: Loaded, share: float) -> Loaded:
+        reopen = loaded.reopen
+        again = reopen and (lambda: slower(reopen(), share))
+        return replace(loaded, run=slowed(loaded.run, share), reopen=again)
 
     RUNTIMES[runtime] = replace(RUNTIMES[runtime], load=loader)
 

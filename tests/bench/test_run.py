@@ -187,6 +187,28 @@ def test_a_runtime_takes_over_the_accuracy_only_if_its_logits_agree(
     assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2
 
 
+def test_each_round_opens_the_net_at_another_place_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    opened: list[int] = []
+
+    def load(model, shape, *, threads, precision, calibration=None):
+        def loaded(number: int) -> Loaded:
+            def noted(x):
+                opened.append(number)
+                return model(x)
+
+            return Loaded(noted, {"threads": threads}, reopen=lambda: loaded(number + 1))
+
+        return loaded(0)
+
+    monkeypatch.setitem(RUNTIMES, "moved", replace(RUNTIMES["pytorch"], name="moved", load=load))
+    config = BenchConfig(("mobilenet_v1_x0_25",), ("moved",), rounds=3, seconds=0, passes=1)
+    (entry,) = run(config, None, tmp_path).entries
+    assert [*dict.fromkeys(opened)] == [0, 1, 2, 3]  # 0: what is measured once
+    assert entry.latency[0].rounds == 3
+
+
 @pytest.mark.usefixtures("other_runtimes")
 def test_random_weights_are_the_same_in_every_runtime(tmp_path: Path):
     config = BenchConfig(("mobilenet_v1_x0_25",), ("same",), rounds=1, seconds=0, passes=1)

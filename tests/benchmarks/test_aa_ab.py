@@ -87,6 +87,19 @@ def test_a_slowed_pass_takes_the_longer_time_and_returns_the_result():
     assert perf_counter() - start >= 0.015
 
 
+def test_a_slowed_net_that_is_opened_again_is_as_slow(monkeypatch: pytest.MonkeyPatch):
+    eager = aa_ab.RUNTIMES["pytorch"]
+    monkeypatch.setitem(aa_ab.RUNTIMES, "pytorch", eager)
+    said: list[float] = []
+    monkeypatch.setattr(aa_ab, "slowed", lambda run, share: said.append(share) or run)
+    aa_ab.slow_down("pytorch")
+    net = aa_ab.slower_3()
+    loaded = aa_ab.RUNTIMES["pytorch"].load(net, (1, 1, 48, 48), threads=1, precision="float32")
+    assert loaded.reopen
+    assert loaded.reopen().reopen
+    assert said == [0.03, 0.03]
+
+
 def test_a_run_that_is_there_is_not_made_again_and_that_of_other_code_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -202,6 +202,8 @@ class _Bench:
                 return fresh.submit(_apart, case, images, needed, self.threads, config).result()
         run = self._load(case)
         if step.kind == "round":
+            if run.reopen:
+                run = self.loaded[case.journal_key] = run.reopen()
             yardstick = self._yardstick(case.runtime)
             return visit_case(run, yardstick, images, config.device, config.protocol())
         if step.kind == "static":

@@ -240,3 +240,31 @@ def test_onnx_runtime_tells_its_makers_nothing(tmp_path: Path):
         [sys.executable, "-c", code], env={**environment, "TMPDIR": str(tmp_path)}, check=True
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["pytorch", *READ_ONNX])
+def test_a_net_that_is_opened_again_computes_the_same_elsewhere_at_every_batch_size(name: str):
+    model = network("squeezenet1_1_bn", "random").eval()
+    first = usable(name).load(model, SHAPE, threads=1, precision="float32")
+    assert first.reopen
+    second = first.reopen()
+    assert second.reopen
+    third = second.reopen()
+    assert len({id(loaded.run) for loaded in (first, second, third)}) == 3
+    assert second.settings == first.settings
+    for count in (1, 3):
+        x = torch.randn(count, *SHAPE[1:], generator=torch.Generator().manual_seed(1))
+        with torch.inference_mode():
+            assert torch.equal(third(x), first(x))
+
+
+def test_a_net_that_cannot_be_copied_stays_where_it_is():
+    class Stubborn(nn.Linear):
+        def __deepcopy__(self, memo: dict):
+            raise TypeError("no copy of this")
+
+    net = Stubborn(2, 3)
+    loaded = RUNTIMES["pytorch"].load(net, (1, 2), threads=1, precision="float32")
+    assert loaded.reopen
+    x = torch.ones(1, 2)
+    assert torch.equal(loaded.reopen()(x), net(x))

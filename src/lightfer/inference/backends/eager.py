@@ -4,7 +4,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from lightfer.errors import ArgumentError
-from lightfer.inference.backends.protocol import Loaded, Runtime
+from lightfer.inference.backends.protocol import Loaded, Runtime, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -25,11 +25,23 @@ def load(
     torch.set_num_threads(threads)
     model, dtype = in_precision(model, precision)
     device = next(model.parameters()).device
+    settings: Settings = {"precision": precision, "threads": torch.get_num_threads()}
 
-    def run(x: "Tensor") -> "Tensor":
-        return model(x.to(device, dtype)).float()
+    def opened(net: "nn.Module") -> Loaded:
+        def run(x: "Tensor") -> "Tensor":
+            return net(x.to(device, dtype)).float()
 
-    return Loaded(run, {"precision": precision, "threads": torch.get_num_threads()})
+        return Loaded(run, settings, reopen=lambda: opened(_copied(net)))
+
+    return opened(model)
+
+
+def _copied(net: "nn.Module") -> "nn.Module":
+    """A copy, or the net itself where it cannot be copied, as one of the user's may not."""
+    try:
+        return copy.deepcopy(net)
+    except Exception:  # whatever the net holds says it in its own way
+        return net
 
 
 def in_precision(model: "nn.Module", precision: str) -> "tuple[nn.Module, torch.dtype]":

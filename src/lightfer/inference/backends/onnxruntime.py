@@ -57,30 +57,32 @@ def open_onnx(
     content: bytes, shape: tuple[int, ...] = (), *, threads: int, precision: str = "float32"
 ) -> Loaded:
     """The same, on arrays; it computes in what the file is in, and at any batch size."""
-    session, settings, seconds = open_session(content, threads)
+    first, settings, seconds = open_session(content, threads)
 
-    def run(x: np.ndarray) -> np.ndarray:
-        (logits,) = session.run([OUTPUT], {INPUT: x})
-        return logits
+    def opened(session: Any) -> Loaded:
+        def run(x: np.ndarray) -> np.ndarray:
+            (logits,) = session.run([OUTPUT], {INPUT: x})
+            return logits
 
-    return Loaded(run, settings, len(content), seconds)
+        return Loaded(
+            run, settings, len(content), seconds, lambda: opened(_session(content, threads))
+        )
+
+    return opened(first)
 
 
 def open_session(content: bytes, threads: int) -> tuple[Any, Settings, float]:
     """An `onnxruntime.InferenceSession` on that many threads, what it says that it does, and the
     seconds that opening it took.
     """
-    onnxruntime = import_module("onnxruntime")
-    options = onnx_options(threads)
     start = perf_counter()
-    session = onnxruntime.InferenceSession(content, options, providers=PROVIDERS)
+    session = _session(content, threads)
     seconds = perf_counter() - start
     kinds: Counter[bool] = Counter()
     if b"QuantizeLinear" in content:
         with TemporaryDirectory() as folder:
             optimized = Path(folder) / "optimized.onnx"
-            options.optimized_model_filepath = str(optimized)
-            onnxruntime.InferenceSession(content, options, providers=PROVIDERS)
+            _session(content, threads, str(optimized))
             kinds = _convolution_kinds(optimized)
     settings: Settings = {
         "precision": "int8" if kinds[True] else "float32",
@@ -90,6 +92,14 @@ def open_session(content: bytes, threads: int) -> tuple[Any, Settings, float]:
     if kinds[True]:
         settings["int8_convolutions"] = int8_share(kinds)
     return session, settings, seconds
+
+
+def _session(content: bytes, threads: int, optimized: str = "") -> Any:
+    """An `onnxruntime.InferenceSession`; its optimised graph is written to the path `optimized`."""
+    options = onnx_options(threads)
+    if optimized:
+        options.optimized_model_filepath = optimized
+    return import_module("onnxruntime").InferenceSession(content, options, providers=PROVIDERS)
 
 
 def _convolution_kinds(path: Path) -> Counter[bool]:

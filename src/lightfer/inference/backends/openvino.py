@@ -6,6 +6,7 @@ stands in the network, it is f32: what is not int8 is computed in that.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,6 +62,23 @@ def open_onnx(content: bytes, shape: tuple[int, ...], *, threads: int, precision
 
 def _on_arrays(network: Any, shape: tuple[int, ...], threads: int, precision: str) -> Loaded:
     deployed = deployed_bytes(network)
+    start = perf_counter()
+    run, compiled = _compiled(network, shape, threads, precision)
+    seconds, settings = perf_counter() - start, read_settings(compiled)
+
+    def opened(run: Callable[[np.ndarray], np.ndarray]) -> Loaded:
+        def reopen() -> Loaded:
+            return opened(_compiled(network, shape, threads, precision)[0])
+
+        return Loaded(run, settings, deployed, seconds, reopen)
+
+    return opened(run)
+
+
+def _compiled(
+    network: Any, shape: tuple[int, ...], threads: int, precision: str
+) -> tuple[Callable[[np.ndarray], np.ndarray], Any]:
+    """The network on arrays, compiled when a batch size first comes, and as it is for `shape`."""
     requests: dict[tuple[int, ...], tuple[Any, np.ndarray, np.ndarray]] = {}
 
     def request_for(size: tuple[int, ...]) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -77,9 +95,7 @@ def _on_arrays(network: Any, shape: tuple[int, ...], threads: int, precision: st
         request.infer()
         return logits.copy()
 
-    start = perf_counter()
-    compiled = request_for(tuple(shape))[0].get_compiled_model()
-    return Loaded(run, read_settings(compiled), deployed, perf_counter() - start)
+    return run, request_for(tuple(shape))[0].get_compiled_model()
 
 
 def to_openvino(content: bytes) -> Any:

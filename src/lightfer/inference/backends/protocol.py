@@ -34,6 +34,10 @@ class Loaded:
     settings: Settings  # as the runtime states them
     deployed_bytes: int | None = None  # of the file(s) that the runtime needs instead of PyTorch
     load_s: float | None = None  # from the content of the file(s) to a net that is ready to run
+    reopen: "Callable[[], Loaded] | None" = None
+    """The same again, at another place in memory, on which a percent of the time depends; None: it
+    would take too long, or the runtime has no way to.
+    """
 
     def __call__(self, x: Any) -> Any:
         return self.run(x)
@@ -46,7 +50,8 @@ def on_tensors(loaded: Loaded) -> Loaded:
     def run(x: "Tensor") -> "Tensor":
         return torch.from_numpy(loaded.run(x.contiguous().numpy()))
 
-    return replace(loaded, run=run)
+    reopen = loaded.reopen
+    return replace(loaded, run=run, reopen=reopen and (lambda: on_tensors(reopen())))
 
 
 class Load(Protocol):
