@@ -5,8 +5,8 @@
 `peers.py` says how far our medians are from those of each tool; here each step from its pass to
 ours is a variant of its own, on one image and the same file:
 
-onnxruntime: a bare loop; with our session's options; another image in each pass; from PyTorch's
-             tensors and back; timed as in a round of `lightfer bench`.
+onnxruntime: a bare loop; another session, with our options; another image in each pass; from
+             PyTorch's tensors and back; timed as in a round of `lightfer bench`.
 openvino:    the runtime's own clock, which `benchmark_app` quotes; the call of it; the image filled
              in and the logits read; another image; tensors; timed as in a round.
 
@@ -34,6 +34,7 @@ from lightfer.bench.case import ROTATING
 from lightfer.data.dataset import normalize
 from lightfer.inference.backends import onnxruntime, openvino
 from lightfer.inference.backends.onnx_file import to_onnx
+from lightfer.inference.backends.protocol import Loaded, on_tensors
 from lightfer.inference.card import INPUT, OUTPUT
 from lightfer.measure.environment import describe_environment
 from lightfer.measure.latency import time_passes
@@ -70,8 +71,9 @@ def block(once: Callable[[], Any], clock: Callable[[], float] | None = None) -> 
     return timed
 
 
-def ours(run: Callable[[Any], Any], x: torch.Tensor) -> dict[str, Block]:
+def ours(on_arrays: Callable[[np.ndarray], np.ndarray], x: torch.Tensor) -> dict[str, Block]:
     """The last two steps of each runtime: a pass as our rounds make and time it."""
+    run = on_tensors(Loaded(on_arrays, {})).run
     in_turn = cycle(x.split(1))
     return {
         "from tensors and back": block(lambda: run(next(in_turn))),
@@ -90,11 +92,15 @@ def of_onnxruntime(content: bytes, threads: int) -> dict[str, Block]:
     x = images()
     arrays = [image.numpy() for image in x.split(1)]
     in_turn = cycle(arrays)
+
+    def run(array: np.ndarray) -> np.ndarray:
+        return session.run([OUTPUT], {INPUT: array})[0]
+
     return {
         "a bare loop": block(lambda: bare.run([OUTPUT], {INPUT: arrays[0]})),
-        "our session's options": block(lambda: session.run([OUTPUT], {INPUT: arrays[0]})),
-        "another image each time": block(lambda: session.run([OUTPUT], {INPUT: next(in_turn)})),
-        **ours(onnxruntime.from_content(content, threads).run, x),
+        "a session with our options": block(lambda: run(arrays[0])),
+        "another image each time": block(lambda: run(next(in_turn))),
+        **ours(run, x),
     }
 
 
@@ -105,7 +111,6 @@ def of_openvino(content: bytes, threads: int) -> dict[str, Block]:
         network = openvino.read(path)
         network.reshape(list(SHAPE))
         request = openvino.compile_network(network, threads, "float32").create_infer_request()
-        loaded = openvino.from_network(openvino.read(path), SHAPE, threads, "float32")
     image, logits = request.input_tensors[0].data, request.output_tensors[0].data
     x = images()
     arrays = [one.numpy() for one in x.split(1)]
@@ -122,7 +127,7 @@ def of_openvino(content: bytes, threads: int) -> dict[str, Block]:
         "the call of it": block(request.infer),
         "filled in and read": block(lambda: filled(arrays[0])),
         "another image each time": block(lambda: filled(next(in_turn))),
-        **ours(loaded.run, x),
+        **ours(filled, x),
     }
 
 
