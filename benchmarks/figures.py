@@ -180,7 +180,10 @@ def in_a_browser() -> Iterator[Row]:
 
 
 def planted() -> Iterator[Row]:
-    for command, file in (("planted.py --replay", "planted_replay.md"),):
+    for command, file in (
+        ("planted.py", "planted.md"),
+        ("planted.py --replay", "planted_replay.md"),
+    ):
         for row in cells(file):
             if len(row) == 4 and (bar := re.match(r"(\d+) of 10", row[3])):
                 right, tries = counted(row[1])
