@@ -183,7 +183,8 @@ def test_a_runtime_takes_over_the_accuracy_only_if_its_logits_agree(
     assert wrong.logit_difference == pytest.approx(0.5)
     assert wrong.accuracy is not None
     assert wrong.accuracy_of is None
-    assert wrong.runtime_settings == {"threads": 1, "error": "0.5"}
+    assert wrong.runtime_settings == {"threads": 1, "error": "0.5", "opened": "once"}
+    assert "opened" not in (eager.runtime_settings or {})
     assert len((tmp_path / "scorings.jsonl").read_text().splitlines()) == 2
 
 

@@ -230,7 +230,7 @@ class _Bench:
             params=counts.params,
             macs=counts.macs,
             work=counts.work,
-            settings=run.settings,
+            settings=run.settings if run.reopen else {**run.settings, "opened": "once"},
             deployed_bytes=run.deployed_bytes,
             logit_difference=difference,
             load_s=run.load_s,

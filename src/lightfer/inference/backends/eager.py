@@ -31,17 +31,22 @@ def load(
         def run(x: "Tensor") -> "Tensor":
             return net(x.to(device, dtype)).float()
 
-        return Loaded(run, settings, reopen=lambda: opened(_copied(net)))
+        return Loaded(run, settings, reopen=reopen if copied else None)
 
+    def reopen() -> Loaded:
+        return opened(copy.deepcopy(model))
+
+    copied = _can_be_copied(model)
     return opened(model)
 
 
-def _copied(net: "nn.Module") -> "nn.Module":
-    """A copy, or the net itself where it cannot be copied, as one of the user's may not."""
+def _can_be_copied(net: "nn.Module") -> bool:
+    """Not every one of a user's own can."""
     try:
-        return copy.deepcopy(net)
+        copy.deepcopy(net)
     except Exception:  # whatever the net holds says it in its own way
-        return net
+        return False
+    return True
 
 
 def in_precision(model: "nn.Module", precision: str) -> "tuple[nn.Module, torch.dtype]":

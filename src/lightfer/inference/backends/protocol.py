@@ -36,7 +36,7 @@ class Loaded:
     load_s: float | None = None  # from the content of the file(s) to a net that is ready to run
     reopen: "Callable[[], Loaded] | None" = None
     """The same again, at another place in memory, on which a percent of the time depends; None: it
-    would take too long, or the runtime has no way to.
+    would take too long, or there is no way to. `lightfer bench` then states `opened: once`.
     """
 
     def __call__(self, x: Any) -> Any:
