@@ -109,6 +109,7 @@ def test_train_evaluate_bench_table_end_to_end(here: Path, small_csv: Path):
     (entry,) = read_results(Path("out/results.json")).entries
     assert entry.accuracy is not None
     assert (entry.accuracy.top1, entry.accuracy.source) == (scores["top1"], "measured")
+    assert {timed.batch_size for timed in entry.latency} == {1}  # of a quick look
     assert not Path("out/.results.json.journal").exists()
     assert f"| {model} |" in lightfer("table", "out/results.json", "--markdown")
 

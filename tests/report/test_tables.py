@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from lightfer.measure.carbon import carbon_of
 from lightfer.measure.energy import CpuModel, model_cpu_energy
 from lightfer.report.cells import DASH, top1
-from lightfer.report.tables import HEADER, markdown, row, summary
+from lightfer.report.tables import HEADER, markdown, row, summary, table
 from lightfer.results import Accuracy, Entry, Latency, Results, TeacherWeights, Teaching
 from lightfer.results.select import Times
 from tests.report.made_up import made_up
@@ -70,6 +70,16 @@ def test_markdown_has_a_row_per_entry_and_names_failures():
     assert text.count("\n| ") == 4
     assert "`bad` failed: RuntimeError: no" in text
     assert "a [1, 2] cpu" in text
+
+
+def test_a_run_of_single_images_has_no_column_of_batches():
+    one, batch = (Latency.of([[0.0051]], batch_size=size, threads=2) for size in (1, 64))
+    for latency, shown in (((one,), False), ((one, batch), True), ((), True)):
+        titles, rows = table(
+            [entry(latency=latency)], Times(Results(environments={"e": ENVIRONMENT}))
+        )
+        assert ("64 images, ms each" in titles) == shown
+        assert len(rows[0]) == len(titles)
 
 
 def test_another_runtime_or_precision_is_named_with_the_model():

@@ -58,6 +58,7 @@ from lightfer.results import Data, Results, WeightCard
 
 LOOK_S = 0.1  # at the yardstick, while waiting for a quiet machine
 QUICK_IMAGES = 256  # that are classified in each round
+COMPARED = 64  # images whose logits are held against eager PyTorch's
 TRIES = {"static": 1, "round": 2, "energy": 1}  # of a step, before its error is written down
 
 
@@ -221,7 +222,7 @@ class _Bench:
     def _once(self, case: Case, run: Loaded) -> Static:
         """Size, operations, the logits compared with eager PyTorch's, and accuracy."""
         config, (data, also, images) = self.config, self._at_size(case.size)
-        counts, difference = compared(case, run, images[: config.batch_size], config.device)
+        counts, difference = compared(case, run, images[:COMPARED], config.device)
         eager = self.journal.pieces[replace(case, runtime=EAGER).journal_key].static
         accuracy, other, of = accuracy_of(
             case, run, data, eager, difference, config.views, config.robustness, also, self.test_log

@@ -75,14 +75,17 @@ def bench(
     ] = 10,
     batch_size: Annotated[
         list[int] | None,
-        typer.Option(min=1, max=65536, help="Images in a pass; repeatable; default: 1, 64."),
+        typer.Option(
+            min=1, max=65536, help="Images in a pass; repeatable; default: 1, 64; --quick: 1."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the order of the models in each round.")] = 0,
     quick: Annotated[
         bool,
         typer.Option(
             "--quick",
-            help="A first look: a tenth of the time for each round, fewer rounds, one view.",
+            help="A first look: single images, a tenth of the time for each round, fewer "
+            "rounds, one view.",
         ),
     ] = False,
     processes: Annotated[
@@ -230,7 +233,7 @@ def bench(
         seconds=QUICK_S if quick else 1.0,
         passes=passes,
         warmup=warm_up,
-        batch_sizes=tuple(batch_size or (1, 64)),
+        batch_sizes=tuple(batch_size or ((1,) if quick else (1, 64))),
         seed=seed,
         quick=quick,
         processes=processes,

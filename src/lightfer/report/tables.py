@@ -1,6 +1,7 @@
 """Records to the rows and tables of a run, in the text of `cells`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 
 from lightfer.report.cells import (
     DASH,
@@ -118,14 +119,18 @@ def _table(entries: Sequence[Entry], times: Times, cards: Mapping[str, WeightCar
 
 
 def table(entries: Sequence[Entry], times: Times) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Titles and rows; the raw times have a column where they are not what is quoted."""
-    names = net_names(entries)
-    titles, rows = header(entries), [row(e, times, names[e.id]) for e in entries]
-    if any(t.corrected for e in entries if (t := times.at(e))):
-        return titles, rows
-    raw = titles.index("1 image ms, raw")
-    without = [cells[:raw] + cells[raw + 1 :] for cells in (titles, *rows)]
-    return without[0], without[1:]
+    """Titles and rows; without the raw times where these are what is quoted, and without those of a
+    batch where only single images were timed.
+    """
+    names, unused = net_names(entries), set()
+    if not any(t.corrected for e in entries if (t := times.at(e))):
+        unused.add("1 image ms, raw")
+    if {t.batch_size for e in entries for t in e.latency} == {1}:
+        unused.add("64 images, ms each")
+    shown = [title not in unused for title in HEADER]
+    cells = [header(entries), *(row(e, times, names[e.id]) for e in entries)]
+    titles, *rows = [tuple(compress(line, shown)) for line in cells]
+    return titles, rows
 
 
 def views(entries: Sequence[Entry]) -> str:
