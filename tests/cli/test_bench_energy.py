@@ -63,7 +63,7 @@ def test_a_power_log_is_read_over_the_windows_of_the_run(
     out = tmp_path / "results.json"
     done = bench(
         "--power-log", str(power_log), "--clock-offset", "7200", "--energy-seconds", "0.1",
-        "--pue", "1.5", "--intensity", "100", out=out,
+        "--pue", "1.5", "--intensity", "100", "--batch-size", "1", "--batch-size", "8", out=out,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     (entry,) = read_results(out).entries

@@ -95,6 +95,19 @@ def test_another_figure_has_another_name():
     assert len(ids) == 2
 
 
+def test_the_last_digit_of_a_figure_which_processors_disagree_on_changes_no_name():
+    altair = pytest.importorskip("altair")
+
+    def name(*values: float) -> str:
+        rows = altair.Data(values=[{"x": value} for value in values])
+        points = altair.Chart(rows).mark_point().encode(x="x:Q")
+        return figures.chart_id(points + points.transform_filter("datum.x > 0"))
+
+    assert 0.1 + 0.2 != 0.3
+    assert name(0.1 + 0.2, 5e-9) == name(0.3, 5e-9)
+    assert len({name(0.3, 5e-9), name(0.3001, 5e-9), name(5e-9, 0.3)}) == 3
+
+
 def test_nothing_to_draw_is_said(tmp_path: Path):
     with pytest.raises(ValueError, match="nothing to draw"):
         figures.write_figures(Results(entries=(entry(),)), tmp_path)

@@ -83,9 +83,13 @@ def write_chart(chart: "altair.TopLevelMixin", path: Path) -> Path:
 
 
 def chart_id(chart: "altair.TopLevelMixin") -> str:
-    """The same for charts of the same figures in the same form, on any machine."""
-    form = {key: value for key, value in chart.to_dict().items() if key != "$schema"}
-    return hashlib.sha256(json.dumps(form, sort_keys=True).encode()).hexdigest()
+    """The same for charts of the same figures in the same form, on any machine: processors differ
+    in the last digits of a logarithm.
+    """
+    with _altair().data_transformers.enable(consolidate_datasets=False):
+        form = {key: value for key, value in chart.to_dict().items() if key != "$schema"}
+    rounded = json.loads(json.dumps(form), parse_float=lambda text: f"{float(text):.6g}")
+    return hashlib.sha256(json.dumps(rounded, sort_keys=True).encode()).hexdigest()
 
 
 def group(results: Results) -> list[Entry]:

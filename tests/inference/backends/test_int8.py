@@ -1,22 +1,34 @@
 """int8: what a runtime computes in it, how near it is, and what it is calibrated on."""
 
+import io
 from functools import lru_cache
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightfer.data import Dataset
 from lightfer.data.dataset import DataError, Split, SplitName, normalize
 from lightfer.data.subsets import calibration_images
 from lightfer.inference.backends import RUNTIMES
-from lightfer.inference.backends.int8 import NO_IMAGES, without_lone_batch_norms
+from lightfer.inference.backends.int8 import (
+    NO_IMAGES,
+    quantize_onnx,
+    quantize_openvino,
+    without_lone_batch_norms,
+)
 from lightfer.inference.backends.onnx_file import to_onnx
+from lightfer.inference.backends.onnxruntime import from_content
 from tests.inference.export.tiny import tiny
 
 SHAPE = (1, 1, 48, 48)
 MODEL = tiny()
+LOUD = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 16, 1), nn.AdaptiveAvgPool2d(1))
+LOUD.append(nn.Flatten()).append(nn.Linear(16, 7))
+for weight in LOUD.parameters():
+    nn.init.constant_(weight, 0.1)
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"  # torch about itself
 )
@@ -65,6 +77,50 @@ def test_onnxruntime_computes_every_convolution_in_int8(images: Tensor):
     load = RUNTIMES["onnxruntime"].load
     loaded = load(MODEL, SHAPE, threads=1, precision="int8", calibration=images)
     assert loaded.settings["int8_convolutions"] == "4 of 4"
+
+
+def test_weights_leave_room_for_processors_that_add_in_16_bits(images: Tensor):
+    """Two products of 8 bits overflow there, and accuracy falls."""
+    onnx, _ = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    graph = onnx.load_from_string(quantize_onnx(exported(), images)).graph
+    found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    weights = [
+        found[name] for name in found if found[name].dtype == np.int8 and found[name].ndim > 1
+    ]
+    assert len(weights) == 5
+    assert max(abs(weight.astype(int)).max() for weight in weights) == 64
+
+
+def test_weights_of_openvino_do_so_too(images: Tensor):
+    openvino, _ = pytest.importorskip("openvino"), pytest.importorskip("nncf")
+    pytest.importorskip("onnxscript")
+    network = openvino.Core().read_model(io.BytesIO(exported()))
+    quantized = quantize_openvino(network, images)
+    constants = [node for node in quantized.get_ops() if node.get_type_name() == "Constant"]
+    weights = [node.data for node in constants if node.get_element_type() == openvino.Type.i8]
+    assert len(weights) == 3
+    assert 32 < max(abs(weight.astype(int)).max() for weight in weights) <= 64
+
+
+def test_a_file_with_weights_of_8_bits_is_computed_without_overflow_on_any_processor(
+    images: Tensor, monkeypatch: pytest.MonkeyPatch
+):
+    """As version 0.1 wrote them, and others do."""
+    tools = pytest.importorskip("onnxruntime.quantization")
+    if reason := RUNTIMES["onnxruntime"].available():
+        pytest.skip(reason)
+    quantize = tools.quantize_static
+    monkeypatch.setattr(
+        tools,
+        "quantize_static",
+        lambda *given, **options: quantize(*given, **{**options, "reduce_range": False}),
+    )
+    content = quantize_onnx(to_onnx(LOUD, SHAPE), images)
+    with torch.inference_mode():
+        expected = LOUD(images[:3])
+    difference = (from_content(content, 1)(images[:3]) - expected).abs().max().item()
+    assert difference < 0.05 * expected.abs().max().item()
 
 
 @pytest.mark.parametrize("calibration", [None, torch.zeros(0, *SHAPE[1:])])
