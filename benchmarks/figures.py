@@ -52,6 +52,7 @@ def rows() -> Iterator[Row]:
     both = f"{100 * min(held):.1f}, {100 * max(held):.1f}"
     yield "calibration_interval.py", figure, both, "95"
     yield from deployed()
+    yield from int8_bits()
     yield from stops()
     yield from executors()
     yield from overhead()
@@ -200,6 +201,20 @@ def deployed() -> Iterator[Row]:
         worst = max(found, key=lambda row: row["lost_points"][split])
         figure = f"int8: most points lost on {split}, {worst['model']} as {worst['target']}"
         yield name, figure, *most(worst["lost_points"][split], 1.0, ".2f")
+
+
+def int8_bits() -> Iterator[Row]:
+    found = content("int8_bits.json")
+    where = "with VNNI" if found["vnni"] else "without VNNI"
+    kinds = [key for key in found["nets"][0] if ", " in key]
+    for kind in sorted(kinds):
+        lost = {row["net"]: row["float32"] - row[kind]["top1"] for row in found["nets"]}
+        net = max(lost, key=lost.__getitem__)
+        figure = f"{where}: {kind}: most points lost on validation, {net}"
+        if kind.endswith("7 bits"):
+            yield "int8_bits.py", figure, *most(lost[net], 1.0, ".2f")
+        else:
+            yield "int8_bits.py", figure, f"{lost[net]:.2f}", ""
 
 
 def stops() -> Iterator[Row]:

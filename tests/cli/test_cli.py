@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 from lightfer.__main__ import run
 from lightfer.cli.main import app
 from lightfer.cli.table import BEGIN, END, replace_block
+from lightfer.models.weights import load_checkpoint
 from lightfer.results import read_results
+from lightfer.train.job import Job, for_processor
 
 pytestmark = pytest.mark.usefixtures("brief")
 
@@ -153,6 +155,7 @@ def test_thorough_measures_every_runtime_that_is_there(here: Path, monkeypatch):
         monkeypatch.delitem(RUNTIMES, name)
     absent = replace(RUNTIMES["pytorch"], name="absent", available=lambda: "not built")
     monkeypatch.setitem(RUNTIMES, "absent", absent)
+    monkeypatch.setattr("lightfer.measure.process.computes_bfloat16", lambda device: True)
     options = ("--data", "none", "--rounds", "1", "--threads", "1", "--quick")
     lightfer("bench", "mobilenet_v1_x0_25", "--thorough", *options)
     full, half = read_results(here / "out/results.json").entries
@@ -160,6 +163,59 @@ def test_thorough_measures_every_runtime_that_is_there(here: Path, monkeypatch):
     assert (full.runtime, half.runtime) == ("pytorch", "pytorch")
     assert full.latency[0].passes is not None
     assert full.latency[0].passes[0] >= 50
+
+
+def test_a_processor_without_bfloat16_measures_it_where_it_is_asked_for(here: Path, monkeypatch):
+    """There it takes many times as long as float32."""
+    from lightfer.inference.backends import RUNTIMES
+
+    for name in list(RUNTIMES)[1:]:
+        monkeypatch.delitem(RUNTIMES, name)
+    monkeypatch.setattr("lightfer.measure.process.computes_bfloat16", lambda device: False)
+    few = (
+        "--data",
+        "none",
+        "--rounds",
+        "1",
+        "--passes",
+        "1",
+        "--warm-up",
+        "1",
+        "--batch-size",
+        "1",
+    )
+    command = ("bench", "mobilenet_v1_x0_25", "--quick", *few)
+    for options, told, measured in (
+        (["--thorough"], True, ["float32"]),
+        (["--precision", "bfloat16"], False, ["bfloat16"]),
+    ):
+        done = CliRunner().invoke(app, [*command, *options])
+        assert ("without bfloat16: this processor" in done.stderr) == told, done.output
+        assert [e.precision for e in read_results(here / "out/results.json").entries] == measured
+
+
+def test_a_processor_without_bfloat16_trains_in_float32_and_says_so(
+    here: Path, small_csv: Path, monkeypatch
+):
+    """That of a run that was begun in bfloat16 goes on in it, and the other way round."""
+    monkeypatch.setattr("lightfer.train.job.computes_bfloat16", lambda device: False)
+    command = ("train", "squeezenet1_0", "--data", str(small_csv), "--epochs", "1", "--out", "run")
+    assert "does not compute in bfloat16, which first_light asks for" in lightfer(*command)
+    _, card = load_checkpoint(Path("run/squeezenet1_0.safetensors"))
+    assert card.config["precision"] == "float32"
+    assert card.recipe.endswith(",precision=float32")
+    monkeypatch.setattr("lightfer.train.job.computes_bfloat16", lambda device: True)
+    assert "in float32" in lightfer(*command)
+
+    job = Job(model="squeezenet1_0")
+    assert for_processor(job, Path("other")) == job
+    (here / "begun").mkdir()
+    Path("begun/run.json").write_text(json.dumps({"recipe": job.recipe_text}))
+    monkeypatch.setattr("lightfer.train.job.computes_bfloat16", lambda device: False)
+    assert for_processor(job, Path("begun")) == job
+    asked = Job(model="squeezenet1_0", settings={"precision": "bfloat16"})
+    assert for_processor(asked, Path("other")) == asked
+    assert for_processor(job, Path("other")).config().precision == "float32"
 
 
 def test_models_json_names_every_promised_key(here: Path):

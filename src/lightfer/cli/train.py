@@ -78,7 +78,7 @@ def train(
     from lightfer.cli.console import check_beside_data, load_data, progress
     from lightfer.measure.energy import open_meters
     from lightfer.measure.process import tune_process
-    from lightfer.train.job import Job, run_job
+    from lightfer.train.job import Job, for_processor, run_job
     from lightfer.train.state import Epoch
 
     changes = {
@@ -122,6 +122,11 @@ def train(
     if view_cache is not None:
         check_writable(view_cache, folder=True)
     tune_process(threads, device)
+    if (asked := job) != (job := for_processor(job, folder, device)):
+        typer.echo(
+            f"this processor does not compute in bfloat16, which {asked.recipe} asks for: training "
+            "in float32, which the card will say"
+        )
     dataset = load_data(data, needed=job.splits, only_needed=True, size=size)
 
     with progress() as bar:

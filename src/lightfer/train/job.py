@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import torch
-from msgspec import Struct
+from msgspec import Struct, structs
 from torch import nn
 
 from lightfer._files import alone, file_name, read_bytes, read_json, write_text
@@ -25,6 +25,7 @@ from lightfer.measure.calibration import calibrate
 from lightfer.measure.carbon import WORLD
 from lightfer.measure.energy import WATTS_PER_THREAD, EpochMeter, Meter
 from lightfer.measure.environment import code_version
+from lightfer.measure.process import computes_bfloat16
 from lightfer.models.registry import architecture
 from lightfer.models.weights import (
     Card,
@@ -121,6 +122,19 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
         return config
 
 
+def for_processor(job: Job, run_dir: Path, device: str = "cpu") -> Job:
+    """The same in float32, and recorded so, where the recipe asks for bfloat16 of a processor that
+    has none; a run that was begun stays as it is, and so does what the settings ask for.
+    """
+    if "precision" in job.settings or job.config().precision == "float32":
+        return job
+    plain = structs.replace(job, settings={**job.settings, "precision": "float32"})
+    path = run_dir / "run.json"
+    if path.exists():
+        return plain if plain.recipe_text in path.read_text(errors="replace") else job
+    return job if computes_bfloat16(device) else plain
+
+
 def run_job(
     job: Job,
     data: Dataset,
@@ -134,9 +148,11 @@ def run_job(
 ) -> tuple[Path, Card]:
     """Train in `run_dir`, from where it stopped, on `data` with the splits that the job names.
 
-    With `view_cache` the answers of live teachers are kept there, see `train.views`. Raises as
+    In float32 where `for_processor` says so. With `view_cache` the answers of live teachers are
+    kept there, see `train.views`. Raises as
     `train_to_file` does, and what reading the teachers raises.
     """
+    job = for_processor(job, run_dir, device)
     config, student = job.config(), {}
     if not job.copies:
         data = trained_without_copies(data)
