@@ -15,12 +15,14 @@ from lightfer.data.subsets import calibration_images
 from lightfer.inference.backends import RUNTIMES
 from lightfer.inference.backends.int8 import (
     NO_IMAGES,
+    depthwise_stem,
     quantize_onnx,
     quantize_openvino,
     without_lone_batch_norms,
 )
 from lightfer.inference.backends.onnx_file import to_onnx
 from lightfer.inference.backends.onnxruntime import from_content
+from lightfer.models.registry import create_model
 from tests.inference.export.tiny import tiny
 
 SHAPE = (1, 1, 48, 48)
@@ -90,6 +92,32 @@ def test_weights_leave_room_for_processors_that_add_in_16_bits(images: Tensor):
     ]
     assert len(weights) == 5
     assert max(abs(weight.astype(int)).max() for weight in weights) == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("mobilenet_v2_x0_35", 2),
+        ("mobilenet_v3_small", 2),
+        ("shufflenet_v2_x0_5", 0),
+        ("vgg_slim", 0),
+    ],
+)
+def test_a_stem_with_a_depthwise_convolution_stays_in_float32(name: str, kept: int):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    model = onnx.load_from_string(to_onnx(create_model(name).eval(), SHAPE))
+    convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    assert depthwise_stem(model) == convolutions[:kept]
+
+
+def test_a_net_without_convolutions_is_quantised_too(images: Tensor):
+    onnx = pytest.importorskip("onnx")
+    if reason := RUNTIMES["onnxruntime"].available():
+        pytest.skip(reason)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(48 * 48, 7)).eval()
+    graph = onnx.load_from_string(quantize_onnx(to_onnx(net, SHAPE), images)).graph
+    assert "QuantizeLinear" in {node.op_type for node in graph.node}
 
 
 def test_weights_of_openvino_do_so_too(images: Tensor):

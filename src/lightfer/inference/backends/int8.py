@@ -47,6 +47,8 @@ def quantize_onnx(content: bytes, calibration: "Tensor | None") -> bytes:
     size = max(n for n in range(1, MOST_AT_ONCE + 1) if len(images) % n == 0)
     batches = iter({INPUT: batch.numpy()} for batch in images.split(size))
     onnx, tools = import_module("onnx"), import_module("onnxruntime.quantization")
+    model = onnx.load_from_string(content)
+    in_float32 = depthwise_stem(model)
 
     class Reader(tools.CalibrationDataReader):
         def get_next(self) -> dict[str, Any] | None:
@@ -55,7 +57,7 @@ def quantize_onnx(content: bytes, calibration: "Tensor | None") -> bytes:
     with TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "int8.onnx"
         tools.quantize_static(
-            without_lone_batch_norms(onnx.load_from_string(content)),
+            without_lone_batch_norms(model),
             path,
             Reader(),
             quant_format=tools.QuantFormat.QDQ,
@@ -66,6 +68,7 @@ def quantize_onnx(content: bytes, calibration: "Tensor | None") -> bytes:
             calibrate_method=tools.CalibrationMethod.Percentile,
             extra_options={"CalibPercentile": PERCENTILE},
             op_types_to_quantize=list(QUANTIZED),
+            nodes_to_exclude=in_float32,
         )
         return path.read_bytes()
 
@@ -118,6 +121,24 @@ def _images(calibration: "Tensor | None") -> "Tensor":
     if calibration is None or len(calibration) == 0:
         raise ArgumentError(NO_IMAGES)
     return calibration.contiguous()
+
+
+def depthwise_stem(model: Any) -> list[str]:
+    """The nodes of the first convolution and of a depthwise one right behind it; else none.
+
+    Their channels differ most in range, which one range for all cannot hold; in float32 they take
+    no longer, and answers are nearer to float32's.
+    """
+    nodes = model.graph.node
+    first, *others = [node for node in nodes if node.op_type == "Conv"] or [None]
+    made_by = {name: node for node in nodes for name in node.output}
+    for second in others:
+        before = made_by.get(second.input[0])
+        while before is not None and before.op_type in ("Relu", "Clip", "HardSwish"):
+            before = made_by.get(before.input[0])
+        if before is first and any(a.name == "group" and a.i > 1 for a in second.attribute):
+            return [first.name, second.name]
+    return []
 
 
 def without_lone_batch_norms(model: Any) -> Any:
