@@ -57,7 +57,7 @@ from lightfer.measure.yardstick import Yardstick, description, of_passes
 from lightfer.results import Data, Results, WeightCard
 
 LOOK_S = 0.1  # at the yardstick, while waiting for a quiet machine
-QUICK_IMAGES = 256  # that are classified in each round
+QUICK_IMAGES = 64  # that are classified in each round
 COMPARED = 64  # images whose logits are held against eager PyTorch's
 TRIES = {"static": 1, "round": 2, "energy": 1}  # of a step, before its error is written down
 
