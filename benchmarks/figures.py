@@ -164,7 +164,7 @@ def aa_ab() -> Iterator[Row]:
         elif len(row) == 7 and row[0] == "all" and row[1].endswith("(in use)"):
             (false, of), (less, _), (more, _) = map(counted, row[2:5])
             runs = f"two runs, {of} times"
-            yield name, f"{runs}: equal nets called different", *most(false, of / 12, ".0f")
+            yield name, f"{runs}: equal nets called different", *most(false, of // 12, ".0f")
             yield name, f"{runs}: 15 % slower found", *least(less, 0.75 * of, ".0f")
             yield name, f"{runs}: 30 % slower found", *least(more, 0.9 * of, ".0f")
             yield name, f"{runs}: comparisons refused, of {3 * of}", row[5], ""
