@@ -172,18 +172,7 @@ def test_a_processor_without_bfloat16_measures_it_where_it_is_asked_for(here: Pa
     for name in list(RUNTIMES)[1:]:
         monkeypatch.delitem(RUNTIMES, name)
     monkeypatch.setattr("lightfer.measure.process.computes_bfloat16", lambda device: False)
-    few = (
-        "--data",
-        "none",
-        "--rounds",
-        "1",
-        "--passes",
-        "1",
-        "--warm-up",
-        "1",
-        "--batch-size",
-        "1",
-    )
+    few = ["--data", "none", "--rounds", "1", "--passes", "1", "--warm-up", "1"]
     command = ("bench", "mobilenet_v1_x0_25", "--quick", *few)
     for options, told, measured in (
         (["--thorough"], True, ["float32"]),

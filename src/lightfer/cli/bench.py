@@ -218,7 +218,7 @@ def bench(
     if also and dataset is None:
         raise ArgumentError("--also adds data sets to --data, and none is found: give --data")
     others = [load_data(source, needed=("test",), only_needed=True) for source in also or ()]
-    every = ("float32", "bfloat16") if knows_bfloat16(device, thorough) else ("float32",)
+    every = ("float32", "bfloat16") if thorough and knows_bfloat16(device) else ("float32",)
     if dataset and "train" in dataset.splits:  # what int8 is calibrated on
         every = (*every, "int8")
     models = [weights.key for weights in each_once(models or published_counts())]
@@ -345,18 +345,17 @@ def grid(zone: str | None, g_co2e_per_kwh: float | None) -> "GridIntensity":
     return WORLD if zone is None else find_intensity(zone, os.environ.get(MAPS_KEY))
 
 
-def knows_bfloat16(device: str, tell: bool) -> bool:
+def knows_bfloat16(device: str) -> bool:
     """Whether it is measured unasked; that it is not is said on standard error."""
     from lightfer.measure.process import computes_bfloat16, torch_installed
 
     if not torch_installed() or computes_bfloat16(device):
         return True
-    if tell:
-        typer.echo(
-            "without bfloat16: this processor has no instructions for it and takes many times as "
-            "long; --precision bfloat16 measures it",
-            err=True,
-        )
+    typer.echo(
+        "without bfloat16: this processor has no instructions for it and takes many times as "
+        "long; --precision bfloat16 measures it",
+        err=True,
+    )
     return False
 
 

@@ -149,8 +149,8 @@ def run_job(
     """Train in `run_dir`, from where it stopped, on `data` with the splits that the job names.
 
     In float32 where `for_processor` says so. With `view_cache` the answers of live teachers are
-    kept there, see `train.views`. Raises as
-    `train_to_file` does, and what reading the teachers raises.
+    kept there, see `train.views`. Raises as `train_to_file` does, and what reading the teachers
+    raises.
     """
     job = for_processor(job, run_dir, device)
     config, student = job.config(), {}

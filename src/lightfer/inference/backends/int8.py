@@ -126,8 +126,8 @@ def _images(calibration: "Tensor | None") -> "Tensor":
 def depthwise_stem(model: Any) -> list[str]:
     """The nodes of the first convolution and of a depthwise one right behind it; else none.
 
-    Their channels differ most in range, which one range for all cannot hold; in float32 they take
-    no longer, and answers are nearer to float32's.
+    Their channels differ most in range, which one range for all cannot hold, and they are a small
+    part of the work.
     """
     nodes = model.graph.node
     first, *others = [node for node in nodes if node.op_type == "Conv"] or [None]
