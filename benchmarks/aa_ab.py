@@ -11,7 +11,8 @@ made again, unless other code made it, which is refused.
 
 Interleaved: one run of five nets, the same one under five names, of which one is 3 % and one 10 %
 slower, in 24 rounds, judged by `significance.times_differ`, as `lightfer rank` does. A family is
-false if any two of the three equal nets are called different.
+false if any two of the three equal nets are called different. The same in blocks of five rounds, as
+many as a run at its defaults has, where the test is another one.
 
 Separate runs: of one net, at the default number of rounds. Each repeat makes a run A, a run B1
 (15 % slower) and a run B2 (30 % slower), in an order drawn by lot; the run A of the repeat before
@@ -43,10 +44,11 @@ from lightfer.models.registry import create_model
 from lightfer.report.compare import ALPHA, REFUSED, RUN_TO_RUN, compare_results
 from lightfer.report.significance import times_differ
 from lightfer.results import Results, read_results
-from lightfer.results.select import Times
+from lightfer.results.select import Time, Times
 from lightfer.results.stats import compare_runs
 
 NET = "mobilenet_v1_x0_25"
+FEW = 5  # rounds: of a run at its defaults
 SLOWER = "AA_AB_SLOWER"  # the variable that tells a child by how much `alone` is slower
 ARMS = {"base": 0.0, "again": 0.0, "again_too": 0.0, "slower_3": 0.03, "slower_10": 0.10}
 RUNS = {"a": 0.0, "b15": 0.15, "b30": 0.30}
@@ -162,14 +164,25 @@ def judge_interleaved(results: Results) -> dict:
         raise SystemExit(f"not every arm was timed: {[e.error for e in results.entries]}")
     known = [time for time in times if time is not None]
     differ = times_differ(known)
-    equal = [i for i, share in enumerate(ARMS.values()) if share == 0]
+    equal = np.ix_(*[[i for i, share in enumerate(ARMS.values()) if share == 0]] * 2)
+    starts = range(0, len(known[0].rounds_s) - FEW + 1, FEW)
+    blocks = [times_differ([some_rounds(time, k) for time in known]) for k in starts]
     (environment,) = results.environments.values()
     return {
-        "false": bool(differ[np.ix_(equal, equal)].any()),
+        "false": bool(differ[equal].any()),
+        "blocks": len(blocks),
+        "false_blocks": sum(bool(block[equal].any()) for block in blocks),
+        "found_blocks": sum(bool(block[0, list(ARMS).index("slower_10")]) for block in blocks),
         "found": {n: bool(differ[0, i]) for i, n in enumerate(ARMS) if ARMS[n]},
         "ratio": {n: t.estimate_s / known[0].estimate_s for n, t in zip(ARMS, known, strict=True)},
         "noise": environment.noise and environment.noise.verdict,
     }
+
+
+def some_rounds(time: Time, first: int) -> Time:
+    """Of five rounds, corrected as those of the whole run."""
+    rows = (r[None, first : first + FEW] for r in (time.raw_rounds_s, time.rounds_s))
+    return Time.of(*rows, [time.reference_s])[0]
 
 
 Runs = tuple[Results, dict[str, Results]]  # the earlier run A, and the new runs by name
@@ -255,6 +268,19 @@ def report(rows: Sequence[dict], runs: dict[str, list[Runs]], conditions: str) -
         counts += [sum(r["found"][arm] for r in own) for arm in ("slower_3", "slower_10")]
         counts.append(sum(r["noise"] != "quiet" for r in own))
         lines.append(f"| {runtime} | " + " | ".join(f"{c} of {len(own)}" for c in counts) + " |")
+    if rows:
+        lines += [
+            "",
+            f"The same in blocks of {FEW} rounds",
+            "",
+            "| runtime | false families | 10 % slower found |",
+            "| --- | --- | --- |",
+        ]
+    for runtime in dict.fromkeys(row["runtime"] for row in rows):
+        own = [row for row in rows if row["runtime"] == runtime]
+        of = sum(row["blocks"] for row in own)
+        counts = (sum(row[key] for row in own) for key in ("false_blocks", "found_blocks"))
+        lines.append(f"| {runtime} | " + " | ".join(f"{c} of {of}" for c in counts) + " |")
     if runs:
         lines += [
             "",

@@ -161,6 +161,11 @@ def aa_ab() -> Iterator[Row]:
             )
             yield "aa_ab.py", f"{runtime}: 3 % slower found", *least(three, 0.75 * of, ".0f")
             yield "aa_ab.py", f"{runtime}: 10 % slower found", *least(ten, of, ".0f")
+        elif len(row) == 3 and " of " in row[1]:
+            (false, of), (ten, _) = map(counted, row[1:])
+            blocks = f"{row[0]}, one run, {of} times 5 of its rounds"
+            yield name, f"{blocks}: equal nets called different", *most(false, of / 20, ".0f")
+            yield name, f"{blocks}: 10 % slower found", f"{ten}", ""
         elif len(row) == 7 and row[0] == "all" and row[1].endswith("(in use)"):
             (false, of), (less, _), (more, _) = map(counted, row[2:5])
             runs = f"two runs, {of} times"

@@ -54,10 +54,13 @@ def on_config(config: Any) -> None:
 
 
 def on_files(files: Files, config: Any) -> None:
-    """Add the pages that are made from other files."""
+    """Add the pages that are made from other files, and the weight files themselves."""
     made = {"benchmarks.md": (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")}
     for name in SHIPPED:
         made[f"weights/{name}.md"] = card_page(name)
+        path = shipped(name)
+        assert path is not None
+        files.append(File.generated(config, f"weights/{path.name}", abs_src_path=str(path)))
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
 
@@ -99,7 +102,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def results_table(results: Results) -> str:
-    """The table of the README, figures to the right."""
+    """Every net in eager PyTorch, and the time in every runtime; figures to the right."""
     return _right(summary(results))
 
 
@@ -313,7 +316,7 @@ def trained(name: str) -> str:
                 net,
                 f"{len(cards)}",
                 number(counts.params, ".2f", 1e-6),
-                number(counts.macs, ".1f", 1e-6),
+                number(counts.macs, ".1f", 2e-6),
                 _mean_and_deviation([card.validation for card in cards]),
                 _mean_and_deviation([card.test for card in cards]),
                 number(_mean([cost and cost.cpu_s for cost in costs]), ".0f", 1 / 60),
@@ -322,7 +325,7 @@ def trained(name: str) -> str:
                 ", ".join(map(str, own)),
             )
         )
-    header = ("Net", "Seeds", "Params M", "MMACs", "Validation %", "Test %", "CPU min", "kJ")
+    header = ("Net", "Seeds", "Params M", "FLOPs M", "Validation %", "Test %", "CPU min", "kJ")
     return table((*header, "gCO2e", "Rate, start"), rows) + _between_seeds(name)
 
 
@@ -404,7 +407,6 @@ def rule(results: Results) -> str:
 
 def files(results: Results) -> str:
     """Every weight file that comes with the package."""
-    address = f"{project()['urls']['Repository']}/raw/v{project()['version']}/src/lightfer/weights"
     rows = []
     for name in SHIPPED:
         path, card = shipped(name), _card(name)
@@ -414,7 +416,7 @@ def files(results: Results) -> str:
                 f"[{name}](weights/{name}.md)",
                 top1(card.validation),
                 top1(card.test),
-                f"[{path.stat().st_size:,} bytes]({address}/{path.name})",
+                f"[{path.stat().st_size:,} bytes](weights/{path.name})",
                 f"`{sha256_of(path)}`",
             )
         )

@@ -89,6 +89,8 @@ def test_every_shipped_weight_file_has_its_card(site: Path):
         assert kept in text
         assert card.data_sha256["train"] in text
         assert card.not_intended_use[:40] in text
+        assert (site / f"weights/{path.name}").read_bytes() == path.read_bytes()
+        assert f'href="weights/{path.name}"' in (site / "zoo.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["/work/", "/home/", "/tmp/", "/root/"])

@@ -167,6 +167,21 @@ def test_the_outputs_of_the_analysis_are_of_the_published_results():
     assert begins in "".join(map(texts, code_cells("04_analysis"))), "run `make notebooks`"
 
 
+def test_the_outputs_of_the_data_are_by_the_rule_of_today():
+    """As many images have a majority of FER+'s votes as were scored on it."""
+    scored = {
+        f"{a.images:,}"
+        for entry in read_results(ROOT / "results.json").entries
+        for a in (entry.accuracy, *entry.accuracy_other)
+        if a and a.labels == "fer+" and a.split == "test"
+    }
+    (images,) = scored
+    assert f">{images}<" in "".join(
+        part for cell in code_cells("01_data") for output in cell.outputs
+        for part in output.get("data", {}).get("text/html", "")
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_cells_define_nothing(name: str):
     for cell in code_cells(name):

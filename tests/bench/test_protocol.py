@@ -76,7 +76,7 @@ def test_the_file_says_how_times_were_taken(tmp_path: Path):
     (entry,), (environment,) = results.entries, results.environments.values()
     protocol = environment.protocol
     assert protocol is not None
-    assert (protocol.version, protocol.quick, protocol.batch_sizes) == (2, True, (1, 3))
+    assert (protocol.version, protocol.quick, protocol.batch_sizes) == (3, True, (1, 3))
     assert (protocol.rounds, protocol.passes, protocol.warmup, protocol.seed) == (2, 4, 0, 0)
     assert protocol.garbage_collection == "off while passes are timed"
     assert protocol.pinning.startswith("not pinned")

@@ -185,3 +185,68 @@ def test_what_others_do_while_accuracy_is_measured_disturbs_no_time(
     (environment,) = run(TINY, None, tmp_path).environments.values()
     assert environment.noise is not None
     assert environment.noise.seconds == len(TINY.models) * TINY.rounds  # and none of size, accuracy
+
+
+def test_a_new_round_takes_the_place_of_the_disturbed_one(
+    yardsticks: list[float], tmp_path: Path
+):
+    """Rounds of two nets are compared each with that of the same number."""
+    yardsticks += [1.01, 1.5, 1.02, 1.03]
+    results = run(replace(TINY, rounds=3, wait_quiet=5.0), None, tmp_path)
+    (entry,) = results.entries
+    assert [t.yardstick_s for t in entry.latency] == [(1.01, 1.03, 1.02)] * 2
+
+
+def test_rounds_that_were_repeated_are_settled_without_the_option_too(
+    yardsticks: list[float], tmp_path: Path
+):
+    yardsticks += [1.0, 1.5, 1.5, 1.0]
+
+    def stop(text: str, done: int, of: int) -> None:
+        if "again" in text and len(yardsticks) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(TINY, wait_quiet=5.0), None, tmp_path, on_step=stop)
+    results = run(TINY, None, tmp_path)
+    (entry,) = results.entries
+    assert [t.rounds for t in entry.latency] == [2, 2]
+    assert (waiting(results).repeated, waiting(results).disturbed) == (1, 1)
+
+
+def test_what_was_waited_before_a_stop_counts(yardsticks: list[float], tmp_path: Path, monkeypatch):
+    yardsticks += [1.5, 1.0, 1.0]
+
+    def slow_wait(self: Quiet, runtime: str) -> None:
+        self.waited_s += 7.0
+
+    def stop(text: str, done: int, of: int) -> None:
+        if "again" in text:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Quiet, "wait", slow_wait)
+    config = replace(TINY, wait_quiet=5.0)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, None, tmp_path, on_step=stop)
+    found = waiting(run(config, None, tmp_path))
+    assert (found.waited_s, found.repeated) == (21.0, 1)
+
+
+def test_a_repeat_that_fails_costs_nothing_that_was_measured(
+    yardsticks: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    yardsticks += [1.0, 1.5]
+    visit, calls = benchmark.visit_case, []
+
+    def fails_later(*arguments, **options):
+        calls.append(1)
+        if len(calls) > 2:
+            raise RuntimeError("no memory")
+        return visit(*arguments, **options)
+
+    monkeypatch.setattr(benchmark, "visit_case", fails_later)
+    results = run(replace(TINY, wait_quiet=5.0), None, tmp_path)
+    (entry,) = results.entries
+    assert entry.error is None
+    assert [t.rounds for t in entry.latency] == [2, 2]
+    assert (waiting(results).repeated, waiting(results).disturbed) == (0, 1)

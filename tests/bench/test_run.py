@@ -11,6 +11,8 @@ import torch
 
 from lightfer._files import sha256_of
 from lightfer.bench import run as benchmark
+from lightfer.bench.case import Case, compared
+from lightfer.bench.entry import entry_of
 from lightfer.bench.journal import Journal
 from lightfer.bench.plan import BenchConfig
 from lightfer.bench.run import run_benchmark
@@ -20,9 +22,10 @@ from lightfer.inference.backends import RUNTIMES, Loaded
 from lightfer.measure.energy import CpuModel
 from lightfer.measure.yardstick import Yardstick
 from lightfer.models.blocks import ConvBNAct
-from lightfer.models.find import Weights
+from lightfer.models.find import Weights, find_weights
 from lightfer.models.registry import create_model
 from lightfer.results import GridIntensity, Results
+from lightfer.results.select import Times
 from lightfer.results.validate import violations
 from tests.models.test_weights import card
 from tests.results.test_schema import ENVIRONMENT
@@ -132,7 +135,7 @@ def test_each_first_figure_is_told_as_soon_as_it_is_measured(
     assert own.accuracy is not None
     assert [number for _, number in told] == [0, 1, 2, 3]  # of the rounds only the first
     assert [text.split(",")[0] for text, _ in told[:2]] == [own.model, plain.model]
-    assert f"top-1 {100 * own.accuracy.top1:.2f} %, 0.349 M parameters, 2.05 MMACs" in told[0][0]
+    assert f"top-1 {100 * own.accuracy.top1:.2f} %, 0.349 M parameters, 4.1 M FLOPs" in told[0][0]
     assert "top-1" not in told[1][0]  # untrained
     times = {text.split(",")[0]: text for text, _ in told[2:]}
     for entry in (own, plain):
@@ -482,3 +485,72 @@ def test_two_processes_have_a_journal_each_and_a_third_is_refused(tmp_path: Path
     second.remove()
     first.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_own_net_that_was_edited_is_not_continued(
+    config: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    code = (
+        "from torch import nn\n\n\n"
+        "def net(*_):\n    return nn.Sequential(nn.Flatten(), nn.Linear(2304, 7))\n"
+    )
+    (tmp_path / "edited_nets.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = replace(config, models=("edited_nets:net",), rounds=1)
+    run(own, None, tmp_path)
+    assert run_with_journal(own, None, tmp_path)[1].other is None
+    (tmp_path / "edited_nets.py").write_text(f"{code}\n\nmore = 1\n")
+    assert run_with_journal(own, None, tmp_path)[1].other == tmp_path / "journal"
+
+
+def test_a_device_has_rows_of_its_own(config: BenchConfig, tmp_path: Path):
+    config = replace(config, rounds=1)
+    results, journal = run_with_journal(config, None, tmp_path)
+    case = Case(find_weights(config.models[0]))
+    ids = [
+        entry_of(case, journal, "machine", "run", replace(config, device=device), 48, None).id
+        for device in ("cpu", "mps", "cuda:1")
+    ]
+    assert [i.rpartition("/")[2] for i in ids] == [
+        "pytorch-float32",
+        "pytorch-float32@mps",
+        "pytorch-float32@cuda:1",
+    ]
+    assert results.entries[0].id.endswith("/pytorch-float32")
+
+
+def test_modelled_energy_is_of_the_time_that_is_quoted(
+    config: BenchConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    visit, slow = benchmark.visit_case, [1.0, 1.0, 4.0]
+
+    def known(*arguments, **options):
+        found, beside = visit(*arguments, **options), slow.pop(0)
+        timed = [msgspec.structs.replace(t, yardstick_s=beside) for t in found.timed]
+        return msgspec.structs.replace(found, timed=tuple(timed), total_s=10.0)
+
+    monkeypatch.setattr(benchmark, "visit_case", known)
+    results = run(replace(config, models=config.models[1:]), None, tmp_path)
+    (entry,) = results.entries
+    found = Times(results).all_images(entry)
+    assert found is not None
+    assert found.rounds_s.tolist() == [10.0, 10.0, 2.5]
+    assert found.interval is not None
+    assert entry.inference_total_s == 10.0
+    assert entry.energy is not None
+    assert entry.energy.gross is not None
+    watts = config.cpu_model.watts_per_thread * results.environments[entry.environment].threads
+    each = found.estimate_s / (entry.inference_images or 0)
+    assert entry.energy.gross.joules_per_image == pytest.approx(watts * each)
+
+
+def test_logits_that_are_no_numbers_are_an_error_of_the_net(config: BenchConfig):
+    case = Case(find_weights(config.models[1]), "onnxruntime")
+    broken = Loaded(lambda x: torch.full((len(x), 7), float("nan")), {})
+    with pytest.raises(ValueError, match="onnxruntime-float32 gives logits that are no numbers"):
+        compared(case, broken, torch.zeros(2, 1, 48, 48, dtype=torch.uint8), "cpu")
+
+
+def test_a_name_that_is_not_utf_8_can_be_written_to_the_journal(config: BenchConfig):
+    weights = replace(find_weights(config.models[1]), key="net\udcff.safetensors")
+    assert Case(weights).journal_key.encode() == rb"net\xff.safetensors pytorch-float32"

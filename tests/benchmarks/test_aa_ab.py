@@ -51,6 +51,9 @@ def test_what_differs_is_found_and_what_does_not_is_not():
     assert sum(row["false"] for row in rows) <= 3
     assert sum(row["found"]["slower_3"] for row in rows) >= 15
     assert sum(row["found"]["slower_10"] for row in rows) == 20
+    assert sum(row["blocks"] for row in rows) == 20 * 4
+    assert sum(row["false_blocks"] for row in rows) <= 8
+    assert sum(row["found_blocks"] for row in rows) >= 40
     assert np.mean([row["ratio"]["slower_10"] for row in rows]) == pytest.approx(1.1, rel=0.02)
 
 

@@ -11,6 +11,7 @@ from lightfer.data import Dataset
 from lightfer.data.synthetic import synthetic_faces
 
 NET = "mobilenet_v1_x0_25"
+EPOCHS = 3
 
 
 @pytest.fixture
@@ -27,14 +28,14 @@ def test_a_side_that_goes_on_counts_its_time_and_ends_where_it_would_have(
     write_images(faces["train"], tmp_path / "whole" / "images")
     write_images(faces["train"], tmp_path / "parts" / "images")
     whole = Clock(tmp_path / "whole.json", started=0.0, limit_s=1e12)
-    SIDES[side](NET, faces, tmp_path / "whole", 5, whole)
+    SIDES[side](NET, faces, tmp_path / "whole", EPOCHS, whole)
     path = tmp_path / "parts.json"
-    for epoch in range(1, 5):  # each process ends after one epoch more
+    for epoch in range(1, EPOCHS):  # each process ends after one epoch more
         clock = Clock(path, started=0.0, limit_s=0.0)
         with pytest.raises(_EndedError):
-            SIDES[side](NET, faces, tmp_path / "parts", 5, clock)
+            SIDES[side](NET, faces, tmp_path / "parts", EPOCHS, clock)
         assert len(json.loads(path.read_text())) == epoch
-    SIDES[side](NET, faces, tmp_path / "parts", 5, Clock(path, started=0.0, limit_s=1e12))
+    SIDES[side](NET, faces, tmp_path / "parts", EPOCHS, Clock(path, started=0.0, limit_s=1e12))
     found = json.loads(path.read_text())
     assert [e["top1"] for e in found] == [e["top1"] for e in whole.epochs]
     seconds = [e["s"] for e in found]

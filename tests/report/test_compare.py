@@ -12,6 +12,7 @@ from lightfer.cli.main import app
 from lightfer.report.compare import (
     NOTHING,
     REFUSED,
+    RUN_TO_RUN,
     RUN_TO_RUN_BARE,
     Change,
     Comparison,
@@ -444,3 +445,80 @@ def test_another_memory_is_another_machine_and_another_kernel_a_condition():
     same = compare_results(of(4, "Linux 1"), of(3.98, "Linux 2"))
     assert only(same, "time").verdict == NOTHING
     assert "system: Linux 1 -> Linux 2" in same.conditions
+
+
+def on(machine: str, name: str, seconds: float, seed: int = 0, **fields):
+    """An entry of an environment of that name."""
+    made = entry(name, latency=(timed(seconds, seed=seed),), **fields)
+    return msgspec.structs.replace(made, id=f"{machine}/{name}", environment=machine)
+
+
+def of_machines(*entries, **machines: dict) -> Results:
+    known = {"data": DATA, "yardstick": "a net", "versions": {"torch": "2"}}
+    environments = {
+        name: msgspec.structs.replace(ENVIRONMENT, **known, **fields)
+        for name, fields in machines.items()
+    }
+    return Results(environments=environments, entries=entries)
+
+
+def test_a_machine_is_compared_with_itself_though_another_stands_before_it():
+    """The first file's first entry took the only one of the second, and every time was refused."""
+    first = of_machines(
+        on("x", "m", 0.005), on("y", "m", 0.009), x={"cpu": "X"}, y={"cpu": "Y"}
+    )
+    found = compare_results(first, of_machines(on("y", "m", 0.018, seed=1), y={"cpu": "Y"}))
+    assert only(found, "time").verdict == "slower"
+    assert found.only_in_a == ("x/m",)
+
+
+def test_a_node_is_compared_with_itself_and_another_one_is_named():
+    nodes = {f"n{i}": {"node": f"node-{i}"} for i in (1, 2)}
+    fleet = of_machines(on("n1", "m", 0.005), on("n2", "m", 0.009), **nodes)
+    second = of_machines(on("n2", "m", 0.009, seed=1), n2=nodes["n2"])
+    found = compare_results(fleet, second)
+    assert only(found, "time").verdict == NOTHING
+    assert found.only_in_a == ("n1/m",)
+    first = of_machines(on("n1", "m", 0.005), n1=nodes["n1"])
+    assert "node: node-1 -> node-2" in compare_results(first, second).conditions
+
+
+def test_another_microarchitecture_of_the_same_name_is_another_machine():
+    older, newer = ({"microarchitecture": f"cpu family {n}"} for n in (23, 25))
+    for second, reason in ((newer, "cpu family 23 against cpu family 25"), (older, ""), ({}, "")):
+        a, b = (
+            of_machines(on("e", "m", 0.005, seed=i), e=about)
+            for i, about in enumerate((older, second))
+        )
+        change = only(compare_results(a, b), "time")
+        assert (change.verdict == REFUSED) == bool(reason)
+        assert reason in change.note
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [({"precision": "int8"}, "precision float32 against int8"), ({"runtime": "onnx"}, "runtime")],
+)
+def test_accuracy_in_another_precision_or_runtime_is_refused(fields: dict, reason: str):
+    a, b = results(entry(accuracy=scored(220))), results(entry(accuracy=scored(200)))
+    other = results(msgspec.structs.replace(b.entries[0], **fields))
+    assert only(compare_results(a, b), "accuracy").verdict == "worse"
+    found = only(compare_results(a, other), "accuracy")
+    assert found.verdict == REFUSED
+    assert reason in found.note
+
+
+def test_how_rounds_were_made_is_a_condition():
+    alone = msgspec.structs.replace(PROTOCOL, processes=True, pinning="cores 0 of 2")
+    a, b = (
+        results(entry(latency=(timed(seed=i),)), protocol=how)
+        for i, how in enumerate((PROTOCOL, alone))
+    )
+    told = " ".join(compare_results(a, b).conditions)
+    assert "in one process, groups of 10 passes to warm up -> each in a fresh process" in told
+    assert "threads on cores: none -> cores 0 of 2" in told
+
+
+def test_the_written_allowances_are_those_in_use():
+    protocol = (Path(__file__).parents[2] / "docs/protocol.md").read_text(encoding="utf-8")
+    assert f"of {100 * RUN_TO_RUN:.0f} %, and of {100 * RUN_TO_RUN_BARE:.0f} % for raw" in protocol

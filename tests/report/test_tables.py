@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from lightfer.measure.carbon import carbon_of
 from lightfer.measure.energy import CpuModel, model_cpu_energy
-from lightfer.report.cells import DASH, top1
+from lightfer.report.cells import DASH, conditions, top1
 from lightfer.report.tables import HEADER, markdown, row, summary, table
 from lightfer.results import Accuracy, Entry, Latency, Results, TeacherWeights, Teaching
 from lightfer.results.select import Times
@@ -43,12 +43,12 @@ def test_units_and_rounding():
         "Top-1 %": "61.23 [59.6, 62.8]",
         "Macro-F1": "0.555",
         "Params M": "2.232",
-        "MMACs": "16.24",
+        "FLOPs M": "32.5",
         "1 image ms": "5.10",
         "1 image ms, raw": DASH,
         "64 images, ms each": "1.000",
         "mJ/image": "10.00 (modelled)",
-        "gCO2e/1000": "0.0013 (modelled)",
+        "g CO2e/1M images": "1.34 (modelled)",
     }
 
 
@@ -80,6 +80,42 @@ def test_a_run_of_single_images_has_no_column_of_batches():
         )
         assert ("64 images, ms each" in titles) == shown
         assert len(rows[0]) == len(titles)
+
+
+def test_of_several_batch_sizes_the_largest_stands_under_its_own_title():
+    sizes = (1, 8, 64)
+    latency = tuple(Latency.of([[0.001 * s]], batch_size=s, threads=2) for s in (1, 8))
+    latency += (Latency.of([[0.032]], batch_size=64, threads=2),)
+    titles, (cells,) = table(
+        [entry(latency=latency, inference_batch_size=max(sizes))],
+        Times(Results(environments={"e": ENVIRONMENT})),
+    )
+    assert dict(zip(titles, cells, strict=True))["64 images, ms each"] == "0.500"
+
+
+def test_how_energy_was_obtained_stands_once_where_it_is_the_same_for_all():
+    energies = [model_cpu_energy(0.001 * n, threads=2) for n in (1, 2)]
+    nets = [entry(f"n{i}", energy=e, carbon=carbon_of(e)) for i, e in enumerate(energies)]
+    times = Times(Results(environments={"e": ENVIRONMENT}))
+    titles, rows = table(nets, times)
+    assert titles[-2:] == ("mJ/image (modelled)", "g CO2e/1M images (modelled)")
+    assert not any("modelled" in cell for cells in rows for cell in cells)
+    measured = replace(energies[0], simulated=True)
+    titles, rows = table([nets[0], entry("other", energy=measured)], times)
+    assert titles[-2:] == ("mJ/image", "g CO2e/1M images")
+    assert [cells[-2].partition(" ")[2] for cells in rows] == ["(modelled)", "(simulated)"]
+
+
+def test_conditions_say_which_instructions_the_processor_has():
+    about = replace(ENVIRONMENT, microarchitecture="vendor_id A, cpu family 25, avx2, avx512f")
+    assert conditions(about).startswith("a [1, 2] cpu (avx2, avx512f), 2 threads of 2 cores, ")
+    assert conditions(ENVIRONMENT).startswith("a [1, 2] cpu, 2 threads")
+
+
+def test_a_row_whose_rounds_failed_says_so_itself():
+    latency = (Latency.of([[0.001]], batch_size=1, threads=2),)
+    names = [cells_of(entry(latency=latency, error=error))[0] for error in (None, "1 of 2 rounds")]
+    assert names == ["m", "m (failed rounds)"]
 
 
 def test_another_runtime_or_precision_is_named_with_the_model():
@@ -139,7 +175,7 @@ def test_students_of_other_nets_are_named_with_their_teachers():
         entries=(entry("taught", weights="1"), entry("alone", weights="2"), entry("bare")),
         cards={"1": replace(card, distillation=teaching), "2": card},
     )
-    assert "KD, taught by big, bigger beside the labels: taught\n" in markdown(results)
+    assert "KD (knowledge distillation), taught by big, bigger beside the labels: taught\n" in markdown(results)
 
 
 def test_a_summary_without_other_ways_is_the_table():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from lightfer._files import plain_name
+from lightfer._files import in_utf8, plain_name
 from lightfer.bench.journal import Round, Static, Timed
 from lightfer.data.dataset import IMAGE_SIZE, Dataset, normalize
 from lightfer.errors import ArgumentError
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 EAGER, FULL = "pytorch", "float32"
 REFERENCE = f"{EAGER}-{FULL}"  # the variant that others are compared with
-PROTOCOL = 2  # version of what `visit_case` does: a change of it is a new one
+PROTOCOL = 3  # version of what `visit_case` does: a change of it is a new one
 PARTS = 2  # of the passes at one batch size, the yardstick before, between and after
 YARDSTICK_SHARE = 0.05  # of a round's seconds, for each block of the yardstick
 MOST_KEPT = 200  # passes of a round in the file
@@ -75,7 +75,7 @@ class Case:
 
     @property
     def journal_key(self) -> str:
-        return f"{self.weights.key} {self.variant}"
+        return in_utf8(f"{self.weights.key} {self.variant}")
 
 
 def load_case(case: Case, device: str, threads: int, data: Dataset | None = None) -> Loaded:
@@ -141,7 +141,10 @@ def compared(
     if case.variant == REFERENCE:
         return counts, None
     x = _prepare(_on(device, images))
-    return counts, (run(x) - model(x)).abs().max().item()
+    logits = run(x)
+    if not logits.isfinite().all():
+        raise ValueError(f"{case.variant} gives logits that are no numbers: nothing is measured")
+    return counts, (logits - model(x)).abs().max().item()
 
 
 def accuracy_of(

@@ -32,6 +32,7 @@ from lightfer.results import (
     TrainingEnergy,
     published_counts,
 )
+from lightfer.results.select import Time
 
 if TYPE_CHECKING:
     from lightfer.models.registry import Architecture
@@ -45,10 +46,8 @@ def entry_of(
     config: BenchConfig,
     images: int,
     decoding_s: float | None,
-    meters: Meters,
-    ticks: Mapping[str, float],
 ) -> Entry:
-    """Put the pieces of one model together."""
+    """Put the pieces of one model together, but for its energy."""
     pieces, environment = journal.pieces[case.journal_key], journal.environment
     weights, card, arch = case.weights, case.weights.card, kind_of(case.weights.name)
     once = msgspec.structs.asdict(pieces.static) if pieces.static else {}
@@ -57,16 +56,9 @@ def entry_of(
     per_image = None if total is None else total / images
     model_s = median(r.model_s for r in pieces.rounds) if pieces.rounds else None
     decoded = None if total is None or decoding_s is None else total + decoding_s
-    energies = energies_of(pieces, config.energy or EnergyPlan(), meters, ticks)
-    energy = energies.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
-    if energy.gross is None and config.device == "cpu":
-        threads, size = environment.threads, config.batch_size
-        modelled = model_cpu_energy(per_image, threads, config.cpu_model, batch_size=size)
-        energy = modelled_instead(energy, modelled)
-    carbon = carbon_of(energy, config.intensity, config.pue)
-    spent = spent_on_training(card)
+    place = "" if config.device == "cpu" else f"@{config.device}"
     return Entry(
-        id=f"{machine_key}/{weights.name}/{(weights.sha256 or 'random')[:8]}/{case.variant}",
+        id=f"{machine_key}/{weights.name}/{(weights.sha256 or 'random')[:8]}/{case.variant}{place}",
         environment=environment_key,
         model=weights.name,
         family=arch.family,
@@ -83,6 +75,7 @@ def entry_of(
         runtime_settings=settings,
         latency=tuple(latencies(pieces.rounds, environment.threads)),
         inference_total_s=total,
+        inference_rounds_s=tuple(r.total_s for r in pieces.rounds) or None,
         inference_per_image_s=per_image,
         inference_images=images,
         inference_batch_size=config.batch_size,
@@ -91,11 +84,42 @@ def entry_of(
         inference_with_decoding_per_image_s=None if decoded is None else decoded / images,
         peak_memory_bytes=_most(r.peak_memory_bytes for r in pieces.rounds),
         peak_device_memory_bytes=_most(r.peak_device_memory_bytes for r in pieces.rounds),
+        error=pieces.error or _failed_rounds(pieces, config.rounds),
+    )
+
+
+def with_energy(
+    entry: Entry,
+    case: Case,
+    journal: Journal,
+    config: BenchConfig,
+    all_images: Time | None,
+    meters: Meters,
+    ticks: Mapping[str, float],
+) -> Entry:
+    """The same with what the meters say, or else, on a CPU, what is modelled from the time of all
+    images as it is quoted; and what follows from it.
+    """
+    energies = energies_of(
+        journal.pieces[case.journal_key], config.energy or EnergyPlan(), meters, ticks
+    )
+    energy = energies.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
+    if energy.gross is None and config.device == "cpu":
+        modelled = model_cpu_energy(
+            all_images and all_images.estimate_s / (entry.inference_images or 1),
+            journal.environment.threads,
+            config.cpu_model,
+            batch_size=config.batch_size,
+        )
+        energy = modelled_instead(energy, modelled)
+    carbon = carbon_of(energy, config.intensity, config.pue)
+    spent = spent_on_training(case.weights.card)
+    return msgspec.structs.replace(
+        entry,
         energy=energy,
         energy_other=tuple(energies.values()),
         carbon=carbon,
         training=spent and training_cost(spent, energy, carbon),
-        error=pieces.error or _failed_rounds(pieces, config.rounds),
     )
 
 

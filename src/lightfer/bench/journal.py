@@ -63,6 +63,7 @@ class Round(Struct, frozen=True, kw_only=True, tag="round"):
     peak_memory_bytes: int | None = None
     peak_device_memory_bytes: int | None = None
     watched: Watched | None = None
+    waited_s: float = 0.0  # before it, for a quiet machine
 
 
 class Block(Struct, frozen=True, kw_only=True, tag="energy"):

@@ -17,7 +17,7 @@ from lightfer.measure.carbon import WORLD
 from lightfer.measure.energy import ASSUMED, CpuModel, EnergyPlan, Meter, enough_blocks
 from lightfer.measure.environment import environment_id
 from lightfer.measure.process import GARBAGE_COLLECTION, pinning
-from lightfer.models.find import Weights, find_weights
+from lightfer.models.find import Weights, find_weights, own_source
 from lightfer.results import Component, Environment, GridIntensity, Protocol
 
 if TYPE_CHECKING:
@@ -159,7 +159,11 @@ def steps(
                 text = f"speed, round {number + 1} of {config.rounds}"
                 yield Step(case, "round", text), done, of
             done += 1
-    while quiet and not quiet.over and (again := missing(cases, journal, config.rounds)):
+    while (
+        quiet
+        and not quiet.over
+        and (again := missing(cases, journal, config.rounds, quiet.failed))
+    ):
         for case in random.Random(f"{config.seed} {len(again)}").sample(again, len(again)):
             if not quiet.over:
                 yield Step(case, "round", "speed, a disturbed round again", again=True), done, of
@@ -212,6 +216,7 @@ def fingerprint(
     what = {name: value for name, value in asdict(config).items() if name not in derived}
     what["also"] = [data.sha256() for data in also]
     what["meters"] = [meter.source for meter in meters.meters]
+    own = [own_source(weights.name) for weights in {c.weights.key: c.weights for c in cases}.values()]
     weights = [(c.weights.sha256, c.variant, version(runtime_of(c.runtime).package)) for c in cases]
-    text = f"{what} {weights} {environment_id(environment)}"
+    text = f"{what} {weights} {own} {environment_id(environment)}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -5,7 +5,7 @@ is known better the longer a run lasts, so whether a round was disturbed is deci
 such rounds are measured again. Time that is waited, and that of rounds measured again, is limited.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from time import monotonic, sleep
 
 from lightfer.bench.case import Case
@@ -35,7 +35,16 @@ class Quiet:
         self.minutes, self.look, self.say, self.clock, self.pause = minutes, look, say, clock, pause
         self.waited_s = self.again_s = 0.0
         self.gave_up = False
+        self.failed: set[str] = set()  # cases whose repeated round failed: not tried once more
         self._best: dict[str, float] = {}
+
+    def take_up(self, cases: Sequence[Case], journal: Journal, rounds: int) -> None:
+        """Count what a run that was interrupted has waited, and measured again, by its journal."""
+        for case in cases:
+            pieces = journal.pieces[case.journal_key]
+            again = pieces.rounds[rounds - len(pieces.failed_rounds) :]
+            self.waited_s += sum(visit.waited_s for visit in pieces.rounds)
+            self.again_s += sum(visit.watched.seconds for visit in again if visit.watched)
 
     @property
     def over(self) -> bool:
@@ -63,14 +72,17 @@ class Quiet:
             self.gave_up = True
 
     def settle(self, cases: Sequence[Case], journal: Journal, rounds: int) -> Waiting:
-        """Of each case the first `rounds` that were not disturbed stay in memory, and where these
-        are too few others as they came; the file keeps them all. Returns what waiting brought.
+        """Of each case `rounds` stay in memory: a disturbed one gives its place to one that was
+        measured again, so that the others still stand beside those of the same round of other
+        nets. The file keeps them all. Returns what waiting brought.
         """
         best, repeated, disturbed = best_beside(cases, journal), 0, 0
         for case in cases:
             pieces = journal.pieces[case.journal_key]
             bad = [is_disturbed(case, visit, best) for visit in pieces.rounds]
-            kept = sorted(sorted(range(len(bad)), key=bad.__getitem__)[:rounds])
+            first = min(len(bad), rounds - len(pieces.failed_rounds))
+            again = iter([i for i in range(first, len(bad)) if not bad[i]])
+            kept = [next(again, i) if bad[i] else i for i in range(first)]
             repeated += len(bad) - len(kept)
             disturbed += sum(bad[i] for i in kept)
             pieces.rounds = [pieces.rounds[i] for i in kept]
@@ -101,11 +113,15 @@ def is_disturbed(case: Case, visit: Round, best: Best) -> bool:
     return any(t.yardstick_s > LIMIT * best[case.runtime, t.batch_size] for t in visit.timed)
 
 
-def missing(cases: Sequence[Case], journal: Journal, rounds: int) -> list[Case]:
-    """Cases with a round that is to be measured again."""
+def missing(
+    cases: Sequence[Case], journal: Journal, rounds: int, but: Container[str] = ()
+) -> list[Case]:
+    """Cases with a round that is to be measured again, `but` those of these keys of the journal."""
     best, found = best_beside(cases, journal), []
     for case in cases:
         pieces = journal.pieces[case.journal_key]
+        if case.journal_key in but:
+            continue
         good = sum(not is_disturbed(case, visit, best) for visit in pieces.rounds)
         if pieces.rounds and good < rounds - len(pieces.failed_rounds):
             found.append(case)

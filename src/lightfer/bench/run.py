@@ -31,7 +31,7 @@ from lightfer.bench.case import (
     load_case,
     visit_case,
 )
-from lightfer.bench.entry import entry_of
+from lightfer.bench.entry import entry_of, with_energy
 from lightfer.bench.journal import Block, Failed, Journal, Record, Round, Static
 from lightfer.bench.plan import (
     NO_METERS,
@@ -48,13 +48,19 @@ from lightfer.data.dataset import IMAGE_SIZE, Dataset
 from lightfer.executors import open_executor
 from lightfer.inference.backends import Loaded
 from lightfer.measure.energy import TEST_IMAGES, EnergyPlan, measure_block, measure_ticks, slowest
-from lightfer.measure.environment import describe_environment, environment_id, run_id
+from lightfer.measure.environment import (
+    describe_environment,
+    environment_id,
+    run_id,
+    without_folders,
+)
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.latency import Images, time_decoding
 from lightfer.measure.noise import Watched, advanced, snapshot, verdict, watch
 from lightfer.measure.process import torch_installed, tune_process
 from lightfer.measure.yardstick import Yardstick, description, of_passes
 from lightfer.results import Data, Results, WeightCard
+from lightfer.results.select import Times
 
 LOOK_S = 0.1  # at the yardstick, while waiting for a quiet machine
 QUICK_IMAGES = 64  # that are classified in each round
@@ -98,22 +104,28 @@ def run_benchmark(
     bench = _Bench(config, data, also, environment.threads, journal, test_log, meters)
     told = [0, 0]
     quiet = None
-    if config.wait_quiet:
+    if config.wait_quiet or any(len(p.rounds) > config.rounds for p in journal.pieces.values()):
         quiet = Quiet(config.wait_quiet, bench.look, lambda text: on_step(text, *told))
+        quiet.take_up(cases, journal, config.rounds)
     watched: list[Watched] = []  # beside blocks of energy; rounds have theirs, accuracy needs none
     for step, *told in steps(config, cases, meters, journal, quiet):
+        waited_s = quiet.waited_s if quiet else 0.0
         if quiet and step.kind == "round":
             quiet.wait(step.case.runtime)
+            waited_s = quiet.waited_s - waited_s
         on_step(f"{step.case.weights.name}, {step.case.variant}: {step.text}", *told)
         start = snapshot()
         record = bench.attempt(step)
         meanwhile = watch(start, snapshot())
         if isinstance(record, Round):
-            record = msgspec.structs.replace(record, watched=meanwhile)
+            record = msgspec.structs.replace(record, watched=meanwhile, waited_s=waited_s)
         elif step.kind == "energy":
             watched.append(meanwhile)
         if quiet and step.again:
             quiet.again_s += meanwhile.seconds
+            if isinstance(record, Failed):  # the round itself is there
+                quiet.failed.add(step.case.journal_key)
+                continue
         journal.append(step.case.journal_key, record)
         if text := _first_figures(step.case, record, journal):
             on_record(text)
@@ -137,16 +149,19 @@ def run_benchmark(
     )
     machine, key = environment_id(journal.environment), run_id(environment)
     decoding_s = time_decoding(bench.images) if data else None
-    entries = tuple(
-        entry_of(
-            case, journal, machine, key, config, len(bench.images), decoding_s, meters, bench.ticks
-        )
+    entries = [
+        entry_of(case, journal, machine, key, config, len(bench.images), decoding_s)
         for case in cases
-    )
+    ]
+    times = Times(Results(environments={key: environment}, entries=tuple(entries)))
+    entries = [
+        with_energy(entry, case, journal, config, times.all_images(entry), meters, bench.ticks)
+        for entry, case in zip(entries, cases, strict=True)
+    ]
     cards = {
         m.sha256: WeightCard.of(msgspec.to_builtins(m.card)) for m in models if m.sha256 and m.card
     }
-    return Results(environments={key: environment}, entries=entries, cards=cards), journal
+    return Results(environments={key: environment}, entries=tuple(entries), cards=cards), journal
 
 
 class _Bench:
@@ -192,7 +207,8 @@ class _Bench:
                     raise
                 tries -= 1
                 if not tries:
-                    return Failed(kind=step.kind, error=f"{type(error).__name__}: {error}")
+                    text = without_folders(f"{type(error).__name__}: {error}")
+                    return Failed(kind=step.kind, error=text)
 
     def _measure(self, step: Step) -> Record:
         config, case = self.config, step.case
@@ -284,7 +300,8 @@ def _first_figures(case: Case, record: Record, journal: Journal) -> str | None:
             if of := record.accuracy:
                 mark = " (ref)" if of.source == "reference" else ""
                 top1 = f"top-1 {100 * of.top1:.2f} %{mark}, "
-            what = f"{top1}{record.params / 1e6:.3f} M parameters, {record.macs / 1e6:.2f} MMACs"
+            flops = 2 * record.macs / 1e6
+            what = f"{top1}{record.params / 1e6:.3f} M parameters, {flops:.1f} M FLOPs"
         case Round() if len(journal.pieces[case.journal_key].rounds) == 1:
             timed = record.timed[0]
             ms = 1000 * median(timed.samples_s) / timed.batch_size

@@ -16,7 +16,7 @@ from rich.table import Column, Table
 
 from lightfer._files import check_outputs
 from lightfer.errors import ArgumentError
-from lightfer.report.cells import conditions, number, top1
+from lightfer.report.cells import conditions, number, subject, top1
 from lightfer.report.notes import notes
 from lightfer.report.tables import table
 from lightfer.results import Accuracy, Results
@@ -174,7 +174,7 @@ def print_results(results: Results, *, err: bool = False) -> None:
         print_table(console, shown)
         for entry in entries:
             if entry.error:
-                console.print(f"{entry.model} failed: {entry.error}")
+                console.print(f"{subject(entry)} failed: {entry.error}")
         for note in notes(entries, times, results.cards):
             console.print(note)
 

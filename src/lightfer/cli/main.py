@@ -60,6 +60,7 @@ def what_next() -> list[str]:
     """The commands to go on with, which depend on whether something was measured here."""
     results = Path("out/results.json")
     steps = {
+        "lightfer bench --quick": "a first look at this machine",
         "lightfer bench": "measure every shipped net on this machine",
         "lightfer choose": "which net to take, by the published figures",
     }

@@ -10,6 +10,8 @@ from lightfer.errors import ArgumentError
 if TYPE_CHECKING:
     from lightfer.report.rank import Difference
 
+NOBODY = "no net is ranked: expected an accuracy and times of at least two rounds"
+
 
 def rank(
     results: Annotated[Path, typer.Argument(help="A results file.")] = Path("results.json"),
@@ -70,7 +72,7 @@ def rank(
             table.add_row(s.model, milliseconds(s.latency_s), *raw, top1, s.status)
         print_table(console, table)
         lines = [f"take, without limits: {pick.name} (lightfer choose)"] if pick else []
-        lines += [time_note(is_corrected)] if standing else []
+        lines += [time_note(is_corrected)] if standing else [NOBODY]
         lines += [f"scored on other images or labels, not ranked: {', '.join(other)}"] * bool(other)
         lines += [f"{name} with time: {_rho(d)}" for name, d in rhos.items()]
         lines += [f"{name} with energy per image: {_rho(d)}" for name, d in joules.items()]

@@ -20,7 +20,7 @@ def report(
 ) -> None:
     """Show which model to take: an interactive page, and figures for papers.
 
-    Without options the page goes to report.html. Needs: pip install "lightfer[report]".
+    Without options the page goes to report.html. `--figures` needs the extra `report`.
     """
     from lightfer._files import check_outputs, check_writable, is_stream, write_text
     from lightfer.cli.console import progress

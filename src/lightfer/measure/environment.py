@@ -19,6 +19,10 @@ from lightfer.measure.process import threads_used
 from lightfer.results import Data, Environment
 
 PACKAGES = ("lightfer", "torch", "torchvision", "numpy", "onnxruntime", "openvino")
+INSTRUCTIONS = (  # that decide how fast a net is, as Linux names them on x86 and ARM
+    *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"),
+    *("asimd", "asimddp", "i8mm", "bf16", "sve"),
+)
 
 
 def describe_environment(
@@ -29,9 +33,12 @@ def describe_environment(
     if device.startswith("cuda"):
         import torch
 
-        gpu = torch.cuda.get_device_name()
+        gpu = torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    told = info.read_text(errors="replace") if info.exists() else ""
     return Environment(
-        cpu=_cpu_name(),
+        cpu=cpu_name(told),
+        microarchitecture=microarchitecture(told),
         cores=os.cpu_count() or 1,
         threads=threads_used(),
         memory_bytes=_memory_bytes(),
@@ -59,6 +66,12 @@ def command_text(arguments: Sequence[str]) -> str:
     return in_utf8(" ".join(words))
 
 
+def without_folders(text: str) -> str:
+    """An error's text with files by name, and names that are not UTF-8 as escapes."""
+    folder = r"""(?<![\w.:/\\])(?:[A-Za-z]:|~)?(?:[\\/][^\\/\s'"]+)+[\\/](?=[^\\/\s'"])"""
+    return in_utf8(re.sub(folder, "", text))
+
+
 def environment_id(environment: Environment) -> str:
     """A short name: the processor, and a hash of all but the moment, its noise and the command."""
     fixed = msgspec.structs.replace(environment, started="", command="", noise=None)
@@ -76,16 +89,28 @@ def run_id(environment: Environment) -> str:
 
 
 def code_version() -> str:
-    """The commit of the checkout this package runs from, `+dirty` if files differ, or its version.
+    """The commit of the checkout this package runs from, or its version.
 
+    If files differ from the commit, `+dirty` follows with the beginning of a hash of what differs.
     The commit is that of the package's own repository; an installed copy has none.
     """
     package = Path(__file__).resolve().parents[1]
     if (package.parents[1] / ".git").exists():
         commit = _git(package, "rev-parse", "--short=12", "HEAD")
         if commit:
-            return commit + ("+dirty" if _git(package, "status", "--porcelain", ".") else "")
+            return commit + _changes(package)
     return _version("lightfer") or "unknown"
+
+
+def _changes(package: Path) -> str:
+    """What is behind the commit in `code_version`; nothing where no file differs."""
+    listed = _git(package, "ls-files", "--modified", "--deleted", "--others", "--exclude-standard")
+    if not listed and not _git(package, "status", "--porcelain", "."):
+        return ""
+    digest = hashlib.sha256((_git(package, "diff", "HEAD", "--", ".") or "").encode())
+    for path in map(package.joinpath, (listed or "").splitlines()):
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return f"+dirty.{digest.hexdigest()[:6]}"
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -105,13 +130,34 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        match = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", info.read_text(), re.M)
-        if match:
-            return match[1].strip()
+def cpu_name(told: str) -> str:
+    """The processor's name, by Linux's `/proc/cpuinfo` or else by the system."""
+    if match := re.search(r"^(?:model name|Model)\s*:\s*(.+)$", told, re.M):
+        return match[1].strip()
+    if sys.platform == "darwin":  # where every processor is called arm otherwise
+        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        try:
+            named = subprocess.run(asked, capture_output=True, text=True, timeout=10).stdout.strip()
+        except (OSError, subprocess.TimeoutExpired):
+            named = ""
+        if named:
+            return named
     return platform.processor() or platform.machine()
+
+
+def microarchitecture(told: str) -> str | None:
+    """Which design of processor it is, and which instructions it offers, by `/proc/cpuinfo`: names
+    as `AMD EPYC` hide both. None where that does not say.
+    """
+
+    def every(key: str) -> list[str]:
+        return sorted(set(re.findall(rf"^{key}\s*:\s*(.+?)\s*$", told, re.M)))
+
+    keys = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part")
+    design = [f"{key} {value}" for key in keys for value in every(key)]
+    flags = set(" ".join(every("flags") + every("Features")).split())
+    known = [*design, *(name for name in INSTRUCTIONS if name in flags)]
+    return ", ".join(known) or None
 
 
 def _memory_bytes() -> int | None:

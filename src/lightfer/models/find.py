@@ -4,6 +4,7 @@ Without torch until a net is built.
 """
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +65,17 @@ def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
         )
     _check_name(card.model)
     return Weights(key, card.model, path, sha256_of(path), card)
+
+
+def own_source(name: str) -> str | None:
+    """The hash of the file that a net of your own comes from; None of one of this package."""
+    if plain_name(name) in published_counts() or not torch_installed():
+        return None
+    from lightfer.models.registry import ZOO, architecture
+
+    module = getattr(architecture(name).constructor, "__module__", None)
+    file = getattr(sys.modules.get(module or ""), "__file__", None)
+    return sha256_of(Path(file)) if file and plain_name(name) not in ZOO else None
 
 
 def _check_name(name: str) -> None:

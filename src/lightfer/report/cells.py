@@ -102,8 +102,9 @@ def conditions(environment: Environment, *, strong: bool = False) -> str:
     versions = environment.versions
     named = [name for name in RUNTIMES if name in versions] or WITHOUT_TORCH
     shown = [f"{name} {versions[name]}" for name in named if name in versions]
+    able = f" ({', '.join(environment.instructions)})" if environment.instructions else ""
     return (
-        f"{environment.name}, {threads(environment.threads)} of {environment.cores} cores, "
+        f"{environment.name}{able}, {threads(environment.threads)} of {environment.cores} cores, "
         f"{', '.join(shown)}, allocator: {environment.allocator}; "
         f"{source}; {environment.started[:10]}{_noise(environment, '**' if strong else '')}."
     )

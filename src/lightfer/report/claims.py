@@ -135,9 +135,9 @@ def lowest_carbon(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]
     known = sorted(((g, e.id, e) for e, g in grams if g is not None), key=lambda item: item[:2])
     if not known:
         return "undecided", UNKNOWN
-    named = [f"{e.model} {number(g, '.2g')} g" for g, _, e in known]
+    named = [f"{e.model} {number(g, '.3g', 1e3)}" for g, _, e in known]
     more = [f"and {len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
-    ranking = "lowest first: " + ", ".join(named[:MOST_NAMED] + more)
+    ranking = "g CO2e per million images, lowest first: " + ", ".join(named[:MOST_NAMED] + more)
     measured, reason = _measured_energy(entries)
     if reason:
         return "undecided", f"{reason}; {ranking}"
@@ -226,7 +226,7 @@ def _batches(entries: Sequence[Entry]) -> list[int]:
 
 
 def _net(entry: Entry) -> str:
-    return f"{entry.model} ({number(entry.macs, '.1f', 1e-6)} MMACs)"
+    return f"{entry.model} ({number(entry.macs, '.1f', 2e-6)} M FLOPs)"
 
 
 def _range(values: Sequence[float]) -> str:

@@ -240,6 +240,8 @@ def _accuracies(entry: Entry, a: Results, other: Entry, b: Results) -> Change:
         return Change(entry.model, "accuracy", "top-1", REFUSED, note=f"{which} has an accuracy")
     what = f"{ours.split}, {ours.view} view"
     pairs = {
+        "runtime": (entry.runtime, other.runtime),
+        "precision": (entry.precision, other.precision),
         "split": (ours.split, theirs.split),
         "labels": (ours.labels, theirs.labels),
         "view": (ours.view, theirs.view),

@@ -204,7 +204,7 @@ def costs(results: Results) -> "altair.VConcatChart | altair.HConcatChart | None
         ("FLOPs of one image, M", lambda e: e.flops and e.flops / 1e6, ".0f"),
         ("Parameters, M", lambda e: e.params and e.params / 1e6, ".2f"),
         (
-            ["mg CO2e per 1,000 faces", *(["(modelled)"] if modelled else [])],
+            ["g CO2e per million images", *(["(modelled)"] if modelled else [])],
             lambda e: (g := e.carbon and e.carbon.g_co2e_per_1000_images) and 1e3 * g,
             ".2f",
         ),

@@ -5,7 +5,7 @@ another machine, another protocol or another yardstick is not compared, and the 
 """
 
 from collections.abc import Iterable
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from lightfer.results import Entry, Environment, Results
@@ -18,8 +18,8 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, 
     """Each entry of `a` with its own of `b`, and why their times cannot be compared, if so.
 
     First those of the same weights in the same runtime and precision: several trainings of one net
-    are compared each with itself. Then what is left of each model, the closest first. An entry that
-    finds none is in neither.
+    are compared each with itself. Then what is left of each model. Of all pairs the closest are
+    taken first. An entry that finds none is in neither.
     """
     known: dict[tuple, list[str]] = {}
 
@@ -29,32 +29,30 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, 
             known[key] = _mismatches(entry, a, other, b, anyway)
         return known[key]
 
-    def distance(entry: Entry, other: Entry) -> tuple[int, bool, bool]:
-        """What keeps them apart, at last whether they are of two nodes of a fleet."""
+    def distance(entry: Entry, other: Entry) -> tuple[int, bool, bool, bool]:
+        """What keeps them apart, at last whether they are of two nodes of a fleet, or two runs."""
         ours, theirs = a.environments.get(entry.environment), b.environments.get(other.environment)
         elsewhere = bool(ours and theirs and ours.node != theirs.node)
         retrained = (entry.recipe, entry.seed) != (other.recipe, other.seed)
-        return len(mismatches(entry, other)), retrained, elsewhere
+        return len(mismatches(entry, other)), retrained, elsewhere, entry.id != other.id
 
-    by_id = {e.id: e for e in b.entries}
     found: dict[str, tuple[Entry, Entry, list[str]]] = {}
     taken: set[str] = set()
     for alike in (_weights_as, attrgetter("model")):
         groups: dict[Any, list[Entry]] = {}
         for e in b.entries:
             groups.setdefault(alike(e), []).append(e)
+        left: list[tuple[tuple, Entry, list[Entry]]] = []
         for entry in a.entries:
-            if entry.id in found:
+            others = groups.get(alike(entry), []) if entry.id not in found else []
+            by_distance: dict[tuple, list[Entry]] = {}
+            for other in others:
+                by_distance.setdefault(distance(entry, other), []).append(other)
+            left += [(far, entry, fitting) for far, fitting in by_distance.items()]
+        for _, entry, others in sorted(left, key=itemgetter(0)):  # the closest of all first
+            fitting = [e for e in others if e.id not in taken]
+            if entry.id in found or not fitting:
                 continue
-            others, twin = groups.get(alike(entry), []), by_id.get(entry.id)
-            if twin and alike(twin) == alike(entry) and not mismatches(entry, twin):
-                others = [twin]
-            free = [e for e in others if e.id not in taken]
-            if not free:
-                continue
-            distances = [distance(entry, e) for e in free]
-            least = min(distances)
-            fitting = [e for e, d in zip(free, distances, strict=True) if d == least]
             reasons = mismatches(entry, fitting[0])
             if not reasons and len(fitting) > 1:
                 ids = ", ".join(e.id for e in fitting)
@@ -95,6 +93,9 @@ def _mismatches(entry: Entry, a: Results, other: Entry, b: Results, anyway: bool
     if len(memories) == 2 and min(memories) < SAME_MEMORY * max(memories):
         x, y = (f"{m / 2**30:.1f} GiB" for m in memories)
         reasons.append(f"memory {x} against {y}")
+    designs = [ours.microarchitecture, theirs.microarchitecture]
+    if all(designs) and designs[0] != designs[1]:
+        reasons.append(f"microarchitecture {designs[0]} against {designs[1]}")
     # The same weights have the same input: then it is the code that does more or less than before.
     same_size = entry.weights == other.weights or entry.params != other.params
     if entry.macs != other.macs and not same_size:
@@ -145,6 +146,9 @@ def conditions(a: Environment, b: Environment) -> Iterable[str]:
         "flush_denormal": (a.flush_denormal, b.flush_denormal),
         "quick mode": (_quick(a), _quick(b)),
         "code": (a.code, b.code),
+        "node": (a.node, b.node),
+        "rounds": tuple(_rounds(e) for e in (a, b)),
+        "threads on cores": tuple(e.protocol and e.protocol.pinning for e in (a, b)),
         "noise": (a.noise and a.noise.verdict, b.noise and b.noise.verdict),
     }
     for name in sorted(a.versions.keys() | b.versions.keys()):
@@ -154,6 +158,15 @@ def conditions(a: Environment, b: Environment) -> Iterable[str]:
             yield f"{name}: {x} -> {y}"
         elif name == "noise" and x not in (None, "quiet"):
             yield f"noise: {x} both times"
+
+
+def _rounds(environment: Environment) -> str | None:
+    """How each was made, where the file says it."""
+    how = environment.protocol
+    if how is None:
+        return None
+    process = "each in a fresh process" if how.processes else "in one process"
+    return f"{process}, groups of {how.warmup} passes to warm up"
 
 
 def _quick(environment: Environment) -> bool:

@@ -129,7 +129,7 @@ def table(found: Shown) -> list[str]:
     is_corrected = any(t.corrected for e in found.entries if (t := found.time(e)))
     titles = ("Model", "Top-1 % [95 %]", "Params M", "FLOPs M", "1 image ms [95 %]")
     titles += ("raw ms [95 %]",) if is_corrected else ()
-    titles += (f"mJ/image{method}", "Trained by")
+    titles += (f"mJ/image{method}", "Recipe")
     rows = []
     names = net_names(found.entries)
     for e in ranked(found.entries):

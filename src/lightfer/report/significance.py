@@ -43,8 +43,10 @@ def times_differ(times: Sequence[Time]) -> NDArray[np.bool_]:
     for rounds, members in by_rounds.items():
         if rounds > 1 and 2 <= len(members) <= MOST_PAIRED:
             logs = np.log([times[i].rounds_s for i in members])
+            tests = len(members) * (len(members) - 1) // 2
             differ[np.ix_(members, members)] = _all_pairs(
-                len(members), lambda a, b, logs=logs: located(logs[b] - logs[a])[3]
+                len(members),
+                lambda a, b, logs=logs, n=tests: located(logs[b] - logs[a], tests=n)[3],
             )
     return differ
 

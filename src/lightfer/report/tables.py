@@ -25,6 +25,7 @@ from lightfer.results.select import (
     corrupted_top1,
     mean_corrupted_top1,
     net_names,
+    wall,
 )
 
 HEADER = (
@@ -32,12 +33,12 @@ HEADER = (
     "Top-1 %",
     "Macro-F1",
     "Params M",
-    "MMACs",
+    "FLOPs M",
     "1 image ms",
     "1 image ms, raw",
     "64 images, ms each",
     "mJ/image",
-    "gCO2e/1000",
+    "g CO2e/1M images",
 )
 VIEWS_TITLE = "Top-1 % on test in other views, and on other sets of images and labels:"
 ROBUSTNESS_TITLE = (
@@ -62,19 +63,20 @@ def header(entries: Iterable[Entry]) -> tuple[str, ...]:
 def row(entry: Entry, times: Times, name: str = "") -> tuple[str, ...]:
     """One model, in the order of `HEADER`; `name` is of `net_names`."""
     single = times.at(entry)
-    batch = next((t for t in entry.latency if t.batch_size > 1 and t.clock == "wall"), None)
+    size = max((t.batch_size for t in entry.latency), default=1)
+    batch = wall(entry, size) if size > 1 else None
     grams = entry.carbon.g_co2e_per_1000_images if entry.carbon else None
     return (
-        subject(entry, name),
+        subject(entry, name) + (" (failed rounds)" if entry.error and entry.latency else ""),
         top1(entry.accuracy),
         number(entry.accuracy.macro_f1 if entry.accuracy else None, ".3f"),
         number(entry.params, ".3f", 1e-6),
-        number(entry.macs, ".2f", 1e-6),
+        number(entry.macs, ".1f", 2e-6),
         _time(single),
         milliseconds(single.raw or single.raw_s) if single and single.corrected else DASH,
         _time(times.of(entry, batch), batch.batch_size if batch else 1, ".3f"),
         joules_each(entry.energy),
-        number(grams, ".2g") + method_mark(entry.energy),
+        number(grams, ".3g", 1e3) + method_mark(entry.energy),
     )
 
 
@@ -120,7 +122,8 @@ def _table(entries: Sequence[Entry], times: Times, cards: Mapping[str, WeightCar
 
 def table(entries: Sequence[Entry], times: Times) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Titles and rows; without the raw times where these are what is quoted, and without those of a
-    batch where only single images were timed.
+    batch where only single images were timed. How energy was obtained stands in the titles where it
+    is the same for all.
     """
     names, unused = net_names(entries), set()
     if not any(t.corrected for e in entries if (t := times.at(e))):
@@ -130,6 +133,11 @@ def table(entries: Sequence[Entry], times: Times) -> tuple[tuple[str, ...], list
     shown = [title not in unused for title in HEADER]
     cells = [header(entries), *(row(e, times, names[e.id]) for e in entries)]
     titles, *rows = [tuple(compress(line, shown)) for line in cells]
+    marks = {method_mark(entry.energy) for entry in entries} - {""}
+    if len(marks) == 1:
+        (mark,) = marks
+        titles = (*titles[:-2], *(title + mark for title in titles[-2:]))
+        rows = [(*line[:-2], *(cell.removesuffix(mark) for cell in line[-2:])) for line in rows]
     return titles, rows
 
 

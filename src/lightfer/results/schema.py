@@ -148,6 +148,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     accuracy_of: str | None = None  # "pytorch-float32" where its accuracy holds here, logits agree
     latency: tuple[Latency, ...] = ()
     inference_total_s: float | None = None  # median over the rounds, `inference_images` images
+    inference_rounds_s: tuple[float, ...] | None = None  # the same of each round
     inference_per_image_s: float | None = None
     inference_images: int | None = None
     inference_batch_size: int | None = None
@@ -245,7 +246,7 @@ class Environment(Struct, frozen=True, kw_only=True):
     versions: dict[str, str]  # package -> version
     allocator: str
     flush_denormal: bool
-    code: str  # commit of the code, "+dirty" if files were changed, or the version
+    code: str  # commit of the code, "+dirty.HASH" if files were changed, or the version
     command: str
     data: Data | None
     started: str  # UTC, ISO 8601
@@ -253,11 +254,18 @@ class Environment(Struct, frozen=True, kw_only=True):
     yardstick: str | None = None  # what net stood beside each round, in full
     protocol: Protocol | None = None  # None: before version 2
     node: Annotated[str, Meta(pattern=NODE)] | None = None  # tells it from machines of its kind
+    microarchitecture: str | None = None  # the processor's design and instructions, where known
 
     @property
     def name(self) -> str:
         """Of the machine: its GPU or else its processor, and which one of several it is."""
         return ", ".join(filter(None, (self.gpu or self.cpu, self.node)))
+
+    @property
+    def instructions(self) -> list[str]:
+        """Those of the processor that decide how fast a net is, as avx2; none where not known."""
+        known = (self.microarchitecture or "").split(", ")
+        return [name for name in known if name and " " not in name]
 
 
 class WeightCard(Struct, frozen=True, kw_only=True):

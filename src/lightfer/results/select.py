@@ -214,6 +214,18 @@ class Times:
         """An entry's time at a batch size by the wall clock."""
         return self.of(entry, wall(entry, batch_size))
 
+    def all_images(self, entry: Entry) -> Time | None:
+        """Of classifying all images once, corrected by the yardstick beside the same batch size."""
+        if not entry.inference_rounds_s or not entry.inference_batch_size:
+            return None
+        raw = np.array(entry.inference_rounds_s)
+        values, reference = raw, None
+        beside = wall(entry, entry.inference_batch_size)
+        if beside and beside.rounds == len(raw) and (key := self._yardstick(entry, beside)):
+            reference = self._references[key]
+            values = corrected(raw, beside.yardstick_s or (), reference)
+        return Time.of([raw], [values], [reference])[0]
+
     def seconds(self, entry: Entry, batch_size: int = 1) -> float | None:
         """What is quoted of it."""
         time = self.at(entry, batch_size)

@@ -225,6 +225,12 @@ def _sound(i: int, entry: dict, environments: dict, ids: set[str]) -> Iterator[V
     if each and total and images and not _near(each * images, total):
         expected = f"expected inference_total_s / inference_images = {total / images}"
         yield Violation(f"{path}.inference_per_image_s", f"found {each}, {expected}")
+    rounds = entry.get("inference_rounds_s")
+    if rounds and total and not _near(median(rounds), total):
+        expected = f"expected the median of inference_rounds_s = {median(rounds)}"
+        yield Violation(f"{path}.inference_total_s", f"found {total}, {expected}")
+    if rounds and min(rounds) <= 0:
+        yield Violation(f"{path}.inference_rounds_s", f"found {min(rounds)}, expected above 0")
 
 
 def _accuracy(accuracy: dict, path: str) -> Iterator[Violation]:

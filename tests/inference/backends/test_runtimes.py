@@ -26,6 +26,7 @@ from lightfer.inference.backends import (
     runtime_of,
 )
 from lightfer.inference.backends.onnx_file import to_onnx
+from lightfer.models.shiftnet import ConvShiftConv
 from lightfer.models.registry import DEFAULT_MODELS, create_model, list_models
 from tests.conftest import by_day
 
@@ -132,11 +133,20 @@ def test_bfloat16_leaves_the_model_as_it_is():
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
+def shift_blocks() -> nn.Module:
+    """A block that grows and one that adds: all kinds of node that ShiftNet has."""
+    torch.manual_seed(0)
+    blocks = ConvShiftConv(8, 16, 3, 2, 2), ConvShiftConv(16, 16, 3, 2, 1)
+    end = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 7)
+    return nn.Sequential(nn.Conv2d(1, 8, 3, 2, padding=1), *blocks, *end).eval()
+
+
 @pytest.mark.parametrize(
-    "model_name", by_day(["shiftnet_small"], ["shufflenet_v2_x0_5", "shiftnet_small"])
+    "model_name", by_day(["blocks"], ["blocks", "shufflenet_v2_x0_5", "shiftnet_small"])
 )
 def test_compiled_agrees_with_eager(model_name: str):
-    runtime, model = usable("compile"), network(model_name, "random")
+    runtime = usable("compile")
+    model = shift_blocks() if model_name == "blocks" else network(model_name, "random")
     loaded = runtime.load(model, SHAPE, threads=1, precision="float32")
     largest, logit = difference(loaded, model)
     assert largest < TOLERANCE * max(1.0, logit)

@@ -149,6 +149,6 @@ def _latency(latency: Latency, time: Time | None) -> Row:
         f"{name}_lower_quartile_s": low,
         f"{name}_upper_quartile_s": high,
         f"{name}_fastest_s": min(samples, default=None),
-        f"{name}_passes": len(samples),
+        f"{name}_passes": sum(latency.passes or ()) or len(samples),
         f"{name}_rounds": latency.rounds,
     }

@@ -123,7 +123,8 @@ def _machine(key: str, environment: Environment) -> dict[str, Any]:
         "verdict": noise.verdict if noise else "unknown",
         "reasons": noise.reasons if noise else (),
         "size": f"{environment.cores} cores, {threads(environment.threads)}"
-        + (f", {memory / 2**30:.0f} GiB" if memory else ""),
+        + (f", {memory / 2**30:.0f} GiB" if memory else "")
+        + "".join(f", {name}" for name in environment.instructions),
         "system": f"{environment.system}; allocator: {environment.allocator}",
         "software": ", ".join([*software, f"code {environment.code}"]),
         "data": environment.data.label if environment.data else DASH,

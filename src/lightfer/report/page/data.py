@@ -136,7 +136,7 @@ def _row(entry: Entry, machine: int, timed: Times, pool: _Pool, others: _Pool) -
         "corrupted": _rounded(mean_corrupted_top1(entry)),
         "times": times,
         "raw": raw,
-        "testSet": _rounded(entry.inference_total_s),
+        "testSet": _all_images(entry, timed),
         "images": entry.inference_images,
         "batch": entry.inference_batch_size,
         "energy": energy and energy.gross and _triple(energy.gross.joules_per_image, energy.ci95),
@@ -159,6 +159,14 @@ def _grams(entry: Entry) -> Triple | None:
         return _triple(grams)
     low, high = energy.ci95
     return _triple(grams, (grams * low / joules, grams * high / joules))
+
+
+def _all_images(entry: Entry, times: Times) -> Triple | None:
+    """Seconds of all images; raw, of which files before 0.2.0 hold no rounds."""
+    found = times.all_images(entry)
+    if found is None:
+        return _triple(entry.inference_total_s)
+    return _each(found.interval, found.estimate_s, 1)
 
 
 def _each(interval: Interval | None, seconds: float, images: int) -> Triple | None:

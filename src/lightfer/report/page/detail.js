@@ -79,7 +79,10 @@ function facts(row) {
         `${figure(row.raw[cost.time][0], cost.factor)} ${cost.unit} ${bounds(row.raw[cost.time], (v) => figure(v, cost.factor))}`,
       ]);
   if (row.testSet !== null && row.images)
-    lines.push([`All ${row.images.toLocaleString("en")} images`, `${figure(row.testSet)} s`]);
+    lines.push([
+      `All ${row.images.toLocaleString("en")} images`,
+      `${figure(row.testSet[0])} s ${bounds(row.testSet, figure)}`,
+    ]);
   if (row.net)
     lines.push([
       "Energy beyond idle",

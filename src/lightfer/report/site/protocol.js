@@ -1,10 +1,10 @@
-// How one visit to a net is timed, as lightfer bench does it (version 2 of its protocol): the passes in
+// How one visit to a net is timed, as lightfer bench does it (version 3 of its protocol): the passes in
 // two parts, each once the net is warm, the yardstick before, between and after. Times are in seconds.
 
 import { generator } from "./random.js";
 import { lowerQuartile, median } from "./statistics.js";
 
-export const VERSION = 2,
+export const VERSION = 3,
   PASSES = 50, // samples of a visit, at least
   WARMUP = 10; // samples in a group of the warm-up
 const STABLE = 0.05, // two groups whose medians differ by less are warm

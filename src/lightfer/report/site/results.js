@@ -122,6 +122,7 @@ function entryOf(entry, net, journal) {
     runtime_version: journal.runtime,
     runtime_settings: {
       backend: journal.backend,
+      opened: "once",
       threads: journal.threads,
       cross_origin_isolated: journal.isolated ? "yes" : "no",
       timer_step_us: Math.round(1e6 * journal.step),

@@ -11,6 +11,7 @@ Interval:  from `FEWEST_TO_RANK` rounds on that of the exact signed-rank test (W
            Wolfe & Chicken, 2014, 3.1-3.3). Below, the estimate with Student's t times the standard
            error of the mean: five rounds have 32 patterns of signs, so no signed-rank test of them
            reaches p < 0.0625, and what several tests ask for together is out of its reach up to 11.
+           So it is of more rounds where more tests are corrected together than its least p allows.
 Test:      of the same kind, on the ratios of two nets. The order within each round is drawn by lot,
            so every sign is a fair coin if two nets are alike, *whatever* the machine does (Fisher,
            1935): the signed-rank test needs no model of the noise. Student's t takes the ratios for
@@ -27,7 +28,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lightfer.results.stats.difference import Difference, Interval, numbers, t_quantile
 
-FEWEST_TO_RANK = 12  # rounds: p can be 0.0005, enough for Holm's correction of 100 pairs
+FEWEST_TO_RANK = 12  # rounds: p can be 0.0005, which is enough for 100 tests corrected together
+MOST_SIMULATED = 60  # rounds
 AT_ONCE = 4096  # rows of rounds, of which many take memory: n rounds have n (n + 1) / 2 pairs
 FEWEST_FOR_MAJORITY = 5  # rounds of a run from which the closest majority shows a spread
 
@@ -57,14 +59,18 @@ def time_intervals(values: ArrayLike, level: float = 0.95) -> list[Interval]:
     return found
 
 
-def located(d: NDArray, level: float = 0.95) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Where the values of each row (..., n) lie: estimate, bounds, and the p-value of 0, (...)."""
+def located(
+    d: NDArray, level: float = 0.95, tests: int = 1
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Where the values of each row (..., n) lie: estimate, bounds, and the p-value of 0, (...),
+    which is one of so many `tests` that are corrected together.
+    """
     from scipy.special import stdtr
 
     n = d.shape[-1]
     walsh = _pair_means(d)
     estimate = _middle(walsh)
-    if n < FEWEST_TO_RANK:
+    if n < FEWEST_TO_RANK or tests * 2 / 2**n > 1 - level:
         error = d.std(axis=-1, ddof=1) / n**0.5
         half = t_quantile(n - 1, level) * error
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -124,10 +130,15 @@ def closest_majority(values: NDArray) -> NDArray:
 
 @cache
 def _variance_factor(rounds: int) -> float:
-    """Variance of the estimate, per variance of the closest majority; normal noise, simulated."""
-    drawn = np.random.default_rng(0).standard_normal((20_000, rounds))
-    estimates = _middle(_pair_means(drawn))
-    return float(estimates.var() / closest_majority(drawn).var(axis=-1, ddof=1).mean())
+    """Variance of the estimate, per variance of the closest majority; normal noise, simulated.
+
+    It falls as one over the rounds, of which many would take memory.
+    """
+    simulated = min(rounds, MOST_SIMULATED)
+    drawn = np.random.default_rng(0).standard_normal((20_000, simulated))
+    estimates = np.concatenate([_middle(_pair_means(part)) for part in np.split(drawn, 20)])
+    factor = estimates.var() / closest_majority(drawn).var(axis=-1, ddof=1).mean()
+    return float(factor) * simulated / rounds
 
 
 def compare_runs(a: ArrayLike, b: ArrayLike, run_to_run: float, level: float = 0.95) -> Difference:
