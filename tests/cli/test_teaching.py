@@ -65,6 +65,35 @@ def test_a_queue_that_has_nothing_to_do_packs_and_unpacks(here: Path, blind_csv:
     assert (first["epochs"], second["epochs"]) == (0, 0)
 
 
+def test_a_pack_that_was_continued_elsewhere_is_not_replaced(here: Path, blind_csv: Path, capsys):
+    """It was: the folder went on from its own older state, and what others had trained was gone."""
+    text = f'[[item]]\nmodel = "{MODEL}"\nsettings = {{ epochs = 2 }}\n'
+    for path in ("list.toml", "old/queue.toml"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text(text)
+    train(blind_csv, f"new/{MODEL}-seed0")
+    data, pack = ("--data", str(blind_csv)), ("--pack", "q.zip")
+    lightfer("queue", "list.toml", *data, *pack, "--out", "new")
+    packed = Path("q.zip").read_bytes()
+    for items, options in (("q.zip", pack), ("q.zip", ()), ("list.toml", pack)):
+        said = complain("queue", items, *data, *options, "--out", "old", capsys=capsys)
+        assert f"q.zip holds more of {MODEL}-seed0 than" in said
+        assert "old and go on with `lightfer queue q.zip`" in said
+    assert Path("q.zip").read_bytes() == packed
+    Path("old").rename("kept")
+    assert "everything is trained" in lightfer("queue", "q.zip", *data, *pack, "--out", "old")
+
+
+def test_a_file_that_is_no_pack_is_not_replaced_by_one(here: Path, blind_csv: Path, capsys):
+    Path("list.toml").write_text(f'[[item]]\nmodel = "{MODEL}"\n')
+    Path("photos.zip").write_text("something else")
+    options = ("--data", str(blind_csv), "--pack", "photos.zip", "--minutes", "0")
+    assert "photos.zip cannot be unpacked" in complain(
+        "queue", "list.toml", *options, capsys=capsys
+    )
+    assert Path("photos.zip").read_text() == "something else"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
