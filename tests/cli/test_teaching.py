@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from lightfer.data import load
 from lightfer.models.weights import Card, load_checkpoint
@@ -63,6 +65,34 @@ def test_a_queue_that_has_nothing_to_do_packs_and_unpacks(here: Path, blind_csv:
     assert Path("q2", weights).read_bytes() == Path("q", weights).read_bytes()
     (first, second) = map(json.loads, Path("q2/sessions.jsonl").read_text().splitlines())
     assert (first["epochs"], second["epochs"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("why", "message"),
+    [
+        ("another runs", "is in use by process"),
+        ("no data", "no data: give --data"),
+        ("an item cannot begin", "there is no model 'nonet'"),
+        ("no executor", "no executor 'nowhere'"),
+        ("another list", "q holds mine of another list: add them to this one"),
+    ],
+)
+def test_a_refused_queue_leaves_the_list_in_the_folder(
+    here: Path, blind_csv: Path, why: str, message: str, capsys
+):
+    """The queue that runs there, and the pack that it makes, had the list of the refused one."""
+    Path("q/mine").mkdir(parents=True)
+    Path("q/queue.toml").write_text("the list")
+    Path("list.toml").write_text(f'[[item]]\nmodel = "{"nonet" if "item" in why else MODEL}"\n')
+    if why == "another list":
+        Path("q/mine/item.json").write_text("{}")
+        Path("q/mine/history.jsonl").write_text("an epoch\n")
+    data = () if why == "no data" else ("--data", str(blind_csv))
+    executor = ("--executor", "nowhere") if why == "no executor" else ()
+    with FileLock("q/queue.lock") if why == "another runs" else nullcontext():
+        said = complain("queue", "list.toml", "--out", "q", *data, *executor, capsys=capsys)
+    assert message in said
+    assert Path("q/queue.toml").read_text() == "the list"
 
 
 def test_a_pack_that_was_continued_elsewhere_is_not_replaced(here: Path, blind_csv: Path, capsys):

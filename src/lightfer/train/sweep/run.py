@@ -22,7 +22,7 @@ from typing import Literal
 import msgspec
 from torch import AcceleratorError
 
-from lightfer._files import alone, is_stream, write_bytes
+from lightfer._files import alone, is_stream, write_bytes, write_text
 from lightfer.data import load
 from lightfer.executors import open_executor
 from lightfer.measure.energy import open_meters
@@ -93,14 +93,16 @@ def run_queue(
     items: Sequence[Item],
     options: Options,
     *,
+    text: str = "",
     begun: float | None = None,
     on_report: Callable[[Report], None] = lambda report: None,
 ) -> Session:
     """Train `items` in order of value within the budget, and write the session down.
 
-    `begun` is the time of `monotonic` from which the budget counts. Raises ValueError before
-    anything is trained if an item cannot begin, or another queue runs in this folder, PackError if
-    the pack that is there holds more than it.
+    `text` is the list, for the folder to keep; `begun` is the time of `monotonic` from which the
+    budget counts. Raises ValueError before anything is trained or written if an item cannot begin,
+    another queue runs in this folder or it holds items of another list, PackError if the pack that
+    is there holds more than it.
     """
     begun = monotonic() if begun is None else begun
     source, folder = Path(options.data), options.folder.absolute()
@@ -112,6 +114,8 @@ def run_queue(
             check_known(options.pack, folder)
         queue = _Queue(items, options, begun, on_report)
         try:
+            if text:
+                write_text(folder / "queue.toml", text)
             queue.run()
         finally:
             queue.stop()
