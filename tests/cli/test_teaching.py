@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 from lightfer.data import load
+from lightfer.models.find import keys_in
 from lightfer.models.weights import Card, load_checkpoint
 from tests.cli.test_cli import complain, lightfer
 
@@ -41,6 +42,22 @@ def test_teachers_of_two_folds_and_their_students(here: Path, blind_csv: Path):
     assert [teacher["fold"] for teacher in live.distillation["teachers"]] == ["0/2", "1/2"]
     assert (kept.distillation["temperature"], live.distillation["weight"]) == (3, 0.5)
     assert kept.distillation["view"] != live.distillation["view"]
+
+
+def test_a_teacher_may_lie_in_a_folder_that_train_named(here: Path, blind_csv: Path):
+    """Where settings are in its name, so are commas; and where the user puts them."""
+    lightfer("train", MODEL, "--data", str(blind_csv), "--epochs", "1", "--threads", "1")
+    (own,) = map(str, Path("runs").glob("*/mobilenet*"))
+    assert own.count(",") == 2
+    other = Path("my nets, old", "other.safetensors")
+    other.parent.mkdir()
+    shutil.copy(own, other)
+    card = train(blind_csv, "student", "--teachers", f"{own},{other},{own}")
+    assert card.distillation is not None
+    assert len(card.distillation["teachers"]) == 3
+    own_and_file = f"my.nets:net={own}"
+    keys = ("mobilenet_v1", own_and_file, "nowhere.safetensors", *["shiftnet_b"] * 30)
+    assert keys_in(",".join(keys)) == keys
 
 
 def test_a_network_may_be_trained_without_the_copies(here: Path, small_csv: Path):

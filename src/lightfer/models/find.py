@@ -3,6 +3,7 @@
 Without torch until a net is built.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from lightfer.results import published_counts
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+_OWN = re.compile(r"^[\w.]+:[\w.]+=")  # before the file of a network of your own
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
     for a file that cannot be used, and with `needed` where no weights are shipped.
     """
     key = str(key)
-    own, _, file = key.partition("=") if re.match(r"[\w.]+:[\w.]+=", key) else ("", "", key)
+    own, _, file = key.partition("=") if _OWN.match(key) else ("", "", key)
     path = Path(file) if key.endswith(".safetensors") else shipped(key)
     if path is None:
         _check_name(key)
@@ -64,6 +68,22 @@ def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
         )
     _check_name(card.model)
     return Weights(key, card.model, path, sha256_of(path), card)
+
+
+def keys_in(text: str) -> tuple[str, ...]:
+    """The keys for `find_weights` in a text with commas between them. What names a file that is
+    there is one key with its commas, as `runs/mobilenet_v1-first_light,epochs=3-seed0/...`.
+    """
+    pieces = text.split(",")
+    keys: list[str] = []
+    while pieces:
+        joined = [",".join(pieces[: n + 1]) for n in range(len(pieces))]
+        # `Path.is_file` raises where many names are joined to one that is too long.
+        is_file = (os.path.isfile(_OWN.sub("", key)) for key in joined)  # noqa: PTH113
+        n = next((n for n, found in enumerate(is_file) if found), 0)
+        keys.append(joined[n])
+        del pieces[: n + 1]
+    return tuple(keys)
 
 
 def _check_name(name: str) -> None:
