@@ -39,8 +39,7 @@ def scored(path: Path, data: Dataset, log: Path) -> Card:
             labels=card.labels,
             views=(),
         )
-        card = msgspec.structs.replace(card, test=accuracy)
-        rewrite_card(path, card)
+        return rewrite_card(path, test=accuracy)
     return card
 
 

@@ -116,6 +116,27 @@ def test_train_evaluate_bench_table_end_to_end(here: Path, small_csv: Path):
     assert f"| {model} |" in lightfer("table", "out/results.json", "--markdown")
 
 
+def test_two_scorings_at_once_keep_each_others_figures_in_the_card(
+    here: Path, small_csv: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """That of test begins after that of validation has read the card, and ends before it."""
+    monkeypatch.setattr("lightfer.data.Dataset.verified", True)
+    model, options = "shufflenet_v2_x0_5", ("--data", str(small_csv))
+    lightfer("train", model, *options, "--epochs", "1", "--out", "run", "--threads", "1")
+    weights = f"run/{model}.safetensors"
+
+    def meanwhile(*_: object) -> None:
+        lightfer("evaluate", weights, *options, "--into-card")
+
+    monkeypatch.setattr("lightfer.measure.calibration.calibrate", meanwhile)
+    scored = ("evaluate", weights, *options, "--split", "validation", "--into-card", "--json")
+    accuracy = json.loads(lightfer(*scored))["accuracy"]
+    _, card = load_checkpoint(Path(weights))
+    assert card.test is not None
+    assert card.validation is not None
+    assert card.validation.top1 == accuracy["top1"]
+
+
 def test_a_trained_model_is_exported_with_its_card(here: Path, small_csv: Path):
     """What `predict` needs where there is no torch."""
     pytest.importorskip("onnxscript")

@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from lightfer.data import load
+from lightfer.models.find import keys_in
 from lightfer.models.weights import Card, load_checkpoint
 from tests.cli.test_cli import complain, lightfer
 
@@ -41,6 +44,22 @@ def test_teachers_of_two_folds_and_their_students(here: Path, blind_csv: Path):
     assert kept.distillation["view"] != live.distillation["view"]
 
 
+def test_a_teacher_may_lie_in_a_folder_that_train_named(here: Path, blind_csv: Path):
+    """Where settings are in its name, so are commas; and where the user puts them."""
+    lightfer("train", MODEL, "--data", str(blind_csv), "--epochs", "1", "--threads", "1")
+    (own,) = map(str, Path("runs").glob("*/mobilenet*"))
+    assert own.count(",") == 2
+    other = Path("my nets, old", "other.safetensors")
+    other.parent.mkdir()
+    shutil.copy(own, other)
+    card = train(blind_csv, "student", "--teachers", f"{own},{other},{own}")
+    assert card.distillation is not None
+    assert len(card.distillation["teachers"]) == 3
+    own_and_file = f"my.nets:net={own}"
+    keys = ("mobilenet_v1", own_and_file, "nowhere.safetensors", *["shiftnet_b"] * 30)
+    assert keys_in(",".join(keys)) == keys
+
+
 def test_a_network_may_be_trained_without_the_copies(here: Path, small_csv: Path):
     original = small_csv.read_text()
     copies = [line for line in original.splitlines() if line.endswith(",PrivateTest")][:3]
@@ -63,6 +82,63 @@ def test_a_queue_that_has_nothing_to_do_packs_and_unpacks(here: Path, blind_csv:
     assert Path("q2", weights).read_bytes() == Path("q", weights).read_bytes()
     (first, second) = map(json.loads, Path("q2/sessions.jsonl").read_text().splitlines())
     assert (first["epochs"], second["epochs"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("why", "message"),
+    [
+        ("another runs", "is in use by process"),
+        ("no data", "no data: give --data"),
+        ("an item cannot begin", "there is no model 'nonet'"),
+        ("no executor", "no executor 'nowhere'"),
+        ("another list", "q holds mine of another list: add them to this one"),
+    ],
+)
+def test_a_refused_queue_leaves_the_list_in_the_folder(
+    here: Path, blind_csv: Path, why: str, message: str, capsys
+):
+    """The queue that runs there, and the pack that it makes, had the list of the refused one."""
+    Path("q/mine").mkdir(parents=True)
+    Path("q/queue.toml").write_text("the list")
+    Path("list.toml").write_text(f'[[item]]\nmodel = "{"nonet" if "item" in why else MODEL}"\n')
+    if why == "another list":
+        Path("q/mine/item.json").write_text("{}")
+        Path("q/mine/history.jsonl").write_text("an epoch\n")
+    data = () if why == "no data" else ("--data", str(blind_csv))
+    executor = ("--executor", "nowhere") if why == "no executor" else ()
+    with FileLock("q/queue.lock") if why == "another runs" else nullcontext():
+        said = complain("queue", "list.toml", "--out", "q", *data, *executor, capsys=capsys)
+    assert message in said
+    assert Path("q/queue.toml").read_text() == "the list"
+
+
+def test_a_pack_that_was_continued_elsewhere_is_not_replaced(here: Path, blind_csv: Path, capsys):
+    """It was: the folder went on from its own older state, and what others had trained was gone."""
+    text = f'[[item]]\nmodel = "{MODEL}"\nsettings = {{ epochs = 2 }}\n'
+    for path in ("list.toml", "old/queue.toml"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text(text)
+    train(blind_csv, f"new/{MODEL}-seed0")
+    data, pack = ("--data", str(blind_csv)), ("--pack", "q.zip")
+    lightfer("queue", "list.toml", *data, *pack, "--out", "new")
+    packed = Path("q.zip").read_bytes()
+    for items, options in (("q.zip", pack), ("q.zip", ()), ("list.toml", pack)):
+        said = complain("queue", items, *data, *options, "--out", "old", capsys=capsys)
+        assert f"q.zip holds more of {MODEL}-seed0 than" in said
+        assert "old and go on with `lightfer queue q.zip`" in said
+    assert Path("q.zip").read_bytes() == packed
+    Path("old").rename("kept")
+    assert "everything is trained" in lightfer("queue", "q.zip", *data, *pack, "--out", "old")
+
+
+def test_a_file_that_is_no_pack_is_not_replaced_by_one(here: Path, blind_csv: Path, capsys):
+    Path("list.toml").write_text(f'[[item]]\nmodel = "{MODEL}"\n')
+    Path("photos.zip").write_text("something else")
+    options = ("--data", str(blind_csv), "--pack", "photos.zip", "--minutes", "0")
+    assert "photos.zip cannot be unpacked" in complain(
+        "queue", "list.toml", *options, capsys=capsys
+    )
+    assert Path("photos.zip").read_text() == "something else"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 import torch
 
@@ -201,6 +202,18 @@ def test_a_network_learns_the_votes(path: Path, tmp_path: Path):
     assert as_learned(data, card.labels)["train"].sha256() == card.data_sha256["train"]
     assert as_learned(data, "ferplus8").classes == WITH_CONTEMPT
     assert as_learned(data, "fer2013") is data
+
+
+def test_live_teachers_may_have_learned_contempt(path: Path, tmp_path: Path):
+    data = data_at(path.parent)
+    settings = {"epochs": 1, "warmup_epochs": 0.5}
+    job = Job(model="mobilenet_v1_x0_25", labels="ferplus8", settings=settings)
+    teacher, _ = run_job(job, data, tmp_path / "teacher")
+    student = msgspec.structs.replace(job, teachers=(str(teacher),))
+    _, asked = run_job(student, data, tmp_path / "asked")
+    _, kept = run_job(student, data, tmp_path / "kept", view_cache=tmp_path / "views")
+    assert asked.classes == WITH_CONTEMPT
+    assert (asked.validation, asked.distillation) == (kept.validation, kept.distillation)
 
 
 def test_a_network_is_scored_by_what_it_learned(path: Path, tmp_path: Path):

@@ -2,12 +2,14 @@
 
 import json
 import struct
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from random import Random
 
 import msgspec
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import save_file
 
 from lightfer import create_model
@@ -77,10 +79,19 @@ def test_loading_gives_the_rounded_values_as_float32(saved: Path):
 
 def test_a_new_card_leaves_the_tensors(saved: Path):
     before, _ = load_checkpoint(saved)
-    rewrite_card(saved, card(license="mine"))
+    rewrite_card(saved, license="mine")
     after, read = load_checkpoint(saved)
     assert read.license == "mine"
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_card_is_changed_by_one_at_a_time(saved: Path):
+    with ThreadPoolExecutor(1) as pool, FileLock(saved.with_name(f".{saved.name}.lock")):
+        waiting = pool.submit(rewrite_card, saved, temperature=1.5)
+        assert not wait([waiting], timeout=0.5).done
+        save_checkpoint(saved, load_checkpoint(saved)[0], card(license="mine"))
+    assert waiting.result().license == "mine"
+    assert load_checkpoint(saved)[1] == card(license="mine", temperature=1.5)
 
 
 def test_what_cannot_be_loaded_says_why(saved: Path, tmp_path: Path):

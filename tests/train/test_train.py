@@ -25,7 +25,7 @@ from lightfer.data.dataset import normalize
 from lightfer.errors import ArgumentError
 from lightfer.measure.accuracy import measure_accuracy, predict_logits
 from lightfer.models.registry import create_model
-from lightfer.models.weights import load_checkpoint
+from lightfer.models.weights import load_checkpoint, rewrite_card
 from lightfer.train.config import TrainConfig
 from lightfer.train.initialise import unit_variance
 from lightfer.train.job import train_to_file
@@ -403,6 +403,19 @@ def test_writes_a_card_without_having_the_test_split(faces: Dataset, tmp_path: P
     assert card.validation is not None
     right = (logits.argmax(1) == faces["validation"].labels).float().mean().item()
     assert card.validation.top1 == pytest.approx(right)
+
+
+def test_a_finished_training_leaves_what_was_written_into_its_card(faces: Dataset, tmp_path: Path):
+    """As by `lightfer evaluate --into-card`; a damaged file is written anew."""
+    options = {"config": replace(CONFIG, epochs=1), "run_dir": tmp_path, "recipe": "r"}
+    path, card = train_to_file(MODEL, fresh(), faces, **options)
+    rewritten = rewrite_card(path, test=card.validation)
+    before = path.read_bytes()
+    assert train_to_file(MODEL, fresh(), faces, **options) == (path, rewritten)
+    assert path.read_bytes() == before
+    path.write_bytes(b"damaged")
+    assert train_to_file(MODEL, fresh(), faces, **options)[1].test is None
+    assert load_checkpoint(path)[1].validation == card.validation
 
 
 def test_the_card_tells_the_energy_that_meters_told(faces: Dataset, tmp_path: Path):

@@ -116,8 +116,7 @@ def evaluate(
                     err=True,
                 )
     if into_card and weights.path:
-        changes = {split: accuracy, **calibration}
-        rewrite_card(weights.path, msgspec.structs.replace(weights.card, **changes))
+        rewrite_card(weights.path, **{split: accuracy}, **calibration)
     if as_json:
         scores = {"accuracy": accuracy, "accuracy_other": others}
         typer.echo(msgspec.json.format(msgspec.json.encode(scores)).decode())

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lightfer._files import check_writable, output_file, read_text, write_text
+from lightfer._files import check_writable, output_file, read_text
 
 
 def queue(
@@ -57,8 +57,6 @@ def queue(
         typer.echo(f"{folder} is there: it is continued, {items} is not unpacked again", err=True)
     text = read_text(path := folder / "queue.toml" if packed else items)
     listed = items_in(text, path)
-    if not packed:
-        write_text(folder / "queue.toml", text)
     options = Options(
         folder=folder,
         data=find_source(data),
@@ -85,7 +83,7 @@ def queue(
                 typer.echo(f"{name} {report.kind}{f': {report.error}' if report.error else top1}")
             bar("; ".join(running.values()), len(ended), len(listed))
 
-        session = run_queue(listed, options, begun=begun, on_report=show)
+        session = run_queue(listed, options, text=text, begun=begun, on_report=show)
     budget = "" if session.budget_s is None else f" of {session.budget_s:.0f} s"
     costs = f"epochs cut off {session.lost_s:.1f} s"
     costs += "" if session.pack_s is None else f", pack {session.pack_s:.1f} s"

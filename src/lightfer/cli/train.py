@@ -78,6 +78,7 @@ def train(
     from lightfer.cli.console import check_beside_data, load_data, progress
     from lightfer.measure.energy import open_meters
     from lightfer.measure.process import tune_process
+    from lightfer.models.find import keys_in
     from lightfer.train.job import Job, for_processor, run_job
     from lightfer.train.state import Epoch
 
@@ -99,7 +100,7 @@ def train(
         size=size,
         labels=labels,
         copies=copies,
-        teachers=tuple(teachers.split(",")) if teachers else (),
+        teachers=keys_in(teachers) if teachers else (),
         soft_labels=str(soft_labels) if soft_labels else None,
         temperature=temperature,
         weight=teacher_weight,

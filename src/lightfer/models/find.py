@@ -3,6 +3,7 @@
 Without torch until a net is built.
 """
 
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from lightfer.results import published_counts
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+_OWN = re.compile(r"^[\w.]+:[\w.]+=")  # before the file of a network of your own
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
     for a file that cannot be used, and with `needed` where no weights are shipped.
     """
     key = str(key)
-    own, _, file = key.partition("=") if re.match(r"[\w.]+:[\w.]+=", key) else ("", "", key)
+    own, _, file = key.partition("=") if _OWN.match(key) else ("", "", key)
     path = Path(file) if key.endswith(".safetensors") else shipped(key)
     if path is None:
         _check_name(key)
@@ -76,6 +80,22 @@ def own_source(name: str) -> str | None:
     module = getattr(architecture(name).constructor, "__module__", None)
     file = getattr(sys.modules.get(module or ""), "__file__", None)
     return sha256_of(Path(file)) if file and plain_name(name) not in ZOO else None
+
+
+def keys_in(text: str) -> tuple[str, ...]:
+    """The keys for `find_weights` in a text with commas between them. What names a file that is
+    there is one key with its commas, as `runs/mobilenet_v1-first_light,epochs=3-seed0/...`.
+    """
+    pieces = text.split(",")
+    keys: list[str] = []
+    while pieces:
+        joined = [",".join(pieces[: n + 1]) for n in range(len(pieces))]
+        # `Path.is_file` raises where many names are joined to one that is too long.
+        is_file = (os.path.isfile(_OWN.sub("", key)) for key in joined)  # noqa: PTH113
+        n = next((n for n, found in enumerate(is_file) if found), 0)
+        keys.append(joined[n])
+        del pieces[: n + 1]
+    return tuple(keys)
 
 
 def _check_name(name: str) -> None:

@@ -198,7 +198,15 @@ def sha256_of_tensors(weights: "Mapping[str, Tensor]") -> str:
     return digest.hexdigest()
 
 
-def rewrite_card(path: Path, card: Card) -> None:
-    """Replace the card of a weight file; the tensors stay as they are."""
-    weights, _ = load_checkpoint(path)
-    save_checkpoint(path, weights, card)
+def rewrite_card(path: Path, **changes: Any) -> Card:
+    """Change fields of a weight file's card, as it is by now: what others wrote into it, and the
+    tensors, stay as they are.
+    """
+    from filelock import FileLock
+
+    target = path.resolve()
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        weights, card = load_checkpoint(path)
+        card = msgspec.structs.replace(card, **changes)
+        save_checkpoint(path, weights, card)
+    return card

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from lightfer.data.dataset import CLASSES, Split
+from lightfer.data.dataset import Split
 from lightfer.data.folds import Fold, in_fold
 from lightfer.errors import ArgumentError
 from lightfer.measure.accuracy import check_scored
@@ -165,6 +165,7 @@ class Teachers:
     ) -> None:
         self.teachers, self.precision = teachers, precision
         self.mask = may_score(teachers, train_split).to(device)
+        self.classes = len(teachers[0].card.classes)  # all learned from this split
 
     def __call__(self, batch: Batch, temperature: float) -> Tensor:
         """See `Targets`. Raises ValueError where images of different folds are mixed."""
@@ -173,7 +174,7 @@ class Teachers:
     @torch.no_grad()
     def ask(self, batch: Batch) -> Tensor:
         """Logits (teachers, N, classes), float32; NaN where a teacher may not score an image."""
-        shape = (len(self.teachers), len(batch.images), len(CLASSES))
+        shape = (len(self.teachers), len(batch.images), self.classes)
         logits = torch.full(shape, torch.nan, device=batch.images.device)
         for i, (teacher, mask) in enumerate(zip(self.teachers, self.mask, strict=True)):
             if teacher.fold is None:

@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,13 @@ from lightfer.measure.process import computes_bfloat16
 from lightfer.models.registry import architecture
 from lightfer.models.weights import (
     Card,
+    CheckpointError,
     InputContract,
     TrainingCost,
+    load_checkpoint,
     rounded,
     save_checkpoint,
+    sha256_of_tensors,
     unrounded,
 )
 from lightfer.train.config import TrainConfig
@@ -213,6 +217,8 @@ def train_to_file(
     "distillation", of the teachers behind `loss`, stands in the card. `meters` tell the energy;
     where they do not, that of a CPU is modelled.
 
+    A file that holds these weights already stays as it is: its card may hold what was scored since.
+
     Raises ValueError if `run_dir` holds a run of another model, data, configuration or `about`,
     DivergedError if it leaves the numbers.
     """
@@ -231,6 +237,11 @@ def train_to_file(
         on_batch=on_batch,
         on_epoch=on_epoch,
     )
+    path = run_dir / f"{file_name(name)}.safetensors"
+    with suppress(CheckpointError):  # there is none yet, or a damaged one
+        stored, card = load_checkpoint(path)
+        if sha256_of_tensors(stored) == sha256_of_tensors(result.weights):
+            return path, card
     weights = unrounded(rounded(result.weights))
     if broken := [name for name, tensor in weights.items() if not tensor.isfinite().all()]:
         raise DivergedError(
@@ -268,7 +279,6 @@ def train_to_file(
         temperature=calibration.temperature if calibration else None,
         ece_calibrated=calibration.ece if calibration else None,
     )
-    path = run_dir / f"{file_name(name)}.safetensors"
     save_checkpoint(path, result.weights, card)
     return path, card
 

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lightfer._files import atomic_path, check_input
-from lightfer.data.dataset import CLASSES, Split
+from lightfer.data.dataset import Split
 from lightfer.errors import ArgumentError
 from lightfer.train.config import TrainConfig
 from lightfer.train.distill import Teachers, mean_of_softened
@@ -71,7 +71,7 @@ class KeptAnswers:
     def _open(self, epoch: int) -> None:
         """The answers of an epoch, as far as they are there; a damaged file is asked for anew."""
         self._epoch, self._path = epoch, self.folder / f"epoch-{epoch:04d}.safetensors"
-        shape = (len(self.teachers.teachers), self.images, len(CLASSES))
+        shape = (len(self.teachers.teachers), self.images, self.teachers.classes)
         self._logits = torch.full(shape, torch.nan)
         self._sums = torch.full((self.images,), torch.nan)
         check_input(self._path)

@@ -18,7 +18,7 @@ from lightfer import _files
 from lightfer._files import write_bytes
 from lightfer.data.dataset import DataError
 from lightfer.models.weights import load_checkpoint
-from lightfer.train.sweep.items import Item, check_items
+from lightfer.train.sweep.items import Item, check_items, weights_of
 from lightfer.train.sweep.pack import PackError, unpack, write_pack
 from lightfer.train.sweep.run import Leases, Options, Report, Session, run_queue, work
 from tests.train.sweep.conftest import EPOCHS, FOLDS, ITEMS, SMALL, STUDENT, TEACHER
@@ -77,7 +77,7 @@ def test_a_stopped_queue_goes_on_elsewhere_from_its_pack_to_the_same_weights(
     left = here / "student" / f"{_files._prefix()}x"  # a killed worker was writing in it
     left.mkdir(parents=True)
     (left / "state.safetensors").touch()
-    (here / "queue.toml").write_text("# the list")
+    (here / "queue.toml").write_text("item = []")
 
     def interrupt(report: Report) -> None:
         if report.kind == "epoch" and report.item == "student":
@@ -277,6 +277,24 @@ def test_a_teachers_name_with_a_space_can_be_unpacked(whole: Path, tmp_path: Pat
     (tmp_path / "q" / "queue.toml").touch()
     write_pack(tmp_path / "p.zip", tmp_path / "q", (item,))
     assert unpack(tmp_path / "p.zip", tmp_path / "there")
+
+
+def test_a_folder_that_is_behind_its_pack_is_refused(tmp_path: Path):
+    folder, pack = tmp_path / "q", tmp_path / "p.zip"
+    item = Item(model="mobilenet_v1", name="x")
+    history = folder / "x" / "history.jsonl"
+    history.parent.mkdir(parents=True)
+    (folder / "queue.toml").write_text('[[item]]\nmodel = "mobilenet_v1"\nname = "x"\n')
+    history.write_text("an epoch\n" * 2)
+    write_pack(pack, folder, (item,))
+    for epochs in (2, 3):
+        history.write_text("an epoch\n" * epochs)
+        assert not unpack(pack, folder)
+    history.write_text("an epoch\n")
+    with pytest.raises(PackError, match=r"p\.zip holds more of x than .*q: rename .*q and go on"):
+        unpack(pack, folder)
+    weights_of(item, folder).touch()  # finished
+    assert not unpack(pack, folder)
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "not a zip"])

@@ -140,6 +140,12 @@ def check_items(items: Sequence[Item], folder: Path) -> None:
     Raises ValueError, or CheckpointError for a teacher, that says which item and what to change.
     """
     names, given = {item.name for item in items}, set()
+    others = {path.parent.name for path in folder.glob("*/item.json")} - names
+    if begun := sorted(name for name in others if (folder / name / "history.jsonl").exists()):
+        raise ArgumentError(
+            f"{folder} holds {', '.join(begun)} of another list: add them to this one, delete their "
+            "folders, or choose another --out"
+        )
     for item in items:
         try:
             item.config()

@@ -7,13 +7,14 @@ with the state they continue from. Nothing is pickled; zip keeps a checksum of e
 import shutil
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightfer._files import atomic_path, check_input
 from lightfer.data.members import MAX_RATIO, RATIO_FREE_BYTES
 from lightfer.errors import LightferError
-from lightfer.train.sweep.items import Item, weights_of
+from lightfer.train.sweep.items import Item, items_in, weights_of
 
 _STATES = ("state.safetensors", "kept.safetensors")
 
@@ -42,8 +43,51 @@ def write_pack(path: Path, folder: Path, items: Sequence[Item]) -> None:
 def unpack(path: Path, folder: Path) -> bool:
     """Make the queue's folder from a pack; False if `folder` continues the same queue already.
 
-    Raises PackError for a damaged or foreign pack, and where `folder` holds something else.
+    Raises PackError for a damaged or foreign pack, and where `folder` holds something else or less.
     """
+    with _opened(path) as archive:
+        if not folder.exists():
+            _extract(archive, folder)
+            return True
+        own = folder / "queue.toml"
+        if not own.exists() or own.read_bytes() != archive.read("queue.toml"):
+            raise PackError(
+                f"{folder} is there and is not the queue of {path}: choose another folder with "
+                f"--out, or go on with {own}"
+            )
+    check_known(path, folder)
+    return False
+
+
+def check_known(path: Path, folder: Path) -> None:
+    """Raises PackError where a pack holds more of an item than `folder`, as after a session
+    elsewhere, or cannot be read.
+    """
+    with _opened(path) as archive:
+        pack = zipfile.Path(archive)
+        items = items_in(archive.read("queue.toml").decode(errors="replace"), path)
+        if more := [item.name for item in items if _reached(item, pack) > _reached(item, folder)]:
+            raise PackError(
+                f"{path} holds more of {', '.join(more)} than {folder}: rename {folder} and go on "
+                f"with `lightfer queue {path}`, or choose another --pack"
+            )
+
+
+def epochs_in(folder: Path | zipfile.Path) -> int:
+    """That the history of an item holds, in its folder or in that of a pack."""
+    path = folder / "history.jsonl"
+    return len(path.read_bytes().splitlines()) if path.exists() else 0
+
+
+def _reached(item: Item, place: Path | zipfile.Path) -> tuple[bool, int]:
+    """Whether an item is finished, and how many epochs it has."""
+    weights = place / weights_of(item, Path()).as_posix()
+    return weights.exists(), epochs_in(place / item.name)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A pack that may be unpacked. Raises PackError for any other file, and a damaged one."""
     check_input(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -56,19 +100,14 @@ def unpack(path: Path, folder: Path) -> bool:
                 )
             names = archive.namelist()
             if "queue.toml" not in names or not all(map(_is_inside, names)):
-                raise PackError(f"{path} is not the pack of a queue: make it with `--pack`")
-            if not folder.exists():
-                _extract(archive, folder)
-                return True
-            own = folder / "queue.toml"
-            if not own.exists() or own.read_bytes() != archive.read("queue.toml"):
                 raise PackError(
-                    f"{folder} is there and is not the queue of {path}: choose another folder with "
-                    f"--out, or go on with {own}"
+                    f"{path} is not the pack of a queue, as `--pack` makes it: name another file"
                 )
-            return False
+            yield archive
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
-        raise PackError(f"{path} cannot be unpacked: {error}. Copy it again") from error
+        raise PackError(
+            f"{path} cannot be unpacked: {error}. Copy it again, or name another file"
+        ) from error
 
 
 def _most(path: Path) -> int:

@@ -22,14 +22,14 @@ from typing import Literal
 import msgspec
 from torch import AcceleratorError
 
-from lightfer._files import alone, write_bytes
+from lightfer._files import alone, is_stream, write_bytes, write_text
 from lightfer.data import load
 from lightfer.executors import open_executor
 from lightfer.measure.energy import open_meters
 from lightfer.measure.process import tune_process
 from lightfer.train.job import Job, run_job
 from lightfer.train.sweep.items import Item, check_items, in_order, job_of, teachers_in, weights_of
-from lightfer.train.sweep.pack import packed_files, write_pack
+from lightfer.train.sweep.pack import check_known, epochs_in, packed_files, write_pack
 
 LOOK_S = 0.3  # between two looks at the histories of what runs
 STOP_S = 2.0  # kept free at the end for stopping; what has not stopped after twice that is killed
@@ -93,13 +93,16 @@ def run_queue(
     items: Sequence[Item],
     options: Options,
     *,
+    text: str = "",
     begun: float | None = None,
     on_report: Callable[[Report], None] = lambda report: None,
 ) -> Session:
     """Train `items` in order of value within the budget, and write the session down.
 
-    `begun` is the time of `monotonic` from which the budget counts. Raises ValueError before
-    anything is trained if an item cannot begin, or another queue runs in this folder.
+    `text` is the list, for the folder to keep; `begun` is the time of `monotonic` from which the
+    budget counts. Raises ValueError before anything is trained or written if an item cannot begin,
+    another queue runs in this folder or it holds items of another list, PackError if the pack that
+    is there holds more than it.
     """
     begun = monotonic() if begun is None else begun
     source, folder = Path(options.data), options.folder.absolute()
@@ -107,8 +110,12 @@ def run_queue(
     options = replace(options, folder=folder, data=data)  # workers may have other working folders
     with alone(folder / "queue.lock", f"the queue in {folder}"):
         check_items(items, folder)
+        if options.pack and options.pack.exists() and not is_stream(options.pack):
+            check_known(options.pack, folder)
         queue = _Queue(items, options, begun, on_report)
         try:
+            if text:
+                write_text(folder / "queue.toml", text)
             queue.run()
         finally:
             queue.stop()
@@ -201,7 +208,7 @@ class _Queue:
         write_bytes(self.folder / name / "item.json", msgspec.json.encode(item) + b"\n")
         token = self.leases.tokens[name] = secrets.token_hex(8)
         self._beat()
-        self.epochs[name] = _epochs(self.folder / name)
+        self.epochs[name] = epochs_in(self.folder / name)
         job = job_of(item, self.items, self.folder)
         self.running[self.executor.submit(work, name, job, token, self.options)] = item
         self.on_report(Report("begun", name, self.epochs[name]))
@@ -216,7 +223,7 @@ class _Queue:
         """Tell of the epochs that were finished since the last look."""
         for item in self.running.values():
             name = item.name
-            for epoch in range(self.epochs[name] + 1, _epochs(self.folder / name) + 1):
+            for epoch in range(self.epochs[name] + 1, epochs_in(self.folder / name) + 1):
                 self.session.epochs += 1
                 self.epochs[name], self.losses[name] = epoch, 0
                 self.on_report(Report("epoch", name, epoch))
@@ -251,12 +258,6 @@ class _Queue:
         files = packed_files(self.folder, self.items) if self.options.pack else ()
         pack_s = sum(file.stat().st_size for file in files) / PACK_BYTES_PER_S
         return self.begun + self.options.budget_s - STOP_S - pack_s - monotonic()
-
-
-def _epochs(folder: Path) -> int:
-    """That the history of an item holds."""
-    path = folder / "history.jsonl"
-    return len(path.read_bytes().splitlines()) if path.exists() else 0
 
 
 class _StopError(Exception):
