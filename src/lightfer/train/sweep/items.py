@@ -140,8 +140,9 @@ def check_items(items: Sequence[Item], folder: Path) -> None:
     Raises ValueError, or CheckpointError for a teacher, that says which item and what to change.
     """
     names, given = {item.name for item in items}, set()
-    others = {path.parent.name for path in folder.glob("*/item.json")} - names
-    if begun := sorted(name for name in others if (folder / name / "history.jsonl").exists()):
+    known = {path.parent.name for path in folder.glob("*/item.json")}
+    begun = sorted(name for name in known if (folder / name / "history.jsonl").exists())
+    if begun and not known & names:
         raise ArgumentError(
             f"{folder} holds {', '.join(begun)} of another list: add them to this one, delete their "
             "folders, or choose another --out"
