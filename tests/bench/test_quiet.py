@@ -187,9 +187,7 @@ def test_what_others_do_while_accuracy_is_measured_disturbs_no_time(
     assert environment.noise.seconds == len(TINY.models) * TINY.rounds  # and none of size, accuracy
 
 
-def test_a_new_round_takes_the_place_of_the_disturbed_one(
-    yardsticks: list[float], tmp_path: Path
-):
+def test_a_new_round_takes_the_place_of_the_disturbed_one(yardsticks: list[float], tmp_path: Path):
     """Rounds of two nets are compared each with that of the same number."""
     yardsticks += [1.01, 1.5, 1.02, 1.03]
     results = run(replace(TINY, rounds=3, wait_quiet=5.0), None, tmp_path)

@@ -39,7 +39,7 @@ def test_the_card_says_everything(name: str):
     assert 1 <= card.epoch <= card.epochs
     assert card.epochs >= (30 if card.recipe.startswith("first_light") else 20)
     assert card.training_s > 0
-    assert re.fullmatch(r"[0-9a-f]{12}(\+dirty)?", card.code)
+    assert re.fullmatch(r"[0-9a-f]{12}(\+dirty(\.[0-9a-f]{6})?)?", card.code)
     for accuracy, split, count in zip(
         (card.validation, card.test), ("validation", "test"), images, strict=True
     ):

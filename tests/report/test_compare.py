@@ -464,9 +464,7 @@ def of_machines(*entries, **machines: dict) -> Results:
 
 def test_a_machine_is_compared_with_itself_though_another_stands_before_it():
     """The first file's first entry took the only one of the second, and every time was refused."""
-    first = of_machines(
-        on("x", "m", 0.005), on("y", "m", 0.009), x={"cpu": "X"}, y={"cpu": "Y"}
-    )
+    first = of_machines(on("x", "m", 0.005), on("y", "m", 0.009), x={"cpu": "X"}, y={"cpu": "Y"})
     found = compare_results(first, of_machines(on("y", "m", 0.018, seed=1), y={"cpu": "Y"}))
     assert only(found, "time").verdict == "slower"
     assert found.only_in_a == ("x/m",)

@@ -17,7 +17,7 @@ def test_a_measured_energy_has_its_interval_and_its_method():
     energy = measured_energy(0.002)
     assert joules_each(energy) == "2.00 [1.98, 2.02] (counter)"
     one = entry(energy=energy, carbon=carbon_of(energy))
-    assert row(one, Times(Results()))[-1] == "0.00027 (counter)"
+    assert row(one, Times(Results()))[-1] == "0.267 (counter)"
     assert joules_each(measured_energy(0.002, spread=[1.0])) == "2.00 (counter)"
     assert joules_each(measured_energy(0.002, method="log")).endswith("(log)")
     assert joules_each(measured_energy(simulated=True)).endswith("(simulated)")

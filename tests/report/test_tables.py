@@ -175,7 +175,10 @@ def test_students_of_other_nets_are_named_with_their_teachers():
         entries=(entry("taught", weights="1"), entry("alone", weights="2"), entry("bare")),
         cards={"1": replace(card, distillation=teaching), "2": card},
     )
-    assert "KD (knowledge distillation), taught by big, bigger beside the labels: taught\n" in markdown(results)
+    assert (
+        "KD (knowledge distillation), taught by big, bigger beside the labels: taught\n"
+        in markdown(results)
+    )
 
 
 def test_a_summary_without_other_ways_is_the_table():

@@ -160,9 +160,7 @@ def steps(
                 yield Step(case, "round", text), done, of
             done += 1
     while (
-        quiet
-        and not quiet.over
-        and (again := missing(cases, journal, config.rounds, quiet.failed))
+        quiet and not quiet.over and (again := missing(cases, journal, config.rounds, quiet.failed))
     ):
         for case in random.Random(f"{config.seed} {len(again)}").sample(again, len(again)):
             if not quiet.over:
@@ -216,7 +214,9 @@ def fingerprint(
     what = {name: value for name, value in asdict(config).items() if name not in derived}
     what["also"] = [data.sha256() for data in also]
     what["meters"] = [meter.source for meter in meters.meters]
-    own = [own_source(weights.name) for weights in {c.weights.key: c.weights for c in cases}.values()]
+    own = [
+        own_source(weights.name) for weights in {c.weights.key: c.weights for c in cases}.values()
+    ]
     weights = [(c.weights.sha256, c.variant, version(runtime_of(c.runtime).package)) for c in cases]
     text = f"{what} {weights} {own} {environment_id(environment)}"
     return hashlib.sha256(text.encode()).hexdigest()

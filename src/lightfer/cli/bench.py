@@ -45,8 +45,8 @@ def bench(
     runtime: Annotated[
         list[str] | None,
         typer.Option(
-            help="pytorch, compile, onnxruntime, openvino or another package's; repeatable; default: "
-            "pytorch, or onnxruntime where PyTorch is not installed."
+            help="pytorch, compile, onnxruntime, openvino or another package's; repeatable; "
+            "default: pytorch, or onnxruntime where PyTorch is not installed."
         ),
     ] = None,
     precision: Annotated[
@@ -119,7 +119,9 @@ def bench(
     ] = None,
     power_log: Annotated[
         Path | None,
-        typer.Option(help="Read energy from a log that nvidia-smi writes meanwhile; see docs/measuring.md."),
+        typer.Option(
+            help="Read energy from a log that nvidia-smi writes meanwhile; see docs/measuring.md."
+        ),
     ] = None,
     clock_offset: Annotated[
         float,

@@ -71,7 +71,8 @@ def teaching_notes(entries: Iterable[Entry], cards: Mapping[str, WeightCard]) ->
             names = [teacher.model for teacher in card.distillation.teachers]
             students.setdefault(", ".join(names), []).append(entry.model)
     return [
-        f"KD (knowledge distillation), taught by {teachers} beside the labels: {', '.join(dict.fromkeys(models))}"
+        f"KD (knowledge distillation), taught by {teachers} beside the labels: "
+        f"{', '.join(dict.fromkeys(models))}"
         for teachers, models in students.items()
     ]
 

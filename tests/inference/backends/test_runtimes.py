@@ -26,8 +26,8 @@ from lightfer.inference.backends import (
     runtime_of,
 )
 from lightfer.inference.backends.onnx_file import to_onnx
-from lightfer.models.shiftnet import ConvShiftConv
 from lightfer.models.registry import DEFAULT_MODELS, create_model, list_models
+from lightfer.models.shiftnet import ConvShiftConv
 from tests.conftest import by_day
 
 SHAPE = (1, 1, 48, 48)

@@ -144,8 +144,8 @@ def check_items(items: Sequence[Item], folder: Path) -> None:
     begun = sorted(name for name in known if (folder / name / "history.jsonl").exists())
     if begun and not known & names:
         raise ArgumentError(
-            f"{folder} holds {', '.join(begun)} of another list: add them to this one, delete their "
-            "folders, or choose another --out"
+            f"{folder} holds {', '.join(begun)} of another list: add them to this one, delete "
+            "their folders, or choose another --out"
         )
     for item in items:
         try:
