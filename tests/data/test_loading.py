@@ -246,6 +246,30 @@ def test_numbers_without_a_meaning_are_refused(faces: Dataset, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("kind", "metadata"),
+    [
+        (pa.int64(), {"label": {"dtype": "int64", "_type": "Value"}}),
+        (pa.string(), {"label": {"dtype": "string", "_type": "Value"}}),
+        (pa.string(), None),
+    ],
+)
+def test_the_type_of_numbers_is_not_their_meaning(
+    kind: pa.DataType, metadata: dict | None, faces: Dataset, tmp_path: Path
+):
+    """Hugging Face writes it of every column; such numbers were read in the order of the CSV."""
+    folder = parquet(tmp_path, faces)
+    for path in folder.glob("*.parquet"):
+        table = pq.read_table(path)
+        table = table.append_column("label", table["emotion"].cast(kind)).drop_columns("emotion")
+        if metadata:
+            info = {"huggingface": json.dumps({"info": {"features": metadata}})}
+            table = table.replace_schema_metadata(info)
+        pq.write_table(table, path)
+    with pytest.raises(DataError, match=r"nothing tells what the numbers in the column label mean"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
     ("column", "values", "message"),
     [
         ("emotion", pa.array([True, False]), "unknown label True, expected 0 to 6"),
