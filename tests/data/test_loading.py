@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightfer.data import SPLITS, DataError, Dataset, find, load
+from lightfer.data import SPLITS, DataError, Dataset, SplitName, find, load
 from lightfer.data.loading import at_size
 from lightfer.data.synthetic import synthetic_faces
 from tests.data.writers import FORMS, image_folder, kaggle_csv, parquet, zipped
@@ -85,6 +85,23 @@ def test_competition_train_csv_is_the_train_split(faces: Dataset, tmp_path: Path
         load(tmp_path)
     with pytest.raises(DataError, match=r"columns 'emotion'.*has no labels"):
         load(tmp_path / "test.csv")
+
+
+@pytest.mark.parametrize("names", [("train_0.csv", "train_1.csv"), ("train.csv", "old/train.csv")])
+def test_two_csv_files_of_one_split_are_refused(names, faces: Dataset, tmp_path: Path):
+    """The last one took the place of the others without a word."""
+    header, *lines = kaggle_csv(tmp_path, faces).read_text().splitlines()
+    (tmp_path / "fer2013.csv").unlink()
+    (tmp_path / "old").mkdir()
+    for name in (*names, "test.csv"):
+        text = "\n".join(line.rpartition(",")[0] for line in [header, *lines])
+        (tmp_path / name).write_text(text)
+    asked: tuple[tuple[SplitName, ...] | None, ...] = (("train",), ("test",), None)
+    for splits in asked:
+        with pytest.raises(DataError, match=r"2 files hold the train split, .*Make one file"):
+            load(tmp_path, splits)
+    (tmp_path / names[1]).unlink()
+    assert len(load(tmp_path, ("train",))["train"]) == len(lines)
 
 
 def test_colour_images_of_any_size_in_raf_db_folders(tmp_path: Path):
