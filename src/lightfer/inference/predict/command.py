@@ -24,7 +24,6 @@ from lightfer._files import (
     open_stream,
     output_file,
 )
-from lightfer.data.finder import NO_OPENCV
 from lightfer.errors import ArgumentError, one_line
 from lightfer.inference.predict.annotate import READ, Annotator, is_file
 from lightfer.inference.predict.network import DEFAULT_MODEL
@@ -33,7 +32,6 @@ from lightfer.inference.predict.prediction import Prediction
 from lightfer.inference.predict.predictor import Predictor, Seen
 from lightfer.inference.predict.sources import Item, is_video, items_of, video_items
 
-NO_FINDER = f"OpenCV is not installed, so every image is taken as a face crop: {NO_OPENCV}"
 COUNTER_S = 0.5  # between two updates of the counter on a terminal
 FLUSH_S = 0.2  # whoever reads the lines waits no longer for what is known
 FAILED = 1
@@ -57,10 +55,6 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace, predictor: Predictor) -> int:
-    if not predictor.has_finder and options.faces == "auto" and not options.crop:
-        _say(NO_FINDER)
-    if predictor.network.temperature is None:
-        _say(f"probabilities of {predictor.network.name} are not calibrated: it has no temperature")
     live = options.camera is not None
     camera = video_items(options.camera, options.every) if live else ()
     items = chain(items_of(options.paths, options.every), camera)
@@ -103,7 +97,13 @@ def _label(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
     )
     told = label_shards(
-        options.paths, options.out, setup, options.executor, options.workers, on_part=show
+        options.paths,
+        options.out,
+        setup,
+        options.executor,
+        options.workers,
+        on_part=show,
+        note=_say,
     )
     lost = f"; shards whose workers were lost again and again: {told.failed}" if told.failed else ""
     _say(f"{told.inputs:,} inputs, {told.here:,} now, {told.unusable:,} of them unusable{lost}")
