@@ -18,6 +18,7 @@ from PIL import Image
 
 from lightfer.__main__ import run
 from lightfer._files import OutputError, alone, sha256_of
+from lightfer.data.pictures import NO_FILE
 from lightfer.errors import ArgumentError
 from lightfer.inference.predict import Predictor, network
 from lightfer.inference.predict.shards import Setup, Shard, label, label_shards, open_here, plan
@@ -97,10 +98,23 @@ def test_bad_inputs_are_rows_with_their_reason(crops: Path, tmp_path: Path):
     assert reasons.keys() == bad
     assert "not an image" in reasons["/deep/b.jpg"]
     assert "no such file" in reasons["gone.png"]
-    assert all("pipe, device or dead link" in reasons[name] for name in ("/c.png", "/d.png"))
+    assert (reasons["/c.png"], reasons["/d.png"]) == ("a link to nothing", NO_FILE)
     assert "no readable Parquet" in reasons["/e.parquet"]
     assert "form .jxl are not read" in reasons["/f.jxl"]
     assert (told.inputs, told.here, told.unusable) == (7, 7, 6)
+
+
+def test_what_is_closed_is_a_row_and_the_others_go_on(with_closed: Path, tmp_path: Path):
+    """Folders were left out without a word, and a file ended the command."""
+    inside = with_closed / "closed" / "b.png"
+    rows = {row["item"]: row["error"] for row in labelled([with_closed, inside], tmp_path / "out")}
+    assert rows.pop(str(with_closed / "a.png")) is None
+    denied = "cannot be read (Permission denied)"
+    assert rows == {
+        str(with_closed / "closed"): f"folder {denied}",
+        str(with_closed / "shut.png"): denied,
+        str(inside): denied,
+    }
 
 
 def test_links_in_a_circle_are_one_line_and_one_to_nothing_yet_is_followed(

@@ -128,7 +128,7 @@ def _check(options: argparse.Namespace) -> None:
         for path in options.paths:
             _check_apart(Path(path), target)
         return
-    if len(inputs) > 1 or Path(inputs[0]).is_dir():
+    if len(inputs) > 1 or os.path.isdir(inputs[0]):  # noqa: PTH112 (as below)
         raise ArgumentError(
             f"--annotate {target} is one file: pass a folder for more than one item"
         )
@@ -145,7 +145,8 @@ def _check_apart(given: Path, target: Path) -> None:
     them for inputs. Raises ArgumentError.
     """
     source, folder = (Path(os.path.realpath(path)) for path in (given, target))
-    if given.exists() and (source.is_relative_to(folder) or folder.is_relative_to(source)):
+    there = os.path.exists(given)  # noqa: PTH110 (that of Path raises where a folder is closed)
+    if there and (source.is_relative_to(folder) or folder.is_relative_to(source)):
         raise ArgumentError(
             f"--annotate {target} holds inputs, or lies among them ({given}): choose another folder"
         )

@@ -43,7 +43,7 @@ from lightfer.errors import ArgumentError, one_line
 from lightfer.executors import open_executor
 from lightfer.inference.predict.network import Note, weights_sha256
 from lightfer.inference.predict.predictor import Faces, Predictor
-from lightfer.inference.predict.sources import Item, items_of
+from lightfer.inference.predict.sources import Item, items_of, why_unusable
 from lightfer.inference.predict.video import VIDEO_SUFFIXES
 
 SHARD = 1000  # inputs
@@ -282,36 +282,46 @@ def _remote(uri: str) -> tuple[Any, str]:
 
 def _found(given: str) -> Iterator[tuple[str, str, str]]:
     """Name, path and what is wrong of each file at a path, in order; not the hidden ones."""
-    store, root = _storage(given)
-    info = store.get_file_info(root)
+    try:
+        store, root = _storage(given)
+        info = store.get_file_info(root)
+    except OSError as error:  # as of a folder on the way that is closed
+        if "://" in given:  # another time it can be had
+            raise
+        yield given, given, f"cannot be read ({error.strerror})"
+        return
     if info.type != fs.FileType.Directory:
         missing = NO_FILE if info.type == fs.FileType.Unknown else "no such file or folder"
         yield given, root, "" if info.type == fs.FileType.File else missing
         return
-    found = 0
-    for path in sorted(_listed(store, root)):
+    local, found = isinstance(store, fs.LocalFileSystem), 0
+    for path, closed in sorted(_listed(store, root)):
         below = path[len(root.rstrip("/")) + 1 :]
         hidden = any(part.startswith(".") for part in below.split("/"))
         suffix = Path(below).suffix.lower()
-        if not hidden and suffix in SUFFIXES | UNREAD | VIDEO_SUFFIXES | {".parquet"}:
+        looked_at = suffix in SUFFIXES | UNREAD | VIDEO_SUFFIXES | {".parquet"}
+        if not hidden and (closed or looked_at):
             found += 1
-            bad = not_read(suffix) or ""
-            if isinstance(store, fs.LocalFileSystem) and not Path(path).is_file():
-                bad = "is no file but a pipe, device or dead link"
-            yield f"{given.rstrip('/')}/{below}", path, bad
+            bad = closed or (why_unusable(path) if local else None) or not_read(suffix) or ""
+            yield f"{given.rstrip('/')}/{below}" if below else given, path, bad
     if not found:
         yield given, root, "no image in it"
 
 
-def _listed(store: Any, root: str) -> Iterator[str]:
-    """Paths of all files below a folder; links to folders of this machine are not followed."""
+def _listed(store: Any, root: str) -> Iterator[tuple[str, str]]:
+    """Paths of all files below a folder, and of folders that cannot be read with the reason; links
+    to folders of this machine are not followed.
+    """
     if isinstance(store, fs.LocalFileSystem):
-        for folder, _, names in os.walk(root):
-            yield from (f"{folder}/{name}" for name in names)
+        problems: list[OSError] = []
+        for folder, _, names in os.walk(root, onerror=problems.append):
+            yield from ((f"{folder}/{name}", "") for name in names)
+        for problem in problems:
+            yield str(problem.filename), f"folder cannot be read ({problem.strerror})"
         return
     for info in store.get_file_info(fs.FileSelector(root, recursive=True)):
         if info.type != fs.FileType.Directory:
-            yield info.path
+            yield info.path, ""
 
 
 def _tables(store: str, name: str, path: str, size: int) -> list[Shard]:
