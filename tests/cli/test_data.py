@@ -13,6 +13,7 @@ from lightfer.cli.console import load_data
 from lightfer.cli.data import app
 from lightfer.data import DataError, Dataset, load
 from lightfer.data.audit import audit
+from tests.data.test_ferplus import HEADER, lines
 from tests.data.writers import kaggle_csv
 
 
@@ -54,6 +55,14 @@ def test_audit_finds_votes_beside_real_data_only(
     assert "FER+" not in run("audit")
     with pytest.raises(DataError, match=r"fer2013new\.csv, line 1"):
         run("audit", "--ferplus", str(tmp_path / "fer2013new.csv"))
+
+
+def test_votes_are_not_joined_to_lines_that_nothing_proves(faces: Dataset, tmp_path: Path):
+    """As where a line was removed: shares by the votes of the image before were printed."""
+    (tmp_path / "votes.csv").write_text("\n".join([HEADER, *lines()]) + "\n")
+    data = str(kaggle_csv(tmp_path, faces))
+    with pytest.raises(DataError, match=r"do not tell each image's line of fer2013\.csv"):
+        run("audit", "--data", data, "--ferplus", str(tmp_path / "votes.csv"))
 
 
 def test_audit_without_data_says_where_they_are_looked_for(monkeypatch: pytest.MonkeyPatch):

@@ -37,8 +37,9 @@ class Split:
     """Images (N, 1, S, S), uint8, 0 black to 255 white; labels (N,), int64, indices of the classes.
 
     `rows` (N,), int64, are the lines of the original `fer2013.csv`, from 0 without its header,
-    where the files tell them; votes of FER+ are joined by them. `shares` (N, classes), float32, are
-    how the votes on an image are spread, where that is what a network learns.
+    where the files tell them or the content proves them; votes of FER+ are joined by them. `shares`
+    (N, classes), float32, are how the votes on an image are spread, where that is what a network
+    learns.
     """
 
     images: "Tensor"

@@ -35,16 +35,16 @@ def read_header(member: Member) -> list[str]:
 def read_csv(member: Member, default: SplitName | None, size: int) -> dict[SplitName, Split]:
     """Read every image, split by `Usage`, or all into the `default` split without that column.
 
-    Images of `size` pixels a side are made of the 48x48 ones.
+    Images of `size` pixels a side are made of the 48x48 ones. There are no rows: where a line
+    stands proves nothing, as lines may be missing. `recognise` fills them in.
     """
     columns = _columns(member, default)
     images: dict[SplitName, list[np.ndarray]] = {}
     labels: dict[SplitName, list[int]] = {}
-    rows: dict[SplitName, list[int]] = {}
     lines = _lines(member)
     header = next(lines)[1]
     width = len(header) - _empty_at_the_end(header)
-    for row, (line, fields) in enumerate(lines):
+    for line, fields in lines:
         where = f"{member.where}, line {line}"
         if len(fields) < width or len(fields) - _empty_at_the_end(fields) > width:
             raise DataError(
@@ -61,12 +61,10 @@ def read_csv(member: Member, default: SplitName | None, size: int) -> dict[Split
         label = _label(fields[columns["emotion"]], where)
         images.setdefault(split, []).append(parse_pixels(fields[columns["pixels"]], where))
         labels.setdefault(split, []).append(label)
-        rows.setdefault(split, []).append(row)
     return {
         split: Split(
             stack([image.reshape(IMAGE_SIZE, IMAGE_SIZE) for image in images[split]], size),
             torch.tensor(labels[split]),
-            torch.tensor(rows[split]),
         )
         for split in images
     }

@@ -209,8 +209,9 @@ def rows_of(split: Split) -> Tensor:
     """Rows (N,) of the original CSV. Raises DataError where they are not known."""
     if split.rows is None or len(split) == 0 or int(split.rows.max()) >= ROWS:
         raise DataError(
-            "FER+ cannot be joined: the data do not tell each image's line of fer2013.csv. "
-            "Use fer2013.csv, icml_face_data.csv or Parquet with a column row"
+            "FER+ cannot be joined: the data do not tell each image's line of fer2013.csv, and "
+            "their content does not prove it. Use the original fer2013.csv or icml_face_data.csv, "
+            "or Parquet with a column row"
         )
     return split.rows
 

@@ -90,7 +90,9 @@ def one_of(members: Sequence[Member], found: Sequence[Member], what: str, where:
 
 
 def find_parts(members: Sequence[Member], where: str) -> list[Part]:
-    """Parts of the best form among `members`; none where there is no data. Raises DataError."""
+    """Parts of the best form among `members`; none where there is no data. Raises DataError, also
+    where two of them hold one split: only one could be read.
+    """
     best: list[Part] = []
     for find in (_parquet_parts, _csv_parts, _image_parts, _plain_csv_parts):
         parts = find(members, where)
@@ -98,6 +100,13 @@ def find_parts(members: Sequence[Member], where: str) -> list[Part]:
             best = parts
         if len(splits_of(best)) == len(SPLITS):
             break
+    for split in SPLITS:
+        found = [member for part in best if split in part.splits for member in part.members[:1]]
+        if len(found) > 1:
+            raise DataError(
+                f"{where}: {len(found)} files hold the {split} split, {_listed(found)}. Make one "
+                "file of them, or move the others away"
+            )
     return best
 
 

@@ -1,9 +1,10 @@
 """Parquet: one row per image, as this project and Hugging Face write FER2013.
 
 The image is encoded bytes, a struct with a field `bytes`, or text of 2304 numbers; the label is an
-integer or a class name. Integers mean the class names that Hugging Face's metadata list; without
-metadata they mean the order of `fer2013.csv` in a column `emotion` or where FER2013's class counts
-prove it, and are refused elsewhere. A column `Usage` splits, else the file's name does.
+integer or a class name. Integers mean the class names that Hugging Face's metadata list. Where none
+are listed, they, and numbers as text, mean the order of `fer2013.csv` in a column `emotion` or
+where FER2013's class counts prove it, and are refused elsewhere. A column `Usage` splits, else the
+file's name does.
 """
 
 import io
@@ -41,16 +42,16 @@ def read_parquet(member: Member, default: SplitName | None, size: int) -> dict[S
         image = _one_of(IMAGE_COLUMNS, columns, member)
         wanted = [columns[c] for c in (label, image, "usage", "row") if c in columns]
         table = file.read(columns=wanted, use_threads=False)
-        told = b"huggingface" in (file.schema_arrow.metadata or {})
         names = _class_names(file, columns[label], member)
         values = {c: table[columns[c]].to_pylist() for c in (label, "usage") if c in columns}
         rows = table[columns["row"]].to_pylist() if "row" in columns else None
         splits = _splits(values.get("usage"), len(table), default, member)
-        labels = [_label(v, names, _at(member, row)) for row, v in enumerate(values[label])]
+        meant = names or CLASSES
+        labels = [_label(v, meant, _at(member, row)) for row, v in enumerate(values[label])]
         images = [
             _image(v.as_py(), _at(member, row), size) for row, v in enumerate(table[columns[image]])
         ]
-        proven = told or label == "emotion" or not any(isinstance(v, int) for v in values[label])
+        proven = names is not None or label == "emotion" or not any(map(_is_number, values[label]))
     found: dict[SplitName, Split] = {
         name: _pick([i for i, s in enumerate(splits) if s == name], images, labels, rows, member)
         for name in dict.fromkeys(splits)
@@ -94,7 +95,7 @@ def _at(member: Member, row: int) -> str:
     return f"{member.where}, row {row}"
 
 
-def _label(value: Any, names: list[str], where: str) -> int:
+def _label(value: Any, names: Sequence[str], where: str) -> int:
     known = type(value) is int and 0 <= value < len(names)  # True is no class
     label = class_label(names[value]) if known else None
     if isinstance(value, str):
@@ -105,6 +106,11 @@ def _label(value: Any, names: list[str], where: str) -> int:
             f"{', '.join(names)}, or one of these names. Correct the file"
         )
     return label
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a label that was read says no class but a number, in digits or as text."""
+    return not any(character.isalpha() for character in str(value))
 
 
 def _image(value: Any, where: str, size: int) -> np.ndarray:
@@ -142,14 +148,16 @@ def _splits(
     return splits
 
 
-def _class_names(file: pq.ParquetFile, column: str, member: Member) -> list[str]:
-    """What the integers mean, from Hugging Face's metadata if there are any."""
+def _class_names(file: pq.ParquetFile, column: str, member: Member) -> list[str] | None:
+    """What the integers mean by Hugging Face's metadata; None where these do not say it."""
     metadata = (file.schema_arrow.metadata or {}).get(b"huggingface")
     if metadata is None:
-        return list(CLASSES)
+        return None
     try:
         feature = read_json(metadata)["info"]["features"][column]
-        names = list(CLASSES) if feature["_type"] == "Value" else feature["names"]
+        if feature["_type"] == "Value":  # the type of the numbers, no names of classes
+            return None
+        names = feature["names"]
         if names and all(isinstance(name, str) for name in names):
             return list(names)
         reason = f"names {names!r:.100}"

@@ -1,6 +1,11 @@
 """A small shipped network in eager PyTorch, the synthetic faces as files."""
 
+import errno
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -33,3 +38,27 @@ def exported() -> Path:
     from lightfer.inference.predict.network import exported
 
     return exported(MODEL)
+
+
+@pytest.fixture
+def with_closed(crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a.png, and closed/ and shut.png, which this process may not look at. As root
+    may, the system's answer is made up.
+    """
+    folder = tmp_path / "in"
+    (folder / "closed").mkdir(parents=True)
+    for name in ("a.png", "shut.png", "closed/b.png"):
+        shutil.copy(crops / "00.png", folder / name)
+    shut = (str(folder / "shut.png"), str(folder / "closed/b.png"))
+
+    def refused(call: Callable, names: tuple[str, ...]) -> Callable:
+        def called(path: Any = ".", *args: Any, **options: Any) -> Any:
+            if str(path) in names:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return call(path, *args, **options)
+
+        return called
+
+    monkeypatch.setattr(os, "scandir", refused(os.scandir, (str(folder / "closed"),)))
+    monkeypatch.setattr(os, "stat", refused(os.stat, shut))
+    return folder

@@ -215,6 +215,21 @@ def test_folders_without_images_or_permission(predict, tmp_path: Path):
     assert "Permission denied" in line["error"]
 
 
+def test_what_is_closed_is_a_line_and_the_others_go_on(predict, with_closed: Path, tmp_path: Path):
+    """It ended the command, and of a folder the one above was named."""
+    inside = with_closed / "closed" / "b.png"
+    options = ("--annotate", tmp_path / "drawn")
+    lines, _ = predict(with_closed, inside, with_closed / "a.png", *options, code=1)
+    closed = str(with_closed / "closed")
+    assert [(line["item"], line.get("error")) for line in lines] == [
+        (str(with_closed / "a.png"), None),
+        (str(with_closed / "shut.png"), "cannot be read (Permission denied)"),
+        (closed, "folder cannot be read (Permission denied)"),
+        (str(inside), "Permission denied"),
+        (str(with_closed / "a.png"), None),
+    ]
+
+
 def test_a_camera_that_is_not_there(predict):
     pytest.importorskip("cv2")
     (line,), _ = predict("--camera", "97", code=1)

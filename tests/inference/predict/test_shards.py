@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -16,10 +17,11 @@ import pytest
 from PIL import Image
 
 from lightfer.__main__ import run
-from lightfer._files import OutputError, alone
+from lightfer._files import OutputError, alone, sha256_of
+from lightfer.data.pictures import NO_FILE
 from lightfer.errors import ArgumentError
-from lightfer.inference.predict import Predictor
-from lightfer.inference.predict.shards import Setup, Shard, label, label_shards, plan
+from lightfer.inference.predict import Predictor, network
+from lightfer.inference.predict.shards import Setup, Shard, label, label_shards, open_here, plan
 from lightfer.models.find import find_weights
 from tests.inference.predict.conftest import MODEL
 
@@ -96,10 +98,23 @@ def test_bad_inputs_are_rows_with_their_reason(crops: Path, tmp_path: Path):
     assert reasons.keys() == bad
     assert "not an image" in reasons["/deep/b.jpg"]
     assert "no such file" in reasons["gone.png"]
-    assert all("pipe, device or dead link" in reasons[name] for name in ("/c.png", "/d.png"))
+    assert (reasons["/c.png"], reasons["/d.png"]) == ("a link to nothing", NO_FILE)
     assert "no readable Parquet" in reasons["/e.parquet"]
     assert "form .jxl are not read" in reasons["/f.jxl"]
     assert (told.inputs, told.here, told.unusable) == (7, 7, 6)
+
+
+def test_what_is_closed_is_a_row_and_the_others_go_on(with_closed: Path, tmp_path: Path):
+    """Folders were left out without a word, and a file ended the command."""
+    inside = with_closed / "closed" / "b.png"
+    rows = {row["item"]: row["error"] for row in labelled([with_closed, inside], tmp_path / "out")}
+    assert rows.pop(str(with_closed / "a.png")) is None
+    denied = "cannot be read (Permission denied)"
+    assert rows == {
+        str(with_closed / "closed"): f"folder {denied}",
+        str(with_closed / "shut.png"): denied,
+        str(inside): denied,
+    }
 
 
 def test_links_in_a_circle_are_one_line_and_one_to_nothing_yet_is_followed(
@@ -239,9 +254,10 @@ def test_rows_that_went_away_have_their_row(crops: Path, tmp_path: Path):
     table = pa.table({"image": [(crops / "00.png").read_bytes()] * 4})
     pq.write_table(table, tmp_path / "a.parquet")
     (shard,) = plan([str(tmp_path / "a.parquet")])
+    _, setup = open_here(SETUP)
     for rows in (1, 0):
         pq.write_table(table.slice(0, rows), tmp_path / "a.parquet")
-        assert label(shard, SETUP, str(tmp_path), str(tmp_path / "out")) == 4 - rows
+        assert label(shard, setup, str(tmp_path), str(tmp_path / "out")) == 4 - rows
         found = [row["error"] for row in rows_of(tmp_path / "out")]
         assert found[:rows] == [None] * rows
         assert all("its Parquet file" in error for error in found[rows:])
@@ -271,6 +287,46 @@ def test_a_weight_file_that_was_replaced_is_read_again(
         label_shards([str(crops)], model, setup, THREADS, 1)
         said.append([row["faces"] for row in rows_of(tmp_path / model)])
     assert said[0] != said[1]
+
+
+def test_what_went_on_with_another_finder_runtime_or_weights_is_refused(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The folder held labels of two ways: of the whole picture, and of the faces in it."""
+    for package in ("cv2", "onnxruntime"):
+        pytest.importorskip(package)
+    path, other = (find_weights(name).path for name in (MODEL, "squeezenet1_1_bn"))
+    assert path is not None
+    assert other is not None
+    real = network.find_spec
+    changes = {
+        r"finder \(HaarFinder, now None\)": ("lightfer.data.finder.find_spec", lambda name: None),
+        r"runtime \(onnxruntime, now pytorch\)": (
+            "lightfer.inference.predict.network.find_spec",
+            lambda name: None if name == "onnxruntime" else real(name),
+        ),
+        rf"weights \({sha256_of(path)[:20]}, now {sha256_of(other)[:20]}\)": (
+            "lightfer.inference.predict.network.shipped",
+            lambda name: other,
+        ),
+    }
+    paths, out, setup = [str(crops)], str(tmp_path / "out"), Setup(MODEL, None, "auto")
+    label_shards(paths, out, setup, THREADS, 1, size=10)
+    (tmp_path / "out" / "part-00001.parquet").unlink()
+    for said, (what, instead) in changes.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(what, instead)
+            with pytest.raises(ArgumentError, match=f"were made with another {said}: choose"):
+                label_shards(paths, out, setup, THREADS, 1, size=10)
+    assert label_shards(paths, out, setup, THREADS, 1, size=10).here == 10
+
+
+def test_a_worker_that_would_label_in_another_way_is_refused(crops: Path, tmp_path: Path):
+    """As one on a machine without OpenCV."""
+    (shard,) = plan([str(crops)])
+    setup = replace(open_here(SETUP)[1], finder="HaarFinder")
+    with pytest.raises(ArgumentError, match=r"another finder \(HaarFinder, now None\): give it"):
+        label(shard, setup, str(tmp_path), str(tmp_path / "out"))
 
 
 def test_a_folder_of_other_parts_is_refused(crops: Path, tmp_path: Path):
@@ -359,6 +415,19 @@ def test_the_command_tells_what_it_did(
     assert run(["predict", str(crops), *common, "--model", "no_such_net", "--out", "other"]) == 2
     assert run(["predict", str(crops), *common, "--executor", "nowhere", "--out", "other"]) == 2
     assert "no executor 'nowhere'" in capsys.readouterr().err
+
+
+def test_that_no_faces_are_looked_for_is_said(
+    crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """Without OpenCV the middle of each photograph was classified without a word."""
+    monkeypatch.setattr("lightfer.data.finder.find_spec", lambda name: None)
+    command = ["predict", str(crops), "--model", MODEL, "--runtime", "pytorch"]
+    command += ["--executor", THREADS, "--workers", "1"]
+    assert run([*command, "--out", str(tmp_path / "a")]) == 0
+    assert "OpenCV is not installed, so every image is taken" in capsys.readouterr().err
+    assert run([*command, "--out", str(tmp_path / "b"), "--crop"]) == 0
+    assert "OpenCV" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

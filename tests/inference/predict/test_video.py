@@ -88,6 +88,26 @@ def test_a_stop_leaves_an_older_film_as_it_was(
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("name", ["annotated.avi", "annotated.mp4"])
+@pytest.mark.parametrize("room", [0, 6_000])
+def test_a_film_without_space_leaves_the_older_one_as_it_was(
+    video: Path, tmp_path: Path, name: str, room: int, capsys
+):
+    """OpenCV says nothing of a full disk: what it had written took its place, with exit code 0."""
+    resource = pytest.importorskip("resource")
+    target, limits = tmp_path / name, resource.getrlimit(resource.RLIMIT_FSIZE)
+    target.write_bytes(b"complete")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        code = run(["predict", str(video), "--annotate", str(target), *QUICK])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 2
+    assert "free some space" in capsys.readouterr().err
+    assert target.read_bytes() == b"complete"
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_an_annotated_film_is_in_a_folder_once(video: Path, tmp_path: Path):
     for every in ("5", "5", "7", "5"):
         assert (

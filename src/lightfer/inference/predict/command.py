@@ -24,7 +24,6 @@ from lightfer._files import (
     open_stream,
     output_file,
 )
-from lightfer.data.finder import NO_OPENCV
 from lightfer.errors import ArgumentError, one_line
 from lightfer.inference.predict.annotate import READ, Annotator, is_file
 from lightfer.inference.predict.network import DEFAULT_MODEL
@@ -33,7 +32,6 @@ from lightfer.inference.predict.prediction import Prediction
 from lightfer.inference.predict.predictor import Predictor, Seen
 from lightfer.inference.predict.sources import Item, is_video, items_of, video_items
 
-NO_FINDER = f"OpenCV is not installed, so every image is taken as a face crop: {NO_OPENCV}"
 COUNTER_S = 0.5  # between two updates of the counter on a terminal
 FLUSH_S = 0.2  # whoever reads the lines waits no longer for what is known
 FAILED = 1
@@ -57,10 +55,6 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(options: argparse.Namespace, predictor: Predictor) -> int:
-    if not predictor.has_finder and options.faces == "auto" and not options.crop:
-        _say(NO_FINDER)
-    if predictor.network.temperature is None:
-        _say(f"probabilities of {predictor.network.name} are not calibrated: it has no temperature")
     live = options.camera is not None
     camera = video_items(options.camera, options.every) if live else ()
     items = chain(items_of(options.paths, options.every), camera)
@@ -103,7 +97,13 @@ def _label(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
     )
     told = label_shards(
-        options.paths, options.out, setup, options.executor, options.workers, on_part=show
+        options.paths,
+        options.out,
+        setup,
+        options.executor,
+        options.workers,
+        on_part=show,
+        note=_say,
     )
     lost = f"; shards whose workers were lost again and again: {told.failed}" if told.failed else ""
     _say(f"{told.inputs:,} inputs, {told.here:,} now, {told.unusable:,} of them unusable{lost}")
@@ -128,7 +128,7 @@ def _check(options: argparse.Namespace) -> None:
         for path in options.paths:
             _check_apart(Path(path), target)
         return
-    if len(inputs) > 1 or Path(inputs[0]).is_dir():
+    if len(inputs) > 1 or os.path.isdir(inputs[0]):  # noqa: PTH112 (as below)
         raise ArgumentError(
             f"--annotate {target} is one file: pass a folder for more than one item"
         )
@@ -145,7 +145,8 @@ def _check_apart(given: Path, target: Path) -> None:
     them for inputs. Raises ArgumentError.
     """
     source, folder = (Path(os.path.realpath(path)) for path in (given, target))
-    if given.exists() and (source.is_relative_to(folder) or folder.is_relative_to(source)):
+    there = os.path.exists(given)  # noqa: PTH110 (that of Path raises where a folder is closed)
+    if there and (source.is_relative_to(folder) or folder.is_relative_to(source)):
         raise ArgumentError(
             f"--annotate {target} holds inputs, or lies among them ({given}): choose another folder"
         )

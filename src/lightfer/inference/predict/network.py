@@ -9,7 +9,7 @@ import numpy as np
 
 from lightfer._files import cache_folder, check_input, graph_file, sha256_of, shipped
 from lightfer.errors import LightferError
-from lightfer.inference.card import ExportCard
+from lightfer.inference.card import ExportCard, files_of
 from lightfer.inference.onnx_from_weights import assembled
 from lightfer.inference.session import READERS, Run, open_session
 from lightfer.measure.process import usable_cores
@@ -162,6 +162,13 @@ def _from_torch(model: str, runtime: str, batch_size: int, threads: int) -> Netw
         run = in_batches_of(batch_size, run)
     size = (card.input.height, card.input.width)
     return Network(card.model, card.classes, size, card.temperature, runtime, run)
+
+
+def weights_sha256(model: str) -> str:
+    """Of the files with the weights of what `load_network` takes; of two, both."""
+    path = Path(model)
+    files = files_of(path) if path.suffix in EXPORTED else [_weights(model)]
+    return " ".join(sha256_of(file) for file in files)
 
 
 def _weights(model: str) -> Path:

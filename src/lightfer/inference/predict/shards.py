@@ -34,7 +34,6 @@ from lightfer._files import (
     in_utf8,
     is_utf8,
     read_json,
-    sha256_of,
     write_bytes,
 )
 from lightfer.data.crop import Box
@@ -42,8 +41,9 @@ from lightfer.data.names import IMAGE_COLUMNS
 from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES, UNREAD, not_read
 from lightfer.errors import ArgumentError, one_line
 from lightfer.executors import open_executor
+from lightfer.inference.predict.network import Note, weights_sha256
 from lightfer.inference.predict.predictor import Faces, Predictor
-from lightfer.inference.predict.sources import Item, items_of
+from lightfer.inference.predict.sources import Item, items_of, why_unusable
 from lightfer.inference.predict.video import VIDEO_SUFFIXES
 
 SHARD = 1000  # inputs
@@ -52,13 +52,15 @@ LOSSES = 3  # a shard has failed when so many of its workers were lost
 
 @dataclass(frozen=True)
 class Setup:
-    """What decides the labels of an input."""
+    """What decides the labels of an input; `open_here` finds what is not asked for."""
 
     model: str
     runtime: str | None
     faces: Faces
     every: int = 1  # frames of a video
     batch_size: int = 64
+    finder: str | None = None  # what looks for faces
+    weights: str = ""  # SHA-256
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,10 @@ def label_shards(
     *,
     size: int = SHARD,
     on_part: Callable[[int, int], None] = lambda done, of: None,
+    note: Note = lambda text: None,
 ) -> Labelled:
-    """Label what is at `paths` into the folder `out`; `on_part(inputs done, inputs)` tells how far.
+    """Label what is at `paths` into the folder `out`; `on_part(inputs done, inputs)` tells how far,
+    `note` what a person should know of the labels.
 
     Raises ValueError where `out` holds other labels, what the network and the executor raise, and
     OSError for storage that cannot be listed.
@@ -111,6 +115,7 @@ def label_shards(
     for path in paths:
         if "://" not in f"{path}{out}" and Path(os.path.realpath(path)).is_relative_to(folder):
             raise ArgumentError(f"{out} holds the input {path}: choose another folder")
+    _, setup = open_here(setup, note)
     store.create_dir(folder, recursive=True)
     if not isinstance(store, fs.LocalFileSystem):
         return _label_all(paths, store, folder, out, setup, executor, workers, size, on_part)
@@ -192,10 +197,7 @@ def plan(paths: Sequence[str], size: int = SHARD, without: str = "") -> list[Sha
 def label(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
     """Write the part of one shard; returns how many of its inputs were unusable."""
     here = Path(cwd, setup.model)
-    at = here.stat() if here.is_file() else None
-    model = str(here) if at else setup.model
-    stamp = at and (at.st_ino, at.st_size, at.st_mtime_ns)
-    predictor = _predictor(replace(setup, model=model), stamp)
+    predictor = _predictor(replace(setup, model=str(here)) if here.is_file() else setup)
     store = _storage(shard.store)[0]
     items = _rows_of(shard, store) if shard.table else _files_of(shard, store, setup.every)
     face = {
@@ -227,10 +229,34 @@ def label(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _predictor(setup: Setup, stamp: tuple[int, ...] | None) -> Predictor:
-    """One for all shards of a process, on one thread; another where the weight file changed."""
-    return Predictor(
-        setup.model, setup.runtime, faces=setup.faces, batch_size=setup.batch_size, threads=1
+def _predictor(setup: Setup) -> Predictor:
+    """One for all shards of a process. Raises ArgumentError where this machine would label in
+    another way than `setup` says.
+    """
+    predictor, here = open_here(setup)
+    if other := _differences(asdict(setup), asdict(here)):
+        raise ArgumentError(
+            f"a worker would label with another {other}: give it the same model and packages as "
+            "this command has"
+        )
+    return predictor
+
+
+def open_here(setup: Setup, note: Note = lambda text: None) -> tuple[Predictor, Setup]:
+    """A predictor of this machine, on one thread, and the setup with what it is made of."""
+    predictor = Predictor(
+        setup.model,
+        setup.runtime,
+        faces=setup.faces,
+        batch_size=setup.batch_size,
+        threads=1,
+        note=note,
+    )
+    return predictor, replace(
+        setup,
+        runtime=predictor.network.runtime,
+        finder=type(predictor.finder).__name__ if predictor.has_finder else None,
+        weights=weights_sha256(setup.model),
     )
 
 
@@ -256,36 +282,46 @@ def _remote(uri: str) -> tuple[Any, str]:
 
 def _found(given: str) -> Iterator[tuple[str, str, str]]:
     """Name, path and what is wrong of each file at a path, in order; not the hidden ones."""
-    store, root = _storage(given)
-    info = store.get_file_info(root)
+    try:
+        store, root = _storage(given)
+        info = store.get_file_info(root)
+    except OSError as error:  # as of a folder on the way that is closed
+        if "://" in given:  # another time it can be had
+            raise
+        yield given, given, f"cannot be read ({error.strerror})"
+        return
     if info.type != fs.FileType.Directory:
         missing = NO_FILE if info.type == fs.FileType.Unknown else "no such file or folder"
         yield given, root, "" if info.type == fs.FileType.File else missing
         return
-    found = 0
-    for path in sorted(_listed(store, root)):
+    local, found = isinstance(store, fs.LocalFileSystem), 0
+    for path, closed in sorted(_listed(store, root)):
         below = path[len(root.rstrip("/")) + 1 :]
         hidden = any(part.startswith(".") for part in below.split("/"))
         suffix = Path(below).suffix.lower()
-        if not hidden and suffix in SUFFIXES | UNREAD | VIDEO_SUFFIXES | {".parquet"}:
+        looked_at = suffix in SUFFIXES | UNREAD | VIDEO_SUFFIXES | {".parquet"}
+        if not hidden and (closed or looked_at):
             found += 1
-            bad = not_read(suffix) or ""
-            if isinstance(store, fs.LocalFileSystem) and not Path(path).is_file():
-                bad = "is no file but a pipe, device or dead link"
-            yield f"{given.rstrip('/')}/{below}", path, bad
+            bad = closed or (why_unusable(path) if local else None) or not_read(suffix) or ""
+            yield f"{given.rstrip('/')}/{below}" if below else given, path, bad
     if not found:
         yield given, root, "no image in it"
 
 
-def _listed(store: Any, root: str) -> Iterator[str]:
-    """Paths of all files below a folder; links to folders of this machine are not followed."""
+def _listed(store: Any, root: str) -> Iterator[tuple[str, str]]:
+    """Paths of all files below a folder, and of folders that cannot be read with the reason; links
+    to folders of this machine are not followed.
+    """
     if isinstance(store, fs.LocalFileSystem):
-        for folder, _, names in os.walk(root):
-            yield from (f"{folder}/{name}" for name in names)
+        problems: list[OSError] = []
+        for folder, _, names in os.walk(root, onerror=problems.append):
+            yield from ((f"{folder}/{name}", "") for name in names)
+        for problem in problems:
+            yield str(problem.filename), f"folder cannot be read ({problem.strerror})"
         return
     for info in store.get_file_info(fs.FileSelector(root, recursive=True)):
         if info.type != fs.FileType.Directory:
-            yield info.path
+            yield info.path, ""
 
 
 def _tables(store: str, name: str, path: str, size: int) -> list[Shard]:
@@ -383,9 +419,8 @@ def _same_plan(
 ) -> None:
     """Write it down, or raise ValueError if there are parts of another one."""
     digest = hashlib.sha256(repr([replace(shard, store="") for shard in shards]).encode())
-    weights = Path(setup.model)
     now = {**asdict(setup), "inputs": sum(s.inputs for s in shards), "shards": len(shards)}
-    now |= {"sha256": digest.hexdigest(), "file": sha256_of(weights) if weights.is_file() else None}
+    now["sha256"] = digest.hexdigest()
     path = f"{folder}/plan.json"
     if not begun:
         _write(store, path, json.dumps(now, indent=1).encode())
@@ -401,11 +436,20 @@ def _same_plan(
         raise ArgumentError(
             f"{out} holds parts and a damaged plan.json ({error}): choose another folder"
         ) from error
-    if changed := [key for key in now if known.get(key) != now[key]]:
+    if changed := _differences(known, now):
         raise ArgumentError(
-            f"{out} holds labels that were made with another {', '.join(changed)}: choose another "
-            "folder, or give what it was begun with"
+            f"{out} holds labels that were made with another {changed}: choose another folder, or "
+            "give what it was begun with"
         )
+
+
+def _differences(wanted: dict[str, Any], found: dict[str, Any]) -> str:
+    """What is not as it was, with both values; empty where all is the same."""
+    return ", ".join(
+        f"{key} ({wanted.get(key)!s:.20}, now {now!s:.20})"
+        for key, now in found.items()
+        if wanted.get(key) != now
+    )
 
 
 def _part(shard: Shard) -> str:

@@ -58,15 +58,22 @@ def is_video(path: str) -> bool:
 
 
 def _file(path: str, below: str, every: int) -> Iterator[Item]:
-    if not Path(path).exists():
-        reason = "a link to nothing" if Path(path).is_symlink() else "no such file or folder"
-        yield Item(path, None, error=reason, below=below)
-    elif never_ends(path):
-        yield Item(path, None, error=NO_FILE, below=below)
+    if error := why_unusable(path):
+        yield Item(path, None, error=error, below=below)
     elif is_video(path):
         yield from video_items(path, every, below)
     else:
         yield Item(path, path, below=below)
+
+
+def why_unusable(path: str) -> str | None:
+    """Why there is no file to open; None where there is one."""
+    try:
+        if not Path(path).exists():
+            return "a link to nothing" if Path(path).is_symlink() else "no such file or folder"
+        return NO_FILE if never_ends(path) else None
+    except OSError as error:  # as of a folder on the way that is closed
+        return f"cannot be read ({error.strerror})"
 
 
 def video_items(path: str | int, every: int = 1, below: str = "camera") -> Iterator[Item]:
@@ -92,14 +99,11 @@ def _folder(folder: Path, every: int) -> Iterator[Item]:
                     yield Item(str(path), None, error=error, below=below)
                 else:
                     yield from _file(str(path), below, every)
-        for problem in problems:
-            reason = f"folder cannot be read ({problem.strerror})"
-            yield Item(str(problem.filename), None, error=reason)
-        found += len(problems)
-        problems.clear()
-    if problems or not found:
-        reason = f"folder cannot be read ({problems[0].strerror})" if problems else "no image in it"
-        yield Item(str(folder), None, error=reason)
+    for problem in problems:
+        reason = f"folder cannot be read ({problem.strerror})"
+        yield Item(str(problem.filename), None, error=reason)
+    if not found and not problems:
+        yield Item(str(folder), None, error="no image in it")
 
 
 def _standard_input() -> Item:

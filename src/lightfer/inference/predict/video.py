@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lightfer._files import atomic_path, is_utf8
+from lightfer._files import OutputError, atomic_path, is_utf8
 from lightfer.data.finder import NO_OPENCV, import_opencv
 from lightfer.errors import ArgumentError
 
@@ -89,7 +89,7 @@ class VideoWriter:
     """Pictures, all of the size of the first, to one video file."""
 
     def __init__(self, path: Path, rate: float) -> None:
-        self.path, self.rate, self.writer = path, rate, None
+        self.path, self.rate, self.writer, self.frames = path, rate, None, 0
         self.cv2 = import_opencv()
 
     def write(self, picture: Image.Image) -> None:
@@ -100,17 +100,34 @@ class VideoWriter:
             code = self.cv2.VideoWriter.fourcc(*codec)
             self.writer = self.cv2.VideoWriter(str(self.path), code, self.rate, picture.size)
             if not self.writer.isOpened():
-                raise ArgumentError(f"OpenCV cannot write {self.path.name}; use .mp4 or .avi")
+                raise ArgumentError(
+                    f"OpenCV cannot write {self.path.name}; use .mp4 or .avi, or free some space"
+                )
         self.writer.write(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]))
+        self.frames += 1
+
+    def close(self) -> int:
+        """End the file; returns how many of its frames can be read, as OpenCV tells no error."""
+        if self.writer is None:
+            return 0
+        self.writer.release()
+        capture, read = _open(self.cv2, str(self.path)), 0
+        while capture.grab():
+            read += 1
+        capture.release()
+        return read
 
 
 @contextmanager
 def video_writer(path: Path, rate: float, known: Collection[Path] = ()) -> Iterator[VideoWriter]:
     """A writer whose file appears under `path` when the block ends without error, but not where one
-    of the files `known` is the same.
+    of the files `known` is the same. Raises OutputError where it did not get all frames.
     """
     with atomic_path(path, known) as temporary:
         writer = VideoWriter(temporary, rate)
         yield writer
-        if writer.writer is not None:
-            writer.writer.release()
+        if (read := writer.close()) < writer.frames:
+            raise OutputError(
+                f"{path} was not written: {read:,} of its {writer.frames:,} frames can be read, as "
+                "where the disk is full; free some space, or choose another place"
+            )
