@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Executor
 from pathlib import Path
 from time import monotonic
 from types import ModuleType
@@ -20,6 +20,7 @@ from benchmarks.queue_kill import LIGHTFER, check_equal, write_list
 
 from lightfer.errors import ArgumentError
 from lightfer.executors import open_executor
+from lightfer.executors.pool import Parts
 from lightfer.train.sweep.items import Item
 from lightfer.train.sweep.run import Options, run_queue
 from tests.train.sweep.conftest import EPOCHS, SMALL
@@ -48,6 +49,17 @@ def test_values_and_errors_come_back_and_a_lost_worker_is_not_the_end(
         assert executor.submit(pow, 2, 6).result(timeout=120) == 64
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def test_a_process_that_cannot_be_begun_is_no_reader_who_has_enough():
+    """A command ended with 0 and nothing done, as if whoever read its output had gone."""
+
+    class Nothing(Executor):
+        def submit(self, fn, /, *args, **kwargs):
+            raise BrokenPipeError("the server of forks is gone")
+
+    with pytest.raises(ChildProcessError, match="no process can be begun here"):
+        Parts(Nothing, 1).submit(print)
 
 
 def test_ctrl_c_is_for_the_parent_from_the_first_line_of_a_process():
