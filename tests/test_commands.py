@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "community/README.md"]
 PAGES += sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))
 NET = "squeezenet1_1_bn"  # the quickest to train and to measure
-FEW = "--rounds 1 --quick --passes 1 --warm-up 1"  # of a benchmark
+FEW = "--rounds 2 --quick --passes 1 --warm-up 1"  # of a benchmark
 
 ONLY_PARSED = {
     "lightfer predict --camera": "needs a camera",
