@@ -11,7 +11,7 @@ from lightfer.data import Dataset
 from lightfer.data.synthetic import synthetic_faces
 
 NET = "mobilenet_v1_x0_25"
-EPOCHS = 3
+EPOCHS = 4  # more than the warm-up
 
 
 @pytest.fixture
