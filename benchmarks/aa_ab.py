@@ -181,8 +181,8 @@ def judge_interleaved(results: Results) -> dict:
 
 def some_rounds(time: Time, first: int) -> Time:
     """Of five rounds, corrected as those of the whole run."""
-    rows = (r[None, first : first + FEW] for r in (time.raw_rounds_s, time.rounds_s))
-    return Time.of(*rows, [time.reference_s])[0]
+    raw, quoted = (r[None, first : first + FEW] for r in (time.raw_rounds_s, time.rounds_s))
+    return Time.of(raw, quoted, [time.reference_s])[0]
 
 
 Runs = tuple[Results, dict[str, Results]]  # the earlier run A, and the new runs by name
