@@ -7,7 +7,6 @@ GENERATED returns. The weight cards and the table of benchmarks/README.md become
 import json
 import os
 import re
-import tomllib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -442,11 +441,6 @@ def bibtex(results: Results) -> str:
 def changelog(results: Results) -> str:
     """All versions, from CHANGELOG.md without its heading."""
     return (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("\n")[2]
-
-
-def project() -> dict[str, Any]:
-    """What pyproject.toml says of the package."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 GENERATED: dict[str, Callable[[Results], str]] = {

@@ -210,6 +210,7 @@ def test_rounds_that_were_repeated_are_settled_without_the_option_too(
     (entry,) = results.entries
     assert [t.rounds for t in entry.latency] == [2, 2]
     assert (waiting(results).repeated, waiting(results).disturbed) == (1, 1)
+    assert not waiting(results).gave_up  # nothing was waited for
 
 
 def test_what_was_waited_before_a_stop_counts(yardsticks: list[float], tmp_path: Path, monkeypatch):

@@ -214,9 +214,7 @@ def fingerprint(
     what = {name: value for name, value in asdict(config).items() if name not in derived}
     what["also"] = [data.sha256() for data in also]
     what["meters"] = [meter.source for meter in meters.meters]
-    own = [
-        own_source(weights.name) for weights in {c.weights.key: c.weights for c in cases}.values()
-    ]
+    own = {case.weights.name: own_source(case.weights.name) for case in cases}
     weights = [(c.weights.sha256, c.variant, version(runtime_of(c.runtime).package)) for c in cases]
     text = f"{what} {weights} {own} {environment_id(environment)}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -110,7 +110,7 @@ def run_benchmark(
     watched: list[Watched] = []  # beside blocks of energy; rounds have theirs, accuracy needs none
     for step, *told in steps(config, cases, meters, journal, quiet):
         waited_s = quiet.waited_s if quiet else 0.0
-        if quiet and step.kind == "round":
+        if quiet and quiet.minutes and step.kind == "round":
             quiet.wait(step.case.runtime)
             waited_s = quiet.waited_s - waited_s
         on_step(f"{step.case.weights.name}, {step.case.variant}: {step.text}", *told)

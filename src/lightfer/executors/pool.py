@@ -41,9 +41,7 @@ class Parts(Executor):
         except BrokenExecutor:
             self.parts[i] = self.open_part()
             future = self.parts[i].submit(fn, *args, **kwargs)
-        except (
-            BrokenPipeError
-        ) as error:  # of what begins processes, not of whoever reads our output
+        except BrokenPipeError as error:  # of what begins processes, not of a reader of our output
             raise ChildProcessError(f"no process can be begun here: {error}") from error
         self.given[future] = i
         return future

@@ -36,6 +36,7 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, 
         retrained = (entry.recipe, entry.seed) != (other.recipe, other.seed)
         return len(mismatches(entry, other)), retrained, elsewhere, entry.id != other.id
 
+    by_id = {e.id: e for e in b.entries}
     found: dict[str, tuple[Entry, Entry, list[str]]] = {}
     taken: set[str] = set()
     for alike in (_weights_as, attrgetter("model")):
@@ -45,6 +46,9 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, 
         left: list[tuple[tuple, Entry, list[Entry]]] = []
         for entry in a.entries:
             others = groups.get(alike(entry), []) if entry.id not in found else []
+            twin = by_id.get(entry.id)
+            if others and twin and alike(twin) == alike(entry) and not mismatches(entry, twin):
+                others = [twin]  # of itself, which is closest: thousands have thousands of pairs
             by_distance: dict[tuple, list[Entry]] = {}
             for other in others:
                 by_distance.setdefault(distance(entry, other), []).append(other)
