@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from lightfer.results import Accuracy, Latency, Noise, Results, ResultsError, read_results
+from lightfer.results.io import BLOCK, check_numbers
 from lightfer.results.select import Times
 from lightfer.results.validate import (
     FILE_NAME,
@@ -259,6 +260,17 @@ def test_what_cannot_be_computed_with_is_refused_by_all(tmp_path: Path, odd: str
             continue
         with pytest.raises(ResultsError, match="too large"):
             violations_of_file(path)
+
+
+@pytest.mark.parametrize("start", [0, BLOCK - 120, BLOCK - 50, BLOCK])
+def test_a_number_is_too_large_wherever_it_stands_and_a_text_never(start: int):
+    """Large files are looked through in blocks; hashes and predictions look like numbers."""
+    for number in ("1" * 101, "-" + "7" * 300, "1e100", "-2.5E+120", "0.0001e400"):
+        text = b"{" + b" " * start + f'"a": [1.0, {number}]}}'.encode()
+        with pytest.raises(ValueError, match=f"the number {number[:6]}.*is too large"):
+            check_numbers(text)
+    for fine in ("1" * 99, "0." + "3" * 300, "1e99", "1e-300", f'"{"5" * 150}"', '" :e150"'):
+        check_numbers(b"{" + b" " * start + f'"a": [1.0, {fine}]}}'.encode())
 
 
 def test_energies_that_no_results_file_may_hold():

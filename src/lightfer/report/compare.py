@@ -92,20 +92,21 @@ def compare_files(
     Each is read once, so it may be a shell's <(command). Raises ResultsError if one cannot be read
     or holds no entries, ValueError if both are the predecessor's.
     """
-    texts = [content_of(path) for path in (a, b)]
-    quoted_a, quoted_b = map(quoted_in, texts, (a, b))
-    if quoted_a is not None and quoted_b is not None:
-        raise ArgumentError(
-            f"{a} and {b} are both of the predecessor's form: one must be lightfer's"
-        )
-    if quoted_a is not None:
-        return compare_with_predecessor(quoted_a, filled(results_in(texts[1], b), b))
-    if quoted_b is not None:
-        own = filled(results_in(texts[0], a), a)
-        return compare_with_predecessor(quoted_b, own, quoted_first=False)
-    first = filled(results_in(texts[0], a, passes=False), a)
-    second = filled(results_in(texts[1], b, passes=False), b)
-    return compare_results(first, second, run_to_run, anyway=anyway)
+    first, second = _read(a), _read(b)
+    if isinstance(first, Results) and isinstance(second, Results):
+        return compare_results(first, second, run_to_run, anyway=anyway)
+    if isinstance(first, Results):
+        return compare_with_predecessor(second, first, quoted_first=False)
+    if isinstance(second, Results):
+        return compare_with_predecessor(first, second)
+    raise ArgumentError(f"{a} and {b} are both of the predecessor's form: one must be lightfer's")
+
+
+def _read(path: Path) -> Results | list[Quoted]:
+    """What one file holds, of either form; thousands of entries without their passes."""
+    text = content_of(path)
+    quoted = quoted_in(text, path)
+    return filled(results_in(text, path, passes=False), path) if quoted is None else quoted
 
 
 def compare_results(
@@ -121,14 +122,11 @@ def compare_results(
     names = net_names(a.entries)
     pairs = match(a, b, anyway=anyway)
     for entry, other, reasons in pairs:
-        found = [
-            *_times(entry, before, other, after, reasons, run_to_run),
-            *_energies(entry, other, reasons, run_to_run),
-            _accuracies(entry, a, other, b),
-            *_counts(entry, other),
-        ]
         name = subject(entry, names[entry.id])
-        changes += [replace(change, model=name) for change in found]
+        changes += _times(name, entry, before, other, after, reasons, run_to_run)
+        changes += _energies(name, entry, other, reasons, run_to_run)
+        changes.append(_accuracies(name, entry, a, other, b))
+        changes += _counts(name, entry, other)
     both = dict.fromkeys((x.environment, y.environment) for x, y, reasons in pairs if not reasons)
     told = (conditions(a.environments[x], b.environments[y]) for x, y in both)
     in_a, in_b = {x.id for x, _, _ in pairs}, {y.id for _, y, _ in pairs}
@@ -141,6 +139,7 @@ def compare_results(
 
 
 def _times(
+    model: str,
     a: Entry,
     before: Times,
     b: Entry,
@@ -151,7 +150,7 @@ def _times(
     if not a.latency and not b.latency:
         return
     if reasons:
-        yield Change(a.model, "time", "all times", REFUSED, note="; ".join(reasons))
+        yield Change(model, "time", "all times", REFUSED, note="; ".join(reasons))
         return
     theirs = {_timed(t): t for t in b.latency}
     for mine in a.latency:
@@ -159,17 +158,17 @@ def _times(
         other = theirs.pop(what, None)
         if other is None:
             found = ", ".join(_timed(t) for t in b.latency) or "no times"
-            yield Change(a.model, "time", what, REFUSED, note=f"the second file has {found}")
+            yield Change(model, "time", what, REFUSED, note=f"the second file has {found}")
             continue
         times = before.of(a, mine), after.of(b, other)
         judged, refusal = comparable(times, a, before.about(a), after.about(b))
         if judged is None:
             shown = (t and t.estimate_s for t in times)
-            yield Change(a.model, "time", what, REFUSED, *shown, note=refusal)
+            yield Change(model, "time", what, REFUSED, *shown, note=refusal)
         else:
-            yield _time(a.model, what, judged, refusal, run_to_run)
+            yield _time(model, what, judged, refusal, run_to_run)
     for what in theirs:
-        yield Change(a.model, "time", what, REFUSED, note="only the second file has it")
+        yield Change(model, "time", what, REFUSED, note="only the second file has it")
 
 
 def _time(
@@ -184,13 +183,13 @@ def _time(
         allowed if run_to_run is None else run_to_run,
     )
     method = f"{found.method}, {why_raw or 'relative to the yardstick'}"
-    found = replace(found, method=method)
-    change = _tested(model, "time", what, a.estimate_s, b.estimate_s, found)
     machine = b.reference_s / a.reference_s if a.reference_s and b.reference_s else None
-    return replace(change, machine=machine)
+    return _tested(model, "time", what, a.estimate_s, b.estimate_s, found, method, machine)
 
 
-def _energies(a: Entry, b: Entry, reasons: list[str], run_to_run: float | None) -> Iterable[Change]:
+def _energies(
+    model: str, a: Entry, b: Entry, reasons: list[str], run_to_run: float | None
+) -> Iterable[Change]:
     """Gross energy per image at each batch size of either file, block by block."""
     ours = {e.batch_size: e for e in (a.energy, *a.energy_other) if e and e.method()}
     theirs = {e.batch_size: e for e in (b.energy, *b.energy_other) if e and e.method()}
@@ -199,12 +198,12 @@ def _energies(a: Entry, b: Entry, reasons: list[str], run_to_run: float | None) 
         x, y = ours.get(size), theirs.get(size)
         refusal = "; ".join(reasons) or _no_ratio(x, y)
         if refusal or not (x and y and x.gross and y.gross):
-            yield Change(a.model, "energy", what, REFUSED, _gross(x), _gross(y), note=refusal)
+            yield Change(model, "energy", what, REFUSED, _gross(x), _gross(y), note=refusal)
             continue
         allowed = RUN_TO_RUN_ENERGY if run_to_run is None else run_to_run
         found = compare_runs(x.gross_of_blocks(), y.gross_of_blocks(), allowed)
-        found = replace(found, method=f"{found.method}; energy by {x.method()}")
-        yield _tested(a.model, "energy", what, _gross(x) or 0.0, _gross(y) or 0.0, found)
+        method = f"{found.method}; energy by {x.method()}"
+        yield _tested(model, "energy", what, _gross(x) or 0.0, _gross(y) or 0.0, found, method)
 
 
 def _no_ratio(a: Energy | None, b: Energy | None) -> str:
@@ -233,11 +232,11 @@ def _timed(latency: Latency) -> str:
     return f"batch {latency.batch_size}, {threads(latency.threads)}{clock}"
 
 
-def _accuracies(entry: Entry, a: Results, other: Entry, b: Results) -> Change:
+def _accuracies(model: str, entry: Entry, a: Results, other: Entry, b: Results) -> Change:
     ours, theirs = entry.accuracy, other.accuracy
     if ours is None or theirs is None:
         which = "neither file" if ours is theirs else "one file only"
-        return Change(entry.model, "accuracy", "top-1", REFUSED, note=f"{which} has an accuracy")
+        return Change(model, "accuracy", "top-1", REFUSED, note=f"{which} has an accuracy")
     what = f"{ours.split}, {ours.view} view"
     pairs = {
         "runtime": (entry.runtime, other.runtime),
@@ -254,10 +253,10 @@ def _accuracies(entry: Entry, a: Results, other: Entry, b: Results) -> Change:
         reasons.append("the hash of the images is not in the files")
     if reasons:
         return Change(
-            entry.model, "accuracy", what, REFUSED, ours.top1, theirs.top1, note="; ".join(reasons)
+            model, "accuracy", what, REFUSED, ours.top1, theirs.top1, note="; ".join(reasons)
         )
     found = accuracy_difference(ours, theirs)
-    return _tested(entry.model, "accuracy", what, ours.top1, theirs.top1, found)
+    return _tested(model, "accuracy", what, ours.top1, theirs.top1, found)
 
 
 def _data_hash(entry: Entry, results: Results) -> str | None:
@@ -266,15 +265,24 @@ def _data_hash(entry: Entry, results: Results) -> str | None:
     return data.sha256.get("test") if data else None
 
 
-def _counts(a: Entry, b: Entry) -> Iterable[Change]:
+def _counts(model: str, a: Entry, b: Entry) -> Iterable[Change]:
     for kind in COUNTS:
         x, y = getattr(a, kind), getattr(b, kind)
         if x is not None and y is not None:
             ratio = y / x if x else None
-            yield Change(a.model, kind, kind, "same" if x == y else "changed", x, y, ratio)
+            yield Change(model, kind, kind, "same" if x == y else "changed", x, y, ratio)
 
 
-def _tested(model: str, kind: Kind, what: str, a: float, b: float, found: Difference) -> Change:
+def _tested(
+    model: str,
+    kind: Kind,
+    what: str,
+    a: float,
+    b: float,
+    found: Difference,
+    method: str = "",
+    machine: float | None = None,
+) -> Change:
     interval = found.interval
     is_ratio = kind in ("time", "energy")
     return Change(
@@ -289,7 +297,8 @@ def _tested(model: str, kind: Kind, what: str, a: float, b: float, found: Differ
         low=interval.low,
         high=interval.high,
         p=found.p,
-        note=found.method,
+        machine=machine,
+        note=method or found.method,
     )
 
 
@@ -352,4 +361,4 @@ def _quoted_accuracy(quoted: Quoted, entry: Entry, quoted_first: bool) -> Change
     x, y = (quoted.top1, ours.top1) if quoted_first else (ours.top1, quoted.top1)
     found = compare_proportions(x * IMAGES, IMAGES, y * IMAGES, IMAGES)
     note = f"{found.method}; the predecessor chose its weights on these images"
-    return _tested(entry.model, "accuracy", what, x, y, replace(found, method=note))
+    return _tested(entry.model, "accuracy", what, x, y, found, note)

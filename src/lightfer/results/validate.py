@@ -102,7 +102,7 @@ def _violations_of_parts(text: bytes) -> list[Violation]:
     ids: set[str] = set()
     for i, raw in enumerate(parts.entries):
         try:
-            msgspec.json.decode(raw, type=Entry)
+            decoded = msgspec.json.decode(raw, type=Entry)
         except msgspec.ValidationError:
             wrong = _of_another_form({"schema": SCHEMA, "entries": [_json(bytes(raw))]})
             found += [
@@ -110,7 +110,7 @@ def _violations_of_parts(text: bytes) -> list[Violation]:
             ]
         else:
             if not found:
-                meant += _sound(i, msgspec.json.decode(raw), environments, ids)
+                meant += _sound(i, msgspec.json.decode(raw), decoded, environments, ids)
     return found or meant
 
 
@@ -128,7 +128,11 @@ def violations(document: Any) -> list[Violation]:
         return found
     environments, ids = document.get("environments", {}), set()
     entries = document.get("entries", [])
-    return [v for i, entry in enumerate(entries) for v in _sound(i, entry, environments, ids)]
+    return [
+        v
+        for i, entry in enumerate(entries)
+        for v in _sound(i, entry, msgspec.convert(entry, Entry), environments, ids)
+    ]
 
 
 @cache
@@ -190,15 +194,17 @@ def _kind(schema: Any) -> str:
     return schema.get("type") or schema["$ref"].rsplit("/", 1)[1]
 
 
-def _sound(i: int, entry: dict, environments: dict, ids: set[str]) -> Iterator[Violation]:
-    """Which figures contradict one another in the entry at place `i`, which is of the right form;
-    `ids` are those of the entries before it.
+def _sound(
+    i: int, entry: dict, decoded: Entry, environments: dict, ids: set[str]
+) -> Iterator[Violation]:
+    """Which figures contradict one another in the entry at place `i`, which is of the right form
+    and given as in JSON and decoded; `ids` are those of the entries before it.
     """
     path = f"$.entries[{i}]"
     if entry["id"] in ids:
         yield Violation(f"{path}.id", f"{entry['id']!r} stands there twice")
     ids.add(entry["id"])
-    if twice := measured_twice(msgspec.convert(entry, Entry)):
+    if twice := measured_twice(decoded):
         yield Violation(path, f"{twice} stands there twice: remove one")
     if entry["environment"] not in environments:
         known = ", ".join(environments) or "none"
