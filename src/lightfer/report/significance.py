@@ -35,6 +35,11 @@ def times_differ(times: Sequence[Time]) -> NDArray[np.bool_]:
 
     Of one round alone nothing is known to differ.
     """
+    return _times_differ(tuple(times))
+
+
+@lru_cache(8)  # the front, the choice and the page ask for the same
+def _times_differ(times: tuple[Time, ...]) -> NDArray[np.bool_]:
     intervals = [t.interval or Interval(t.estimate_s, 0.0, np.inf) for t in times]
     differ = without_overlap(intervals)
     by_rounds: dict[int, list[int]] = {}

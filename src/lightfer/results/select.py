@@ -1,10 +1,10 @@
 """Entries by what may be compared with one another, several trainings of one net, and times."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -199,6 +199,8 @@ class Times:
                 if key := self._yardstick(entry, latency):
                     beside.setdefault(key, []).extend(latency.yardstick_s or ())
         self._references = {key: median(seconds) for key, seconds in beside.items()}
+        self._entries = results.entries
+        self._images: dict[str, Time] | None = None  # by the entry's id
         self._found: dict[int, tuple[Latency, Time | None]] = {}  # by the latency's identity
         self._add([(e, latency) for e in results.entries for latency in e.latency])
 
@@ -216,15 +218,21 @@ class Times:
 
     def all_images(self, entry: Entry) -> Time | None:
         """Of classifying all images once, corrected by the yardstick beside the same batch size."""
+        if self._images is None:
+            rows = [row for e in self._entries if (row := self._of_all_images(e))]
+            self._images = dict(_worked_out(rows))
+        return self._images.get(entry.id)
+
+    def _of_all_images(self, entry: Entry) -> "_Row | None":
         if not entry.inference_rounds_s or not entry.inference_batch_size:
             return None
         raw = np.array(entry.inference_rounds_s)
-        values, reference = raw, None
+        if raw.min() < SHORTEST_S or raw.max() > LONGEST_S:
+            return None
         beside = wall(entry, entry.inference_batch_size)
-        if beside and beside.rounds == len(raw) and (key := self._yardstick(entry, beside)):
-            reference = self._references[key]
-            values = corrected(raw, beside.yardstick_s or (), reference)
-        return Time.of([raw], [values], [reference])[0]
+        if beside and beside.rounds != len(raw):
+            beside = None
+        return entry.id, raw, *self._quoted(entry, beside, raw)
 
     def seconds(self, entry: Entry, batch_size: int = 1) -> float | None:
         """What is quoted of it."""
@@ -236,22 +244,28 @@ class Times:
         return self._environments[entry.environment]
 
     def _add(self, pairs: Iterable[tuple[Entry, Latency]]) -> None:
-        """Work out all of them at once: one by one thousands take a hundred times as long."""
-        known: dict[int, list[tuple[Latency, NDArray, NDArray, float | None]]] = {}
+        rows: list[_Row] = []
+        latencies: dict[int, Latency] = {}
         for entry, latency in pairs:
             self._found[id(latency)] = latency, None
             raw = np.array([median(passes) for passes in latency.visits()])
-            if not len(raw) or raw.min() < SHORTEST_S or raw.max() > LONGEST_S:
-                continue
-            key, values, reference = self._yardstick(entry, latency), raw, None
-            if key is not None:
-                reference = self._references[key]
-                values = corrected(raw, latency.yardstick_s or (), reference)
-            known.setdefault(len(raw), []).append((latency, raw, values, reference))
-        for rows in known.values():
-            latencies, *columns = zip(*rows, strict=True)
-            for latency, time in zip(latencies, Time.of(*columns), strict=True):
-                self._found[id(latency)] = latency, time
+            if len(raw) and raw.min() >= SHORTEST_S and raw.max() <= LONGEST_S:
+                latencies[id(latency)] = latency
+                rows.append((id(latency), raw, *self._quoted(entry, latency, raw)))
+        for key, time in _worked_out(rows):
+            self._found[key] = latencies[key], time
+
+    def _quoted(
+        self, entry: Entry, beside: Latency | None, raw: NDArray
+    ) -> tuple[NDArray, float | None]:
+        """Times of rounds as they are quoted, by the yardstick's times beside them, and its
+        median; as they are where there are none.
+        """
+        key = beside and self._yardstick(entry, beside)
+        if not beside or not key:
+            return raw, None
+        reference = self._references[key]
+        return corrected(raw, beside.yardstick_s or (), reference), reference
 
     def _yardstick(self, entry: Entry, latency: Latency) -> tuple | None:
         """Of which yardstick's times those beside each round are; None if there are none."""
@@ -265,3 +279,16 @@ class Times:
             return None
         sizes = latency.batch_size, latency.threads, latency.clock
         return (entry.environment, entry.device, yardstick_runtime(entry, about), *sizes)
+
+
+_Row = tuple[Any, NDArray, NDArray, float | None]  # whose it is, raw, as quoted, the reference
+
+
+def _worked_out(rows: Iterable[_Row]) -> Iterator[tuple[Any, Time]]:
+    """All of them at once: one by one thousands take a hundred times as long."""
+    by_rounds: dict[int, list[_Row]] = {}
+    for row in rows:
+        by_rounds.setdefault(len(row[1]), []).append(row)
+    for same in by_rounds.values():
+        owners, *columns = zip(*same, strict=True)
+        yield from zip(owners, Time.of(*columns), strict=True)

@@ -84,25 +84,24 @@ def _set(members: list[int], entries: Sequence[Entry], times: Times) -> dict[str
     if len(members) > MOST_PAIRED:
         return {"rows": members, "accuracy": None, "times": {}}
     scored = [(i, a) for i in members if (a := entries[i].accuracy)]
-    timed: dict[str, list[tuple[int, Time]]] = {}
+    timed: dict[str, dict[int, Time]] = {}
     for i in members:
         for latency in entries[i].latency:
-            time = times.of(entries[i], latency)
-            if time and i not in dict(timed.setdefault(_cost(latency), [])):
-                timed[_cost(latency)].append((i, time))
+            if time := times.of(entries[i], latency):
+                timed.setdefault(_cost(latency), {}).setdefault(i, time)
     return {
         "rows": members,
         "accuracy": _bits([i for i, _ in scored], accuracies_differ(tuple(a for _, a in scored))),
         "times": {
-            cost: _bits([i for i, _ in found], times_differ([t for _, t in found]))
+            cost: _bits(list(found), times_differ(list(found.values())))
             for cost, found in timed.items()
         },
     }
 
 
 def _bits(rows: list[int], differ: NDArray[np.bool_]) -> dict[str, Any]:
-    lines = ("".join("1" if x else "0" for x in line) for line in differ)
-    return {"rows": rows, "differ": [f"{int(line, 2):x}" for line in lines]}
+    lines = np.packbits(np.pad(differ, ((0, 0), (-differ.shape[1] % 8, 0))), axis=1)
+    return {"rows": rows, "differ": [line.tobytes().hex().lstrip("0") or "0" for line in lines]}
 
 
 def _cost(latency: Latency) -> str:
