@@ -93,9 +93,9 @@ def compare_files(
     or holds no entries, ValueError if both are the predecessor's.
     """
     first, second = _read(a), _read(b)
-    if isinstance(first, Results) and isinstance(second, Results):
-        return compare_results(first, second, run_to_run, anyway=anyway)
     if isinstance(first, Results):
+        if isinstance(second, Results):
+            return compare_results(first, second, run_to_run, anyway=anyway)
         return compare_with_predecessor(second, first, quoted_first=False)
     if isinstance(second, Results):
         return compare_with_predecessor(first, second)
