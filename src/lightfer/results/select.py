@@ -188,6 +188,19 @@ def yardstick_runtime(entry: Entry, about: Environment) -> str:
     return entry.runtime if own and own in (about.yardstick or "") else "pytorch"
 
 
+_Row = tuple[Any, NDArray, NDArray, float | None]  # whose it is, raw, as quoted, the reference
+
+
+def _worked_out(rows: Iterable[_Row]) -> Iterator[tuple[Any, Time]]:
+    """All of them at once: one by one thousands take a hundred times as long."""
+    by_rounds: dict[int, list[_Row]] = {}
+    for row in rows:
+        by_rounds.setdefault(len(row[1]), []).append(row)
+    for same in by_rounds.values():
+        owners, *columns = zip(*same, strict=True)
+        yield from zip(owners, Time.of(*columns), strict=True)
+
+
 class Times:
     """The times of all entries of a results file, each corrected by the yardstick of its run."""
 
@@ -223,7 +236,7 @@ class Times:
             self._images = dict(_worked_out(rows))
         return self._images.get(entry.id)
 
-    def _of_all_images(self, entry: Entry) -> "_Row | None":
+    def _of_all_images(self, entry: Entry) -> _Row | None:
         if not entry.inference_rounds_s or not entry.inference_batch_size:
             return None
         raw = np.array(entry.inference_rounds_s)
@@ -245,15 +258,13 @@ class Times:
 
     def _add(self, pairs: Iterable[tuple[Entry, Latency]]) -> None:
         rows: list[_Row] = []
-        latencies: dict[int, Latency] = {}
         for entry, latency in pairs:
             self._found[id(latency)] = latency, None
             raw = np.array([median(passes) for passes in latency.visits()])
             if len(raw) and raw.min() >= SHORTEST_S and raw.max() <= LONGEST_S:
-                latencies[id(latency)] = latency
-                rows.append((id(latency), raw, *self._quoted(entry, latency, raw)))
-        for key, time in _worked_out(rows):
-            self._found[key] = latencies[key], time
+                rows.append((latency, raw, *self._quoted(entry, latency, raw)))
+        for latency, time in _worked_out(rows):
+            self._found[id(latency)] = latency, time
 
     def _quoted(
         self, entry: Entry, beside: Latency | None, raw: NDArray
@@ -279,16 +290,3 @@ class Times:
             return None
         sizes = latency.batch_size, latency.threads, latency.clock
         return (entry.environment, entry.device, yardstick_runtime(entry, about), *sizes)
-
-
-_Row = tuple[Any, NDArray, NDArray, float | None]  # whose it is, raw, as quoted, the reference
-
-
-def _worked_out(rows: Iterable[_Row]) -> Iterator[tuple[Any, Time]]:
-    """All of them at once: one by one thousands take a hundred times as long."""
-    by_rounds: dict[int, list[_Row]] = {}
-    for row in rows:
-        by_rounds.setdefault(len(row[1]), []).append(row)
-    for same in by_rounds.values():
-        owners, *columns = zip(*same, strict=True)
-        yield from zip(owners, Time.of(*columns), strict=True)
