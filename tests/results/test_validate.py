@@ -273,6 +273,19 @@ def test_a_number_is_too_large_wherever_it_stands_and_a_text_never(start: int):
         check_numbers(b"{" + b" " * start + f'"a": [1.0, {fine}]}}'.encode())
 
 
+def test_rounds_that_are_no_times_cost_only_their_own_row():
+    """One round of 0 s in a stranger's file was an error of the whole report."""
+    rounds = {"fine": (1.0, 1.5), "odd": (0.0, 1.0)}
+    entries = [
+        entry(id=k, inference_rounds_s=v, inference_batch_size=64) for k, v in rounds.items()
+    ]
+    times = Times(Results(environments={"e": ENVIRONMENT}, entries=tuple(entries)))
+    found = times.all_images(entries[0])
+    assert found is not None
+    assert found.rounds_s.tolist() == [1.0, 1.5]
+    assert times.all_images(entries[1]) is None
+
+
 def test_energies_that_no_results_file_may_hold():
     assert violations(with_energy()) == []
     found = violations(with_energy(simulated=True))
