@@ -277,7 +277,8 @@ def test_rounds_that_are_no_times_cost_only_their_own_row():
     """One round of 0 s in a stranger's file was an error of the whole report."""
     rounds = {"fine": (1.0, 1.5), "odd": (0.0, 1.0)}
     entries = [
-        entry(id=k, inference_rounds_s=v, inference_batch_size=64) for k, v in rounds.items()
+        msgspec.structs.replace(entry(k), inference_rounds_s=v, inference_batch_size=64)
+        for k, v in rounds.items()
     ]
     times = Times(Results(environments={"e": ENVIRONMENT}, entries=tuple(entries)))
     found = times.all_images(entries[0])
