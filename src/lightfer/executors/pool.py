@@ -50,14 +50,21 @@ class Parts(Executor):
         self.shutdown(wait=kind is None)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Without waiting, processes of this machine that still work are killed."""
+        """Without waiting, processes of this machine that still work are killed.
+
+        Each pool has a thread that takes its semaphores away in the end; a stop that ends this
+        process in the middle of that would be followed by a warning of its tracker.
+        """
         self.starter.shutdown()
         busy = {i for future, i in self.given.items() if not future.done()}
         for i, part in enumerate(self.parts):
             processes = [*(getattr(part, "_processes", None) or {}).values()]
+            thread = getattr(part, "_executor_manager_thread", None)
             part.shutdown(wait=wait, cancel_futures=cancel_futures)
             for process in processes if i in busy and not wait else ():
                 process.kill()
+            if thread:
+                thread.join(timeout=10)
 
 
 def open_process() -> Executor:

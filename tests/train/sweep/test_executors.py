@@ -7,6 +7,7 @@ of Ray need one without Zeus.
 import os
 import random
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor
@@ -60,6 +61,43 @@ def test_a_process_that_cannot_be_begun_is_no_reader_who_has_enough():
 
     with pytest.raises(ChildProcessError, match="no process can be begun here"):
         Parts(Nothing, 1).submit(print)
+
+
+STOPPED_IN_THE_POOL = """
+import os, signal, threading, time
+from multiprocessing import resource_tracker
+from lightfer.cli import stop
+from lightfer.executors.pool import Parts, open_process
+
+send, remove = resource_tracker._resource_tracker._send, stop.remove_unfinished
+
+def slowly(cmd, name, rtype):
+    if threading.current_thread() is not threading.main_thread():
+        time.sleep(1)
+    send(cmd, name, rtype)
+
+def late():
+    time.sleep(0.5)  # the threads of the pool are ahead of this one
+    remove()
+
+if __name__ == "__main__":
+    resource_tracker._resource_tracker._send, stop.remove_unfinished = slowly, late
+    with stop.Stoppable("bench"), Parts(open_process, 1) as pool:
+        working = pool.submit(time.sleep, 100)
+        while not working.running():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(100)
+"""
+
+
+def test_a_stopped_pool_leaves_no_semaphore(tmp_path: Path):
+    """Its own thread was taking them away when the process ended: a warning came after the line."""
+    (tmp_path / "stopped.py").write_text(STOPPED_IN_THE_POOL)
+    done = subprocess.run([sys.executable, tmp_path / "stopped.py"], capture_output=True, text=True)
+    assert done.returncode == 130
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("lightfer: stopped; what was measured is kept")
 
 
 def test_ctrl_c_is_for_the_parent_from_the_first_line_of_a_process():
