@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from lightfer._files import OutputError, atomic_path, check_writable, sha256_of, write_text
+from lightfer._files import (
+    OutputError,
+    atomic_path,
+    check_keys,
+    check_writable,
+    read_json,
+    sha256_of,
+    write_text,
+)
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path):
@@ -203,3 +211,40 @@ def test_a_stop_says_one_line_with_multiprocessing_too(tmp_path: Path):
         "lightfer: stopped; finished parts are kept; the same command goes on with them"
     ]
     assert process.returncode == 143
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '{"a" : 1, "a": 2, "b:": 3}',
+        '{"a:": 1, "a:": 2}',
+        '{"a": ":", "a": ":"}',
+        '{"a": [{"b": 1}, {"b": 1, "b": {"c": 2}}]}',
+        '{"a": {"b": {"c": [1, {"d": ":", "d": 2}]}}}',
+        '{"entries": 1, "entries": [{"a": 2}]}',
+        '[{"a": 1, "a": 1}]',
+        r'{"a": 1, "\u0061": 2}',
+    ],
+)
+def test_a_key_twice_is_found_wherever_it_stands(text: str):
+    for given in (text, text.encode()):
+        with pytest.raises(ValueError, match="stands twice in one object"):
+            check_keys(given)
+        with pytest.raises(ValueError, match="stands twice in one object"):
+            read_json(given)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a:b": "c:d", "e": [":", ":::"], "f" : {"a:b": [{}, 1e400, 12345678901234567890123]}}',
+        '{"a": {"b": 1}, "c": {"b": 1}, "d": [{"b": 1}, {"b": 1}]}',
+        r'{"a": "\u003a", "b": "\"c\":"}',
+        "[]",
+        '":"',
+    ],
+)
+def test_colons_in_texts_are_no_keys(text: str):
+    check_keys(text)
+    check_keys(text.encode())

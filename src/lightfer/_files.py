@@ -346,7 +346,31 @@ def check_keys(text: str | bytes) -> None:
 
     Objects are not kept, so a large file takes little memory.
     """
-    json.loads(text, object_pairs_hook=lambda pairs: _once(pairs) and None)
+    if not _none_is_dropped(text):
+        json.loads(text, object_pairs_hook=lambda pairs: _once(pairs) and None)
+
+
+def _none_is_dropped(text: str | bytes) -> bool:
+    """Whether a reader that keeps one of two equal keys keeps every colon, and so every key; False
+    where that proves nothing. In half the time of a look at each key.
+    """
+    import msgspec
+
+    colons, bs = (":", "\\") if isinstance(text, str) else (b":", b"\\")
+    if bs in text:  # it may stand for a colon or a quotation mark
+        return False
+    try:
+        kept = 0
+        for name, value in msgspec.json.decode(text, type=dict[str, msgspec.Raw]).items():
+            kept += 1 + name.count(":")
+            parts = [value]
+            if memoryview(value)[:1] == b"[":  # as thousands of entries, each on its own
+                parts = msgspec.json.decode(value, type=list[msgspec.Raw])
+            for part in parts:
+                kept += msgspec.json.encode(msgspec.json.decode(part)).count(b":")
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return False
+    return kept == text.count(colons)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
