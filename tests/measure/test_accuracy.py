@@ -108,13 +108,20 @@ def test_scoring_the_test_split_is_written_down(faces, tmp_path):
     log = tmp_path / "deep" / "log.jsonl"
     for _ in range(2):
         accuracy, _ = score_test(
-            Brightest(), faces, model_name="brightest", weights_sha256="abc", log=log
+            Brightest(),
+            faces,
+            model_name="brightest",
+            weights_sha256="abc",
+            variant="onnxruntime-int8",
+            log=log,
         )
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert len(lines) == 2
     assert lines[1]["weights"] == "abc"
     assert lines[1]["data"] == faces["test"].sha256()
     assert lines[1]["top1"] == accuracy.top1
+    assert (lines[1]["variant"], lines[1]["labels"]) == ("onnxruntime-int8", "fer2013")
+    assert lines[1]["also"][:2] == [f"test, {accuracy.labels}, {v}" for v in ("flip", "ten-crop")]
 
 
 def test_other_accuracies_are_those_of_the_subsets(faces, tmp_path):

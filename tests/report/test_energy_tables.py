@@ -15,12 +15,12 @@ from tests.results.test_schema import ENVIRONMENT, entry
 
 def test_a_measured_energy_has_its_interval_and_its_method():
     energy = measured_energy(0.002)
-    assert joules_each(energy) == "2.00 [1.98, 2.02] (counter)"
+    assert joules_each(energy) == "2.00 [1.98, 2.02] (counter, batch 64)"
     one = entry(energy=energy, carbon=carbon_of(energy))
-    assert row(one, Times(Results()))[-1] == "0.267 (counter)"
-    assert joules_each(measured_energy(0.002, spread=[1.0])) == "2.00 (counter)"
-    assert joules_each(measured_energy(0.002, method="log")).endswith("(log)")
-    assert joules_each(measured_energy(simulated=True)).endswith("(simulated)")
+    assert row(one, Times(Results()))[-1] == "0.267 (counter, batch 64)"
+    assert joules_each(measured_energy(0.002, spread=[1.0])) == "2.00 (counter, batch 64)"
+    assert joules_each(measured_energy(0.002, method="log")).endswith("(log, batch 64)")
+    assert joules_each(measured_energy(simulated=True)).endswith("(simulated, batch 64)")
     assert joules_each(model_cpu_energy(0.001, threads=1)) == "4.00 (modelled)"
     assert joules_each(unmeasured_energy()) == DASH
     assert joules_each(None) == DASH

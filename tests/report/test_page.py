@@ -15,7 +15,11 @@ import pytest
 from lightfer.report.page import data
 from lightfer.report.page.build import page
 from lightfer.report.page.data import as_script, page_data
-from lightfer.report.significance import accuracies_differ, times_differ
+from lightfer.report.significance import (
+    accuracies_differ,
+    accuracies_differ_from,
+    times_differ,
+)
 from lightfer.results import Results, read_results
 from lightfer.results.select import Times
 from tests.report.hostile import STRINGS, hostile
@@ -152,6 +156,7 @@ def test_the_tables_of_pairs_are_those_of_the_library():
         chosen = [both.entries[i] for i in found["rows"]]
         accuracies = tuple(e.accuracy for e in chosen if e.accuracy)
         assert bits(found["accuracy"]) == accuracies_differ(accuracies).tolist()
+        assert bits(found["accuracyFrom"]) == accuracies_differ_from(accuracies).tolist()
         timed = [t for e in chosen if (t := times.at(e))]
         assert bits(found["times"]["1"]) == times_differ(timed).tolist()
     assert sum(map(sum, bits(sets[0]["times"]["1"]))) > 0
@@ -160,7 +165,7 @@ def test_the_tables_of_pairs_are_those_of_the_library():
 def test_above_a_number_of_rows_no_table_of_pairs_is_made(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(data, "MOST_PAIRED", 5)
     (found,) = page_data(made_up(6, 1))["sets"]
-    assert (found["accuracy"], found["times"]) == (None, {})
+    assert (found["accuracy"], found["accuracyFrom"], found["times"]) == (None, None, {})
 
 
 def test_torch_is_not_needed_and_heavy_libraries_only_when_used(tmp_path: Path):

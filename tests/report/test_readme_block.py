@@ -25,7 +25,7 @@ def test_one_machine_and_way_with_a_row_for_every_net():
     assert tops == sorted(tops, reverse=True)
     text = block(found, "![figure](x.png)")
     assert text.startswith("![figure](x.png)\n- Most accurate is ")
-    assert "FLOPs against time: rank correlation" in text
+    assert "FLOPs against time, rank correlation over 6 nets: " in text
 
 
 def test_fewer_than_four_nets_have_no_rank_correlation_and_one_no_comparison():

@@ -5,7 +5,13 @@ from itertools import combinations
 import msgspec
 import numpy as np
 
-from lightfer.report.significance import accuracies_differ, accuracy_difference, front, times_differ
+from lightfer.report.significance import (
+    accuracies_differ,
+    accuracies_differ_from,
+    accuracy_difference,
+    front,
+    times_differ,
+)
 from lightfer.results import Accuracy
 from lightfer.results.select import Time
 from lightfer.results.stats import holm, located
@@ -54,6 +60,26 @@ def test_pairs_are_those_of_mcnemar_and_holm():
     assert [bool(table[i, j]) for i, j in pairs] == [value < 0.05 for value in p]
     assert 0 < table.sum() < 12 * 11
     assert np.array_equal(table, table.T)
+
+
+def test_one_against_the_others_is_those_tests_alone():
+    """Nets that nobody asked about made the best and a worse one alike."""
+    some = accuracies(12)
+    table, pairs = accuracies_differ_from(some), accuracies_differ(some)
+    for i in range(12):
+        others = [j for j in range(12) if j != i]
+        p = holm([accuracy_difference(some[i], some[j]).p for j in others])
+        assert [bool(table[i, j]) for j in others] == [value < 0.05 for value in p]
+    assert not table.diagonal().any()
+    assert (table >= pairs).all()
+    assert table.sum() > pairs.sum()
+
+
+def test_what_stands_there_twice_is_tested_once():
+    """One accuracy in three runtimes is no three accuracies."""
+    some = accuracies(6)
+    for differ in (accuracies_differ, accuracies_differ_from):
+        assert np.array_equal(differ(some * 3), np.tile(differ(some), (3, 3)))
 
 
 def test_without_images_by_intervals_that_do_not_overlap():

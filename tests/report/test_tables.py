@@ -4,9 +4,21 @@ from msgspec.structs import replace
 
 from lightfer.measure.carbon import carbon_of
 from lightfer.measure.energy import CpuModel, model_cpu_energy
+from lightfer.measure.noise import snapshot
+from lightfer.measure.noise import verdict as judge
 from lightfer.report.cells import DASH, conditions, top1
+from lightfer.report.page.data import page_data
 from lightfer.report.tables import HEADER, markdown, row, summary, table
-from lightfer.results import Accuracy, Entry, Latency, Results, TeacherWeights, Teaching
+from lightfer.results import (
+    Accuracy,
+    Entry,
+    Latency,
+    Protocol,
+    Results,
+    TeacherWeights,
+    Teaching,
+    Waiting,
+)
 from lightfer.results.select import Times
 from tests.report.made_up import made_up
 from tests.results.test_schema import ENVIRONMENT, entry
@@ -110,6 +122,29 @@ def test_conditions_say_which_instructions_the_processor_has():
     about = replace(ENVIRONMENT, microarchitecture="vendor_id A, cpu family 25, avx2, avx512f")
     assert conditions(about).startswith("a [1, 2] cpu (avx2, avx512f), 2 threads of 2 cores, ")
     assert conditions(ENVIRONMENT).startswith("a [1, 2] cpu, 2 threads")
+
+
+def test_conditions_say_that_waiting_for_quiet_was_in_vain():
+    """193 of 200 published rounds were disturbed, and no page said so."""
+    waiting = Waiting(minutes=15, waited_s=900, repeated=0, disturbed=193, gave_up=True)
+    noise = replace(judge(snapshot(), snapshot()), verdict="noisy", reasons=("rounds differ",))
+    protocol = Protocol(
+        version=3, quick=False, seconds=1.0, passes=50, warmup=10, rounds=5, batch_sizes=(1, 64),
+        seed=0, processes=False, garbage_collection="off", pinning="none", waiting=waiting,
+    )  # fmt: skip
+    about = replace(ENVIRONMENT, noise=noise, protocol=protocol)
+    said = "noisy machine: rounds differ, 193 rounds disturbed, 15 minutes waited for."
+    assert conditions(about).endswith(said)
+    page = page_data(Results(environments={"e": about}, entries=(entry(),)))
+    assert page["machines"][0]["about"]["noise"]["reasons"][1].startswith("193 rounds disturbed")
+
+
+def test_energy_says_of_how_many_images_at_once_it_is():
+    """At batch 64 it stood beside the time of single images, and ranks otherwise."""
+    for size in (1, 64):
+        energy = replace(model_cpu_energy(0.001, threads=1), batch_size=size)
+        titles, _ = table([entry("n", energy=energy)], Times(Results()))
+        assert titles[-2] == f"mJ/image (modelled, batch {size})"
 
 
 def test_a_row_whose_rounds_failed_says_so_itself():

@@ -47,6 +47,7 @@ REFERENCE = f"{EAGER}-{FULL}"  # the variant that others are compared with
 PROTOCOL = 3  # version of what `visit_case` does: a change of it is a new one
 PARTS = 2  # of the passes at one batch size, the yardstick before, between and after
 YARDSTICK_SHARE = 0.05  # of a round's seconds, for each block of the yardstick
+YARDSTICK_S = 0.05  # at least: shorter, its own noise is larger than what it takes out
 MOST_KEPT = 200  # passes of a round in the file
 ROTATING = 256  # images that are shown in turn
 
@@ -175,18 +176,22 @@ def accuracy_of(
     from lightfer.measure.accuracy import check_scored, score_test
 
     check_scored(case.weights.card, case.weights.key)
-    who = {"model_name": case.weights.name, "weights_sha256": case.weights.sha256}
+    who = {
+        "model_name": case.weights.name,
+        "weights_sha256": case.weights.sha256,
+        "variant": case.variant,
+        "log": test_log,
+    }
     accuracy, other = score_test(
         run,
         data,
         **who,
-        log=test_log,
         labels=case.weights.card.labels,
         votes=votes_beside(data),
         views=views if case.variant == REFERENCE else (),
         corruptions=robustness and case.precision in (FULL, "int8"),  # bfloat16 is as float32
     )
-    elsewhere = (score_test(run, of, **who, log=test_log, views=())[0] for of in also)
+    elsewhere = (score_test(run, of, **who, views=())[0] for of in also)
     return accuracy, (*other, *elsewhere), None
 
 
@@ -198,7 +203,7 @@ def visit_case(
     protocol: Protocol,
 ) -> Round:
     """One visit: passes at each batch size beside the yardstick, then all images at the largest."""
-    images, yardstick_s = _on(device, images), YARDSTICK_SHARE * protocol.seconds
+    images, yardstick_s = _on(device, images), max(YARDSTICK_S, YARDSTICK_SHARE * protocol.seconds)
     reset_peak_memory(device)
     timed = []
     with without_collection():

@@ -159,6 +159,7 @@ def score_test(
     model_name: str,
     weights_sha256: str | None,
     log: Path,
+    variant: str = "pytorch-float32",
     labels: Labels = "fer2013",
     votes: Votes | None = None,
     views: Sequence[View] = ("flip", "ten-crop"),
@@ -222,12 +223,21 @@ def score_test(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": model_name,
         "weights": weights_sha256,
+        "variant": variant,
+        "labels": labels,
         "data": test.sha256(),
         "images": headline.images,
         "top1": headline.top1,
+        "also": [_named(other) for other in others],
     }
     append_line(log, json.dumps(line))
     return headline, tuple(others)
+
+
+def _named(accuracy: Accuracy) -> str:
+    """What was scored besides, in a few words."""
+    kinds = (accuracy.split, accuracy.labels, accuracy.corruption or accuracy.view)
+    return ", ".join(kinds)
 
 
 def correct_hex(logits: Tensor, labels: Tensor) -> str:

@@ -1,7 +1,8 @@
 """Figures to text: the one place where numbers are rounded and get their units.
 
 Accuracies that were not measured in the run but quoted from a weights' card are marked `(ref)`,
-energies with how they were obtained, `(counter)` or `(modelled)`; unknown is a dash.
+energies with how they were obtained and of how many images at once, `(counter, batch 64)` or
+`(modelled, batch 1)`; unknown is a dash.
 """
 
 import re
@@ -115,7 +116,18 @@ def _noise(environment: Environment, mark: str) -> str:
     found = environment.noise
     if found is None or found.verdict == "quiet":
         return ""
-    return f"; {mark}{found.verdict}{mark} machine: {', '.join(found.reasons)}"
+    return f"; {mark}{found.verdict}{mark} machine: {', '.join(noise_reasons(environment))}"
+
+
+def noise_reasons(environment: Environment) -> tuple[str, ...]:
+    """Why a machine was not quiet, and which rounds waiting for it did not mend."""
+    waiting = environment.protocol and environment.protocol.waiting
+    left = ()
+    if waiting and waiting.disturbed:
+        left = (
+            f"{waiting.disturbed} rounds disturbed, {waiting.minutes:g} minutes of waiting over",
+        )
+    return (*(environment.noise.reasons if environment.noise else ()), *left)
 
 
 def joules_each(energy: Energy | None) -> str:
@@ -135,7 +147,15 @@ def energy_method(energy: Energy | None) -> str | None:
     return "simulated" if energy.simulated else energy.method()
 
 
-def method_mark(energy: Energy | None) -> str:
-    """What to print behind a figure: how it was obtained."""
+def energy_basis(energy: Energy | None) -> str | None:
+    """How the figure was obtained, and of how many images at once; None without one."""
     method = energy_method(energy)
-    return f" ({method})" if method else ""
+    if not method or energy is None or energy.batch_size is None:
+        return method
+    return f"{method}, batch {energy.batch_size}"
+
+
+def method_mark(energy: Energy | None) -> str:
+    """What to print behind a figure: its `energy_basis`."""
+    basis = energy_basis(energy)
+    return f" ({basis})" if basis else ""

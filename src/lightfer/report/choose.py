@@ -1,13 +1,13 @@
 """Which model to take under limits: one rule, for `choose`, `rank`, the page and the docs.
 
-Of entries of one machine and device. Whether accuracies differ is decided image by image, whether
-times differ round by round, see `lightfer.report.significance`.
+Of entries of one machine and device. Each accuracy is compared with the highest, image by image;
+whether times differ is decided round by round, see `lightfer.report.significance`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightfer.report.significance import accuracies_differ, front, times_differ
+from lightfer.report.significance import accuracies_differ_from, front, times_differ
 from lightfer.results import Accuracy, Entry
 from lightfer.results.select import Time, Times, net_names, scored_alike
 from lightfer.results.stats import Interval
@@ -89,9 +89,8 @@ def choose(entries: Sequence[Entry], times: Times, limits: Limits | None = None)
         return Choice(tuple(able), ())
     # Compared among all, whatever the limits: a limit must not change what is significant.
     pool = tuple(dict.fromkeys(c.accuracy for c in able))
-    differ = accuracies_differ(pool)
     best = max(fitting, key=lambda c: c.accuracy.top1)
-    row = differ[pool.index(best.accuracy)]
+    row = accuracies_differ_from(pool)[pool.index(best.accuracy)]
     same = [c for c in fitting if not row[pool.index(c.accuracy)]]
     pick = min(same, key=lambda c: (c.time.estimate, -c.accuracy.top1))
     equals: dict[str, Candidate] = {}

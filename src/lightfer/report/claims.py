@@ -60,7 +60,7 @@ def close_to_v3(entries: Sequence[Entry], times: Times) -> tuple[Verdict, str]:
             f"none of {len(others)} nets does at most half the work of {_net(base)}; "
             f"the least is {_net(least)}"
         )
-        return "contradicted", figures
+        return "undecided", figures
     gaps = [(e, accuracy_difference(a, base_accuracy).interval) for e, a in fewer]
     nearest, gap = min(gaps, key=lambda pair: pair[1].estimate)
     figures = (

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightfer._files import atomic_path
 from lightfer.errors import ArgumentError
-from lightfer.report.cells import conditions, energy_method, plain
+from lightfer.report.cells import conditions, energy_basis, plain
 from lightfer.report.rank import standings
 from lightfer.results import Entry, Results
 from lightfer.results.select import Times, by_variant, net_names, scored_alike
@@ -199,12 +199,12 @@ def costs(results: Results) -> "altair.VConcatChart | altair.HConcatChart | None
     """FLOPs, parameters and emissions of every model, side by side; unknown is left out."""
     alt = _altair()
     entries = group(results)
-    modelled = any("modelled" in (energy_method(e.energy) or "") for e in entries)
+    bases = sorted({b for e in entries if (b := energy_basis(e.energy))})
     panels = (
         ("FLOPs of one image, M", lambda e: e.flops and e.flops / 1e6, ".0f"),
         ("Parameters, M", lambda e: e.params and e.params / 1e6, ".2f"),
         (
-            ["g CO2e per million images", *(["(modelled)"] if modelled else [])],
+            ["g CO2e per million images", *(f"({basis})" for basis in bases)],
             lambda e: (g := e.carbon and e.carbon.g_co2e_per_1000_images) and 1e3 * g,
             ".2f",
         ),

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
+from lightfer._files import plain_name
 from lightfer.report.cells import (
     DASH,
     bounded,
     conditions,
-    energy_method,
+    energy_basis,
     markdown_table,
     milliseconds,
     number,
@@ -21,7 +22,7 @@ from lightfer.report.cells import (
 )
 from lightfer.report.notes import teaching_notes, time_note, training_notes
 from lightfer.report.rank import correlation
-from lightfer.report.significance import accuracies_differ
+from lightfer.report.significance import accuracies_differ_from
 from lightfer.results import Accuracy, Entry, Environment, Results
 from lightfer.results.select import (
     RUNTIMES,
@@ -43,6 +44,7 @@ class Shown:
     entries: tuple[Entry, ...]
     others: tuple[Entry, ...]  # scored on other images or labels, one of each model
     times: Times  # of the whole file: the yardstick's median is that of a run
+    beside: tuple[tuple[Entry, ...], ...] = ()  # as many nets in other runtimes, float32
 
     def time(self, entry: Entry) -> Time | None:
         """Of one image, where its interval is known."""
@@ -77,8 +79,19 @@ def shown(results: Results) -> Shown | None:
         entries=tuple(entries),
         cards=results.cards,
     )
-    beside = tuple({e.model: e for e in others.values()}.values())
-    return Shown(only, results.environments[environment], tuple(entries), beside, times)
+    machine = environment, entries[0].device
+    return Shown(
+        only,
+        results.environments[environment],
+        tuple(entries),
+        tuple({e.model: e for e in others.values()}.values()),
+        times,
+        tuple(
+            tuple(same)
+            for same in full
+            if same is not entries and (same[0].environment, same[0].device) == machine
+        ),
+    )
 
 
 def block(found: Shown, figure: str = "") -> str:
@@ -110,22 +123,29 @@ def finding(found: Shown) -> list[str]:
             f"{milliseconds(slow.interval, ' ms')} ({slowest.model}), "
             f"{slow.estimate_s / fast.estimate_s:.1f} times as long."
         )
-    flops = over_nets(
-        found.entries, lambda e: e.flops, lambda e: (t := found.time(e)) and t.estimate_s
-    )
-    if correlated := correlation(flops):
-        rho = correlated.interval
-        lines.append(
-            f"FLOPs against time: rank correlation {bounded(rho, '.2f')} over {len(flops)} nets"
-            + (": so few nets do not decide it." if rho.low < 0 < rho.high else ".")
-        )
+    said = [
+        text for entries in (found.entries, *found.beside) if (text := _correlated(found, entries))
+    ]
+    if said:
+        nets = len({plain_name(e.model) for e in found.entries})
+        lines.append(f"FLOPs against time, rank correlation over {nets} nets: {'; '.join(said)}.")
     return lines
+
+
+def _correlated(found: Shown, entries: Sequence[Entry]) -> str:
+    """Of FLOPs with time in one runtime; nothing where it is not known."""
+    flops = over_nets(entries, lambda e: e.flops, lambda e: (t := found.time(e)) and t.estimate_s)
+    if not (correlated := correlation(flops)):
+        return ""
+    rho, runtime = correlated.interval, RUNTIMES.get(entries[0].runtime, entries[0].runtime)
+    text = f"{bounded(rho, '.2f')} in {runtime}"
+    return text + (", which decides nothing" if rho.low < 0 < rho.high else "")
 
 
 def table(found: Shown) -> list[str]:
     """One row per model, the most accurate first."""
-    methods = {m for e in found.entries if (m := energy_method(e.energy))}
-    method = f" ({', '.join(sorted(methods))})" if methods else ""
+    methods = {m for e in found.entries if (m := energy_basis(e.energy))}
+    method = f" ({'; '.join(sorted(methods))})" if methods else ""
     is_corrected = any(t.corrected for e in found.entries if (t := found.time(e)))
     titles = ("Model", "Top-1 % [95 %]", "Params M", "FLOPs M", "1 image ms [95 %]")
     titles += ("raw ms [95 %]",) if is_corrected else ()
@@ -149,7 +169,7 @@ def ranked(entries: Iterable[Entry]) -> list[Entry]:
 
 def _most_accurate(scored: Sequence[tuple[Entry, Accuracy]]) -> str:
     best, accuracy = scored[0]
-    differ = accuracies_differ(tuple(a for _, a in scored))[0]
+    differ = accuracies_differ_from(tuple(a for _, a in scored))[0]
     names = net_names([e for e, _ in scored])
     tied = [names[e.id] for (e, _), differs in zip(scored, differ, strict=True) if not differs][1:]
     text = f"Most accurate is {names[best.id]}, {100 * accuracy.top1:.1f} % of {accuracy.images:,} "

@@ -1,10 +1,10 @@
 """Which figures are significantly different, and which may differ by chance alone.
 
-Every pair of a set is tested, the p-values corrected together by Holm's method. Accuracies of the
-same images are compared image by image (exact McNemar test), which finds more than their intervals
-do; times of one run round by round (`stats.located`). Where a file does not say which images
-were right, where nets have different numbers of rounds, and among more than `MOST_PAIRED`,
-intervals decide that do not overlap.
+Every pair of a set is tested, or one against the others, the p-values corrected together by Holm's
+method. Accuracies of the same images are compared image by image (exact McNemar test), which finds
+more than their intervals do; times of one run round by round (`stats.located`). Where a file does
+not say which images were right, where nets have different numbers of rounds, and among more than
+`MOST_PAIRED`, intervals decide that do not overlap.
 """
 
 from collections.abc import Callable, Sequence
@@ -87,16 +87,48 @@ def accuracy_difference(a: Accuracy, b: Accuracy) -> Difference:
 @lru_cache(8)  # machines that took their accuracies over share one table
 def accuracies_differ(accuracies: tuple[Accuracy, ...]) -> NDArray[np.bool_]:
     """Which pairs of accuracies of one environment differ significantly, (n, n), symmetric."""
-    differ = without_overlap([Interval(a.top1, *a.ci95) for a in accuracies])
-    paired = [i for i, a in enumerate(accuracies) if _is_usable(a)]
+    return _accuracies(accuracies, _each_pair)
+
+
+@lru_cache(8)
+def accuracies_differ_from(accuracies: tuple[Accuracy, ...]) -> NDArray[np.bool_]:
+    """Row i: which accuracies differ significantly from that of i, (n, n), not symmetric.
+
+    For a question of one against the others, as which may be the best: only these tests are
+    corrected together. In a table of pairs two nets of which one is surely better become alike
+    by many others beside them.
+    """
+    return _accuracies(accuracies, _each_with_others)
+
+
+def _accuracies(
+    accuracies: tuple[Accuracy, ...], decided: Callable[[NDArray], NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """`decided` from the p-values of all pairs, (m, m); what stands there twice is tested once."""
+    known = tuple(dict.fromkeys(accuracies))
+    differ = without_overlap([Interval(a.top1, *a.ci95) for a in known])
     groups: dict[tuple, list[int]] = {}
-    for i in paired:
-        a = accuracies[i]
-        groups.setdefault(scored_on(a), []).append(i)
+    for i, a in enumerate(known):
+        if _is_usable(a):
+            groups.setdefault(scored_on(a), []).append(i)
     for (*_, images), members in groups.items():
         if 2 <= len(members) <= MOST_PAIRED:
-            right = [_bits(accuracies[i].correct_hex or "", images) for i in members]
-            differ[np.ix_(members, members)] = _paired(np.array(right))
+            right = [_bits(known[i].correct_hex or "", images) for i in members]
+            differ[np.ix_(members, members)] = decided(_paired(np.array(right)))
+    places = {a: i for i, a in enumerate(known)}
+    at = [places[a] for a in accuracies]
+    return differ[np.ix_(at, at)]
+
+
+def _each_pair(p: NDArray) -> NDArray[np.bool_]:
+    return _all_pairs(len(p), lambda a, b: p[a, b])
+
+
+def _each_with_others(p: NDArray) -> NDArray[np.bool_]:
+    differ = np.zeros(p.shape, bool)
+    for i, row in enumerate(p):
+        others = np.arange(len(p)) != i
+        differ[i, others] = holm(row[others]) < ALPHA
     return differ
 
 
@@ -117,16 +149,11 @@ def _bits(digits: str, images: int) -> NDArray[np.uint8]:
     return np.unpackbits(np.frombuffer(bytes.fromhex(padded), np.uint8))[:images]
 
 
-def _paired(right: NDArray) -> NDArray[np.bool_]:
-    """McNemar's exact test of all pairs of rows (n, images), corrected together -> (n, n)."""
+def _paired(right: NDArray) -> NDArray:
+    """p-values of McNemar's exact test of all pairs of rows (n, images) -> (n, n)."""
     from scipy.special import bdtr
 
     hits = right.astype(np.float32)
     both = np.rint(hits @ hits.T).astype(int)
     only = both.diagonal()[:, None] - both  # [i, j]: right in i, not in j
-
-    def p_values(first: NDArray, second: NDArray) -> NDArray:
-        a, b = only[first, second], only[second, first]
-        return np.minimum(1.0, 2 * bdtr(np.minimum(a, b), a + b, 0.5))
-
-    return _all_pairs(len(hits), p_values)
+    return np.minimum(1.0, 2 * bdtr(np.minimum(only, only.T), only + only.T, 0.5))

@@ -76,7 +76,7 @@ def _where(results: Results, environment: str, device: str, runtime: str, precis
 CLAIMS = (
     Claim(
         "competitive",
-        f"Efficient nets stay within {WITHIN_POINTS:g} points of the most accurate net",
+        f"An efficient net stays within {WITHIN_POINTS:g} points of the most accurate net",
         "predecessor: “Efficient architectures remain competitive”",
         "The most accurate net of at most half the multiply-adds, against the most accurate of "
         f"all: supported if the 95 % interval of the difference lies below {WITHIN_POINTS:g} "
@@ -89,7 +89,7 @@ CLAIMS = (
         "predecessor: “strong accuracy (close to MobileNetV3) with 2–10× fewer FLOPs”",  # noqa: RUF001
         "Every net of another family with at most half of MobileNetV3's multiply-adds: supported "
         f"if one is less than {CLOSE_POINTS:g} points below by the whole 95 % interval, "
-        "contradicted if all are further below, or if no net does so little work.",
+        "contradicted if all are further below, undecided if no net here does so little work.",
         claims.close_to_v3,
     ),
     Claim(

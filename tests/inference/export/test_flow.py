@@ -141,6 +141,26 @@ def test_int8_that_loses_too_much_on_validation_is_refused_before_test_is_scored
     assert min(card.accuracy_lost.values()) > 0
 
 
+def test_what_int8_loses_on_test_decides_nothing(
+    item: Weights, faces: Dataset, tmp_path: Path, break_by
+):
+    """A file that is right about all of validation, and about nothing of test."""
+    said = {}
+    for split, wrong in (("validation", 0), ("test", 1)):
+        for image, label in zip(normalize(faces[split].images), faces[split].labels, strict=True):
+            for view in (image, image.flip(2)):
+                said[view.contiguous().numpy().tobytes()] = (int(label) + wrong) % 7
+
+    def answer(x: np.ndarray) -> np.ndarray:
+        return np.eye(7, dtype=np.float32)[[said.get(image.tobytes(), 0) for image in x]]
+
+    break_by(lambda logits: logits, call=answer)
+    card = run(item, tmp_path, faces, precision="int8", allow_loss=0.0).card
+    assert card.accuracy == {"validation": 1.0, "test": 0.0}
+    assert card.accuracy_lost is not None
+    assert card.accuracy_lost["test"] > 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -82,13 +82,13 @@ function reasons({ pick, best, fitting, able, equals, unknown }) {
     );
   } else if (pick === best) {
     said.push(
-      `The most accurate of ${field}${equals.length ? "" : ", by differences that chance does not explain"}.`,
+      `The most accurate of ${field}${equals.length ? "" : ", significantly so"}.`,
     );
   } else {
     const points = (100 * (best.score.top1[0] - pick.score.top1[0])).toFixed(1);
     said.push(
       `Of ${field}, ${cut(best.name)} has the highest accuracy (${percent(best.score.top1[0])} %), but the ` +
-        `difference of ${points} points may be chance, and ${cut(pick.name)} is ${versus(view.cost, best, pick)}.`,
+        `difference of ${points} points is not significant, and ${cut(pick.name)} is ${versus(view.cost, best, pick)}.`,
     );
   }
   if (equals.length)
@@ -102,13 +102,13 @@ function reasons({ pick, best, fitting, able, equals, unknown }) {
 function caveats(pick) {
   const said = [];
   if (pick.teachers.length)
-    said.push(`It learnt from the answers of ${list(pick.teachers)} beside the labels (KD).`);
+    said.push(`${cut(pick.name)} learnt from the answers of ${list(pick.teachers)} beside the labels (KD).`);
   if (pick.score.source === "reference")
     said.push("Its accuracy is quoted from the weights' card, not measured on this machine.");
   if (pick.score.labels === "synthetic")
     said.push("Accuracies here are of drawn faces and say nothing of real ones.");
   if (["energy", "carbon"].includes(view.cost.key) && /modelled|simulated/.test(pick.method || ""))
-    said.push(`Energy here is ${pick.method}, not measured.`);
+    said.push(`Energy here is not measured (${pick.method}).`);
   return said;
 }
 
@@ -116,7 +116,7 @@ function cheaper({ pick, others }) {
   if (!others.length) return [];
   const line = (row) => {
     const points = (100 * (pick.score.top1[0] - row.score.top1[0])).toFixed(1);
-    const told = accuracyDiffers(pick, row) ? "" : " (not significant)";
+    const told = differsFrom(pick, row) ? "" : " (not significant)";
     return element("li", {}, opener(row), ` ${versus(view.cost, pick, row)}, ${points} points lower${told}`);
   };
   return [

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 from lightfer.errors import ArgumentError
-from lightfer.report.cells import DASH, threads
+from lightfer.report.cells import DASH, noise_reasons, threads
 from lightfer.report.devices import fleets
 from lightfer.report.notes import training_notes
 from lightfer.report.page.data import as_script, page_data
@@ -121,7 +121,7 @@ def _machine(key: str, environment: Environment) -> dict[str, Any]:
         "key": key,
         "name": ", ".join(filter(None, (environment.gpu, environment.cpu, environment.node))),
         "verdict": noise.verdict if noise else "unknown",
-        "reasons": noise.reasons if noise else (),
+        "reasons": noise_reasons(environment),
         "size": f"{environment.cores} cores, {threads(environment.threads)}"
         + (f", {memory / 2**30:.0f} GiB" if memory else "")
         + "".join(f", {name}" for name in environment.instructions),

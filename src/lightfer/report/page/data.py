@@ -12,10 +12,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lightfer.report.cells import energy_method
+from lightfer.report.cells import energy_basis, noise_reasons
 from lightfer.report.choose import RULE, stored_bytes
-from lightfer.report.significance import MOST_PAIRED, accuracies_differ, times_differ
-from lightfer.results import Accuracy, Entry, Latency, Results
+from lightfer.report.significance import (
+    MOST_PAIRED,
+    accuracies_differ,
+    accuracies_differ_from,
+    times_differ,
+)
+from lightfer.results import Accuracy, Entry, Environment, Latency, Results
 from lightfer.results.select import Time, Times, mean_corrupted_top1, variant
 from lightfer.results.stats import Interval
 
@@ -37,7 +42,7 @@ def page_data(results: Results) -> dict[str, Any]:
     return {
         "rule": RULE,
         "machines": [
-            {"id": key, "about": about and msgspec.to_builtins(about)}
+            {"id": key, "about": about and msgspec.to_builtins(_with_reasons(about))}
             for key in keys
             for about in [results.environments.get(key)]
         ],
@@ -50,6 +55,13 @@ def page_data(results: Results) -> dict[str, Any]:
             key: _shortened(msgspec.to_builtins(card)) for key, card in results.cards.items()
         },
     }
+
+
+def _with_reasons(about: Environment) -> Environment:
+    if about.noise is None:
+        return about
+    noise = msgspec.structs.replace(about.noise, reasons=noise_reasons(about))
+    return msgspec.structs.replace(about, noise=noise)
 
 
 def as_script(data: dict[str, Any]) -> str:
@@ -78,12 +90,14 @@ def _sets(entries: Sequence[Entry]) -> list[list[int]]:
 
 
 def _set(members: list[int], entries: Sequence[Entry], times: Times) -> dict[str, Any]:
-    """Which of some rows differ significantly, as rows of bits in hex: in accuracy, and in each
-    time. None where there are too many to test every pair: then intervals decide.
+    """Which of some rows differ significantly, as rows of bits in hex: in accuracy, each pair and
+    each from that of the row, and in each time. None where there are too many to test every pair:
+    then intervals decide.
     """
     if len(members) > MOST_PAIRED:
-        return {"rows": members, "accuracy": None, "times": {}}
-    scored = [(i, a) for i in members if (a := entries[i].accuracy)]
+        return {"rows": members, "accuracy": None, "accuracyFrom": None, "times": {}}
+    scored = {i: a for i in members if (a := entries[i].accuracy)}
+    accuracies = tuple(scored.values())
     timed: dict[str, dict[int, Time]] = {}
     for i in members:
         for latency in entries[i].latency:
@@ -91,7 +105,8 @@ def _set(members: list[int], entries: Sequence[Entry], times: Times) -> dict[str
                 timed.setdefault(_cost(latency), {}).setdefault(i, time)
     return {
         "rows": members,
-        "accuracy": _bits([i for i, _ in scored], accuracies_differ(tuple(a for _, a in scored))),
+        "accuracy": _bits(list(scored), accuracies_differ(accuracies)),
+        "accuracyFrom": _bits(list(scored), accuracies_differ_from(accuracies)),
         "times": {
             cost: _bits(list(found), times_differ(list(found.values())))
             for cost, found in timed.items()
@@ -142,7 +157,7 @@ def _row(entry: Entry, machine: int, timed: Times, pool: _Pool, others: _Pool) -
         "net": energy and energy.net and _triple(energy.net.joules_per_image, energy.net_ci95),
         "warnings": list(energy.warnings) if energy else [],
         "repaid": _rounded(entry.training.images_until_repaid) if entry.training else None,
-        "method": energy_method(energy),
+        "method": energy_basis(energy),
         "carbon": _grams(entry),
         "grid": _grid(entry),
         "error": entry.error,

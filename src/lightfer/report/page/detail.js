@@ -89,7 +89,10 @@ function facts(row) {
       `${figure(row.net[0], 1e3)} mJ ${bounds(row.net, (v) => figure(v, 1e3))} (${row.method})`,
     ]);
   if (row.repaid !== null)
-    lines.push(["Its training is repaid after", `${figure(row.repaid)} images, in energy`]);
+    lines.push([
+      "Use has cost as much energy as its own training after",
+      `${figure(row.repaid)} images${row.method ? ` (${row.method})` : ""}`,
+    ]);
   for (const warning of row.warnings) lines.push(["Warning on energy", warning]);
   if (row.storedAs) lines.push(["Size is of", row.storedAs]);
   if (row.grid) lines.push(["Emissions assume", row.grid]);

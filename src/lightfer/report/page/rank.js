@@ -18,7 +18,7 @@ const setOf = (row) => (view.together ? setOfMachine.get(row.machine) : setOfVar
 // Whether two rows differ significantly in a kind of figure; undefined where every pair was not tested.
 function tested(kind, a, b) {
   const set = setOf(a),
-    found = kind === "accuracy" ? set.accuracy : set.times[kind];
+    found = kind in set ? set[kind] : set.times[kind];
   if (!found || setOf(b) !== set) return undefined;
   if (!set.tables.has(kind)) set.tables.set(kind, unpacked(found));
   const { place, flags, n } = set.tables.get(kind);
@@ -40,10 +40,13 @@ function unpacked({ rows: members, differ }) {
   return { place: new Map(members.map((index, i) => [index, i])), flags, n };
 }
 
-function accuracyDiffers(a, b) {
+function accuracyDiffers(a, b, kind = "accuracy") {
   if (a.accuracy === b.accuracy) return false;
-  return tested("accuracy", a, b) ?? apart(a.score.top1, b.score.top1);
+  return tested(kind, a, b) ?? apart(a.score.top1, b.score.top1);
 }
+
+// The same where one row is compared with the others: fewer tests are corrected together.
+const differsFrom = (one, row) => accuracyDiffers(one, row, "accuracyFrom");
 
 function costDiffers(cost, a, b) {
   if (cost.exact) return cost.of(a)[0] !== cost.of(b)[0];
@@ -98,7 +101,7 @@ function choose(shown, cost, limits) {
   const result = { able, fitting, unknown, pick: null, best: null, equals: [], others: [] };
   if (!fitting.length) return result;
   const best = fitting.reduce((a, b) => (b.score.top1[0] > a.score.top1[0] ? b : a));
-  const equals = fitting.filter((row) => row === best || !accuracyDiffers(row, best));
+  const equals = fitting.filter((row) => row === best || !differsFrom(best, row));
   const cheaper = (a, b) => cost.of(a)[0] - cost.of(b)[0] || b.score.top1[0] - a.score.top1[0];
   const pick = [...equals].sort(cheaper)[0];
   const status = standing(fitting, cost);
