@@ -133,7 +133,7 @@ def test_conditions_say_that_waiting_for_quiet_was_in_vain():
         seed=0, processes=False, garbage_collection="off", pinning="none", waiting=waiting,
     )  # fmt: skip
     about = replace(ENVIRONMENT, noise=noise, protocol=protocol)
-    said = "noisy machine: rounds differ, 193 rounds disturbed, 15 minutes waited for."
+    said = "noisy machine: rounds differ, 193 rounds disturbed in spite of 15 min to wait."
     assert conditions(about).endswith(said)
     page = page_data(Results(environments={"e": about}, entries=(entry(),)))
     assert page["machines"][0]["about"]["noise"]["reasons"][1].startswith("193 rounds disturbed")

@@ -125,7 +125,7 @@ def noise_reasons(environment: Environment) -> tuple[str, ...]:
     left = ()
     if waiting and waiting.disturbed:
         left = (
-            f"{waiting.disturbed} rounds disturbed, {waiting.minutes:g} minutes of waiting over",
+            f"{waiting.disturbed} rounds disturbed in spite of {waiting.minutes:g} min to wait",
         )
     return (*(environment.noise.reasons if environment.noise else ()), *left)
 
