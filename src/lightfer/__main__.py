@@ -9,14 +9,29 @@ import os
 import re
 import sys
 from contextlib import suppress
-from io import TextIOWrapper
+from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lightfer.cli.stop import Stoppable, Terminated
 from lightfer.errors import ArgumentError, LightferError, one_line
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
 NEEDED = ("typer", "rich", "msgspec")
 WRONG = 2
+
+
+class _Unheard(FileIO):
+    """A stream of messages: where whoever read it is gone, the work goes on and they go nowhere."""
+
+    def write(self, data: "Buffer", /) -> int | None:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return super().write(data)
 
 
 def main() -> None:
@@ -25,6 +40,9 @@ def main() -> None:
     if any(argument.startswith("--executor") for argument in sys.argv[2:]) and command == "predict":
         command += " --executor"
     _open_closed_streams()
+    _go_on_unheard("stderr")
+    if command != "predict" or _asks_for_files(sys.argv):
+        _go_on_unheard("stdout")  # else lines are what was asked for, and whoever left has enough
     with Stoppable(command):
         for stream in (sys.stdout, sys.stderr):  # a terminal of ASCII is no reason to fail
             if isinstance(stream, TextIOWrapper):
@@ -48,6 +66,21 @@ def _open_closed_streams() -> None:
                 os.dup2(opened, descriptor)
                 os.close(opened)
             setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w"))
+
+
+def _asks_for_files(arguments: list[str]) -> bool:
+    """Of `predict`: whether more is written than lines on standard output."""
+    to_stdout = "-" in arguments or "--out=-" in arguments
+    files = ("--annotate",) if to_stdout else ("--out", "--annotate")
+    return any(argument.startswith(files) for argument in arguments)
+
+
+def _go_on_unheard(name: str) -> None:
+    stream = getattr(sys, name)
+    if isinstance(stream, TextIOWrapper) and stream is getattr(sys, f"__{name}__"):
+        raw = _Unheard(stream.fileno(), "w", closefd=False)
+        how = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
+        setattr(sys, name, TextIOWrapper(BufferedWriter(raw), stream.encoding, **how))
 
 
 def run(arguments: list[str]) -> int:
@@ -91,6 +124,8 @@ def _ended(error: Exception) -> int:
     text = str(error)
     if isinstance(error, OSError) and error.strerror and not isinstance(error, LightferError):
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        if error.errno == errno.ENOSPC:
+            text += "; free some space, or choose another place, and give the same command again"
         if text == os.strerror(errno.ENOENT):
             text = "the working folder was removed: change to another"
     with suppress(OSError):

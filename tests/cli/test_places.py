@@ -188,6 +188,67 @@ def test_a_stop_does_not_wait_for_a_read(number: int, code: int, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "made"),
+    [
+        ("predict many --out lines.jsonl", 1, "lines.jsonl"),
+        (
+            "bench squeezenet1_1_bn --quick --rounds 2 --threads 1 --data none --out r.json",
+            0,
+            "r.json",
+        ),
+        (
+            "train squeezenet1_1_bn --data synthetic --epochs 2 --threads 1 --out run",
+            0,
+            "run/squeezenet1_1_bn.safetensors",
+        ),
+    ],
+)
+def test_work_goes_on_when_nobody_reads_what_is_said(
+    words: str, code: int, made: str, tmp_path: Path
+):
+    """`train ... 2>&1 | head -1` ended with 0 after the first epoch, without weights."""
+    (tmp_path / "many").mkdir()
+    for i in range(3):
+        (tmp_path / "many" / f"{i}.png").touch()
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*LIGHTFER, *words.split()]
+    ended = subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=writer)
+    os.close(writer)
+    assert ended.returncode == code
+    assert (tmp_path / made).stat().st_size > 0
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("train vgg_slim --data synthetic --seed -1", "Invalid value for '--seed'"),
+        ("bench vgg_slim --data none --ten-crop", "--ten-crop scores test images"),
+        ("bench vgg_slim --data none --robustness", "--robustness scores test images"),
+        ("bench vgg_slim --data none --clock-offset 5", "--clock-offset is of a --power-log"),
+        ("bench vgg_slim --data none --precision int8 --runtime onnxruntime", "int8 is calibrated"),
+        ("validate empty.json", "no whole JSON in UTF-8"),
+        ("table empty.json", "no whole JSON in UTF-8"),
+        ("rank utf16.json", "no whole JSON in UTF-8"),
+        ("validate utf16.json", "no whole JSON in UTF-8"),
+        ("validate digits.json", "is too large, expected below 1e100"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_any_work(
+    words: str, said: str, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.json").touch()
+    Path("utf16.json").write_text('{"schema": "lightfer/1"}', encoding="utf-16")
+    Path("digits.json").write_text(f'{{"schema": "lightfer/1", "x": {"9" * 5000}}}')
+    before = sorted(tmp_path.iterdir())
+    assert run(words.split()) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert sorted(tmp_path.iterdir()) == before
+
+
 STOPPED = """
 import os, signal, sys
 from lightfer.__main__ import main

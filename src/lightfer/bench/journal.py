@@ -16,7 +16,7 @@ import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct
 
-from lightfer._files import check_keys
+from lightfer._files import OutputError, check_keys
 from lightfer.errors import ArgumentError
 from lightfer.measure.noise import Watched
 from lightfer.results import Accuracy, EnergyBlock, Environment, Work
@@ -154,12 +154,18 @@ class Journal:
         self.pieces[case].add(record)
         new = not self.path.exists()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            if new:
-                file.write(_sealed(self.head))
-            file.write(_sealed(_Line(case=case, record=record)))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("ab") as file:
+                if new:
+                    file.write(_sealed(self.head))
+                file.write(_sealed(_Line(case=case, record=record)))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OutputError(
+                f"{self.path} was not written: {error.strerror}; free some space, and the same "
+                "command goes on"
+            ) from error
 
     def remove(self) -> None:
         """Forget the run: its results are written."""

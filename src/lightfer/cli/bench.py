@@ -214,12 +214,19 @@ def bench(
         from lightfer.cli.fleet import run_fleet
 
         raise typer.Exit(run_fleet(bench, options, beside, test_log))
+    if clock_offset and power_log is None:
+        raise ArgumentError("--clock-offset is of a --power-log: give it, or leave this out")
     allocator = tune_process(threads, device)
     asked = thorough or energy_seconds is not None or power_log is not None
     meters = find_meters(device, power_log, clock_offset) if asked else NO_METERS
     dataset = find_data(data, needed=("test",))
     if also and dataset is None:
         raise ArgumentError("--also adds data sets to --data, and none is found: give --data")
+    if dataset is None and (ten_crop or robustness):
+        asked_for = "--ten-crop" if ten_crop else "--robustness"
+        raise ArgumentError(f"{asked_for} scores test images, and no data is found: give --data")
+    if set(precision or ()) == {"int8"} and not (dataset and "train" in dataset.splits):
+        raise ArgumentError("int8 is calibrated on train images, and none are found: give --data")
     others = [load_data(source, needed=("test",), only_needed=True) for source in also or ()]
     every = ("float32", "bfloat16") if thorough and knows_bfloat16(device) else ("float32",)
     if dataset and "train" in dataset.splits:  # what int8 is calibrated on

@@ -23,7 +23,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the weights, the order and the augmentation.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**32 - 1, help="Of the weights, the order and the augmentation."),
+    ] = 0,
     size: Annotated[int, typer.Option(help="Side of the images in pixels, as 64, 96 or 112.")] = 48,
     teachers: Annotated[
         str | None,

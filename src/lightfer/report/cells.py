@@ -123,10 +123,8 @@ def noise_reasons(environment: Environment) -> tuple[str, ...]:
     """Why a machine was not quiet, and which rounds waiting for it did not mend."""
     waiting = environment.protocol and environment.protocol.waiting
     left = ()
-    if waiting and waiting.disturbed:
-        left = (
-            f"{waiting.disturbed} rounds disturbed in spite of {waiting.minutes:g} min to wait",
-        )
+    if waiting and (count := waiting.disturbed):
+        left = (f"{count} rounds disturbed in spite of {waiting.minutes:g} min to wait",)
     return (*(environment.noise.reasons if environment.noise else ()), *left)
 
 

@@ -159,6 +159,7 @@ def conditions(a: Environment, b: Environment) -> Iterable[str]:
         pairs[name] = (a.versions.get(name), b.versions.get(name))
     for name, (x, y) in pairs.items():
         if x != y:
+            x, y = ("unknown" if value is None else value for value in (x, y))
             yield f"{name}: {x} -> {y}"
         elif name == "noise" and x not in (None, "quiet"):
             yield f"noise: {x} both times"

@@ -76,8 +76,8 @@ def results_in(text: bytes, path: Path | str, *, passes: bool = True) -> Results
             raise ResultsError(f"{path}: no key 'schema', expected {SCHEMA!r}: no results file")
         if schema != SCHEMA:
             raise ResultsError(f"{path}: schema is {schema!r}, expected {SCHEMA!r}")
-        check_keys(text)
         check_numbers(text)
+        check_keys(text)
         parts = msgspec.json.decode(text, type=_Parts)
         shared: dict[Accuracy, Accuracy] = {}
         entries = tuple(_entry(i, raw, passes, shared) for i, raw in enumerate(parts.entries))
@@ -85,7 +85,18 @@ def results_in(text: bytes, path: Path | str, *, passes: bool = True) -> Results
             raise ResultsError(f"{path}: entry {twice[0]!r} stands there twice: remove one")
         return Results(environments=parts.environments, entries=entries, cards=parts.cards)
     except (ValueError, RecursionError, msgspec.DecodeError) as error:  # not UTF-8, too
-        raise ResultsError(f"{path}: {error}") from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path | str, error: Exception) -> ResultsError:
+    """What to raise for it: of a file that is no JSON, what was expected, too."""
+    broken = (json.JSONDecodeError, UnicodeDecodeError, msgspec.DecodeError)
+    if not isinstance(error, broken) or isinstance(error, msgspec.ValidationError):
+        return ResultsError(f"{path}: {error}")
+    return ResultsError(
+        f"{path} is no whole JSON in UTF-8 ({error}): expected a results file as `lightfer bench` "
+        "writes it; get it again"
+    )
 
 
 def filled(results: Results, path: Path | str) -> Results:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from lightfer._files import check_keys
-from lightfer.results import SCHEMA, Entry, Results, ResultsError
+from lightfer.results import SCHEMA, Entry, Results
 from lightfer.results.io import (
     check_numbers,
     content_of,
     measured_twice,
+    unreadable,
     without_control_characters,
 )
 from lightfer.results.select import LONGEST_S, SHORTEST_S
@@ -70,11 +71,11 @@ def violations_of_file(path: Path) -> list[Violation]:
     text = content_of(path)
     try:
         text = without_control_characters(text)
-        check_keys(text)
         check_numbers(text)
+        check_keys(text)
         return _violations_of_parts(text)
     except (ValueError, RecursionError) as error:
-        raise ResultsError(f"{path}: {error}") from error
+        raise unreadable(path, error) from error
 
 
 class _Parts(msgspec.Struct):

@@ -53,7 +53,7 @@ class TrainConfig:
             epochs=(1, 1e6),
             batch_size=(1, 65_536),
             learning_rate=(1e-12, 1e3),
-            seed=(-(2**63), 2**63 - 1),  # of PyTorch
+            seed=(0, 2**32 - 1),  # of NumPy; PyTorch takes a number made of it and the epoch
             weight_decay=(0, 1e3),
             warmup_epochs=(0, inf),
             clip_norm=(0, inf),
