@@ -101,6 +101,7 @@ def test_rounds_in_fresh_processes_need_no_torch_either(lightfer: Lightfer, tmp_
         (["--runtime", "pytorch"], "runtime pytorch: torch is not installed"),
         (["mobilenet_v2_x1_4"], "only nets with published counts are measured (mobilenet_v1, "),
         (["absent.safetensors"], "absent.safetensors: no such weight file"),
+        (["--precision", "int8"], "int8 is calibrated with PyTorch, and torch is not installed"),
         (["--device", "cuda"], "device 'cuda' is not available here; available: cpu"),
     ],
 )
@@ -111,16 +112,6 @@ def test_what_needs_torch_is_refused_in_a_line(
     assert reason in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "r.json").exists()
-
-
-def test_int8_and_nets_of_another_shape_are_rows_with_their_error(
-    lightfer: Lightfer, tmp_path: Path
-):
-    out = tmp_path / "r.json"
-    options = ("--runtime", "onnxruntime", "--precision", "int8", *QUICK, "--out", out)
-    lightfer("bench", NETS[0], *options, code=1)
-    (entry,) = read_results(out).entries
-    assert "int8 is calibrated with PyTorch, and torch is not installed" in (entry.error or "")
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

@@ -189,7 +189,7 @@ def bench(
     )
     from lightfer.inference.backends import list_runtimes
     from lightfer.measure.energy import EnergyPlan
-    from lightfer.measure.process import tune_process
+    from lightfer.measure.process import torch_installed, tune_process
     from lightfer.results import add_results, published_counts, read_results, write_results
     from lightfer.results.schema import NODE
 
@@ -226,7 +226,10 @@ def bench(
         asked_for = "--ten-crop" if ten_crop else "--robustness"
         raise ArgumentError(f"{asked_for} scores test images, and no data is found: give --data")
     if set(precision or ()) == {"int8"} and not (dataset and "train" in dataset.splits):
-        raise ArgumentError("int8 is calibrated on train images, and none are found: give --data")
+        lacks = "with PyTorch, and torch is not installed: pip install torch"
+        if torch_installed():
+            lacks = "on train images, and none are found: give --data"
+        raise ArgumentError(f"int8 is calibrated {lacks}")
     others = [load_data(source, needed=("test",), only_needed=True) for source in also or ()]
     every = ("float32", "bfloat16") if thorough and knows_bfloat16(device) else ("float32",)
     if dataset and "train" in dataset.splits:  # what int8 is calibrated on
