@@ -5,9 +5,11 @@ from dataclasses import asdict
 from types import ModuleType
 
 import pytest
+from msgspec.structs import replace
 
 from lightfer.models.registry import ZOO, list_models, shipped
 from lightfer.models.weights import Card, load_checkpoint
+from lightfer.train.job import Job
 from lightfer.train.recipes import NAMES, find_recipe
 
 ROW = re.compile(r"^    (\w+) +([\d.]+) +(\d+) +([\d.]+)$", re.M)
@@ -65,3 +67,12 @@ def test_a_recipe_has_settings_for_every_model(recipe: str):
 def test_an_unknown_recipe_is_refused():
     with pytest.raises(ValueError, match="no recipe 'x'; there are first_light"):
         find_recipe("x")
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 0.5), (3, 1.5), (4, 3.0), (60, 3.0)])
+def test_fewer_epochs_than_the_warm_up_takes_shorten_it(epochs: int, warmup: float):
+    """A list of a queue with `settings = { epochs = 1 }` failed; `train --epochs 1` did not."""
+    job = Job(model="vgg_slim", recipe="equal", settings={"epochs": epochs})
+    assert job.config().warmup_epochs == warmup
+    with pytest.raises(ValueError, match="warmup_epochs"):
+        replace(job, settings={"epochs": 3, "warmup_epochs": 3.0}).config()

@@ -92,8 +92,6 @@ def train(
         "target": target,
     }
     changes = {name: value for name, value in changes.items() if value is not None}
-    if epochs == 1:  # no room for a whole epoch of warm-up
-        changes["warmup_epochs"] = 0.5
     job = Job(
         model=model,
         recipe=recipe,

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -93,6 +93,16 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
         changes += [] if self.size == IMAGE_SIZE else [f"size={self.size}"]
         return ",".join([self.recipe, *changes, *([] if self.copies else ["without-copies"])])
 
+    def _settings(self, config_for: Callable[..., TrainConfig]) -> TrainConfig:
+        """With a shorter warm-up where fewer epochs are asked for than it takes, and it is not."""
+        settings = dict(self.settings)
+        epochs = settings.get("epochs")
+        if not isinstance(epochs, int) or "warmup_epochs" in settings:
+            return config_for(self.model, self.seed, **settings)
+        if 0 < epochs <= config_for(self.model, self.seed).warmup_epochs:
+            settings["warmup_epochs"] = epochs / 2
+        return config_for(self.model, self.seed, **settings)
+
     def config(self) -> TrainConfig:
         """The recipe's settings. Raises ValueError for a job that cannot be run."""
         architecture(self.network)
@@ -115,7 +125,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
         if self.fold:
             Fold.parse(self.fold)
         try:
-            config = find_recipe(self.recipe).config_for(self.model, self.seed, **self.settings)
+            config = self._settings(find_recipe(self.recipe).config_for)
         except TypeError as error:
             raise ArgumentError(f"settings {self.settings} do not fit: {error}") from error
         if config.target != "distribution" and self.labels == "fer2013":

@@ -129,7 +129,8 @@ function versus(cost, dear, cheap) {
   const ratio = cost.of(dear)[0] / cost.of(cheap)[0],
     told = costDiffers(cost, dear, cheap) ? "" : " (not significant)";
   const times = `${ratio.toFixed(ratio < 10 ? 1 : 0)} times`;
-  if (cost.verb === "faster" || cost.verb === "smaller") return `${times} ${cost.verb}${told}`;
+  if (cost.verb === "faster") return `${times} as fast${told}`;
+  if (cost.verb === "smaller") return `${times} ${cost.verb}${told}`;
   return `at ${times} ${cost.verb}${told}`;
 }
 
