@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lightfer import _files
 from lightfer._files import (
     OutputError,
     atomic_path,
@@ -227,7 +228,9 @@ def test_a_stop_says_one_line_with_multiprocessing_too(tmp_path: Path):
         r'{"a": 1, "\u0061": 2}',
     ],
 )
-def test_a_key_twice_is_found_wherever_it_stands(text: str):
+@pytest.mark.parametrize("large", [0, 10**6])
+def test_a_key_twice_is_found_wherever_it_stands(text: str, large: int, monkeypatch):
+    monkeypatch.setattr(_files, "LARGE", large)
     for given in (text, text.encode()):
         with pytest.raises(ValueError, match="stands twice in one object"):
             check_keys(given)
@@ -245,6 +248,8 @@ def test_a_key_twice_is_found_wherever_it_stands(text: str):
         '":"',
     ],
 )
-def test_colons_in_texts_are_no_keys(text: str):
+@pytest.mark.parametrize("large", [0, 10**6])
+def test_colons_in_texts_are_no_keys(text: str, large: int, monkeypatch):
+    monkeypatch.setattr(_files, "LARGE", large)
     check_keys(text)
     check_keys(text.encode())

@@ -79,8 +79,13 @@ def _go_on_unheard(name: str) -> None:
     stream = getattr(sys, name)
     if isinstance(stream, TextIOWrapper) and stream is getattr(sys, f"__{name}__"):
         raw = _Unheard(stream.fileno(), "w", closefd=False)
-        how = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
-        setattr(sys, name, TextIOWrapper(BufferedWriter(raw), stream.encoding, **how))
+        again = TextIOWrapper(
+            BufferedWriter(raw),
+            stream.encoding,
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
+        setattr(sys, name, again)
 
 
 def run(arguments: list[str]) -> int:

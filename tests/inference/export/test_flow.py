@@ -146,7 +146,8 @@ def test_what_int8_loses_on_test_decides_nothing(
 ):
     """A file that is right about all of validation, and about nothing of test."""
     said = {}
-    for split, wrong in (("validation", 0), ("test", 1)):
+    for split in ("validation", "test"):
+        wrong = split == "test"
         for image, label in zip(normalize(faces[split].images), faces[split].labels, strict=True):
             for view in (image, image.flip(2)):
                 said[view.contiguous().numpy().tobytes()] = (int(label) + wrong) % 7
