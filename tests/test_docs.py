@@ -237,7 +237,7 @@ MEASURED = re.compile(
 )
 CONSTANTS = {
     "README.md": ["0.508", "0.255"],  # of the input
-    "accuracy.md": ["84.8 %"],  # of FER+'s paper
+    "accuracy.md": ["84.7 %"],  # of FER+'s paper
     "export.md": ["0.0001", "0.508", "0.255"],  # the largest difference; of the input
     "index.md": ["0.508", "0.255"],
     "measuring.md": [
