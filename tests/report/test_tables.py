@@ -143,8 +143,11 @@ def test_energy_says_of_how_many_images_at_once_it_is():
     """At batch 64 it stood beside the time of single images, and ranks otherwise."""
     for size in (1, 64):
         energy = replace(model_cpu_energy(0.001, threads=1), batch_size=size)
-        titles, _ = table([entry("n", energy=energy)], Times(Results()))
-        assert titles[-2] == f"mJ/image (modelled, batch {size})"
+        one = entry("n", energy=energy, carbon=carbon_of(energy))
+        titles, (cells,) = table([one], Times(Results()))
+        expected = (f"mJ/image (modelled, batch {size})", "g CO2e/1M images (modelled)")
+        assert titles[-2:] == expected
+        assert not any("batch" in cell for cell in cells)
 
 
 def test_a_row_whose_rounds_failed_says_so_itself():

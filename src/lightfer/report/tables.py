@@ -1,5 +1,6 @@
 """Records to the rows and tables of a run, in the text of `cells`."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import compress
 
@@ -136,7 +137,8 @@ def table(entries: Sequence[Entry], times: Times) -> tuple[tuple[str, ...], list
     marks = {method_mark(entry.energy) for entry in entries} - {""}
     if len(marks) == 1:
         (mark,) = marks
-        titles = (*titles[:-2], *(title + mark for title in titles[-2:]))
+        method = re.sub(r", batch \d+", "", mark)  # which stands with energy; the table is wide
+        titles = (*titles[:-2], titles[-2] + mark, titles[-1] + method)
         rows = [(*line[:-2], *(cell.removesuffix(mark) for cell in line[-2:])) for line in rows]
     return titles, rows
 
