@@ -17,7 +17,7 @@ def validate(
     The exit status is 1 if there is anything. `--print-schema > schema/lightfer-1.schema.json`
     writes the repository's copy anew.
     """
-    from lightfer.results import read_results
+    from lightfer.results.io import number_of_entries
     from lightfer.results.validate import json_schema_text, violations_of_file
 
     if print_schema:
@@ -28,5 +28,4 @@ def validate(
         typer.echo(str(violation))
     if found:
         raise typer.Exit(1)
-    empty = "" if read_results(results).entries else ", and holds no measurement"
-    typer.echo(f"{results} is valid{empty}")
+    typer.echo(f"{results} is valid; entries: {number_of_entries(results):,}")
