@@ -152,8 +152,7 @@ def test_the_commands_take_a_network_of_ones_own(folder: Path):
     (weights,) = folder.glob("runs/*/own_nets*.safetensors")
     weights = weights.relative_to(folder)
     assert str(weights) == (
-        "runs/own_nets.tiny.TinyNet-equal,epochs=1,warmup_epochs=0.5-seed0/"
-        "own_nets.tiny.TinyNet.safetensors"
+        "runs/own_nets.tiny.TinyNet-equal,epochs=1-seed0/own_nets.tiny.TinyNet.safetensors"
     )
     short = ("--rounds", "1", "--quick", "--append")
     for benched in (
