@@ -17,7 +17,6 @@ def validate(
     The exit status is 1 if there is anything. `--print-schema > schema/lightfer-1.schema.json`
     writes the repository's copy anew.
     """
-    from lightfer.results.io import number_of_entries
     from lightfer.results.validate import json_schema_text, violations_of_file
 
     if print_schema:
@@ -28,4 +27,4 @@ def validate(
         typer.echo(str(violation))
     if found:
         raise typer.Exit(1)
-    typer.echo(f"{results} is valid; entries: {number_of_entries(results):,}")
+    typer.echo(f"{results} is valid")

@@ -67,11 +67,6 @@ def content_of(path: Path | str) -> bytes:
         raise ResultsError(f"{path}: {error.strerror or error}") from error
 
 
-def number_of_entries(path: Path | str) -> int:
-    """Of a file that is valid, without reading them."""
-    return len(msgspec.json.decode(content_of(path), type=_Parts).entries)
-
-
 def results_in(text: bytes, path: Path | str, *, passes: bool = True) -> Results:
     """As `read_results`, from the content of the file."""
     try:
