@@ -198,14 +198,14 @@ def test_a_stop_does_not_wait_for_a_read(number: int, code: int, tmp_path: Path)
             "r.json",
         ),
         (
-            "train squeezenet1_1_bn --data synthetic --epochs 2 --threads 1 --out run",
+            "train mobilenet_v1_x0_25 --data {csv} --epochs 2 --threads 1 --out run",
             0,
-            "run/squeezenet1_1_bn.safetensors",
+            "run/mobilenet_v1_x0_25.safetensors",
         ),
     ],
 )
 def test_work_goes_on_when_nobody_reads_what_is_said(
-    words: str, code: int, made: str, tmp_path: Path
+    words: str, code: int, made: str, small_csv: Path, tmp_path: Path
 ):
     """`train ... 2>&1 | head -1` ended with 0 after the first epoch, without weights."""
     (tmp_path / "many").mkdir()
@@ -213,7 +213,7 @@ def test_work_goes_on_when_nobody_reads_what_is_said(
         (tmp_path / "many" / f"{i}.png").touch()
     reader, writer = os.pipe()
     os.close(reader)
-    command = [*LIGHTFER, *words.split()]
+    command = [*LIGHTFER, *words.format(csv=small_csv).split()]
     ended = subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=writer)
     os.close(writer)
     assert ended.returncode == code
@@ -296,7 +296,7 @@ def test_a_stop_of_a_round_in_a_process_of_its_own_says_one_line(tmp_path: Path)
         found, end = "", time.monotonic() + 120
         while "spawn_main" not in found and time.monotonic() < end:
             time.sleep(0.01)
-            children = ["ps", "-o", "args=", "--ppid", str(process.pid)]
+            children = ["ps", "-ww", "-o", "args=", "--ppid", str(process.pid)]
             found = subprocess.run(children, capture_output=True, text=True).stdout
         os.killpg(process.pid, signal.SIGINT)
         _, messages = process.communicate(timeout=60)
