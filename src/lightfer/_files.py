@@ -354,7 +354,7 @@ def check_keys(text: str | bytes) -> None:
 
 def _none_is_dropped(text: str | bytes) -> bool:
     """Whether a reader that keeps one of two equal keys keeps every colon, and so every key; False
-    where that proves nothing. In half the time of a look at each key.
+    where that proves nothing. Faster than a look at each key in Python.
     """
     import msgspec
 

@@ -249,6 +249,22 @@ def test_what_cannot_be_done_is_said_before_any_work(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_full_disk_names_the_journal(tmp_path, monkeypatch, capsys):
+    """It was `No space left on device`, and nothing more."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    out = tmp_path / "r.json"
+    words = "bench squeezenet1_1_bn --quick --rounds 2 --threads 1 --data none --out"
+    assert run([*words.split(), str(out)]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"{tmp_path / '.r.json.journal'} was not written: No space left on device" in said
+    assert said.endswith("the same command goes on")
+    assert not out.exists()
+
+
 STOPPED = """
 import os, signal, sys
 from lightfer.__main__ import main
@@ -300,6 +316,7 @@ def test_a_stop_of_a_round_in_a_process_of_its_own_says_one_line(tmp_path: Path)
             found = subprocess.run(children, capture_output=True, text=True).stdout
         os.killpg(process.pid, signal.SIGINT)
         _, messages = process.communicate(timeout=60)
+    assert "spawn_main" in found, "stopped before or after a round, not in one"
     assert process.returncode == 130
     assert "Traceback" not in messages
     assert messages.splitlines()[-1].startswith("lightfer: stopped; what was measured is kept")

@@ -163,8 +163,8 @@ class Journal:
                 os.fsync(file.fileno())
         except OSError as error:
             raise OutputError(
-                f"{self.path} was not written: {error.strerror}; free some space, and the same "
-                "command goes on"
+                f"{self.path} was not written: {error.strerror}; mend that, and the same command "
+                "goes on"
             ) from error
 
     def remove(self) -> None:
