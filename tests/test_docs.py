@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import pytest
 import yaml
 
+from tests.conftest import by_day
 from tests.report import browser as chromium
 
 ROOT = Path(__file__).parents[1]
@@ -203,8 +204,11 @@ def test_the_search_finds_a_page(running: Any, site: Path, served: str, where: s
         context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["index", "choosing", "accuracy", "predict", "extending"])
+MOST_READ = [(name, "light") for name in ("index", "choosing", "accuracy", "predict", "extending")]
+IN_DARK = [(name, "dark") for name, _ in MOST_READ]
+
+
+@pytest.mark.parametrize(("name", "scheme"), [*MOST_READ, *by_day(IN_DARK[:2], IN_DARK)])
 def test_the_most_read_pages_can_be_read_at_every_width(
     running: Any, served: str, name: str, scheme: str
 ):

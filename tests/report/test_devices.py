@@ -61,8 +61,10 @@ def test_equal_nodes_of_a_fleet_are_told_apart_everywhere():
         ),
     )
     matched = match(found, later)
-    assert [(a.id, b.id) for a, b, _ in matched] == [(e.id, f"later-{e.id}") for e in found.entries]
-    assert not any(reasons for _, _, reasons in matched)
+    assert [(a.id, b.id) for a, b, *_ in matched] == [
+        (e.id, f"later-{e.id}") for e in found.entries
+    ]
+    assert not any(reasons for _, _, reasons, _ in matched)
 
 
 def test_a_device_to_which_all_nets_are_equal_ranks_none():

@@ -115,7 +115,7 @@ def test_boxes_and_probabilities_are_those_of_predict(
 ):
     names = ["mobilenet_v2", "squeezenet1_0"]
     predictors = [Predictor(name, "onnxruntime", threads=1) for name in names]
-    count = max(by_day([20], [20, 40]))
+    count = max(by_day([8], [8, 40]))
     shown_pictures = pictures(astronaut, faces, count)
     with visiting(running, hosts["plain"], file="live.html") as shown:
         answers = [

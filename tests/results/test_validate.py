@@ -265,7 +265,7 @@ def test_what_cannot_be_computed_with_is_refused_by_all(tmp_path: Path, odd: str
 @pytest.mark.parametrize("start", [0, BLOCK - 120, BLOCK - 50, BLOCK])
 def test_a_number_is_too_large_wherever_it_stands_and_a_text_never(start: int):
     """Large files are looked through in blocks; hashes and predictions look like numbers."""
-    for number in ("1" * 101, "-" + "7" * 300, "1e100", "-2.5E+120", "0.0001e400"):
+    for number in ("1" * 101, "-" + "7" * 300, "1e100", "-2.5E+120", "0.0001e400", "1e0100"):
         text = b"{" + b" " * start + f'"a": [1.0, {number}]}}'.encode()
         with pytest.raises(ValueError, match=f"the number {number[:6]}.*is too large"):
             check_numbers(text)

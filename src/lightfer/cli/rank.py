@@ -40,6 +40,8 @@ def rank(
         raise ArgumentError(f"{results} has no time at batch size {batch_size}: there are {there}")
     times, console, groups = Times(found), stdout(), []
     for kind, entries in by_variant(found.entries).items():
+        failed = sorted({e.model for e in entries if e.error is not None})
+        entries = [e for e in entries if e.error is None]
         standing, alike = standings(entries, times, batch_size), scored_alike(entries)
         other = sorted({e.model for e in entries if e.accuracy} - {e.model for e in alike})
         rhos = correlations(entries, times, batch_size)
@@ -51,6 +53,7 @@ def rank(
                 "take": pick and pick.name,
                 "places": standing,
                 "scored_on_others": other,
+                "failed": failed,
                 "rank_correlation_with_time": rhos,
                 "rank_correlation_with_energy": joules,
                 "no_correlation_with_energy": refused,
@@ -74,6 +77,7 @@ def rank(
         lines = [f"take, without limits: {pick.name} (lightfer choose)"] if pick else []
         lines += [time_note(is_corrected)] if standing else [NOBODY]
         lines += [f"scored on other images or labels, not ranked: {', '.join(other)}"] * bool(other)
+        lines += [f"failed, not ranked: {', '.join(failed)}"] * bool(failed)
         lines += [f"{name} with time: {_rho(d)}" for name, d in rhos.items()]
         lines += [f"{name} with energy per image: {_rho(d)}" for name, d in joules.items()]
         lines += [f"no correlation with energy: {refused}"] if refused else []

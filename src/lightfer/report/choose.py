@@ -97,13 +97,13 @@ def choose(entries: Sequence[Entry], times: Times, limits: Limits | None = None)
     for c in sorted(same, key=lambda c: c.time.estimate):
         if c.entry.model not in (pick.entry.model, best.entry.model):
             equals.setdefault(c.entry.model, c)
-    timed = [c.timed for c in fitting]
-    standing = front(timed, [c.accuracy for c in fitting])
-    differs = times_differ(timed)[next(i for i, c in enumerate(fitting) if c is pick)]
+    places = {id(c): i for i, c in enumerate(able)}
+    differs = times_differ([c.timed for c in able])[places[id(pick)]]
+    standing = front([c.timed for c in fitting], [c.accuracy for c in fitting])
     faster = [
         c
-        for i, c in enumerate(fitting)
-        if standing[i] == "front" and differs[i] and c.time.estimate < pick.time.estimate
+        for c, status in zip(fitting, standing, strict=True)
+        if status == "front" and differs[places[id(c)]] and c.time.estimate < pick.time.estimate
     ]
     return Choice(
         candidates=tuple(able),

@@ -16,11 +16,11 @@ finds of other values beside them. That of energies has no such data yet: it is 
 times.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lightfer.errors import ArgumentError
 from lightfer.report.cells import subject, threads
@@ -121,17 +121,19 @@ def compare_results(
     before, after = Times(a), Times(b)
     names = net_names(a.entries)
     pairs = match(a, b, anyway=anyway)
-    for entry, other, reasons in pairs:
+    tests: dict[int, Any] = {}  # place of a change -> what is compared there
+    for entry, other, reasons, several in pairs:
         name = subject(entry, names[entry.id])
         changes += _times(name, entry, before, other, after, reasons, run_to_run)
         changes += _energies(name, entry, other, reasons, run_to_run)
-        changes.append(_accuracies(name, entry, a, other, b))
-        changes += _counts(name, entry, other)
-    both = dict.fromkeys((x.environment, y.environment) for x, y, reasons in pairs if not reasons)
+        tests[len(changes)] = entry.accuracy, other.accuracy
+        changes.append(_accuracies(name, entry, a, other, b, several))
+        changes += [] if several else _counts(name, entry, other)
+    both = dict.fromkeys((x.environment, y.environment) for x, y, why, _ in pairs if not why)
     told = (conditions(a.environments[x], b.environments[y]) for x, y in both)
-    in_a, in_b = {x.id for x, _, _ in pairs}, {y.id for _, y, _ in pairs}
+    in_a, in_b = {x.id for x, *_ in pairs}, {y.id for _, y, *_ in pairs}
     return Comparison(
-        changes=_corrected(changes),
+        changes=_corrected(changes, tests),
         conditions=tuple(dict.fromkeys(chain.from_iterable(told))),
         only_in_a=tuple(e.id for e in a.entries if e.id not in in_a),
         only_in_b=tuple(e.id for e in b.entries if e.id not in in_b),
@@ -232,7 +234,9 @@ def _timed(latency: Latency) -> str:
     return f"batch {latency.batch_size}, {threads(latency.threads)}{clock}"
 
 
-def _accuracies(model: str, entry: Entry, a: Results, other: Entry, b: Results) -> Change:
+def _accuracies(
+    model: str, entry: Entry, a: Results, other: Entry, b: Results, several: list[str]
+) -> Change:
     ours, theirs = entry.accuracy, other.accuracy
     if ours is None or theirs is None:
         which = "neither file" if ours is theirs else "one file only"
@@ -248,7 +252,7 @@ def _accuracies(model: str, entry: Entry, a: Results, other: Entry, b: Results) 
         "source": (ours.source, theirs.source),
         "data": (_data_hash(entry, a), _data_hash(other, b)),
     }
-    reasons = [f"{name} {x} against {y}" for name, (x, y) in pairs.items() if x != y]
+    reasons = [f"{name} {x} against {y}" for name, (x, y) in pairs.items() if x != y] + several
     if not reasons and ours.source == "measured" and pairs["data"][0] is None:
         reasons.append("the hash of the images is not in the files")
     if reasons:
@@ -302,14 +306,18 @@ def _tested(
     )
 
 
-def _corrected(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """The same changes with the p-values of each family corrected and the verdicts drawn."""
+def _corrected(changes: Sequence[Change], tests: Mapping[int, Any]) -> tuple[Change, ...]:
+    """The same changes with the p-values of each family corrected and the verdicts drawn.
+
+    What several changes compare, by `tests`, is tested once, as an accuracy that runtimes share.
+    """
     done = list(changes)
     for kind, words in WORDS.items():
         family = [i for i, c in enumerate(done) if c.kind == kind and c.p is not None]
-        corrected = holm([done[i].p or 0.0 for i in family]).tolist()
-        for i, p in zip(family, corrected, strict=True):
-            change = done[i]
+        once = {tests.get(i, i): done[i].p or 0.0 for i in family}
+        corrected = dict(zip(once, holm([*once.values()]).tolist(), strict=True))
+        for i in family:
+            change, p = done[i], corrected[tests.get(i, i)]
             grew = (change.ratio or 1.0) > 1 or (change.difference or 0.0) > 0
             verdict = words[grew] if p < ALPHA else NOTHING
             done[i] = replace(change, p_holm=p, verdict=verdict)
@@ -348,7 +356,7 @@ def compare_with_predecessor(
     without = tuple(q.name for q in quoted if q.model not in models)
     unquoted = tuple(e.id for e in results.entries if e.model not in by_model)
     only = (without, unquoted) if quoted_first else (unquoted, without)
-    return Comparison(_corrected(changes), (), *only)
+    return Comparison(_corrected(changes, {}), (), *only)
 
 
 def _quoted_accuracy(quoted: Quoted, entry: Entry, quoted_first: bool) -> Change:

@@ -14,8 +14,12 @@ from lightfer.results.select import Time, yardstick_runtime
 SAME_MEMORY = 0.97  # another kernel of one machine keeps a little more or less to itself
 
 
-def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, Entry, list[str]]]:
-    """Each entry of `a` with its own of `b`, and why their times cannot be compared, if so.
+Match = tuple[Entry, Entry, list[str], list[str]]
+
+
+def match(a: Results, b: Results, *, anyway: bool = False) -> list[Match]:
+    """Each entry of `a` with its own of `b`, and why their times cannot be compared, if so; then
+    why not even accuracies can: several of other weights fit, and the one given is any of them.
 
     First those of the same weights in the same runtime and precision: several trainings of one net
     are compared each with itself. Then what is left of each model. Of all pairs the closest are
@@ -37,7 +41,7 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, 
         return len(mismatches(entry, other)), retrained, elsewhere, entry.id != other.id
 
     by_id = {e.id: e for e in b.entries}
-    found: dict[str, tuple[Entry, Entry, list[str]]] = {}
+    found: dict[str, Match] = {}
     taken: set[str] = set()
     for alike in (_weights_as, attrgetter("model")):
         groups: dict[Any, list[Entry]] = {}
@@ -57,11 +61,13 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[tuple[Entry, 
             fitting = [e for e in others if e.id not in taken]
             if entry.id in found or not fitting:
                 continue
-            reasons = mismatches(entry, fitting[0])
-            if not reasons and len(fitting) > 1:
+            several = []
+            if len(fitting) > 1:
                 ids = ", ".join(e.id for e in fitting)
-                reasons = [f"{len(fitting)} entries of the second file fit: {ids}"]
-            found[entry.id] = entry, fitting[0], reasons
+                several = [f"{len(fitting)} entries of the second file fit: {ids}"]
+            reasons = mismatches(entry, fitting[0]) or several
+            of_weights = several if len({e.weights for e in fitting}) > 1 else []
+            found[entry.id] = entry, fitting[0], reasons, of_weights
             if len(fitting) == 1:
                 taken.add(fitting[0].id)
     return [found[e.id] for e in a.entries if e.id in found]

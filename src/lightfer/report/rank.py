@@ -38,12 +38,12 @@ class Standing:
 
 
 def standings(entries: Sequence[Entry], times: Times, batch_size: int = 1) -> list[Standing]:
-    """Where each model with at least two rounds, and an accuracy on the images and labels that most
-    were scored on, stands, the fastest first.
+    """Where each model that did not fail, with at least two rounds, and an accuracy on the images
+    and labels that most were scored on, stands, the fastest first.
     """
     found = [
         (entry, entry.accuracy, time)
-        for entry in scored_alike(entries)
+        for entry in scored_alike(e for e in entries if e.error is None)
         if entry.accuracy and (time := times.at(entry, batch_size)) and time.interval
     ]
     if not found:

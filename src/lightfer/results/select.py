@@ -14,6 +14,7 @@ from lightfer.results.schema import Accuracy, Entry, Environment, Latency, Resul
 from lightfer.results.stats import Interval, corrected, time_intervals
 
 SHORTEST_S, LONGEST_S = 1e-9, 1e6  # of a pass: what lies beyond is no time
+IN_BROWSERS = "onnxruntime-web"  # the package; its runtimes' names begin so
 RUNTIMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
@@ -181,9 +182,11 @@ class Time:
 
 
 def yardstick_runtime(entry: Entry, about: Environment) -> str:
-    """The runtime that computed the yardstick beside an entry: its own if the yardstick's
-    description names it, else eager PyTorch.
+    """The runtime that computed the yardstick beside an entry: its own in a browser, and if the
+    yardstick's description names it, else eager PyTorch.
     """
+    if entry.runtime.startswith(IN_BROWSERS):
+        return IN_BROWSERS
     own = RUNTIMES.get(entry.runtime)
     return entry.runtime if own and own in (about.yardstick or "") else "pytorch"
 

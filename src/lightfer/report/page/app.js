@@ -59,7 +59,7 @@ function fill(id, options, value) {
 
 function startControls() {
   const most = machines.map(
-    (m) => rows.filter((row) => row.machine === m.index && row.comparable && !row.error).length,
+    (m) => rows.filter((row) => row.machine === m.index && row.score && !row.error).length,
   );
   view.machine = machines.length ? most.indexOf(extreme(most, Math.max)) : null;
   fill(
@@ -78,7 +78,7 @@ function startControls() {
     view.cost?.key,
   );
   const limited = [
-    ["limit-time", COSTS.find((c) => c.key.startsWith("time "))],
+    ["limit-time", COSTS.find((c) => c.key === "time 1")],
     ["limit-size", COSTS.find((c) => c.key === "stored")],
     ["limit-energy", COSTS.find((c) => c.key === "energy")],
   ];

@@ -74,7 +74,7 @@ function drawChart(shown, cost, status, pick, limit) {
     if (!barred) continue;
     if (aLow !== null) bars += `M${x.toFixed(1)} ${Y(100 * aLow).toFixed(1)}V${Y(100 * aHigh).toFixed(1)}`;
     if (cLow !== null)
-      bars += `M${X(cLow * cost.factor).toFixed(1)} ${y.toFixed(1)}H${X(cHigh * cost.factor).toFixed(1)}`;
+      bars += `M${X(Math.max(cLow * cost.factor, x0)).toFixed(1)} ${y.toFixed(1)}H${X(cHigh * cost.factor).toFixed(1)}`;
   }
   svg.append(drawn("path", { d: bars, class: chart.rows.length > 60 ? "bars many" : "bars" }));
   for (const machine of new Set(chart.rows.map((row) => row.machine))) {

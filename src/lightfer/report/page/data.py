@@ -208,6 +208,7 @@ def _accuracy(accuracy: Accuracy, details: bool) -> dict[str, Any]:
         "eceBounds": accuracy.ece_ci95 and [_rounded(x) for x in accuracy.ece_ci95],
         "surest": _rounded(accuracy.top1_at_80_coverage),
         "source": accuracy.source,
+        "data": accuracy.data_sha256 and accuracy.data_sha256[:12],
     }
     classes = [
         [s.name, s.images, _rounded(s.precision), _rounded(s.recall), _rounded(s.f1)]

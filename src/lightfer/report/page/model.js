@@ -140,14 +140,21 @@ function single(value) {
   return value === null ? null : [value, null, null];
 }
 
-// Rows whose accuracy is of the images, labels and view that most rows were scored on.
+// Rows whose accuracy is of the images, labels and view that most rows of their machine were scored on.
 const scoredOn = (score) =>
   `${score.split}, ${score.labels} labels, ${score.view} view, ${score.images.toLocaleString("en")} images`;
-const counts = new Map();
+for (const row of rows) row.scoredOn = row.score && `${scoredOn(row.score)}, ${row.score.data}`;
+function usuallyScoredOn(some) {
+  const counts = new Map();
+  for (const row of some) if (row.score && !row.error) counts.set(row.scoredOn, (counts.get(row.scoredOn) || 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1]).map(([key]) => key)[0];
+}
+const OF_ALL = usuallyScoredOn(rows),
+  OF_MACHINE = machines.map((m) => usuallyScoredOn(rows.filter((row) => row.machine === m.index)));
 for (const row of rows)
-  if (row.score) counts.set(scoredOn(row.score), (counts.get(scoredOn(row.score)) || 0) + 1);
-const SCORED_ON = [...counts].sort((a, b) => b[1] - a[1]).map(([key]) => key)[0] || null;
-for (const row of rows) row.comparable = row.score !== null && scoredOn(row.score) === SCORED_ON;
+  Object.defineProperty(row, "comparable", {
+    get: () => row.scoredOn === (view.machine === null ? OF_ALL : OF_MACHINE[row.machine]),
+  });
 
 const DASH = "–";
 function figure(value, factor = 1) {

@@ -89,10 +89,13 @@ function standing(shown, cost) {
   return found;
 }
 
+// Whether a cost is known; a time of one round has no interval, and nothing is known to differ from it.
+const isKnown = (cost, row) => (cost.time ? (cost.of(row)?.[1] ?? null) : cost.of(row)) !== null;
+
 // The model to take: the rule of lightfer.report.choose, for any cost. Of those within the limits, all
 // whose accuracy is not significantly different from the highest; of these the cheapest.
 function choose(shown, cost, limits) {
-  const able = shown.filter((row) => row.comparable && !row.error && cost.of(row));
+  const able = shown.filter((row) => row.comparable && !row.error && isKnown(cost, row));
   const set = limits.filter((limit) => limit.most !== null);
   const unknown = able.filter((row) => set.some((limit) => !limit.cost.of(row)));
   const fitting = able.filter((row) =>

@@ -172,7 +172,7 @@ function drawProgress() {
 }
 
 function drawNets() {
-  const figure = (value, digits) => value.toFixed(digits);
+  const figure = (value, digits) => (value === null ? "–" : value.toFixed(digits));
   by("nets").tBodies[0].replaceChildren(
     ...site.nets.map((net) => {
       const row = document.createElement("tr");
@@ -180,7 +180,7 @@ function drawNets() {
       const head = document.createElement("th");
       head.scope = "row";
       head.append(...net.name.split(/(?<=[_ ])/).flatMap((part) => [part, document.createElement("wbr")]));
-      const cells = [figure(100 * net.top1, 1), figure(net.params / 1e6, 2), figure(net.bytes / 1e6, 1), "–", "–"];
+      const cells = [figure(net.top1 === null ? null : 100 * net.top1, 1), figure(net.params / 1e6, 2), figure(net.bytes / 1e6, 1), "–", "–"];
       row.append(
         head,
         ...cells.map((text) => Object.assign(document.createElement("td"), { className: "number", textContent: text })),

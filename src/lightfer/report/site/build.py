@@ -20,11 +20,12 @@ from lightfer._files import check_writable, graph_file, sha256_of, shipped, writ
 from lightfer.errors import ArgumentError
 from lightfer.report.page.build import page
 from lightfer.results import Accuracy, Entry, Environment, Results, WeightCard, published_counts
+from lightfer.results.select import IN_BROWSERS
 from lightfer.results.stats import wilson_interval
 from lightfer.results.stats.difference import t_quantile
 
 YARDSTICK = "yardstick.onnx"
-RUNTIME = "onnxruntime-web"
+RUNTIME = IN_BROWSERS
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
     "connect-src 'self'; worker-src 'self'; img-src 'self' data:; media-src blob:; "

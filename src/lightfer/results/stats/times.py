@@ -163,7 +163,8 @@ def compare_runs(a: ArrayLike, b: ArrayLike, run_to_run: float, level: float = 0
         estimates.append(_middle(_pair_means(logs)))
         kept = closest_majority(logs) if n >= FEWEST_FOR_MAJORITY else logs
         factor = _variance_factor(n) if n >= FEWEST_FOR_MAJORITY else 1 / n
-        variances.append(kept.var(ddof=1) * factor)
+        off = kept - kept.mean()
+        variances.append(float(off @ off) / (len(kept) - 1) * factor)
         freedoms.append(len(kept) - 1)
     total = sum(variances) + 2 * run_to_run**2
     error = total**0.5
