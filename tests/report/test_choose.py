@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from lightfer._files import published_results, sha256_of, shipped
 from lightfer.cli.main import app
 from lightfer.report.choose import Candidate, Choice, Limits, choose
-from lightfer.results import Entry, Results, read_results, write_results
+from lightfer.results import Entry, Latency, Results, read_results, write_results
 from lightfer.results.select import Times
 from tests.report.test_rank import measured
 from tests.results.test_schema import ENVIRONMENT
@@ -60,6 +60,26 @@ def test_limits(limits: Limits, pick: str | None, fitting: int):
     found = answer(ENTRIES, limits)
     assert name(found.pick) == pick
     assert len(found.fitting) == fitting
+
+
+def test_a_limit_changes_no_test_of_times():
+    """Fewer pairs of times were corrected together where a limit left fewer nets."""
+
+    def rounds(name: str, top1: float, *seconds: float) -> Entry:
+        timed = Latency.of([[s] * 5 for s in seconds], 1, 2)
+        return replace(measured(name, 1.0, top1), latency=(timed,))
+
+    fast = rounds("fast", 0.60, 1.0e-3, 1.1e-3, 1.2e-3)
+    good = rounds("good", 0.70, 1.2e-3, 1.25e-3, 1.4e-3)
+    slow = [  # six that are alike
+        rounds(f"slow{i}", 0.5, *(0.01 + 5e-4 * ((7 * i + 3 * k) % 5) for k in range(3)))
+        for i in range(6)
+    ]
+    without, most = answer([fast, good]), Limits(seconds=0.005)
+    assert [name(c) for c in without.faster] == ["fast"]
+    among = answer([fast, good, *slow])
+    assert among.faster == ()
+    assert answer([fast, good, *slow], most).faster == ()
 
 
 def test_an_unknown_size_keeps_no_limit_of_size():

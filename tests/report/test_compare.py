@@ -171,6 +171,15 @@ def test_the_yardstick_of_a_runtime_is_that_of_its_own_version():
     assert "computed by onnxruntime 1 and 2" in only(compare_results(a, c), "time").note
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime-web", "onnxruntime-webgpu"])
+def test_the_yardstick_of_a_browser_is_that_of_its_own_version(runtime: str):
+    """Two files without torch were of the same version of it, whatever computed the yardstick."""
+    one = msgspec.structs.replace(entry("m", latency=(timed(),)), runtime=runtime)
+    a, b = (results(one, versions={"onnxruntime-web": version}) for version in ("1.30", "1.31"))
+    assert "computed by onnxruntime-web 1.30 and 1.31" in only(compare_results(a, b), "time").note
+    assert "relative to the yardstick" in only(compare_results(a, a), "time").note
+
+
 def test_several_trainings_of_one_net_are_each_compared_with_itself():
     """Finding 1.8: two seeds were one row, and both were compared with the same entry."""
 
@@ -270,6 +279,39 @@ def test_the_fitting_entry_is_chosen_among_several():
     found = compare_results(a, results(once, twice))
     assert "2 entries of the second file fit" in only(found, "time").note
     assert compare_results(a, results(entry("n"))).only_in_a == ("e/m",)
+
+
+def test_of_several_that_fit_none_is_taken():
+    """Another seed was compared with whichever came first, and the gate's exit code with it."""
+    a = results(entry("m", latency=(timed(),), accuracy=scored(200)))
+    seeds = [
+        msgspec.structs.replace(
+            entry("m", latency=(timed(),), accuracy=scored(right), weights=f"w{right}", seed=right),
+            id=f"e/{right}",
+        )
+        for right in (150, 250)
+    ]
+    for b in (results(*seeds), results(*reversed(seeds))):
+        found = only(compare_results(a, b), "accuracy")
+        assert (found.verdict, found.p) == (REFUSED, None)
+        assert "2 entries of the second file fit" in found.note
+        assert changes(compare_results(a, b), "macs") == []
+
+
+def test_an_accuracy_that_runtimes_share_is_tested_once():
+    """Each runtime took its net's accuracy over, and made the others' tests less sure."""
+
+    def file(*right: int) -> Results:
+        entries = [
+            msgspec.structs.replace(entry(f"n{i}", accuracy=scored(r)), runtime=way, id=f"{i}{way}")
+            for i, r in enumerate(right)
+            for way in ("pytorch", "onnxruntime", "openvino")
+        ]
+        return results(*entries)
+
+    found = changes(compare_results(file(200, 200), file(206, 201)), "accuracy")
+    assert [c.p for c in found] == [2 / 2**6] * 3 + [1.0] * 3
+    assert [c.p_holm for c in found] == [2 * 2 / 2**6] * 3 + [1.0] * 3
 
 
 def test_accuracy_is_paired_where_the_files_say_which_images_were_right():

@@ -67,6 +67,23 @@ def test_equal_nodes_of_a_fleet_are_told_apart_everywhere():
     assert not any(reasons for _, _, reasons, _ in matched)
 
 
+def test_a_device_that_timed_a_net_again_is_one_device():
+    """The nets of its other run were lost, and with them the agreement of the rankings."""
+    results = fleet_of([[4e-3, 1e-3, 2e-3], [8e-3, 2e-3, 4e-3], [1e-3, 3e-3, 2e-3]])
+    (once,) = fleets(results)
+    first, *others = results.entries
+    again = msgspec.structs.replace(results.environments[first.environment], started="2099")
+    results = msgspec.structs.replace(
+        results,
+        environments={**results.environments, "later": again},
+        entries=(msgspec.structs.replace(first, environment="later"), *others),
+    )
+    (found,) = fleets(results)
+    assert len(found.devices) == 3
+    assert found.agreement is not None
+    assert [d.ranking for d in found.devices] == [d.ranking for d in once.devices]
+
+
 def test_a_device_to_which_all_nets_are_equal_ranks_none():
     results = fleet_of([[4e-3, 1e-3, 2e-3], [8e-3, 2e-3, 4e-3], [1e-3, 1e-3, 1e-3]])
     (found,) = fleets(results)

@@ -270,6 +270,64 @@ def test_several_machines_are_merged_and_shown_side_by_side(show: Any):
     assert take(shown).startswith("Take net_")
 
 
+def test_each_machine_is_answered_by_the_images_that_it_was_scored_on(show: Any):
+    """Of two runs on other images only that with more rows had an answer."""
+    few, many = made_up(3, 1, seed=1), made_up(5, 1)
+    other = [
+        msgspec.structs.replace(
+            e,
+            id=f"other/{e.model}",
+            environment="other",
+            accuracy=e.accuracy and msgspec.structs.replace(e.accuracy, labels="fer+"),
+        )
+        for e in few.entries
+    ]
+    results = msgspec.structs.replace(
+        many,
+        environments={**many.environments, "other": few.environments["machine-0"]},
+        entries=(*many.entries, *other),
+    )
+    shown = show(results)
+    for machine, entries in enumerate((many.entries, other)):
+        pick = choose(entries, Times(results)).pick
+        assert pick is not None
+        shown.get_by_label("Machine", exact=True).select_option(str(machine))
+        assert take(shown) == f"Take {pick.entry.model}"
+        assert column(shown, "Front").count("–") == 0  # noqa: RUF001
+
+
+def test_one_round_decides_nothing_as_in_choose(show: Any):
+    made = made_up(4, 1, rounds=1)
+    assert choose(made.entries, Times(made)).pick is None
+    assert take(show(made)) == "None fits"
+
+
+def test_a_limit_for_one_image_is_of_one_image(show: Any):
+    """The time at another batch size was taken for it."""
+    made = made_up(4, 1)
+    entries = [
+        msgspec.structs.replace(e, latency=tuple(t for t in e.latency if t.batch_size > 1))
+        for e in made.entries
+    ]
+    shown = show(msgspec.structs.replace(made, entries=tuple(entries)))
+    assert shown.get_by_label("One image in at most").is_disabled()
+
+
+def test_an_interval_that_reaches_zero_ends_at_the_edge(show: Any):
+    """Its logarithm ended the one path of all intervals."""
+    made = made_up(4, 1)
+    first, *others = made.entries
+    assert first.energy is not None
+    wide = msgspec.structs.replace(first.energy, ci95=(-1e-3, 1.0))
+    entries = (msgspec.structs.replace(first, energy=wide), *others)
+    shown = show(msgspec.structs.replace(made, entries=entries))
+    shown.get_by_label("Weigh accuracy against").select_option("energy")
+    bars = shown.locator("#plot path.bars").get_attribute("d")
+    assert "NaN" not in bars
+    assert "Infinity" not in bars
+    assert bars.count("H") >= 1
+
+
 def test_one_model_and_nothing_known_is_said(show: Any):
     made = made_up(1, 1)
     assert take(show(made)) == "Take net_000"

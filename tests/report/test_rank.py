@@ -50,6 +50,18 @@ def test_the_front_has_ties_and_the_fastest_is_first():
     assert standings(others, times(others), batch_size=8) == []
 
 
+def test_what_failed_has_no_place(tmp_path: Path):
+    """It stood there, and might be the front, where page, choice and README left it out."""
+    failed = replace(measured("broken", 0.0005, 0.8), error="round 3: no memory")
+    known = [*ENTRIES, failed]
+    assert standings(known, times(known)) == standings(ENTRIES, times(ENTRIES))
+    path = tmp_path / "r.json"
+    write_results(path, Results(environments={"e": ENVIRONMENT}, entries=tuple(known)))
+    text = CliRunner().invoke(app, ["rank", str(path)], catch_exceptions=False).stdout
+    assert "failed, not ranked: broken" in text
+    assert text.count("broken") == 1
+
+
 def test_what_was_scored_by_other_labels_has_no_place_and_is_no_other_net():
     other = measured("fast_ferplus", 0.0011, 0.85, macs=10, params=9)
     assert other.accuracy

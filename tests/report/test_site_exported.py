@@ -124,6 +124,8 @@ def test_a_visitor_measures_it(running: Any, address: str, site: Path, small: Pa
         x = np.array(faces, np.float32).reshape(2, 1, 48, 48)
         expected = open_session(small, "onnxruntime").run(x)
         assert np.abs(expected - np.reshape(logits, (2, 7))).max() <= 1e-4
+        unknown = shown.locator(f"#nets tr[data-net='{INT8}'] td").first.inner_text()
+        assert unknown == "–"  # noqa: RUF001 (it was 0.0)
         measure_only(shown, INT8)
         measure(shown)
         (entry,) = finished(shown, tmp_path).entries

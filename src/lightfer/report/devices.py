@@ -1,7 +1,8 @@
 """Many devices beside one another: the spread of each net over them, and whether rankings hold.
 
-A device is one run in one runtime and precision. Devices are compared on the nets that all of them
-timed, each by its time of one image as tables and page quote it.
+A device is a machine in one runtime and precision, by the ids of its entries, in however many runs
+it timed its nets; with other software it is another one. Devices are compared on the nets that all
+of them timed, each by its time of one image as tables and page quote it.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from statistics import fmean
 
 import numpy as np
 
-from lightfer.results import Results
+from lightfer.results import Environment, Results
 from lightfer.results.select import Times
 from lightfer.results.stats import Interval, concordance
 
@@ -52,21 +53,27 @@ class Fleet:
 def fleets(results: Results) -> list[Fleet]:
     """Of each runtime and precision that at least three devices timed."""
     groups: dict[tuple[str, str, str], dict[str, dict[str, list[float]]]] = {}
+    last: dict[str, Environment] = {}
     times = Times(results)
     for entry in results.entries:
         if time := times.at(entry):
-            way = entry.device, entry.runtime, entry.precision
-            nets = groups.setdefault(way, {}).setdefault(entry.environment, {})
+            way, key = (entry.device, entry.runtime, entry.precision), entry.id.partition("/")[0]
+            nets = groups.setdefault(way, {}).setdefault(key, {})
             nets.setdefault(entry.model, []).append(time.estimate_s)
+            about = results.environments.get(entry.environment)
+            if about and (key not in last or about.started > last[key].started):
+                last[key] = about
     return [
-        _fleet(" ".join(way[1:]), devices, results)
+        _fleet(" ".join(way[1:]), devices, last)
         for way, devices in groups.items()
         if len(devices) >= FEWEST
     ]
 
 
-def _fleet(way: str, devices: dict[str, dict[str, list[float]]], results: Results) -> Fleet:
-    """Of several trainings of a net the mean."""
+def _fleet(
+    way: str, devices: dict[str, dict[str, list[float]]], last: dict[str, Environment]
+) -> Fleet:
+    """Of several trainings of a net the mean; `last` is what each device was in its last run."""
     times = {k: {m: fmean(s) for m, s in nets.items()} for k, nets in devices.items()}
     shared = sorted(set.intersection(*(set(nets) for nets in times.values())))
     table = np.array([[nets[model] for model in shared] for nets in times.values()])
@@ -76,7 +83,7 @@ def _fleet(way: str, devices: dict[str, dict[str, list[float]]], results: Result
     return Fleet(
         way=way,
         spreads=_spreads(times),
-        devices=tuple(_device(keys[i], times[keys[i]], results) for i in order),
+        devices=tuple(_device(keys[i], times[keys[i]], last.get(keys[i])) for i in order),
         agreement=concordance(table) if told else None,
     )
 
@@ -91,8 +98,7 @@ def _spreads(times: dict[str, dict[str, float]]) -> tuple[Spread, ...]:
     return tuple(sorted(found, key=lambda spread: spread.median_s))
 
 
-def _device(key: str, nets: dict[str, float], results: Results) -> Device:
-    about = results.environments.get(key)
+def _device(key: str, nets: dict[str, float], about: Environment | None) -> Device:
     ranking = sorted(nets, key=lambda model: nets[model])
     return Device(
         name=about.name if about else key,
