@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from lightfer.data import pictures
 from lightfer.data.pictures import (
@@ -119,6 +119,31 @@ def test_the_orientation_that_a_camera_writes_is_applied(orientation: int, turns
     exif = Image.Exif()
     exif[274] = orientation
     assert_is(encoded(Image.fromarray(RGB), exif=exif), np.rot90(RGB, turns))
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_every_orientation_is_applied_as_pillow_does(orientation: int):
+    exif = Image.Exif()
+    exif[274] = orientation
+    data = encoded(Image.fromarray(RGB), exif=exif)
+    assert_is(data, np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data)))))
+
+
+UNWRITABLE = struct.pack(
+    ">2sHLH HHL4s HHLHH L", b"MM", 42, 8, 2, 256, 2, 4, b"abc", 274, 3, 1, 6, 0, 0
+)
+"""EXIF with a width that is text, which Pillow reads but cannot write, and the orientation 6."""
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(("exif", "turns"), [(b"not a TIFF", 0), (UNWRITABLE, 3)])
+def test_of_exif_that_is_broken_what_can_be_read_counts(kind: str, exif: bytes, turns: int):
+    """A good picture was called broken, and with it its data set."""
+    data = encoded(Image.fromarray(RGB), kind, exif=b"Exif\0\0" + exif)
+    without = np.asarray(Image.open(io.BytesIO(encoded(Image.fromarray(RGB), kind))))
+    upright = np.rot90(without, turns)
+    assert_is(data, upright)
+    assert_is(open_picture(data), upright)  # what was turned once is not turned again
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from lightfer._files import never_ends
 from lightfer.errors import LightferError
@@ -36,6 +36,17 @@ PATHS, BYTES = (str, os.PathLike), (bytes, bytearray, memoryview)
 NO_FILE = "is no file but a pipe or device"
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 256 << 20
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by EXIF's orientation; 1 is upright."""
+SAY_TURN = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow keeps it
 
 
 class PictureError(LightferError, ValueError):
@@ -141,7 +152,21 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()
     if image.format == "PPM" and image.mode == "I":  # of 16 bits, whatever its brightest pixel is
         image = image.convert("I;16")
-    return _eight_bits(ImageOps.exif_transpose(image))
+    return _eight_bits(_turned(image))
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """A copy, turned as EXIF says. Where that cannot be read it is upright, as in any viewer."""
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # SyntaxError, struct.error, ValueError and others
+        turn = None
+    if turn is None:
+        return image.copy()
+    turned = image.transpose(turn)
+    for name in SAY_TURN:
+        turned.info.pop(name, None)
+    return turned
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
