@@ -213,6 +213,72 @@ def test_a_packed_csv_is_a_csv(faces: Dataset, tmp_path: Path, ending: str):
         load(path)
 
 
+def hard_link(name: str, to: str) -> tarfile.TarInfo:
+    link = tarfile.TarInfo(name)
+    link.type, link.linkname = tarfile.LNKTYPE, to
+    return link
+
+
+def test_a_hard_link_in_a_tar_is_the_file_that_it_leads_to(faces: Dataset, tmp_path: Path):
+    """Equal pictures, which tar packs so, were left out without a word."""
+    folder = image_folder(tmp_path, faces)
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        for number, path in enumerate(sorted(folder.rglob("*.png"))):
+            name = str(path.relative_to(folder))
+            archive.add(path, f".blobs/{number}")
+            archive.addfile(hard_link(f".blobs/again-{number}", f"./.blobs/{number}"))
+            archive.addfile(hard_link(f"./{name}", f".blobs/again-{number}"))
+    assert load(tmp_path / "data.tar").sha256() == load(folder).sha256()
+
+
+def test_a_hard_link_to_the_past_of_a_name_keeps_it(tmp_path: Path):
+    """As unpacking has it: what comes later under the name is another file."""
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        for content in (b"old", b"new"):
+            info = tarfile.TarInfo("a.png")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+            archive.addfile(hard_link(f"{content.decode()}.png", "a.png"))
+    with open_members(tmp_path / "data.tar") as members:
+        assert {m.name: m.read() for m in members} == {
+            "a.png": b"new",
+            "new.png": b"new",
+            "old.png": b"old",
+        }
+
+
+def test_hard_links_to_links_are_passed_over_as_these(tmp_path: Path):
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        link = tarfile.TarInfo("a.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "b.png"
+        archive.addfile(link)
+        archive.addfile(hard_link("b.png", "a.png"))
+        archive.addfile(hard_link(".hidden", "gone"))
+    assert names(tmp_path / "data.tar") == []
+
+
+@pytest.mark.parametrize("to", ["gone.png", "../b.png", "/etc/passwd", "train/happy/a.png", ""])
+def test_a_hard_link_to_what_is_not_in_the_tar_is_one_error(to: str, tmp_path: Path):
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        archive.addfile(hard_link("train/happy/a.png", to))
+    with pytest.raises(
+        DataError, match=rf"a\.png: a hard link to {to}, which does not stand before"
+    ):
+        load(tmp_path / "data.tar")
+
+
+def test_hard_links_that_would_be_more_than_a_tar_can_hold_are_a_bomb(tmp_path: Path):
+    """Their own sizes are 0."""
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        info = tarfile.TarInfo("train/happy/0.png")
+        info.size = 1_000_000
+        archive.addfile(info, io.BytesIO(bytes(info.size)))
+        for number in range(1, 300):
+            archive.addfile(hard_link(f"train/happy/{number}.png", info.name))
+    with pytest.raises(DataError, match="as in a zip bomb"):
+        load(tmp_path / "data.tar")
+
+
 @pytest.mark.parametrize("name", ["../fer2013.csv", "/fer2013.csv"])
 def test_a_path_that_climbs_out_of_a_tar_is_refused(name: str, tmp_path: Path):
     with tarfile.open(tmp_path / "data.tar", "w") as archive:

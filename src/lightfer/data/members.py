@@ -249,19 +249,43 @@ def _open_tar(source: Path) -> Iterator[tarfile.TarFile]:
 
 
 def _tar(archive: tarfile.TarFile, source: Path) -> list[Member]:
-    """Its files; links and devices are passed over."""
+    """Its files. A hard link is the file that it leads to; symbolic links and devices are passed
+    over.
+    """
     file, members = _file(source), []
+    entries: dict[str, tarfile.TarInfo | None] = {}  # None: of no file
+    packed, linked = source.stat().st_size, 0
     for info in archive:
         name = info.name.removeprefix("./")
         where = f"{source}, member {name}"
         _check_name(name, where)
-        if not info.isfile() or not _visible(name):
+        found = info if info.isfile() else None
+        if info.islnk():
+            found = _tar_link(info, entries, where)
+            linked += found.size if found else 0
+        entries[name] = found
+        if found is None or not _visible(name):
             continue
-        opener = partial(_tar_file, archive, info)
+        if linked > max(MAX_RATIO * packed, RATIO_FREE_BYTES):
+            raise _bomb(str(source), linked, packed)
+        opener = partial(_tar_file, archive, found)
         members.append(Member(name, where, file.file, file.stamp, opener))
         if len(members) > MAX_FILES:
             raise DataError(f"{source}: more than {MAX_FILES:,} members. Pass the data itself")
     return sorted(_each_once(members), key=lambda member: member.name)
+
+
+def _tar_link(
+    link: tarfile.TarInfo, before: dict[str, tarfile.TarInfo | None], where: str
+) -> tarfile.TarInfo | None:
+    """What a hard link leads to. Raises DataError where no entry before it has that name."""
+    name = link.linkname.removeprefix("./")
+    if name not in before and _visible(link.name.removeprefix("./")):
+        raise DataError(
+            f"{where}: a hard link to {name}, which does not stand before it in the archive. Pack "
+            "all of the files again, or use tar's --hard-dereference"
+        )
+    return before.get(name)
 
 
 def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> BinaryIO:
