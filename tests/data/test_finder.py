@@ -1,13 +1,15 @@
 """Haar's finder on a real portrait and on pictures without a face."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lightfer.data.crop import Box
-from lightfer.data.finder import HaarFinder, _without_nested
+from lightfer.data.finder import CASCADES, HaarFinder, _without_nested, default_finder
 
 FACE = (215, 110)  # a point between the eyes and the nose of the astronaut
 
@@ -77,3 +79,28 @@ def test_threads_find_what_one_finds(finder, astronaut):
 def test_a_box_within_a_larger_one_is_dropped():
     large, inside, beside = Box(0, 0, 100, 100), Box(20, 20, 30, 30), Box(90, 90, 50, 50)
     assert _without_nested([large, inside, beside]) == [large, beside]
+
+
+BROKEN = {
+    "a library is missing": "raise ImportError('libGL.so.1: cannot open shared object file')",
+    "built for another NumPy": "raise AttributeError('_ARRAY_API not found')",
+    "what pip left": "",
+    "no data": "resize = CascadeClassifier = print",
+    "a file is missing": "resize = CascadeClassifier = 1\nclass data: haarcascades = 'here/two/'",
+    "version 5": "resize = print\nclass data: haarcascades = 'here/'",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_an_opencv_that_cannot_be_used_is_as_none(how: str, tmp_path: Path, monkeypatch):
+    """It was a traceback, at once or of every picture."""
+    (tmp_path / "cv2.py").write_text(BROKEN[how].replace("here", str(tmp_path)))
+    (tmp_path / "two").mkdir()
+    for name in CASCADES:
+        (tmp_path / f"haarcascade_frontalface_{name}.xml").touch()
+    for name in CASCADES[:2]:
+        (tmp_path / "two" / f"haarcascade_frontalface_{name}.xml").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "cv2", None)  # puts the true one back at the end
+    del sys.modules["cv2"]
+    assert default_finder() is None

@@ -6,7 +6,7 @@ boxes should frame the face as the cascade does (see `lightfer.data.crop`).
 
 import threading
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,18 +39,27 @@ class FaceFinder(Protocol):
 
 
 def import_opencv() -> Any:
-    """The module `cv2`, or None where it is not installed."""
-    if find_spec("cv2") is None:
+    """The module `cv2`, or None where it is not installed or cannot be imported."""
+    try:
+        import cv2
+    except Exception:  # of a library that is missing, of another NumPy: not only ImportError
         return None
-    import cv2
+    return cv2 if hasattr(cv2, "resize") else None  # a folder that pip left is a module, too
 
-    return cv2
+
+def cascade_files(cv2: Any) -> list[str]:
+    """Files of `CASCADES`; none without OpenCV, or where it lacks one, as version 5 does."""
+    folder = getattr(getattr(cv2, "data", None), "haarcascades", None)
+    if folder is None or not hasattr(cv2, "CascadeClassifier"):
+        return []
+    files = [f"{folder}haarcascade_frontalface_{name}.xml" for name in CASCADES]
+    return files if all(Path(file).is_file() for file in files) else []
 
 
 def default_finder() -> "HaarFinder | None":
-    """The finder here, or None without OpenCV; its version 5 has no cascades and does not count."""
-    cv2 = import_opencv()
-    return HaarFinder() if hasattr(cv2, "CascadeClassifier") else None
+    """The finder here, or None without OpenCV and its cascades."""
+    finder = HaarFinder()
+    return finder if finder.files else None
 
 
 class HaarFinder:
@@ -63,6 +72,7 @@ class HaarFinder:
 
     def __init__(self) -> None:
         self.cv2 = import_opencv()
+        self.files = cascade_files(self.cv2)
         self._local = threading.local()  # a classifier serves one thread at a time
 
     def __call__(self, grey: np.ndarray) -> list[Box]:
@@ -98,8 +108,7 @@ class HaarFinder:
     ) -> list[Box]:
         classifiers = self._local.__dict__.setdefault("classifiers", {})
         if index not in classifiers:
-            name = f"haarcascade_frontalface_{CASCADES[index]}.xml"
-            classifiers[index] = self.cv2.CascadeClassifier(self.cv2.data.haarcascades + name)
+            classifiers[index] = self.cv2.CascadeClassifier(self.files[index])
         found = classifiers[index].detectMultiScale(grey, step, neighbours, minSize=(least, least))
         return [Box(*(int(value) for value in hit)) for hit in found]
 

@@ -212,7 +212,7 @@ def test_auto_takes_small_pictures_for_crops(side: int, looked_for: int):
 
 
 def test_without_opencv_auto_takes_all_for_crops(monkeypatch):
-    monkeypatch.setattr("lightfer.data.finder.find_spec", lambda name: None)
+    monkeypatch.setattr("lightfer.data.finder.import_opencv", lambda: None)
     predictor = Predictor(MODEL, "pytorch")
     assert not predictor.has_finder
     assert predictor(np.zeros((300, 300)))[0].label

@@ -300,7 +300,7 @@ def test_what_went_on_with_another_finder_runtime_or_weights_is_refused(
     assert other is not None
     real = network.find_spec
     changes = {
-        r"finder \(HaarFinder, now None\)": ("lightfer.data.finder.find_spec", lambda name: None),
+        r"finder \(HaarFinder, now None\)": ("lightfer.data.finder.import_opencv", lambda: None),
         r"runtime \(onnxruntime, now pytorch\)": (
             "lightfer.inference.predict.network.find_spec",
             lambda name: None if name == "onnxruntime" else real(name),
@@ -421,11 +421,11 @@ def test_that_no_faces_are_looked_for_is_said(
     crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     """Without OpenCV the middle of each photograph was classified without a word."""
-    monkeypatch.setattr("lightfer.data.finder.find_spec", lambda name: None)
+    monkeypatch.setattr("lightfer.data.finder.import_opencv", lambda: None)
     command = ["predict", str(crops), "--model", MODEL, "--runtime", "pytorch"]
     command += ["--executor", THREADS, "--workers", "1"]
     assert run([*command, "--out", str(tmp_path / "a")]) == 0
-    assert "OpenCV is not installed, so every image is taken" in capsys.readouterr().err
+    assert "cannot be imported, so every image is taken" in capsys.readouterr().err
     assert run([*command, "--out", str(tmp_path / "b"), "--crop"]) == 0
     assert "OpenCV" not in capsys.readouterr().err
 

@@ -41,7 +41,10 @@ FRAME_WINDOW = 8  # the same of frames, which are in memory from the start, or o
 MOST_PIXELS = 32_000_000  # of pictures that are kept to be drawn on
 
 NO_FACE = "no face found; if the image is a face crop, say so: --crop, in Python faces='never'"
-NO_FINDER = f"OpenCV is not installed, so every image is taken as a face crop: {NO_OPENCV}"
+NO_FINDER = (
+    "OpenCV 4 and its cascades are not installed or cannot be imported, so every image is taken as "
+    f"a face crop: {NO_OPENCV}"
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Predictor:
 
     `faces` says what a picture is: "never" a crop of one face, "always" a photograph in which
     faces are looked for, "auto" a crop if its longer side has at most 128 pixels, else a
-    photograph. `finder` finds faces; None is OpenCV's cascade. Where OpenCV is not installed,
+    photograph. `finder` finds faces; None is OpenCV's cascade. Where OpenCV cannot be used,
     "auto" takes every picture for a crop, and `has_finder` is False; `note` is told this, and what
     else a person should know of the labels.
     """
