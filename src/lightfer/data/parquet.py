@@ -2,9 +2,9 @@
 
 The image is encoded bytes, a struct with a field `bytes`, or text of 2304 numbers; the label is an
 integer or a class name. Integers mean the class names that Hugging Face's metadata list. Where none
-are listed, they, and numbers as text, mean the order of `fer2013.csv` in a column `emotion` or
-where FER2013's class counts prove it, and are refused elsewhere. A column `Usage` splits, else the
-file's name does.
+are listed, they, and numbers as text or for names, mean the order of `fer2013.csv` in a column
+`emotion` or where FER2013's class counts prove it, and are refused elsewhere. A column `Usage`
+splits, else the file's name does.
 """
 
 import io
@@ -51,7 +51,8 @@ def read_parquet(member: Member, default: SplitName | None, size: int) -> dict[S
         images = [
             _image(v.as_py(), _at(member, row), size) for row, v in enumerate(table[columns[image]])
         ]
-        proven = names is not None or label == "emotion" or not any(map(_is_number, values[label]))
+        said = [names[v] if names and isinstance(v, int) else v for v in values[label]]
+        proven = label == "emotion" or not any(map(_is_number, said))
     found: dict[SplitName, Split] = {
         name: _pick([i for i, s in enumerate(splits) if s == name], images, labels, rows, member)
         for name in dict.fromkeys(splits)
@@ -109,7 +110,7 @@ def _label(value: Any, names: Sequence[str], where: str) -> int:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a label that was read says no class but a number, in digits or as text."""
+    """Whether a label that was read, or its name, says no class but a number."""
     return not any(character.isalpha() for character in str(value))
 
 
