@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -185,62 +184,6 @@ def test_synthetic_is_named_so(faces: Dataset):
     assert len(faces["train"]) == 96
 
 
-@pytest.fixture
-def readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A package whose entry points name forms of data, as pip would have installed it."""
-    (tmp_path / "own_forms.py").write_text(
-        """
-from lightfer.data.synthetic import synthetic_faces
-
-def drawn(path):
-    if not path.exists():
-        raise FileNotFoundError(path)
-    return synthetic_faces({"train": 8, "validation": 4})
-
-def wrong(path):
-    return {"train": None}
-"""
-    )
-    installed = tmp_path / "own_forms-1.0.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: own-forms\nVersion: 1.0\n")
-    points = ("drawn = own_forms:drawn", "wrong = own_forms:wrong", "gone = own_forms:gone")
-    (installed / "entry_points.txt").write_text("[lightfer.data]\n" + "\n".join(points) + "\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    yield tmp_path
-    sys.modules.pop("own_forms", None)
-
-
-def test_a_form_of_ones_own_is_read_by_its_name_and_is_never_verified(readers: Path):
-    (readers / "faces.bin").touch()
-    dataset = load(f"drawn:{readers / 'faces.bin'}", ("train", "validation"))
-    assert {name: len(split) for name, split in dataset.splits.items()} == {
-        "train": 8,
-        "validation": 4,
-    }
-    assert (dataset.name, dataset.label) == ("custom", "unverified data")
-    assert set(load(f"drawn:{readers / 'faces.bin'}", ("train",)).splits) == {"train"}
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("drawn:faces.bin", "has no test split"),
-        ("drawn:nowhere.bin", "cannot be read as drawn data: FileNotFoundError"),
-        ("wrong:faces.bin", "gave dict, expected a lightfer.data.Dataset"),
-        ("gone:faces.bin", "cannot be imported"),
-        ("unknown:faces.bin", "does not exist"),
-    ],
-)
-def test_what_a_reader_of_ones_own_cannot_do_is_one_error(
-    readers: Path, monkeypatch: pytest.MonkeyPatch, source: str, message: str
-):
-    monkeypatch.chdir(readers)
-    (readers / "faces.bin").touch()
-    with pytest.raises(DataError, match=message):
-        load(source)
-
-
 def test_the_same_form_is_read_whatever_is_asked_for(faces: Dataset, tmp_path: Path):
     """A folder with Parquet of train, and a whole CSV of other faces: never one for each."""
     parquet(tmp_path, faces)
@@ -275,12 +218,15 @@ def test_numbers_without_a_meaning_are_refused(faces: Dataset, tmp_path: Path):
         (pa.int64(), {"label": {"dtype": "int64", "_type": "Value"}}),
         (pa.string(), {"label": {"dtype": "string", "_type": "Value"}}),
         (pa.string(), None),
+        (pa.int64(), {"label": {"names": list("0123456"), "_type": "ClassLabel"}}),
     ],
 )
 def test_the_type_of_numbers_is_not_their_meaning(
     kind: pa.DataType, metadata: dict | None, faces: Dataset, tmp_path: Path
 ):
-    """Hugging Face writes it of every column; such numbers were read in the order of the CSV."""
+    """Hugging Face writes it of every column; such numbers were read in the order of the CSV, and
+    so were digits in place of names.
+    """
     folder = parquet(tmp_path, faces)
     for path in folder.glob("*.parquet"):
         table = pq.read_table(path)

@@ -88,7 +88,8 @@ class Dataset:
     little, so see `verified`. Of another set that is known (`sets.py`) it is that set's, whose
     title is `known_as` and whose labels mean what `mapping` says; "fer+" is FER2013 with FER+'s
     labels; others are "synthetic", "custom".
-    `form` is that of the files; `unused` is what lies beside them.
+    `form` is that of the files; `unused` is what lies beside them. `named` is true where `source`
+    is NAME:PATH, which a path may look like, too.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Dataset:
     mapping: Mapping[str, str] | None = None
     form: str = ""
     unused: tuple[str, ...] = ()
+    named: bool = False
 
     @property
     def verified(self) -> bool:

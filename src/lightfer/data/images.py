@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,9 @@ def resized(pixels: np.ndarray, size: int) -> np.ndarray:
 
 def resized_split(split: Split, size: int) -> Split:
     """The split with images of `size` pixels a side, made of those that it has."""
-    return Split(stack(list(split.images[:, 0].numpy()), size), split.labels, split.rows)
+    if split.images.shape[-1] == size:
+        return split
+    return replace(split, images=stack(list(split.images[:, 0].numpy()), size))
 
 
 class Face(NamedTuple):

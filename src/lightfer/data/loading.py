@@ -7,6 +7,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, get_args
 
+import torch
+
 from lightfer._files import cache_folder, in_home
 from lightfer.data.cache import Recognised, cached
 from lightfer.data.dataset import (
@@ -64,18 +66,22 @@ def load(
     if source == "synthetic":
         faces = synthetic_faces()
         wanted = {name: faces[name] for name in splits or SPLITS}
-        return at_size(replace(faces, splits=wanted), size)
+        return _resized(replace(faces, splits=wanted), size)
     form, _, rest = str(source).partition(":")
     if rest and form in NAMES:
         return _other(form, in_home(rest), splits, size)
     if rest and form in (points := entry_points(group=ENTRY_POINTS)).names:
-        return at_size(_own(form, points[form].load, in_home(rest), splits), size)
-    path = in_home(source)
+        return _resized(_own(form, points[form].load, in_home(rest), splits), size)
+    return _files(in_home(source), splits, size)
+
+
+def _files(path: Path, splits: Sequence[SplitName] | None, size: int) -> Dataset:
+    """FER2013, or data in a form of it, from a file, folder or archive."""
     with open_members(path) as members:
         parts = find_parts(members, str(path))
         zips = [member.file for member in members if member.suffix == ".zip"]
         if not parts and len(zips) == 1 and path.is_dir():
-            return load(zips[0], splits, size)
+            return _files(Path(zips[0]), splits, size)
         if not parts:
             raise _nothing_found(path, members)
         read = _read(parts, splits or SPLITS, IMAGE_SIZE)  # at which its content is recognised
@@ -100,10 +106,16 @@ def at_size(data: Dataset, size: int) -> Dataset:
     if data.size == size:
         return data
     _check_size(size)
-    if data.name == "synthetic" or (":" in data.source and not data.known_as):
-        splits = {name: resized_split(split, size) for name, split in data.splits.items()}
-        return replace(data, splits=splits)
-    return load(data.source, tuple(data.splits), size)
+    if data.named:
+        return load(data.source, tuple(data.splits), size)
+    if data.form:
+        return _files(Path(data.source), tuple(data.splits), size)
+    return _resized(data, size)
+
+
+def _resized(data: Dataset, size: int) -> Dataset:
+    splits = {name: resized_split(split, size) for name, split in data.splits.items()}
+    return replace(data, splits=splits)
 
 
 def _check_size(size: int) -> None:
@@ -150,7 +162,15 @@ def _other(name: str, path: Path, splits: Sequence[SplitName] | None, size: int)
     mapping = {
         said: of if of and of in classes else "left out" for said, of in known.mapping.items()
     }
-    return Dataset(name, f"{name}:{path}", wanted, classes=classes, known_as=title, mapping=mapping)
+    return Dataset(
+        name,
+        f"{name}:{path}",
+        wanted,
+        classes=classes,
+        known_as=title,
+        mapping=mapping,
+        named=True,
+    )
 
 
 def _counts(splits: dict[SplitName, Split], classes: int) -> dict[SplitName, tuple[int, ...]]:
@@ -182,10 +202,40 @@ def _own(
     if not isinstance(found, Dataset):
         kind = type(found).__name__
         raise DataError(f"the reader of {form} data gave {kind}, expected a lightfer.data.Dataset")
-    wanted: dict[SplitName, Split] = {}
-    for name in found.splits if splits is None else splits:
-        wanted[name] = found[name]
-    return Dataset("custom", f"{form}:{path}", wanted)
+    source, classes = f"{form}:{path}", tuple(found.classes)
+    if classes not in (CLASSES, WITH_CONTEMPT):
+        raise DataError(
+            f"{source}: its classes are {classes!r:.200}, expected lightfer.data's CLASSES, "
+            f"{', '.join(CLASSES)}, or WITH_CONTEMPT, which adds contempt. Order the labels so"
+        )
+    asked = found.splits if splits is None else splits
+    wanted: dict[SplitName, Split] = {name: found[name] for name in SPLITS if name in asked}
+    if not wanted:
+        raise DataError(f"{source}: no split, expected some of {', '.join(SPLITS)}")
+    for name, split in wanted.items():
+        if wrong := _wrong(split, classes):
+            raise DataError(f"{source}: the {name} split has {wrong}. Correct its reader")
+    return Dataset("custom", source, wanted, classes=classes, named=True)
+
+
+def _wrong(split: Any, classes: Sequence[str]) -> str | None:
+    """What of another package's split is not as `Split` says; None: nothing."""
+    if not isinstance(split, Split):
+        return f"{type(split).__name__}, expected a lightfer.data.Split"
+    for what, kind in (("images", torch.uint8), ("labels", torch.int64), ("shares", torch.float32)):
+        values = getattr(split, what)
+        found = values.dtype if isinstance(values, torch.Tensor) else type(values).__name__
+        if values is not None and found != kind:
+            return f"{what} of type {found}, expected a tensor of {kind}"
+    shapes = tuple(split.labels.shape), tuple(split.images.shape)
+    if len(shapes[0]) != 1 or 0 in shapes[1]:
+        return f"labels {shapes[0]} of images {shapes[1]}, expected (N,) of (N, 1, S, S)"
+    low, high = int(split.labels.min()), int(split.labels.max())
+    if low < 0 or high >= len(classes):
+        return f"labels {low} to {high}, expected 0 to {len(classes) - 1} for {', '.join(classes)}"
+    if split.shares is not None and split.shares.shape != (len(split), len(classes)):
+        return f"shares of shape {tuple(split.shares.shape)}, expected {(len(split), len(classes))}"
+    return None
 
 
 def _read(parts: Sequence[Part], splits: Sequence[SplitName], size: int) -> Recognised:
