@@ -23,12 +23,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from lightfer._files import (
+    InputError,
     alone,
     check_writable,
     in_utf8,
@@ -37,13 +37,13 @@ from lightfer._files import (
     write_bytes,
 )
 from lightfer.data.crop import Box
-from lightfer.data.names import IMAGE_COLUMNS
 from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES, UNREAD, not_read
 from lightfer.errors import ArgumentError, one_line
 from lightfer.executors import open_executor
 from lightfer.inference.predict.network import Note, weights_sha256
 from lightfer.inference.predict.predictor import Faces, Predictor
 from lightfer.inference.predict.sources import Item, items_of, why_unusable
+from lightfer.inference.predict.tables import item_of, row_groups, values
 from lightfer.inference.predict.video import VIDEO_SUFFIXES
 
 SHARD = 1000  # inputs
@@ -105,15 +105,15 @@ def label_shards(
     """Label what is at `paths` into the folder `out`; `on_part(inputs done, inputs)` tells how far,
     `note` what a person should know of the labels.
 
-    Raises ValueError where `out` holds other labels, what the network and the executor raise, and
-    OSError for storage that cannot be listed.
+    Raises ValueError where `out` holds other labels, what `plan`, the network and the executor
+    raise, and OSError for storage that cannot be listed or read now: the next call goes on.
     """
     store, folder = _storage(out)
     if isinstance(store, fs.LocalFileSystem):
         check_writable(Path(folder), folder=True)
         folder = os.path.realpath(folder)  # of a link to nothing yet, too
     for path in paths:
-        if "://" not in f"{path}{out}" and Path(os.path.realpath(path)).is_relative_to(folder):
+        if _lies_in(path, store, folder):
             raise ArgumentError(f"{out} holds the input {path}: choose another folder")
     _, setup = open_here(setup, note)
     store.create_dir(folder, recursive=True)
@@ -135,7 +135,7 @@ def _label_all(
     on_part: Callable[[int, int], None],
 ) -> Labelled:
     """As `label_shards`, into `folder` of `store`, which `out` names."""
-    shards = plan(paths, size, folder)
+    shards = plan(paths, size, (store, folder))
     listed = [info.base_name for info in store.get_file_info(fs.FileSelector(folder))]
     there = {name for name in listed if name.startswith("part-")}
     _same_plan(store, folder, out, shards, setup, begun=bool(there))
@@ -167,31 +167,54 @@ def _label_all(
     return Labelled(inputs, here, unusable, failed)
 
 
-def plan(paths: Sequence[str], size: int = SHARD, without: str = "") -> list[Shard]:
-    """The shards of all inputs but for what lies in the folder `without`; every path and every row
-    is in exactly one, however often named.
+def plan(
+    paths: Sequence[str], size: int = SHARD, without: tuple[Any, str] | None = None
+) -> list[Shard]:
+    """The shards of all inputs but for what lies in the folder `without` of a storage; every path
+    and every row is in exactly one, however often named.
+
+    Raises InputError for what storage elsewhere does not give now, and LightferError for a Parquet
+    file whose rows would be read over and over.
     """
     shards: list[Shard] = []
-    seen: set[tuple[str, str]] = set()
+    stores: list[Any] = []
+    seen: set[tuple[int, str]] = set()
     files: list[tuple[str, str, str, str]] = []  # store, name, path, why unusable
     for given in paths:
-        store = given if "://" in given else ""
+        uri = given if "://" in given else ""
+        store = _storage(uri)[0]
+        stores += [store] if store not in stores else []
         for name, path, error in _found(given):
-            if (store, path) in seen or (without and path.startswith(f"{without}/")):
+            key = (stores.index(store), path)
+            if key in seen or (without and store == without[0] and _below(path, without[1])):
                 continue
-            seen.add((store, path))
+            seen.add(key)
             if path.lower().endswith(".parquet") and not error:
                 try:
-                    shards += _tables(store, name, path, size)
+                    shards += _tables(store, name, path, size, uri)
                     continue
                 except (pa.ArrowException, OSError, ValueError) as problem:
+                    _check_lasting(problem, name, store)
                     said = f"{str(problem).splitlines()[0]:.200}"
                     error = f"no readable Parquet file with pictures ({said})"
-            files.append((store, name, path, error))
-    for store, group in groupby(files, key=lambda file: file[0]):
+            files.append((uri, name, path, error))
+    for uri, group in groupby(files, key=lambda file: file[0]):
         some = [file[1:] for file in group]
-        shards += [Shard(0, store, tuple(some[i : i + size])) for i in range(0, len(some), size)]
+        shards += [Shard(0, uri, tuple(some[i : i + size])) for i in range(0, len(some), size)]
     return [replace(shard, number=number) for number, shard in enumerate(shards)]
+
+
+def _below(path: str, folder: str) -> bool:
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def _lies_in(given: str, store: Any, folder: str) -> bool:
+    """Whether an input is a folder for labels, or lies in it: it would be passed over."""
+    if "://" in given:
+        there, path = _remote(given)
+    else:
+        there, path = fs.LocalFileSystem(), os.path.realpath(given)
+    return there == store and _below(path, folder)
 
 
 def label(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
@@ -324,29 +347,15 @@ def _listed(store: Any, root: str) -> Iterator[tuple[str, str]]:
             yield info.path, ""
 
 
-def _tables(store: str, name: str, path: str, size: int) -> list[Shard]:
-    """Those of a Parquet file, each row group by itself. Raises where it has no pictures."""
+def _tables(store: Any, name: str, path: str, size: int, uri: str) -> list[Shard]:
+    """Those of a Parquet file, each row group by itself. Raises as `row_groups`."""
     shards, before = [], 0
-    with _storage(store)[0].open_input_file(path) as source:
-        file = pq.ParquetFile(source)
-        _column(file, name)
-        for group in range(file.metadata.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            for first in range(0, rows, size):
-                some = (group, first, min(size, rows - first), before)
-                shards.append(Shard(0, store, (), (name, path), *some))
-            before += rows
+    for group, rows in enumerate(row_groups(store, name, path, size)):
+        for first in range(0, rows, size):
+            some = (group, first, min(size, rows - first), before)
+            shards.append(Shard(0, uri, (), (name, path), *some))
+        before += rows
     return shards
-
-
-def _column(file: pq.ParquetFile, name: str) -> str:
-    names = {column.strip().lower(): column for column in file.schema_arrow.names}
-    for column in IMAGE_COLUMNS:
-        if column in names:
-            return names[column]
-    raise ArgumentError(
-        f"{name} has no column {', '.join(IMAGE_COLUMNS)} among {', '.join(names):.100}"
-    )
 
 
 def _rows_of(shard: Shard, store: Any) -> Iterator[Item]:
@@ -355,45 +364,28 @@ def _rows_of(shard: Shard, store: Any) -> Iterator[Item]:
     done, end = shard.first, shard.first + shard.rows
     reason = "no longer in its Parquet file"
     try:
-        for value in _values(shard, store, path):
-            yield _item(f"{name}#{shard.before + done}", value)
+        for value in values(store, path, shard.group, shard.first, shard.rows):
+            yield item_of(f"{name}#{shard.before + done}", value)
             done += 1
     except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
-        local = isinstance(store, fs.LocalFileSystem) and getattr(error, "errno", None) is None
-        if isinstance(error, OSError) and not local:  # the file cannot be had: another time it can
+        _check_lasting(error, name, store)
+        if isinstance(error, OSError) and error.errno is not None:  # the file cannot be had
             raise
         reason = f"cannot be read from its Parquet file ({one_line(str(error)):.200})"
     for row in range(done, end):
         yield Item(f"{name}#{shard.before + row}", None, error=reason)
 
 
-def _values(shard: Shard, store: Any, path: str) -> Iterator[Any]:
-    """What stands in the column of pictures in the rows of a shard."""
-    with store.open_input_file(path) as source:
-        file = pq.ParquetFile(source)
-        column, row, end = _column(file, path), 0, shard.first + shard.rows
-        for batch in file.iter_batches(256, [shard.group], [column], use_threads=False):
-            for i in range(max(row, shard.first), min(row + len(batch), end)):
-                yield batch.column(0)[i - row].as_py()
-            row += len(batch)
-            if row >= end:
-                return
-
-
-def _item(name: str, value: Any) -> Item:
-    """Bytes of a file, a struct with them, or the pixels of a square as text."""
-    if isinstance(value, dict):
-        value = value.get("bytes")
-    if isinstance(value, str):
-        try:
-            pixels = np.array(value.split(), np.uint8)
-            side = round(len(pixels) ** 0.5)
-            return Item(name, pixels.reshape(side, side))
-        except (ValueError, OverflowError):
-            return Item(name, None, error="text that is not the pixels of a square, from 0 to 255")
-    if not isinstance(value, bytes):
-        return Item(name, None, error=f"{type(value).__name__}, expected the bytes of a picture")
-    return Item(name, value)
+def _check_lasting(error: Exception, name: str, store: Any) -> None:
+    """Raise InputError where storage elsewhere gives no answer: another time it may, so this is no
+    reason that is written down for good.
+    """
+    said = isinstance(error, FileNotFoundError | PermissionError)
+    if isinstance(error, OSError) and not said and not isinstance(store, fs.LocalFileSystem):
+        raise InputError(
+            f"{name} cannot be read now ({one_line(str(error)):.200}): give the same command "
+            "again, which goes on, or leave it out"
+        ) from error
 
 
 def _files_of(shard: Shard, store: Any, every: int) -> Iterator[Item]:
@@ -411,6 +403,7 @@ def _files_of(shard: Shard, store: Any, every: int) -> Iterator[Item]:
                 with store.open_input_stream(path) as source:
                     yield Item(name, source.read(MAX_BYTES + 1))
             except OSError as problem:
+                _check_lasting(problem, name, store)
                 yield Item(name, None, error=f"cannot be read ({problem})")
 
 
