@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from lightfer.__main__ import run as lightfer
 from lightfer.cli.main import app
 from lightfer.data import CLASSES
 from lightfer.data.pictures import SUFFIXES, WRITTEN, open_picture
+from lightfer.inference.predict import command
 from lightfer.inference.predict.annotate import annotated
 from lightfer.inference.predict.options import parser
-from lightfer.inference.predict.sources import items_of
+from lightfer.inference.predict.sources import Item, items_of
 from tests.conftest import by_day
 from tests.inference.predict.conftest import MODEL
 
@@ -140,6 +142,39 @@ def test_a_picture_has_no_profile_of_colours_that_it_lost(tmp_path: Path):
         assert "icc_profile" not in open_picture(tmp_path / name).info
 
 
+def test_what_is_drawn_has_nothing_of_the_file_but_the_profile_of_its_colours():
+    """A grey profile stood in a picture in colour."""
+    for mode, kept in (("L", {}), ("RGB", {"icc_profile": b"of the file"})):
+        picture = Image.new(mode, (48, 48))
+        picture.info = {"icc_profile": b"of the file", "compression": "group4"}
+        assert annotated(picture, ()).info == kept
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "group4"])
+def test_a_packed_tiff_is_drawn_into_a_tiff(predict, tmp_path: Path, compression: str):
+    """Pillow took over how the file was packed, and the lines were lost with a traceback."""
+    source, target, out = (tmp_path / name for name in ("a.tif", "drawn.tif", "lines.jsonl"))
+    Image.new("1" if compression == "group4" else "L", (48, 48)).save(
+        source, compression=compression
+    )
+    predict(source, "--crop", "--annotate", target, "--out", out)
+    assert open_picture(target).size == (288, 288)
+    assert len(out.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("suffix", "width"), [(".webp", 16_384), (".gif", 65_536)])
+def test_a_picture_too_large_for_the_form_that_is_named_is_one_line(
+    predict, tmp_path: Path, suffix: str, width: int
+):
+    Image.new("L", (width, 1)).save(tmp_path / "a.png")
+    target = tmp_path / f"drawn{suffix}"
+    _, said = predict(tmp_path / "a.png", "--crop", "--annotate", target, code=2)
+    assert said.startswith(
+        f"lightfer: {target} was not written: no {suffix[1:].upper()} of {width:,}x1"
+    )
+    assert said.endswith("; name a .png\n")
+
+
 def test_a_number_has_room_behind_the_longest_name(predict, tmp_path: Path):
     """Two pictures of one name of 255 bytes ended the command, each time it was run."""
     (tmp_path / "pics").mkdir()
@@ -234,6 +269,16 @@ def test_a_camera_that_is_not_there(predict):
     pytest.importorskip("cv2")
     (line,), _ = predict("--camera", "97", code=1)
     assert (line["item"], line["error"]) == ("camera 97", "camera 97 is not there or in use")
+
+
+def test_frames_are_those_of_the_camera(predict, crops: Path, monkeypatch: pytest.MonkeyPatch):
+    """Pictures were counted with them, and with enough of these it was never opened."""
+    frame = Image.new("L", (48, 48))
+    taken = (Item("camera 0", frame, index) for index in count())
+    monkeypatch.setattr(command, "video_items", lambda number, every: taken)
+    lines, _ = predict(crops, "--crop", "--camera", "--frames", "2")
+    assert [line["item"] for line in lines[47:]] == [str(crops / "47.png"), *["camera 0"] * 2]
+    assert next(taken).frame == 2
 
 
 def test_a_name_that_is_no_unicode(predict, crops: Path, tmp_path: Path):

@@ -1,8 +1,10 @@
 """Weight files assembled as ONNX without torch, against PyTorch and against the package onnx."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from lightfer.data import Dataset
 from lightfer.data.dataset import normalize
 from lightfer.inference.card import ExportedFileError
 from lightfer.inference.onnx_from_weights import assembled
-from lightfer.inference.predict import Predictor
+from lightfer.inference.predict import Predictor, network
 from lightfer.inference.predict.network import DEFAULT_MODEL, load_network
 from lightfer.models.registry import create_model, list_models
 from lightfer.models.weights import load_checkpoint, save_checkpoint
@@ -76,6 +78,21 @@ def test_without_a_graph_it_is_not_assembled(monkeypatch):
         "lightfer.inference.onnx_from_weights.graph_file", lambda name: Path("missing")
     )
     assert assembled(weights(SHIPPED[0])) is None
+
+
+def test_a_file_that_is_only_called_like_a_net_with_a_graph_runs_in_pytorch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """ONNX Runtime was taken for its name, and then the file could not be exported."""
+    pytest.importorskip("onnxruntime")
+    real, absent = network.find_spec, ("onnx", "onnxscript")
+    monkeypatch.setattr(network, "find_spec", lambda name: name not in absent and real(name))
+    held, card = load_checkpoint(weights("squeezenet1_1_bn"))
+    path = tmp_path / "squeezenet1_1_bn.safetensors"
+    for side, runtime in ((48, "onnxruntime"), (64, "pytorch")):
+        contract = replace(card.input, height=side, width=side)
+        save_checkpoint(path, held, msgspec.structs.replace(card, input=contract))
+        assert load_network(path, batch_size=1, threads=1).runtime == runtime
 
 
 @pytest.mark.parametrize(

@@ -153,3 +153,11 @@ def test_a_name_that_is_not_utf8_is_said(video: Path, tmp_path: Path, capsys):
     assert run(["predict", str(video), "--every", "9", "--annotate", str(name), *QUICK]) == 2
     assert "OpenCV needs a name and folder in UTF-8" in capsys.readouterr().err
     assert name.read_bytes() == video.read_bytes()
+
+
+def test_a_film_that_is_named_twice_is_no_longer_film(video: Path, tmp_path: Path):
+    """The frames of the second were drawn behind those of the first."""
+    command = ["predict", str(video), str(video), "--every", "5", *QUICK]
+    assert run([*command, "--annotate", str(tmp_path)]) == 0
+    (film,) = tmp_path.iterdir()
+    assert len([*frames(str(film))]) == FRAMES / 5

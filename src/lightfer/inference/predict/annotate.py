@@ -23,6 +23,7 @@ COLOUR, INK = (255, 176, 0), (0, 0, 0)  # amber with black letters, told apart b
 SMALLEST_SIDE = 256  # pixels; smaller pictures are enlarged first, so that letters fit,
 LARGEST_SIDE = 4096  # but not beyond this: a line of pixels would fill the memory
 FORMATS = (".jpg", ".jpeg", ".webp", ".png")  # others become .png in a folder
+LOSSY = ("JPEG", "WEBP", "AVIF")  # as Pillow calls them
 VIDEOS = (".mp4", ".avi")  # others become .mp4 there
 READ = SUFFIXES | VIDEO_SUFFIXES  # endings of what is taken from a folder
 
@@ -33,6 +34,8 @@ def annotated(picture: Image.Image, predictions: tuple[Prediction, ...]) -> Imag
     factor = max(1, min(wanted, LARGEST_SIDE // max(picture.size)))
     size = (picture.width * factor, picture.height * factor)
     drawn = picture.convert("RGB").resize(size, Image.Resampling.NEAREST)
+    kept = ("icc_profile",) if picture.mode == "RGB" else ()  # all else was of the file
+    drawn.info = {key: value for key, value in picture.info.items() if key in kept}
     draw = ImageDraw.Draw(drawn)
     for prediction in predictions:
         if prediction.label is None or prediction.probabilities is None:
@@ -86,7 +89,8 @@ class Annotator(ExitStack):
         if seen.item.frame is None:
             _save(drawn, *self._names(seen.item))
             return
-        if self.video is None or self.video_name != seen.item.name:
+        begins = seen.item.frame == 0  # also of the same film, named twice
+        if self.video is None or self.video_name != seen.item.name or begins:
             self.close()  # of the video before: the frames of one come one after the other
             path, taken = self._names(seen.item)
             writer = video_writer(path, seen.item.rate or FALLBACK_RATE, taken)
@@ -117,4 +121,13 @@ def _save(picture: Image.Image, path: Path, taken: list[Path]) -> None:
     suffix = path.suffix.lower()
     with atomic_path(path, taken) as temporary:
         kind = Image.registered_extensions()[suffix]
-        picture.convert("L" if suffix == ".pgm" else "RGB").save(temporary, kind, quality=92)
+        quality = {"quality": 92} if kind in LOSSY else {}
+        try:
+            picture.convert("L" if suffix == ".pgm" else "RGB").save(temporary, kind, **quality)
+        except Exception as error:  # Pillow raises ValueError, OverflowError, RuntimeError, OSError
+            if isinstance(error, OSError) and error.errno is not None:  # of the file system
+                raise
+            size = f"{picture.width:,}x{picture.height:,} pixels"
+            raise ArgumentError(
+                f"{path} was not written: no {kind} of {size} ({error}); name a .png"
+            ) from error

@@ -57,8 +57,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace, predictor: Predictor) -> int:
     live = options.camera is not None
     camera = video_items(options.camera, options.every) if live else ()
-    items = chain(items_of(options.paths, options.every), camera)
-    items = islice(items, options.frames if live else None)
+    items = chain(items_of(options.paths, options.every), islice(camera, options.frames))
     counter, flushed_s = _Counter(), 0.0
     with ExitStack() as stack:
         out = stack.enter_context(_lines(options.out))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightfer._files import cache_folder, check_input, graph_file, sha256_of, shipped
+from lightfer._files import cache_folder, check_input, graph_file, plain_name, sha256_of, shipped
 from lightfer.errors import LightferError
 from lightfer.inference.card import ExportCard, files_of
 from lightfer.inference.onnx_from_weights import assembled
@@ -195,7 +195,7 @@ def _best_runtime(model: str, suffix: str) -> str:
     if suffix in EXPORTED:
         return "onnxruntime"
     usable = find_spec("onnxruntime") is not None and (
-        graph_file(_weights(model).stem).exists()
+        (shipped(model) and plain_name(model) == model and graph_file(model).exists())
         or _cached(model).exists()
         or all(find_spec(name) for name in ("torch", "onnx", "onnxscript"))
         or assembled(_weights(model)) is not None
