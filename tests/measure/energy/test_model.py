@@ -56,7 +56,11 @@ def test_rated_power_is_used_of_a_processor_that_codecarbon_knows(
         assert found == ASSUMED
         return
     assert found.watts_per_thread == pytest.approx(watts / (os.cpu_count() or 1))
-    assert f"{watts} W rated for {name}" in found.source
+    assert f"{watts} W rated for {name}, over" in found.source
+    both = "".join(f"model name\t: {name}\nphysical id\t: {i % 2}\n" for i in range(4))
+    info.write_text(both)
+    assert cpu_model(info).watts_per_thread == pytest.approx(2 * found.watts_per_thread)
+    assert f"{watts} W rated for {name} x 2, over" in cpu_model(info).source
     info.write_text(f"model name\t: {name}\nflags\t: fpu sse hypervisor\n")
     assert cpu_model(info) == ASSUMED  # a part of a processor whose other parts are not ours
     assert cpu_model(tmp_path / "missing") == ASSUMED

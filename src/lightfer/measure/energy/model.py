@@ -3,8 +3,9 @@
 The model: each busy thread draws a constant power, so energy is that power times threads times
 measured time. Its result is proportional to time and says nothing that time does not. CodeCarbon's
 model of a process is the same with rated power / threads of the processor, and its table of rated
-powers is used where it is installed and knows the processor. In a virtual machine it is not: the
-rated power is that of a processor of which the machine has only some threads.
+powers is used where it is installed and knows the processor, times the processors of the machine.
+In a virtual machine it is not: the rated power is that of a processor of which the machine has only
+some threads.
 """
 
 import os
@@ -56,8 +57,10 @@ def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> CpuModel:
     watts, threads = table.get(_plain(named[1])), os.cpu_count() or 1
     if watts is None:
         return ASSUMED
+    processors = len(set(re.findall(r"^physical id\s*:\s*(\d+)", text, re.M))) or 1
     source = f"CodeCarbon {codecarbon_version()}: {watts:g} W rated for {named[1].strip()}"
-    return CpuModel(watts / threads, f"{source}, over {threads} threads")
+    each = f" x {processors}" if processors > 1 else ""
+    return CpuModel(processors * watts / threads, f"{source}{each}, over {threads} threads")
 
 
 def _plain(name: str) -> str:
