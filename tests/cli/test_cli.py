@@ -17,6 +17,7 @@ from lightfer.cli.table import BEGIN, END, replace_block
 from lightfer.models.weights import load_checkpoint
 from lightfer.results import read_results
 from lightfer.train.job import Job, for_processor
+from tests.measure.energy.simulated import StillMeter
 
 pytestmark = pytest.mark.usefixtures("brief")
 
@@ -114,6 +115,18 @@ def test_train_evaluate_bench_table_end_to_end(here: Path, small_csv: Path):
     assert {timed.batch_size for timed in entry.latency} == {1}  # of a quick look
     assert not Path("out/.results.json.journal").exists()
     assert f"| {model} |" in lightfer("table", "out/results.json", "--markdown")
+
+
+def test_a_training_closes_its_meters_and_says_what_one_did_not_tell(
+    here: Path, small_csv: Path, monkeypatch: pytest.MonkeyPatch
+):
+    meters = [StillMeter("cpu"), StillMeter("cpu", "second")]
+    monkeypatch.setattr("lightfer.measure.energy.training.open_meters", lambda device: (meters, {}))
+    command = ("train", "shufflenet_v2_x0_5", "--data", str(small_csv), "--epochs", "1")
+    done = CliRunner().invoke(app, [*command, "--out", "run", "--threads", "1"])
+    assert [meter.closed for meter in meters] == [True, True]
+    why = "energy of the training (modelled): still told 0 of 1 epochs: still: the counter stood"
+    assert done.stderr.count(why) == 1
 
 
 def test_two_scorings_at_once_keep_each_others_figures_in_the_card(

@@ -32,7 +32,7 @@ from lightfer.train.job import train_to_file
 from lightfer.train.loop import train
 from lightfer.train.loss import Batch, label_loss
 from lightfer.train.state import DivergedError, RunState, _load, _save
-from tests.measure.energy.simulated import MissingMeter, simulated_meters
+from tests.measure.energy.simulated import MissingMeter, SimulatedMachine, simulated_meters
 
 CONFIG = TrainConfig(epochs=3, batch_size=16, warmup_epochs=0.5, ema_decay=0.9)
 MODEL = "shufflenet_v2_x0_5"
@@ -449,6 +449,39 @@ def test_the_card_tells_the_energy_that_meters_told(faces: Dataset, tmp_path: Pa
     _, card = train_to_file(MODEL, fresh(), faces, CONFIG, rest, **options)
     assert card.training is not None  # an epoch was trained without a meter
     assert (card.training.energy_method, card.training.energy_includes) == ("modelled", ("cpu",))
+
+
+def test_long_epochs_keep_their_measured_energy_and_the_card_says_why_one_lost_it(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Simulated: 400 W of a counter that wraps as AMD's does, and batches of half a minute."""
+    machine = SimulatedMachine(lambda t: 400 * t)
+    monkeypatch.setattr("lightfer.measure.energy.training.now", machine.clock)
+
+    def cost(folder: str, seconds: dict[int, float]):
+        def on_batch(number: int, done: int, of: int) -> None:
+            machine.spend(seconds.get(number, 30.0))
+
+        counter = machine.counter(component="cpu", wrap_j=65_532.6, highest_w=1000)
+        options = {"recipe": "r", "meters": [counter], "on_batch": on_batch}
+        _, card = train_to_file(MODEL, fresh(), faces, CONFIG, tmp_path / folder, **options)
+        assert card.training is not None
+        assert card.history is not None
+        assert "energy_lost" not in card.history[0]  # its values are numbers
+        return card, card.training
+
+    batches = CONFIG.epochs * 96 // CONFIG.batch_size
+    _, told = cost("long", {})
+    assert told.energy_j == pytest.approx(400 * 30 * batches, rel=1e-3)
+    assert (told.energy_method, told.energy_reason) == ("counter", None)
+
+    card, told = cost("too long", {2: 3600.0})
+    why = "simulated counter told 2 of 3 epochs: simulated counter: 3600 s may hold more than one"
+    assert told.energy_method == "modelled"
+    assert (told.energy_reason or "").startswith(why)
+    spent = spent_on_training(card)
+    assert spent is not None
+    assert (spent.method, spent.reason) == ("modelled", told.energy_reason)
 
 
 def interrupt(epoch) -> None:

@@ -188,7 +188,7 @@ def spent_on_training(card: Card | None) -> TrainingEnergy | None:
         return None
     cost = card.training
     if cost is None or cost.energy_j is None:
-        reason = "the weights' card does not tell it"
+        reason = (cost and cost.energy_reason) or "the weights' card does not tell it"
         return TrainingEnergy(seconds=card.training_s, joules=None, method="absent", reason=reason)
     modelled = cost.watts_per_thread is not None
     return TrainingEnergy(
@@ -200,4 +200,5 @@ def spent_on_training(card: Card | None) -> TrainingEnergy | None:
         model={"watts_per_thread": cost.watts_per_thread, "cpu_s": cost.cpu_s}
         if cost.watts_per_thread is not None
         else None,
+        reason=cost.energy_reason,
     )

@@ -79,7 +79,7 @@ def train(
     """
     from lightfer._files import check_writable, file_name
     from lightfer.cli.console import check_beside_data, load_data, progress
-    from lightfer.measure.energy import open_meters
+    from lightfer.measure.energy import training_meters
     from lightfer.measure.process import tune_process
     from lightfer.models.find import keys_in
     from lightfer.train.job import Job, for_processor, run_job
@@ -131,7 +131,7 @@ def train(
         )
     dataset = load_data(data, needed=job.splits, only_needed=True, size=size)
 
-    with progress() as bar:
+    with progress() as bar, training_meters(device) as meters:
 
         def on_batch(epoch: int, done: int, of: int) -> None:
             bar(f"{job.network}: epoch {epoch} of {config.epochs}", done, of)
@@ -149,7 +149,7 @@ def train(
             folder,
             view_cache=view_cache,
             device=device,
-            meters=open_meters(device)[0],
+            meters=meters,
             on_batch=on_batch,
             on_epoch=on_epoch,
         )
@@ -158,3 +158,9 @@ def train(
         f"epoch {card.epoch} of {card.epochs} kept, validation top-1 "
         f"{100 * card.validation.top1:.2f} % of the rounded weights, written to {path}"
     )
+    if card.training and card.training.energy_reason:
+        typer.echo(
+            f"energy of the training ({card.training.energy_method}): "
+            f"{card.training.energy_reason}",
+            err=True,
+        )

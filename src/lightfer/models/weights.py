@@ -58,6 +58,7 @@ class TrainingCost(Struct, frozen=True, kw_only=True):
     energy_method: Method
     energy_includes: tuple[Component, ...] = ()
     energy_source: str | None = None  # the meters
+    energy_reason: str | None = None  # why meters that were read are not among them
     watts_per_thread: float | None
     g_co2e: float | None
     intensity: GridIntensity

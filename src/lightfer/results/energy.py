@@ -136,7 +136,7 @@ class TrainingEnergy(Struct, frozen=True, kw_only=True):
     includes: tuple[Component, ...] = ()
     source: str | None = None  # the meters, or the model
     model: dict[str, float | str] | None = None  # its inputs, where it is modelled
-    reason: str | None = None  # why joules is None
+    reason: str | None = None  # why joules is None, or without what a meter should have told
 
 
 class GridIntensity(Struct, frozen=True, kw_only=True):

@@ -265,7 +265,7 @@ def train_to_file(
     calibration = calibrate(logits, labels)
     history = [asdict(epoch) for epoch in result.history]
     for epoch in history:
-        del epoch["energy_j"]  # which stands in the sum
+        del epoch["energy_j"], epoch["energy_lost"]  # which stand in the sum
     card = Card(
         model=name,
         classes=data.classes,
@@ -299,25 +299,38 @@ def _cost(history: Sequence[Epoch], device: str, meters: Sequence[Meter]) -> Tra
     """
     cpu_s = sum(epoch.cpu_s for epoch in history)
     read = EpochMeter(meters).meters
-    known = [m for name, m in read.items() if all(name in epoch.energy_j for epoch in history)]
-    if ("gpu" if device.startswith("cuda") else "cpu") not in [m.component for m in known]:
+    reasons = {name: _why_unknown(history, meter) for name, meter in read.items()}
+    known = [meter for name, meter in read.items() if reasons[name] is None]
+    if ("cpu" if device == "cpu" else "gpu") not in [m.component for m in known]:
         known = []
     modelled = device == "cpu" and not known
     energy_j = cpu_s * WATTS_PER_THREAD if modelled else None
     if known:
         energy_j = sum(epoch.energy_j[m.component] for m in known for epoch in history)
     return TrainingCost(
-        device=torch.cuda.get_device_name() if device.startswith("cuda") else device,
+        device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
         threads=torch.get_num_threads(),
         cpu_s=cpu_s,
         energy_j=energy_j,
         energy_method=known[0].method if known else "modelled" if modelled else "absent",
         energy_includes=tuple(m.component for m in known) or (("cpu",) if modelled else ()),
         energy_source="; ".join(m.source for m in known) or None,
+        energy_reason="; ".join(why for why in reasons.values() if why) or None,
         watts_per_thread=WATTS_PER_THREAD if modelled else None,
         g_co2e=None if energy_j is None else energy_j / 3.6e6 * WORLD.g_co2e_per_kwh,
         intensity=WORLD,
     )
+
+
+def _why_unknown(history: Sequence[Epoch], meter: Meter) -> str | None:
+    """Why the energy of a training is not known by this meter; None if it is."""
+    name = meter.component
+    told = sum(name in epoch.energy_j for epoch in history)
+    if told == len(history):
+        return None
+    lost = [epoch.energy_lost[name] for epoch in history if name in epoch.energy_lost]
+    why = lost[0] if lost else "it was not read in the others"
+    return f"{meter.source} told {told} of {len(history)} epochs: {why}"
 
 
 def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:

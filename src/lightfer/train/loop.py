@@ -48,7 +48,7 @@ def train(
 
     A `run_dir` that holds the state of the same configuration is continued. `loss` is cross-entropy
     with the labels where None; a teacher's sees the very images that the network saw. `meters` are
-    read around each epoch.
+    read around each epoch, and within a long one.
     `on_batch(epoch, done, of)` and `on_epoch(epoch)` report progress.
 
     Raises ValueError if `run_dir` holds another configuration's run, DivergedError if a loss is not
@@ -71,8 +71,8 @@ def train(
         meter.start()
         number = len(run.history) + 1
         with nullcontext() if config.compiled else fast_layers(model):
-            train_loss = _train_epoch(run, number, images, loss, on_batch)
-        validation_loss, top1 = _validate(run.averaged, validation)
+            train_loss = _train_epoch(run, number, images, loss, meter.tick, on_batch)
+        validation_loss, top1 = _validate(run.averaged, validation, meter.tick)
         epoch = Epoch(
             epoch=number,
             train_loss=train_loss,
@@ -82,6 +82,7 @@ def train(
             wall_s=perf_counter() - wall,
             cpu_s=process_time() - cpu,
             energy_j=meter.joules(),
+            energy_lost=meter.lost,
         )
         run.finish(epoch)
         if on_epoch:
@@ -90,9 +91,16 @@ def train(
 
 
 def _train_epoch(
-    run: RunState, number: int, images: Tensor, loss: Loss, on_batch: OnBatch | None
+    run: RunState,
+    number: int,
+    images: Tensor,
+    loss: Loss,
+    tick: Callable[[], None],
+    on_batch: OnBatch | None,
 ) -> float:
-    """One pass over the images in random order; returns the mean loss."""
+    """One pass over the images in random order, with a tick after each batch; returns the mean
+    loss.
+    """
     config, device = run.config, images.device
     epoch_seed = config.seed * 100_003 + number
     torch.manual_seed(epoch_seed + _DROPOUT)
@@ -109,6 +117,7 @@ def _train_epoch(
         batch = _draw(images, indices, number, config, generator, shares)
         total += _step(run, batch, loss) * len(indices)
         run.average(step)
+        tick()
         if on_batch:
             on_batch(number, i + 1, len(batches))
     return total.item() / len(images)
@@ -163,7 +172,9 @@ def _steps(images: Tensor, config: TrainConfig) -> int:
 
 
 @torch.inference_mode()
-def _validate(model: nn.Module, split: Split, batch_size: int = 512) -> tuple[float, float]:
+def _validate(
+    model: nn.Module, split: Split, tick: Callable[[], None], batch_size: int = 512
+) -> tuple[float, float]:
     """Mean cross-entropy and top-1 accuracy."""
     loss = torch.zeros((), device=split.images.device)
     correct = torch.zeros((), device=split.images.device, dtype=torch.int64)
@@ -173,4 +184,5 @@ def _validate(model: nn.Module, split: Split, batch_size: int = 512) -> tuple[fl
         logits = model(normalize(images).contiguous(memory_format=torch.channels_last))
         loss += cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()
+        tick()
     return loss.item() / len(split), correct.item() / len(split)

@@ -30,7 +30,7 @@ class Epoch:
     """One line of the history. Losses are means per image; accuracy is of the averaged weights.
 
     `cpu_s` is processor time over all threads; `wall_s` goes on while a run is paused; `energy_j`
-    is what meters told, by component.
+    is what meters told, by component, and `energy_lost` why one did not.
     """
 
     epoch: int
@@ -41,6 +41,7 @@ class Epoch:
     wall_s: float
     cpu_s: float
     energy_j: dict[str, float] = field(default_factory=dict)
+    energy_lost: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,17 @@ class MissingMeter:
         pass
 
 
+class StillMeter(CounterMeter):
+    """A counter that never moves, and knows whether it was closed."""
+
+    def __init__(self, component: Component, source: str = "still") -> None:
+        super().__init__(component, source, lambda: [7.0], [None], simulated=True)
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
 def simulated_meters(tick_s: float = 1e-3) -> list[CounterMeter | PolledMeter]:
     """A counter on the real clock that follows what this process computes, and its power polled."""
     begin = now()

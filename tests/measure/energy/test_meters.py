@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,6 +132,8 @@ def test_what_a_difference_of_a_counter_cannot_mean():
     assert wrapping.joules(Mark(0, (900.0,)), Mark(2, (50.0,))) == 150
     with pytest.raises(MeterError, match="more than one wrap"):
         wrapping.joules(Mark(0, (900.0,)), Mark(7, (950.0,)))
+    with pytest.raises(MeterError, match=r"from 300 to 50 J in 2\.0 s, too far for a wrap"):
+        wrapping.joules(Mark(0, (300.0,)), Mark(2, (50.0,)))
 
 
 @pytest.mark.parametrize("tick_s", [0.1, 0.02])
@@ -184,6 +187,44 @@ def test_polling_in_the_background_and_its_failure():
     meter.close()
 
 
+def test_what_no_window_needs_any_more_is_forgotten():
+    machine = SimulatedMachine(ramp)
+    meter = machine.polled(power_of(ramp))
+    machine.spend(20.0)
+    first = meter.mark()
+    machine.spend(1.0)
+    last = meter.mark()
+    known = len(meter._times_s)
+    meter.forget(first)
+    assert known > 2000
+    assert len(meter._times_s) == len(meter._watts) < 110
+    assert meter.joules(first, last) == pytest.approx(ramp(21.0) - ramp(20.0), rel=1e-4)
+    meter.forget(Mark(0.0))
+    assert meter.joules(first, last) > 0
+
+
+def test_a_window_does_not_copy_what_is_not_of_it():
+    """By what is asked of the lists: a history of many hours costs a window nothing."""
+
+    class Seen(list):
+        most = 0
+
+        def __getitem__(self, index):
+            found = super().__getitem__(index)
+            Seen.most = max(Seen.most, len(found) if isinstance(index, slice) else 0)
+            return found
+
+        def __iter__(self):
+            raise AssertionError("all of it is gone through")
+
+    machine = SimulatedMachine(constant)
+    meter = machine.polled(lambda t: 100.0)
+    machine.spend(100.0)
+    meter._times_s, meter._watts = Seen(meter._times_s), Seen(meter._watts)
+    assert meter.joules(Mark(50.0), Mark(50.5)) == pytest.approx(50)
+    assert 50 <= Seen.most < 60
+
+
 def draw_zone(root: Path, folder: str, name: str, uj: int, wrap_uj: int | None = 2**38) -> Path:
     zone = root / folder
     zone.mkdir(parents=True)
@@ -216,6 +257,21 @@ def test_rapl_counts_a_counter_once_that_each_die_repeats(tmp_path: Path):
     draw_zone(tmp_path, "intel-rapl:1", "package-0-die-1", 700_000_100)
     (cpu,) = rapl_meters(tmp_path)
     assert cpu.mark().counts_j == (700.0,)
+
+
+def test_rapl_knows_a_repeated_counter_that_is_updated_between_two_readings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    draw_zone(tmp_path, "intel-rapl:0", "package-0-die-0", 0)
+    draw_zone(tmp_path, "intel-rapl:1", "package-0-die-1", 0)
+    total_uj = count(5_000_000, 300_000)
+
+    def next_total(self, *args, **kwargs) -> str:
+        return str(next(total_uj))
+
+    monkeypatch.setattr(Path, "read_text", _only_for("energy_uj", next_total))
+    (cpu,) = rapl_meters(tmp_path)
+    assert len(cpu.mark().counts_j) == 1
 
 
 def test_rapl_says_why_it_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -332,9 +388,9 @@ def test_zeus_fields_of_apple_jetson_and_amd():
         def get_total_energy_consumption(self, index: int) -> int:
             return 3000
 
-    assert meter_of_gpu(Gpus(["gpu"])).mark().counts_j == (3.0,)
-    with pytest.raises(MeterError, match="no GPU"):
-        meter_of_gpu(Gpus())
+    assert meter_of_gpu(Gpus(["gpu"]), 0).mark().counts_j == (3.0,)
+    with pytest.raises(MeterError, match="no GPU 1 with"):
+        meter_of_gpu(Gpus(["gpu"]), 1)
     broken = meters_of_chip(SimpleNamespace(get_total_energy_consumption=lambda: apple))[0]
     apple.gpu_mj = None
     with pytest.raises(MeterError, match="gpu_mj"):

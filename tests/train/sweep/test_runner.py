@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -18,9 +19,10 @@ from lightfer import _files
 from lightfer._files import write_bytes
 from lightfer.data.dataset import DataError
 from lightfer.models.weights import load_checkpoint
-from lightfer.train.sweep.items import Item, check_items, weights_of
+from lightfer.train.sweep.items import Item, check_items, job_of, weights_of
 from lightfer.train.sweep.pack import PackError, unpack, write_pack
 from lightfer.train.sweep.run import Leases, Options, Report, Session, run_queue, work
+from tests.measure.energy.simulated import StillMeter
 from tests.train.sweep.conftest import EPOCHS, FOLDS, ITEMS, SMALL, STUDENT, TEACHER
 
 
@@ -50,6 +52,27 @@ def test_side_by_side_each_item_is_trained_as_by_itself(
     changed = msgspec.structs.replace(STUDENT, seed=4, value=1.0)
     with pytest.raises(ValueError, match="begun with another seed: give the changed item"):
         run_queue((changed, *FOLDS), Options(tmp_path / "q", str(blind_csv)))
+
+
+def test_a_worker_closes_its_meters_whatever_happens(
+    blind_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    meters = [StillMeter("cpu"), StillMeter("cpu", "second")]
+    monkeypatch.setattr("lightfer.measure.energy.training.open_meters", lambda device: (meters, {}))
+
+    def fail(*_: object, meters: list[StillMeter], **__: object) -> None:
+        seen.extend((meter.source, meter.closed) for meter in meters)
+        raise ValueError("no")
+
+    seen: list[tuple[str, bool]] = []
+    monkeypatch.setattr("lightfer.train.sweep.run.run_job", fail)
+    job = job_of(TEACHER, (TEACHER,), tmp_path)
+    options = Options(tmp_path, str(blind_csv))
+    assert work("teacher", job, "token", options).error == "ValueError: no"
+    assert seen == [("still", False)]
+    assert [meter.closed for meter in meters] == [True, True]
+    assert work("teacher", job, "token", replace(options, workers=2)).kind == "failed"
+    assert seen == [("still", False)]  # of several at once none is read
 
 
 def test_stops_in_time_and_packs(blind_csv: Path, tmp_path: Path):

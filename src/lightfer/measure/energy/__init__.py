@@ -25,6 +25,7 @@ from lightfer.measure.energy.protocol import Meter as Meter
 from lightfer.measure.energy.protocol import MeterError as MeterError
 from lightfer.measure.energy.training import EpochMeter as EpochMeter
 from lightfer.measure.energy.training import training_cost as training_cost
+from lightfer.measure.energy.training import training_meters as training_meters
 from lightfer.measure.energy.windows import EnergyPlan as EnergyPlan
 from lightfer.measure.energy.windows import measure_block as measure_block
 from lightfer.measure.energy.windows import measure_ticks as measure_ticks

@@ -7,7 +7,7 @@ from lightfer.measure.energy.log import PowerLog
 from lightfer.measure.energy.nvml import nvml_meters, torch_uuid
 from lightfer.measure.energy.protocol import Meter, MeterError
 from lightfer.measure.energy.rapl import rapl_meters
-from lightfer.measure.energy.zeus import zeus_meters
+from lightfer.measure.energy.zeus import amd_index, zeus_meters
 from lightfer.results import Component
 
 
@@ -32,7 +32,8 @@ def open_meters(
                 f"{power_log} is a power log of a GPU, but the run is on {device}: "
                 "expected a run on cuda; leave out the log or choose the GPU"
             )
-    if on_gpu:
+    amd_gpu = amd_index(device)
+    if on_gpu and amd_gpu is None:
         uuid = torch_uuid(device)
         _add(meters, reasons, ("gpu",), lambda: nvml_meters(uuid))
     _add(meters, reasons, ("cpu", "dram"), rapl_meters)
@@ -40,7 +41,7 @@ def open_meters(
         name for name in (("gpu", "cpu") if device != "cpu" else ("cpu",)) if not _has(meters, name)
     ]
     if without:
-        _add(meters, reasons, without, zeus_meters)
+        _add(meters, reasons, without, lambda: zeus_meters(amd_gpu))
     if _has(meters, "cpu") and not _has(meters, "dram"):
         reasons.setdefault("dram", "this processor has no counter of its memory")
     return meters, {name: why for name, why in reasons.items() if not _has(meters, name)}

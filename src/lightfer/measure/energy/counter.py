@@ -17,8 +17,9 @@ class CounterMeter:
     """A component's energy as the sum of one or more running totals.
 
     `read()` gives the totals in joules; `wraps_j` is what each starts again after, None where it
-    never does or that is not known. A total that goes backwards without a known wrap, one that may
-    have wrapped more than once, and one that stands still for a whole window, are errors.
+    never does or that is not known. A total that goes backwards without a known wrap or began anew,
+    one that may have wrapped more than once, and one that stands still for a whole window, are
+    errors.
     """
 
     deferred = False
@@ -65,7 +66,13 @@ class CounterMeter:
             return end - start
         if wrap_j is None:
             raise MeterError(f"{self.source}: the counter went back from {start} to {end} J")
-        return end - start + wrap_j
+        found = end - start + wrap_j
+        if found > (seconds + 1) * self.highest_w:
+            raise MeterError(
+                f"{self.source}: the counter went from {start:.0f} to {end:.0f} J in {seconds:.1f} "
+                f"s, too far for a wrap of {wrap_j:.0f} J: it began anew, as after a suspension"
+            )
+        return found
 
     def close(self) -> None:
         pass

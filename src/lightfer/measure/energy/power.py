@@ -26,7 +26,7 @@ def integrate(
 
     The samples must reach the edges, or miss them by less than `longest_gap_s`, in which case the
     nearest sample stands for what is missing. Raises MeterError otherwise, and for a longer gap
-    between two samples.
+    between two samples. Another thread may append samples meanwhile, the power first.
     """
     if not times_s or times_s[0] - start_s > longest_gap_s or end_s - times_s[-1] > longest_gap_s:
         covered = f"{times_s[-1] - times_s[0]:.1f} s" if times_s else "nothing"
@@ -35,11 +35,11 @@ def integrate(
             f"{source}: its samples cover {covered}{off}, not the window of {end_s - start_s:.1f} s"
         )
     first, last = bisect_right(times_s, start_s), bisect_left(times_s, end_s)
-    inner = range(first, last)
-    t = [start_s, *(times_s[i] for i in inner), end_s]
-    at_edges = np.interp([start_s, end_s], times_s, watts).tolist()
-    w = [at_edges[0], *(watts[i] for i in inner), at_edges[1]]
-    around = times_s[max(first - 1, 0) : last + 1]
+    inner, reach = slice(first, last), slice(max(first - 1, 0), min(last + 1, len(times_s)))
+    around = times_s[reach]
+    at_edges = np.interp([start_s, end_s], around, watts[reach]).tolist()
+    t = [start_s, *times_s[inner], end_s]
+    w = [at_edges[0], *watts[inner], at_edges[1]]
     gap = max((b - a for a, b in pairwise(around)), default=0.0)
     if gap > longest_gap_s:
         raise MeterError(f"{source}: no sample for {gap:.1f} s inside the window")
@@ -92,15 +92,19 @@ class PolledMeter:
     def joules(self, start: Mark, end: Mark) -> float:
         if self._failure:
             raise MeterError(self._failure)
-        count = len(self._times_s)  # the other thread appends, the power first
         return integrate(
-            self._times_s[:count],
-            self._watts[:count],
+            self._times_s,
+            self._watts,
             start.time_s,
             end.time_s,
             longest_gap_s=max(10 * self.period_s, 0.5),
             source=self.source,
         )
+
+    def forget(self, before: Mark) -> None:
+        """Drop the samples that no window from this mark on needs."""
+        needless = max(bisect_right(self._times_s, before.time_s) - 1, 0)
+        del self._watts[:needless], self._times_s[:needless]
 
     def close(self) -> None:
         self._stop.set()

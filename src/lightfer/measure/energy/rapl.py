@@ -2,11 +2,10 @@
 
 Zones nest, psys > package > core and uncore, so only packages are added up, with DRAM apart;
 `intel-rapl-mmio` repeats what `intel-rapl` says. Some processors with several dies repeat one
-counter per die: zones that stand at the same value are counted once. In a virtual machine there is
-none. Since CVE-2020-8694 only root may read them.
+counter per die: a zone that stands between two readings of another one is counted once. In a
+virtual machine there is none. Since CVE-2020-8694 only root may read them.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,9 +85,14 @@ def _zones(powercap: Path, pattern: str) -> list[_Zone]:
 
 
 def _distinct(zones: list[_Zone]) -> list[_Zone]:
-    kept: list[tuple[_Zone, float]] = []
+    kept: list[_Zone] = []
     for zone in zones:
+        before = [other.read_j() for other in kept]
         count = zone.read_j()
-        if not any(count and math.isclose(count, other, rel_tol=1e-6) for _, other in kept):
-            kept.append((zone, count))
-    return [zone for zone, _ in kept]
+        after = [other.read_j() for other in kept]
+        slack = 1e-6 * count
+        if not count or not any(
+            low - slack <= count <= high + slack for low, high in zip(before, after, strict=True)
+        ):
+            kept.append(zone)
+    return kept

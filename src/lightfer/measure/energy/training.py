@@ -1,16 +1,38 @@
 """What a training cost, and after how many images using its weights has cost as much."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import pairwise
 
-from lightfer.measure.energy.protocol import Mark, Meter, MeterError
+from lightfer.measure.energy.available import open_meters
+from lightfer.measure.energy.power import PolledMeter
+from lightfer.measure.energy.protocol import Mark, Meter, MeterError, now
 from lightfer.results import Carbon, Component, Energy, EnergyTotal, Training, TrainingEnergy
+
+STEP_S = 10.0  # of a long epoch, between two marks; in 65 s a counter may wrap around twice
+
+
+@contextmanager
+def training_meters(device: str) -> Iterator[list[Meter]]:
+    """The meters that a training on `device` reads, closed at the end; any others are at once."""
+    meters, _ = open_meters(device)
+    taken = list(EpochMeter(meters).meters.values())
+    try:
+        for meter in meters:
+            if meter not in taken:
+                meter.close()
+        yield taken
+    finally:
+        for meter in taken:
+            meter.close()
 
 
 class EpochMeter:
     """Energy of each epoch by the first meter of each component.
 
-    Meters are of the whole machine: what else runs on it is counted too.
+    Meters are of the whole machine: what else runs on it is counted too. A long epoch is read in
+    several windows, as a counter may wrap around more than once in a long one. A window that a
+    meter does not tell costs it the epoch; `lost` says why, by component.
     """
 
     def __init__(self, meters: Sequence[Meter] = ()) -> None:
@@ -18,22 +40,42 @@ class EpochMeter:
         for meter in meters:
             if not meter.deferred:
                 self.meters.setdefault(meter.component, meter)
-        self._marks: dict[Component, Mark] = {}
+        self.lost: dict[str, str] = {}
+        self._marks: dict[Component, list[Mark]] = {}
+        self._marked_s = 0.0
 
     def start(self) -> None:
-        """An epoch begins."""
-        self._marks = {}
+        """An epoch begins. What meters told before is not asked for again."""
+        self._marks, self.lost, self._marked_s = {}, {}, now()
         for component, meter in self.meters.items():
-            with suppress(MeterError):  # then this epoch's energy is unknown
-                self._marks[component] = meter.mark()
+            try:
+                start = meter.mark()
+            except MeterError as error:
+                self.lost[component] = str(error)
+                continue
+            self._marks[component] = [start]
+            if isinstance(meter, PolledMeter):
+                meter.forget(start)
+
+    def tick(self) -> None:
+        """Called between two batches."""
+        if now() - self._marked_s < STEP_S:
+            return
+        self._marked_s = now()
+        for component, marks in self._marks.items():
+            with suppress(MeterError):  # then the window is a longer one
+                marks.append(self.meters[component].mark())
 
     def joules(self) -> dict[str, float]:
         """Component -> joules since the start, of those that could be read."""
         found: dict[str, float] = {}
-        for component, mark in self._marks.items():
+        for component, (start, *between) in self._marks.items():
             meter = self.meters[component]
-            with suppress(MeterError):
-                found[component] = meter.joules(mark, meter.mark())
+            try:  # without the last mark: in a short window after it a counter may stand still
+                marks = [start, *between[:-1], meter.mark()]
+                found[component] = sum(meter.joules(a, b) for a, b in pairwise(marks))
+            except MeterError as error:
+                self.lost[component] = str(error)
         return found
 
 

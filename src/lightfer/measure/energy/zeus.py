@@ -19,22 +19,43 @@ FIELDS: dict[Component, tuple[str, ...]] = {  # of Zeus's measurement of a chip,
 }
 
 
-def zeus_meters() -> list[CounterMeter]:
-    """Meters of a chip or, without one that Zeus knows, of the first AMD GPU.
+def amd_index(device: str) -> int | None:
+    """The index of an AMD GPU that torch calls `device`, as torch and Zeus count; None if it is
+    not one.
+    """
+    if not device.startswith("cuda"):
+        return None
+    import torch
 
-    Raises MeterError if Zeus is not installed or knows nothing here.
+    if torch.version.hip is None:
+        return None
+    index = torch.device(device).index
+    return torch.cuda.current_device() if index is None else index
+
+
+def zeus_meters(amd_gpu: int | None = None) -> list[CounterMeter]:
+    """Meters of a chip or, without one that Zeus knows, of the AMD GPU of this index.
+
+    Other GPUs it is not asked about: of NVIDIA's it reads NVML, too, without refusing what
+    `nvml_meters` refuses. Raises MeterError if Zeus is not installed or knows nothing here.
     """
     try:
         from zeus.device import get_gpus, get_soc
         from zeus.device.exception import ZeusBaseGPUError, ZeusBaseSoCError
+        from zeus.device.gpu import AMDGPUs
     except ImportError as error:
         raise MeterError('Zeus is not there: pip install "lightfer[zeus]"') from error
     with suppress(ZeusBaseSoCError):
         return meters_of_chip(get_soc())
+    if amd_gpu is None:
+        raise MeterError("Zeus: no chip that it knows")
     try:
-        return [meter_of_gpu(get_gpus())]
+        gpus = get_gpus()
     except ZeusBaseGPUError as error:
         raise MeterError(f"Zeus: {error}") from error
+    if not isinstance(gpus, AMDGPUs):
+        raise MeterError("Zeus: found NVIDIA GPUs, expected AMD's, as the run is on one")
+    return [meter_of_gpu(gpus, amd_gpu)]
 
 
 def meters_of_chip(chip: Any) -> list[CounterMeter]:
@@ -51,11 +72,13 @@ def meters_of_chip(chip: Any) -> list[CounterMeter]:
     return meters
 
 
-def meter_of_gpu(gpus: Any) -> CounterMeter:
-    """The counter of the first GPU. Raises MeterError without one."""
-    if len(gpus) == 0 or not gpus.supports_get_total_energy_consumption(0):
-        raise MeterError("Zeus: no GPU with an energy counter")
-    return _meter("gpu", "counter", lambda: gpus.get_total_energy_consumption(0) / 1e3, "GPU 0")
+def meter_of_gpu(gpus: Any, index: int) -> CounterMeter:
+    """The counter of one GPU. Raises MeterError if it has none."""
+    if index >= len(gpus) or not gpus.supports_get_total_energy_consumption(index):
+        raise MeterError(f"Zeus: no GPU {index} with an energy counter")
+    return _meter(
+        "gpu", "counter", lambda: gpus.get_total_energy_consumption(index) / 1e3, f"GPU {index}"
+    )
 
 
 def _reader(chip: Any, name: str) -> Callable[[], float]:

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,7 +26,7 @@ from torch import AcceleratorError
 from lightfer._files import alone, is_stream, write_bytes, write_text
 from lightfer.data import load
 from lightfer.executors import open_executor
-from lightfer.measure.energy import open_meters
+from lightfer.measure.energy import training_meters
 from lightfer.measure.process import tune_process
 from lightfer.train.job import Job, run_job
 from lightfer.train.sweep.items import Item, check_items, in_order, job_of, teachers_in, weights_of
@@ -273,19 +274,19 @@ def work(name: str, job: Job, token: str, options: Options) -> Report:
     tune_process(options.threads, options.device)
     data = _read(options.data, job.splits, job.size)
     watch = _Watch(name, token, options.folder)
-    # What a meter tells is a training's if there is no other one.
-    meters = open_meters(options.device)[0] if options.workers == 1 else []
+    sole = options.workers == 1  # then what a meter tells is this training's
     try:
-        _, card = run_job(
-            job,
-            data,
-            options.folder / name,
-            view_cache=options.folder / "views",  # what students of the same seed and recipe share
-            device=options.device,
-            meters=meters,
-            on_batch=watch.batch,
-            on_epoch=watch.epoch,
-        )
+        with training_meters(options.device) if sole else nullcontext([]) as meters:
+            _, card = run_job(
+                job,
+                data,
+                options.folder / name,
+                view_cache=options.folder / "views",  # of students of the same seed and recipe
+                device=options.device,
+                meters=meters,
+                on_batch=watch.batch,
+                on_epoch=watch.epoch,
+            )
     except _StopError:
         gone = "it was stopped again and again: its session seemed gone"
         return Report("stopped", name, error=gone, lost_s=monotonic() - watch.since)
@@ -294,9 +295,6 @@ def work(name: str, job: Job, token: str, options: Options) -> Report:
         os._exit(1)
     except Exception as error:
         return Report("failed", name, error=f"{type(error).__name__}: {error}")
-    finally:
-        for meter in meters:
-            meter.close()
     assert card.validation
     return Report("finished", name, top1=card.validation.top1)
 
