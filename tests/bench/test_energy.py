@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lightfer.bench import run as benchmark
+from lightfer.bench.entry import with_energy
 from lightfer.bench.journal import Journal
 from lightfer.bench.plan import BenchConfig, Meters
 from lightfer.bench.run import run_benchmark
@@ -150,6 +153,28 @@ def test_without_any_meter_everything_runs_and_is_modelled(
         assert set(entry.energy.model) == {"watts_per_thread", "watts_per_thread_source", "threads"}
         assert entry.energy.components.cpu.reason in ("a virtual machine", None)
         assert entry.latency
+
+
+def test_a_run_on_a_gpu_has_no_total_without_it(faces: Dataset, tmp_path: Path):
+    """As it ends where the GPU's meter died and the processor's goes on."""
+    processor = hundred_watts()
+    processor.component = "cpu"
+    meters, config = Meters([MissingMeter(), processor]), replace(CONFIG, models=CONFIG.models[:1])
+    results, journal = run_benchmark(
+        config, faces, allocator="test", journal_path=tmp_path / "journal",
+        test_log=tmp_path / "scorings.jsonl", meters=meters,
+    )  # fmt: skip
+    (entry,), (key,) = results.entries, journal.pieces
+    assert entry.energy is not None
+    assert entry.energy.gross is not None
+    assert entry.energy.gross.includes == ("cpu",)
+    case: Any = SimpleNamespace(journal_key=key, weights=SimpleNamespace(card=None))
+    on_gpu = with_energy(entry, case, journal, replace(config, device="cuda"), None, meters, {})
+    for energy in (on_gpu.energy, *on_gpu.energy_other):
+        assert energy is not None
+        assert energy.gross is None
+        assert energy.components.gpu.reason == "simulated, missing: there is no such meter"
+        assert energy.components.cpu.joules_per_image is not None
 
 
 def test_a_model_that_fails_in_its_block_keeps_its_error_and_the_others_go_on(

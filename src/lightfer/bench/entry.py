@@ -25,6 +25,7 @@ from lightfer.measure.energy import (
 from lightfer.measure.latency import evenly_ranked
 from lightfer.models.weights import Card
 from lightfer.results import (
+    Component,
     Counts,
     Energy,
     Entry,
@@ -101,7 +102,11 @@ def with_energy(
     images as it is quoted; and what follows from it.
     """
     energies = energies_of(
-        journal.pieces[case.journal_key], config.energy or EnergyPlan(), meters, ticks
+        journal.pieces[case.journal_key],
+        config.energy or EnergyPlan(),
+        meters,
+        ticks,
+        None if config.device == "cpu" else "gpu",
     )
     energy = energies.pop(config.batch_size, None) or unmeasured_energy(meters.reasons)
     if energy.gross is None and config.device == "cpu":
@@ -165,7 +170,11 @@ def _failed_rounds(pieces: Pieces, rounds: int) -> str | None:
 
 
 def energies_of(
-    pieces: Pieces, plan: EnergyPlan, meters: Meters, ticks: Mapping[str, float]
+    pieces: Pieces,
+    plan: EnergyPlan,
+    meters: Meters,
+    ticks: Mapping[str, float],
+    worker: Component | None,
 ) -> dict[int, Energy]:
     """Batch size -> energy, of one case; figures that no meter told are None in it."""
     return {
@@ -175,6 +184,7 @@ def energies_of(
             batch_size=size,
             ticks=ticks,
             reasons=meters.reasons,
+            worker=worker,
             clock_offset_s=meters.clock_offset_s,
             simulated=any(meter.simulated for meter in meters.meters),
         )

@@ -111,6 +111,21 @@ def test_a_block_counts_where_every_component_was_told():
     assert "meters told 8 of 10 blocks" in energy.warnings
 
 
+def test_a_total_is_of_what_does_the_work_or_none():
+    """A GPU's meter that died leaves no total of the processor beside it."""
+    cpu, dram = reading("cpu", 300.0, "RAPL"), reading("dram", 20.0, "RAPL dram")
+    blocks = [block(None, others=(cpu, dram))] * 5
+    energy = estimate(blocks, worker="gpu")
+    assert (energy.gross, energy.net, energy.ci95, energy.kwh_test_set) == (None, None, None, None)
+    assert energy.components.gpu.reason == "it died"
+    assert energy.components.cpu.joules_per_image == pytest.approx(300 / 500)
+    energy = estimate(blocks, worker="cpu")
+    assert energy.gross is not None
+    assert energy.gross.includes == ("cpu", "dram")
+    assert estimate([block(None, others=(dram,))] * 5).gross is None
+    assert estimate([block()] * 5, worker="gpu").gross is not None
+
+
 def test_a_failed_reading_asks_for_one_block_more():
     calm = [block(j) for j in (999, 1000, 1001, 1000, 1000)]
     assert enough_blocks([block(None), *calm[:4]], PLAN) is None

@@ -59,6 +59,7 @@ def energy_of_blocks(
     batch_size: int,
     ticks: Mapping[str, float] | None = None,
     reasons: Mapping[Component, str] | None = None,
+    worker: Component | None = None,
     clock_offset_s: float | None = None,
     simulated: bool = False,
 ) -> Energy:
@@ -67,7 +68,8 @@ def energy_of_blocks(
     Of a component with several meters the first that has told every block is quoted, else the one
     that told most of them. A reading that failed costs its block, for all components, so that they
     can be added; a meter that told less than ENOUGH of the blocks has no figure. `reasons` say why
-    a component has none.
+    a component has none. There is a total only with the `worker`, the component that does the work,
+    where it is named, and never of memory alone.
     """
     kept, complete, failed = _told(blocks)
     parts = {}
@@ -79,10 +81,12 @@ def energy_of_blocks(
         method = "absent" if why is None else why.method
         reason = (why.reason if why else None) or (reasons or {}).get(name, NO_METER)
         parts[name] = absent(reason, method, why.source if why else None)
-    gross, ci95 = _mean([_gross(kept, r) for r in complete.values()], plan)
-    idle = [_net(kept, r) for r in complete.values()]
+    whole = worker in complete if worker else complete.keys() != {"dram"}
+    added = complete if whole else {}
+    gross, ci95 = _mean([_gross(kept, r) for r in added.values()], plan)
+    idle = [_net(kept, r) for r in added.values()]
     net, net_ci95 = _mean([values for values in idle if values] if all(idle) else [], plan)
-    includes = tuple(complete)
+    includes = tuple(added)
     check, lost = _cross_check(blocks), bool(complete) and len(kept) < len(blocks)
     return Energy(
         components=EnergyComponents(**parts),
