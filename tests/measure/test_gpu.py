@@ -7,6 +7,7 @@ import pytest
 
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.noise import verdict
+from lightfer.measure.process import tune_process
 from lightfer.results import GpuNoise
 from tests.measure.test_noise import AFTER, BEFORE
 
@@ -108,3 +109,13 @@ def test_each_reason_of_a_gpu(change: dict, expected: str, reason: str | None):
     if reason:
         assert reason in found.reasons[0]
     assert found.gpu is not None
+
+
+def test_a_gpu_that_is_named_by_its_number_is_pytorchs_from_then_on(monkeypatch):
+    """Events, waiting and the GPU's name are those of PyTorch's own: they were the first GPU's."""
+    chosen: list[str] = []
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    for device in ("cpu", "cuda", "cuda:1"):
+        tune_process(device=device)
+    assert chosen == ["cuda:1"]

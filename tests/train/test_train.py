@@ -1,7 +1,7 @@
 """Training on synthetic faces: it learns, it resumes to the same bits, it never sees the test."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -123,6 +123,7 @@ def test_without_averaging_the_weights_are_the_networks_own(faces: Dataset, tmp_
         {"mixup": -1.0},
         {"warmup_epochs": 36},
         {"warmup_epochs": -1},
+        {"clip_norm": float("inf")},
         {"augmentation": {"zoom": 0.1}},
         {"augmentation": {"scale": "much"}},
         {"augmentation": {"warp": 1.1}},
@@ -233,7 +234,9 @@ def test_weights_too_large_for_the_file_are_refused(faces: Dataset, tmp_path: Pa
 
 
 def test_a_run_folder_of_lightfer_0_1_goes_on(faces: Dataset, tmp_path: Path):
-    """Its kept weights lay in a file of their own, and it knew neither cutmix nor warp."""
+    """Its kept weights lay in a file of their own, and it knew neither cutmix nor warp, nor what an
+    epoch took and where.
+    """
 
     def stop(epoch) -> None:
         if epoch.epoch == 2:
@@ -245,13 +248,16 @@ def test_a_run_folder_of_lightfer_0_1_goes_on(faces: Dataset, tmp_path: Path):
     with safe_open(path, "pt") as file:
         header = file.metadata()
     del header["crc32"]
-    config = json.loads(header["config"])
+    config, history = json.loads(header["config"]), json.loads(header["history"])
     del config["cutmix"], config["augmentation"]["warp"]
+    for epoch in history:
+        del epoch["energy_j"], epoch["device"]
     state = load_file(path)
     kept = {k.removeprefix("kept."): v for k, v in state.items() if k.startswith("kept.")}
     save_file(kept, tmp_path / "old" / "kept.safetensors")
     rest = {k: v for k, v in state.items() if not k.startswith("kept.")}
-    save_file(rest, path, {**header, "config": json.dumps(config, sort_keys=True)})
+    about = {"config": json.dumps(config, sort_keys=True), "history": json.dumps(history)}
+    save_file(rest, path, about)
     resumed, whole = run(faces, tmp_path / "old"), run(faces, tmp_path / "whole")
     assert all(value.equal(resumed.weights[name]) for name, value in whole.weights.items())
 
@@ -279,6 +285,26 @@ def test_killed_while_the_second_epoch_is_written_the_kept_weights_are_of_a_told
     kept = {name.removeprefix("kept.") for name in state if name.startswith("kept.")}
     assert kept
     assert all(state[f"kept.{name}"].equal(state[f"averaged.{name}"]) for name in kept)
+
+
+def test_killed_before_the_last_line_of_the_history_the_next_start_writes_it(
+    faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config, move = replace(CONFIG, epochs=1), Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.name == "history.jsonl":
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(faces, tmp_path, config)
+    assert not (tmp_path / "history.jsonl").exists()
+    (told,) = run(faces, tmp_path, config).history
+    (line,) = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert json.loads(line) == asdict(told)
 
 
 def test_a_resumed_optimiser_holds_what_was_saved_where_its_parameters_are(
@@ -482,6 +508,33 @@ def test_long_epochs_keep_their_measured_energy_and_the_card_says_why_one_lost_i
     spent = spent_on_training(card)
     assert spent is not None
     assert (spent.method, spent.reason) == ("modelled", told.energy_reason)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("metered", [True, False])
+def test_the_energy_of_a_training_that_moved_to_another_device_is_unknown(
+    faces: Dataset, tmp_path: Path, epochs: int, metered: bool
+):
+    """It was the CPU's, and said nothing of the GPU. All epochs may be done where it moves."""
+    meters = simulated_meters()[:1] if metered else []
+    for meter in meters:
+        meter.component = "cpu"
+    options = {"recipe": "r", "config": replace(CONFIG, epochs=epochs), "meters": meters}
+    with pytest.raises(KeyboardInterrupt):
+        train_to_file(MODEL, fresh(), faces, run_dir=tmp_path, on_epoch=interrupt, **options)
+    header, state = _load(tmp_path / "state.safetensors")
+    (first,) = json.loads(header["history"])
+    assert first["device"] == "cpu"
+    header["history"] = json.dumps([{**first, "device": "a GPU"}])
+    _save(tmp_path / "state.safetensors", state, header)
+    _, card = train_to_file(MODEL, fresh(), faces, run_dir=tmp_path, **options)
+    cost = card.training
+    assert cost is not None
+    assert cost.device == ("a GPU" if epochs == 1 else "a GPU, cpu")
+    assert (cost.energy_method, cost.energy_includes) == ("absent", ())
+    assert (cost.energy_j, cost.g_co2e, cost.watts_per_thread) == (None, None, None)
+    assert card.history is not None
+    assert not {"device", "energy_j"} & card.history[0].keys()
 
 
 def interrupt(epoch) -> None:

@@ -94,7 +94,7 @@ def augment(images: Tensor, config: Augmentation, generator: torch.Generator) ->
     matrices = warp_matrices(config, draw)
     if config.crop:
         x = torch.where(warped.view(n, 1, 1, 1), x, _crop(x, config.crop, generator))
-    if config.warps:
+    if config.warps and warped.any():  # a small batch may have none
         x[warped] = _warp(x[warped], matrices[warped])
 
     mean = x.mean((1, 2, 3), keepdim=True)

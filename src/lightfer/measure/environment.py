@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from lightfer._files import in_utf8
-from lightfer.measure.process import threads_used
+from lightfer.measure.process import device_name, threads_used
 from lightfer.results import Data, Environment
 
 PACKAGES = ("lightfer", "torch", "torchvision", "numpy", "onnxruntime", "openvino")
@@ -29,11 +29,6 @@ def describe_environment(
     *, data: Data | None, allocator: str, device: str, node: str | None = None
 ) -> Environment:
     """Read everything off this process and machine, now; `node` is what tells it from its like."""
-    gpu = None
-    if device.startswith("cuda"):
-        import torch
-
-        gpu = torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
     told = info.read_text(errors="replace") if info.exists() else ""
     return Environment(
@@ -42,7 +37,7 @@ def describe_environment(
         cores=os.cpu_count() or 1,
         threads=threads_used(),
         memory_bytes=_memory_bytes(),
-        gpu=gpu,
+        gpu=device_name(device) if device.startswith("cuda") else None,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         versions={name: v for name in PACKAGES if (v := _version(name))},

@@ -29,8 +29,8 @@ def torch_installed() -> bool:
 def tune_process(threads: int | None = None, device: str = "cpu") -> str:
     """Keep freed memory, flush subnormal numbers, and use `threads` threads (None: all cores).
 
-    Returns the state of the allocator, for the records. Raises ValueError if `device` is not
-    there.
+    A GPU that is named by its number is PyTorch's from now on, where no other is named. Returns the
+    state of the allocator, for the records. Raises ValueError if `device` is not there.
     """
     global _asked_for
     _check_device(device)
@@ -41,6 +41,8 @@ def tune_process(threads: int | None = None, device: str = "cpu") -> str:
         torch.set_flush_denormal(True)
         if threads:
             torch.set_num_threads(threads)
+        if device.startswith("cuda:"):
+            torch.cuda.set_device(device)
     return _tune_allocator()
 
 
@@ -55,6 +57,15 @@ def computes_bfloat16(device: str = "cpu") -> bool:
     return torch.backends.mkldnn.is_available() and bool(
         torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
+
+
+def device_name(device: str) -> str:
+    """A GPU's own name; another device is called as it is given."""
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return torch.cuda.get_device_name(device)
 
 
 def threads_used() -> int:

@@ -51,7 +51,7 @@ class TrainingCost(Struct, frozen=True, kw_only=True):
     measured energy that of the components included, over all epochs.
     """
 
-    device: str
+    device: str  # or all of them, where it was continued on another
     threads: int
     cpu_s: float  # processor time over all threads
     energy_j: float | None

@@ -1,7 +1,7 @@
 """Everything that decides the weights, beside the network, the data and the loss."""
 
 from dataclasses import dataclass, field, fields
-from math import cos, inf, pi
+from math import cos, pi
 from typing import Literal
 
 from lightfer.data.augment import Augmentation, check_ranges, check_types
@@ -55,8 +55,8 @@ class TrainConfig:
             learning_rate=(1e-12, 1e3),
             seed=(0, 2**32 - 1),  # of NumPy; PyTorch takes a number made of it and the epoch
             weight_decay=(0, 1e3),
-            warmup_epochs=(0, inf),
-            clip_norm=(0, inf),
+            warmup_epochs=(0, 1e6),
+            clip_norm=(0, 1e9),
             label_smoothing=(0, 0.999),
             ema_decay=(0, 0.999999),
             mixup=(0, 1e3),

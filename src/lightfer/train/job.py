@@ -26,7 +26,7 @@ from lightfer.measure.calibration import calibrate
 from lightfer.measure.carbon import WORLD
 from lightfer.measure.energy import WATTS_PER_THREAD, EpochMeter, Meter
 from lightfer.measure.environment import code_version
-from lightfer.measure.process import computes_bfloat16
+from lightfer.measure.process import computes_bfloat16, device_name
 from lightfer.models.registry import architecture
 from lightfer.models.weights import (
     Card,
@@ -265,7 +265,7 @@ def train_to_file(
     calibration = calibrate(logits, labels)
     history = [asdict(epoch) for epoch in result.history]
     for epoch in history:
-        del epoch["energy_j"], epoch["energy_lost"]  # which stand in the sum
+        del epoch["energy_j"], epoch["energy_lost"], epoch["device"]  # which stand in the cost
     card = Card(
         model=name,
         classes=data.classes,
@@ -295,20 +295,23 @@ def train_to_file(
 
 def _cost(history: Sequence[Epoch], device: str, meters: Sequence[Meter]) -> TrainingCost:
     """Energy by the meters that were read in every epoch, if the device is among what they read;
-    else, on a CPU, modelled from time.
+    else, on a CPU, modelled from time. Of a training on several devices it is unknown.
     """
+    here = device_name(device)
+    devices = [*dict.fromkeys(epoch.device or here for epoch in history)]
     cpu_s = sum(epoch.cpu_s for epoch in history)
     read = EpochMeter(meters).meters
     reasons = {name: _why_unknown(history, meter) for name, meter in read.items()}
     known = [meter for name, meter in read.items() if reasons[name] is None]
-    if ("cpu" if device == "cpu" else "gpu") not in [m.component for m in known]:
+    of_work = "cpu" if devices[0] == "cpu" else "gpu"
+    if len(devices) > 1 or of_work not in [m.component for m in known]:
         known = []
-    modelled = device == "cpu" and not known
+    modelled = devices == ["cpu"] and not known
     energy_j = cpu_s * WATTS_PER_THREAD if modelled else None
     if known:
         energy_j = sum(epoch.energy_j[m.component] for m in known for epoch in history)
     return TrainingCost(
-        device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        device=", ".join(devices),
         threads=torch.get_num_threads(),
         cpu_s=cpu_s,
         energy_j=energy_j,

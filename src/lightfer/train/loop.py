@@ -7,6 +7,7 @@ one that was not (on the same kind of processor, with the same threads and versi
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from pathlib import Path
 from time import perf_counter, process_time
 
@@ -17,7 +18,9 @@ from torch.nn.functional import cross_entropy
 
 from lightfer.data.augment import augment, cut_mix, mix
 from lightfer.data.dataset import Split, normalize
+from lightfer.errors import ArgumentError
 from lightfer.measure.energy import EpochMeter, Meter
+from lightfer.measure.process import device_name
 from lightfer.train.config import TrainConfig
 from lightfer.train.initialise import set_dropout, unit_variance
 from lightfer.train.layers import fast_layers
@@ -51,14 +54,20 @@ def train(
     read around each epoch, and within a long one.
     `on_batch(epoch, done, of)` and `on_epoch(epoch)` report progress.
 
-    Raises ValueError if `run_dir` holds another configuration's run, DivergedError if a loss is not
-    finite; the state of the epoch before it stays.
+    Raises ValueError if `run_dir` holds another configuration's run, or the network cannot learn
+    from batches of this size, DivergedError if a loss is not finite; the state of the epoch before
+    it stays.
     """
+    for name, split in (("train", train_split), ("validation", validation_split)):
+        if not len(split):
+            raise ArgumentError(f"no image of {name} is left: use fewer folds, or other data")
     model = model.to(device)
     model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if config.dropout is not None:
         set_dropout(model, config.dropout)
     images, targets = train_split.images.to(device), train_split.targets.to(device)
+    if (len(images) - 1) % config.batch_size == 0:
+        _check_learns_from_one(model, images[:1], config)
     if config.initialise == "unit variance":
         unit_variance(model, normalize(images[:_INITIALISED_ON]))
     run = RunState(model, config, run_dir)
@@ -83,11 +92,26 @@ def train(
             cpu_s=process_time() - cpu,
             energy_j=meter.joules(),
             energy_lost=meter.lost,
+            device=device_name(device),
         )
         run.finish(epoch)
         if on_epoch:
             on_epoch(epoch)
     return run.result()
+
+
+def _check_learns_from_one(model: nn.Module, image: Tensor, config: TrainConfig) -> None:
+    """Raises ArgumentError where a last batch of one image stops an epoch, as at a batch norm
+    behind maps of one pixel: before the first epoch, not at its end.
+    """
+    try:
+        with torch.no_grad():
+            deepcopy(model).train()(normalize(image))
+    except ValueError as error:
+        raise ArgumentError(
+            f"batches of {config.batch_size} leave one image for the last one, of which this "
+            f"network cannot learn ({error}): choose another batch_size"
+        ) from error
 
 
 def _train_epoch(

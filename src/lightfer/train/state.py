@@ -30,7 +30,8 @@ class Epoch:
     """One line of the history. Losses are means per image; accuracy is of the averaged weights.
 
     `cpu_s` is processor time over all threads; `wall_s` goes on while a run is paused; `energy_j`
-    is what meters told, by component, and `energy_lost` why one did not.
+    is what meters told, by component, and `energy_lost` why one did not; `device` is where it was
+    computed, if that is known.
     """
 
     epoch: int
@@ -42,6 +43,11 @@ class Epoch:
     cpu_s: float
     energy_j: dict[str, float] = field(default_factory=dict)
     energy_lost: dict[str, str] = field(default_factory=dict)
+    device: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        """Its fields as JSON has them, without what is unknown."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -117,8 +123,14 @@ class RunState:
             for key, value in self.optimizer.state[parameter].items():
                 state[f"optimizer.{i}.{key}"] = value.contiguous()
         _save(self._state_path, state, self._header())
-        lines = "".join(json.dumps(asdict(e)) + "\n" for e in self.history)
-        write_text(self.run_dir / "history.jsonl", lines)
+        self._write_history()
+
+    def _write_history(self) -> None:
+        """As the state has it, if it is not there: a process may be killed between the two."""
+        path = self.run_dir / "history.jsonl"
+        text = "".join(json.dumps(e.told()) + "\n" for e in self.history)
+        if not path.exists() or path.read_bytes() != text.encode():
+            write_text(path, text)
 
     def resume(self) -> None:
         """Continue with what `run_dir` holds, if anything.
@@ -129,6 +141,7 @@ class RunState:
         if self._state_path.exists():
             with _reading(self._state_path):
                 self._resume()
+            self._write_history()
 
     def _resume(self) -> None:
         header, state = _load(self._state_path)
@@ -172,7 +185,7 @@ class RunState:
     def _header(self) -> dict[str, str]:
         return {
             "config": json.dumps(asdict(self.config), sort_keys=True),
-            "history": json.dumps([asdict(e) for e in self.history]),
+            "history": json.dumps([e.told() for e in self.history]),
         }
 
 

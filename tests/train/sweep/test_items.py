@@ -85,7 +85,8 @@ def test_a_chain_of_teachers_has_the_value_of_its_last_student(tmp_path: Path):
         ('[[item]]\nmodel = "m"\nfolds = 1', "fold 0/1 does not exist"),
         ('[[item]]\nmodel = "m"\nfolds = 0', "fold 0/0 does not exist"),
         ('[[item]]\nmodel = "m"\nfolds = 1000000000', "fold 0/1000000000 does not exist"),
-        ('[[item]]\nmodel = "m"\nvalue = nan', "m-seed0: value is nan, expected a number"),
+        ('[[item]]\nmodel = "m"\nvalue = nan', "m-seed0: value is nan, expected a finite number"),
+        ('[[item]]\nmodel = "m"\nvalue = -inf', "m-seed0: value is -inf, expected a finite number"),
         (
             '[[item]]\nmodel = "m"\nname = "a"\nteachers = ["b"]\n'
             '[[item]]\nmodel = "m"\nname = "b"\nteachers = ["a"]',

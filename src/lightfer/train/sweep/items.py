@@ -8,7 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
-from math import isnan
+from math import isfinite
 from pathlib import Path
 
 import msgspec
@@ -81,8 +81,10 @@ def _check(path: Path, items: Sequence[Item]) -> None:
             raise ArgumentError(f"{path}: {item.name!r} cannot be the name of an item's folder")
         if names[item.name] > 1:
             raise ArgumentError(f"{path}: two items are called {item.name}: give one a `name`")
-        if isnan(item.value):
-            raise ArgumentError(f"{path}: {item.name}: value is nan, expected a number")
+        if not isfinite(item.value):
+            raise ArgumentError(
+                f"{path}: {item.name}: value is {item.value}, expected a finite number"
+            )
         if item.fold:
             Fold.parse(item.fold)
     try:
