@@ -3,10 +3,11 @@
 import gc
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from lightfer.data import SPLITS, Dataset
 from lightfer.data.synthetic import synthetic_faces
 
 ROOT = Path(__file__).parents[1]
+_COUNTED: dict[str, Any] = {}
 T = TypeVar("T")
 
 
@@ -23,6 +25,18 @@ def by_day(few: Sequence[T], every: Sequence[T]) -> Sequence[T]:
     """`every` where `LIGHTFER_CAMPAIGN` asks for a night's work, else `few` of them."""
     assert set(few) <= set(every)
     return every if "LIGHTFER_CAMPAIGN" in os.environ else few
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """What this process writes behind `size` bytes of a file fails, as on a disk that is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def pytest_configure() -> None:
@@ -49,7 +63,22 @@ def _little_to_collect():
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rounds of a benchmark in this process take the fewest passes: figures that no test reads."""
+    """Rounds of a benchmark in this process take the fewest passes, and of noise, where there is no
+    data, few images: figures that no test reads. The operations of equal nets are counted once.
+    """
+    from lightfer.measure import operations
+
+    count = operations.count_operations
+
+    def counted_once(model: torch.nn.Module, shape: tuple[int, ...]) -> operations.Operations:
+        key = f"{type(model)} {model} {shape}"
+        if key not in _COUNTED:
+            _COUNTED[key] = count(model, shape)
+        return _COUNTED[key]
+
+    monkeypatch.setattr(operations, "count_operations", counted_once)
+    monkeypatch.setattr("lightfer.bench.run.TEST_IMAGES", 32)
+    monkeypatch.setattr("lightfer.bench.case.YARDSTICK_S", 0)
     monkeypatch.setattr("lightfer.measure.yardstick.FEWEST", 1)
     monkeypatch.setattr("lightfer.measure.yardstick.COOLED", 0)
     monkeypatch.setattr("lightfer.measure.latency.STABLE", inf)  # warm after two groups

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from lightfer import _files
 from lightfer._files import (
@@ -21,6 +23,7 @@ from lightfer._files import (
     sha256_of,
     write_text,
 )
+from tests.conftest import files_of_at_most
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path):
@@ -143,6 +146,38 @@ def test_no_space_is_said_in_one_line(tmp_path: Path):
         fill()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", _files._FULL)
+def test_no_space_told_by_the_writer_of_weight_files_is_said_so_too(tmp_path: Path, number: int):
+    """It has no number but in its text; a quota that is used up is no space, too."""
+
+    def fill() -> None:
+        with atomic_path(tmp_path / "x.safetensors"):
+            raise RuntimeError(f"I/O error: {os.strerror(number)} (os error {number})")
+
+    with pytest.raises(
+        OutputError, match=rf"x\.safetensors was not written: {os.strerror(number)}"
+    ):
+        fill()
+
+
+def test_the_writer_of_weight_files_tells_so(tmp_path: Path):
+    def fill() -> None:
+        with files_of_at_most(100), atomic_path(tmp_path / "x.safetensors") as temporary:
+            save_file({"x": torch.zeros(1000)}, temporary)
+
+    with pytest.raises(OutputError, match=os.strerror(errno.EFBIG)):
+        fill()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_a_writer_made_read_only_is_written(tmp_path: Path):
+    with atomic_path(tmp_path / "x") as temporary:
+        temporary.write_text("new")
+        temporary.chmod(0o444)
+    (tmp_path / "ordinary").touch()
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
 
 def test_sigterm_leaves_the_old_file_and_nothing_else(tmp_path: Path):

@@ -80,15 +80,16 @@ def atomic_path(path: Path, known: Collection[Path] = ()) -> Iterator[Path]:
         temporary.touch()
         mode = (target if target.exists() else temporary).stat().st_mode
         yield temporary
-        with temporary.open("rb") as file:
+        temporary.chmod(0o600)  # some writers make a file of their own, perhaps a read-only one,
+        with temporary.open("rb+") as file:  # and Windows syncs what is open for writing alone
             os.fsync(file.fileno())
         if not any(filecmp.cmp(other, temporary, shallow=False) for other in known):
-            temporary.chmod(stat.S_IMODE(mode))  # some writers make a file of their own
+            temporary.chmod(stat.S_IMODE(mode))
             temporary.replace(target)
     except Exception as error:
         number = getattr(error, "errno", None)
-        if f"os error {errno.ENOSPC}" in str(error):  # of Rust: the writer of weight files
-            number = errno.ENOSPC
+        if told := re.search(r"\(os error (\d+)\)", str(error)):  # of Rust, which writes weights
+            number = int(told[1])
         ours = (str(folder), str(temporary))
         if number not in _FULL and getattr(error, "filename", None) not in ours:
             raise
@@ -411,12 +412,15 @@ def alone(path: Path, what: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        holder = path.read_text().strip() or "unknown"
+        holder = "unknown"
+        with suppress(PermissionError):  # of Windows, which locks the content, too
+            holder = path.read_text().strip() or holder
         raise ArgumentError(
             f"{what} is in use by process {holder}: wait for it, or choose another --out"
         ) from error
     try:
-        path.write_text(f"{os.getpid()}\n")
+        with suppress(PermissionError):
+            path.write_text(f"{os.getpid()}\n")
         yield
     finally:
         lock.release()

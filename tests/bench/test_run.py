@@ -9,17 +9,17 @@ import msgspec
 import pytest
 import torch
 
-from lightfer._files import sha256_of
+from lightfer._files import OutputError, sha256_of
 from lightfer.bench import run as benchmark
 from lightfer.bench.case import Case, compared
 from lightfer.bench.entry import entry_of
-from lightfer.bench.journal import Journal
+from lightfer.bench.journal import Failed, Journal
 from lightfer.bench.plan import BenchConfig
 from lightfer.bench.run import run_benchmark
 from lightfer.data import Dataset
 from lightfer.errors import ArgumentError
 from lightfer.inference.backends import RUNTIMES, Loaded
-from lightfer.measure.energy import CpuModel
+from lightfer.measure.energy import TEST_IMAGES, CpuModel
 from lightfer.measure.yardstick import Yardstick
 from lightfer.models.blocks import ConvBNAct
 from lightfer.models.find import Weights, find_weights
@@ -27,6 +27,7 @@ from lightfer.models.registry import create_model
 from lightfer.results import GridIntensity, Results
 from lightfer.results.select import Times
 from lightfer.results.validate import violations
+from tests.conftest import files_of_at_most
 from tests.models.test_weights import card
 from tests.results.test_schema import ENVIRONMENT
 
@@ -151,7 +152,8 @@ def test_without_data_the_accuracy_is_the_cards_and_says_so(config: BenchConfig,
     assert own.accuracy is not None
     assert (own.accuracy.source, own.accuracy.top1) == ("reference", 0.6)
     assert plain.accuracy is None
-    assert own.inference_images == 3589
+    assert own.inference_images == benchmark.TEST_IMAGES
+    assert TEST_IMAGES == 3589  # outside of tests
     assert not (tmp_path / "scorings.jsonl").exists()
 
 
@@ -486,6 +488,27 @@ def test_two_processes_have_a_journal_each_and_a_third_is_refused(tmp_path: Path
     second.remove()
     first.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_a_byte_is_no_other_run(tmp_path: Path):
+    """A stop of the machine leaves such a file; the run took another name for ever."""
+    place = tmp_path / "journal"
+    place.touch()
+    first = Journal(place, "one", ENVIRONMENT)
+    assert (first.path, first.other) == (place, None)
+    first.append("case", Failed(kind="static", error="of the net"))
+    first._lock.release()
+    again = Journal(place, "one", ENVIRONMENT)
+    assert (again.path, again.pieces["case"].error) == (place, "of the net")
+
+
+def test_a_journal_begins_with_its_whole_head_or_is_not_there(tmp_path: Path):
+    """Half of it was taken for another's run."""
+    place = tmp_path / "journal"
+    first = Journal(place, "one", ENVIRONMENT)
+    with files_of_at_most(100), pytest.raises(OutputError, match="journal was not written: File"):
+        first.append("case", Failed(kind="static", error="of the net"))
+    assert not place.exists()
 
 
 def test_an_own_net_that_was_edited_is_not_continued(

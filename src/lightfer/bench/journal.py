@@ -8,6 +8,7 @@ fell into.
 import os
 import zlib
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -16,7 +17,7 @@ import msgspec
 from filelock import FileLock, Timeout
 from msgspec import Struct
 
-from lightfer._files import OutputError, check_keys
+from lightfer._files import OutputError, check_keys, write_bytes
 from lightfer.errors import ArgumentError
 from lightfer.measure.noise import Watched
 from lightfer.results import Accuracy, EnergyBlock, Environment, Work
@@ -134,11 +135,11 @@ class Journal:
         beside = path.with_name(f"{path.name}-{fingerprint[:8]}")
         locks = {place: lock for place in (path, beside) if (lock := _lock(place)) is not None}
         known = next((place for place in locks if self._continue(place)), None)
-        new = [place for place in locks if place == beside or not place.exists()]
+        new = [place for place in locks if place == beside or _free(place)]
         if known is None and not new:
             raise ArgumentError(f"{path} is in use by other processes: wait, or use another --out")
         self.path = known or new[0]
-        self.other = path if path in locks and self.path == beside and path.exists() else None
+        self.other = path if path in locks and self.path == beside and not _free(path) else None
         if known is None:
             self.path.unlink(missing_ok=True)  # of this name, yet not this run: damaged
         self._lock = locks.pop(self.path)  # held as long as this object lives
@@ -152,19 +153,17 @@ class Journal:
     def append(self, case: str, record: Record) -> None:
         """Keep a record of `case`, in memory and on disk."""
         self.pieces[case].add(record)
-        new = not self.path.exists()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if not self.path.exists():
+                write_bytes(self.path, _sealed(self.head))  # half of it would be nobody's run
             with self.path.open("ab") as file:
-                if new:
-                    file.write(_sealed(self.head))
                 file.write(_sealed(_Line(case=case, record=record)))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
+            reason = getattr(error.__cause__ or error, "strerror", None) or error
             raise OutputError(
-                f"{self.path} was not written: {error.strerror}; mend that, and the same command "
-                "goes on"
+                f"{self.path} was not written: {reason}; mend that, and the same command goes on"
             ) from error
 
     def remove(self) -> None:
@@ -191,6 +190,11 @@ class Journal:
         return True
 
 
+def _free(path: Path) -> bool:
+    """Whether nothing lies there: a file without a byte is what a stop of the machine may leave."""
+    return not path.exists() or (path.is_file() and not path.stat().st_size)
+
+
 def _lock(path: Path) -> FileLock | None:
     """Held by this process from now on; None where another one has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +207,8 @@ def _lock(path: Path) -> FileLock | None:
 
 
 def _unlock(lock: FileLock) -> None:
-    Path(lock.lock_file).unlink(missing_ok=True)
+    with suppress(PermissionError):  # of Windows, where an open file stays
+        Path(lock.lock_file).unlink(missing_ok=True)
     lock.release()
 
 
