@@ -54,7 +54,7 @@ from tests.conftest import ROOT
 from tests.data import writers
 from tests.data.mutate import FACES, flip, plain
 
-CASES = int(os.environ.get("LIGHTFER_CAMPAIGN", "1000"))
+CASES = int(os.environ.get("LIGHTFER_CAMPAIGN", "600"))
 COMMANDS = CASES // 20
 LONGEST_S, LONGEST_TEXT = 60, 5000  # of one case: more is a hang, or no line
 NET, SHIPPED = "shufflenet_v2_x0_5", "squeezenet1_1_bn"
