@@ -68,6 +68,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     from lightfer.measure import operations
 
+    gc.freeze()  # what earlier tests imported, as `_little_to_collect`
     count = operations.count_operations
 
     def counted_once(model: torch.nn.Module, shape: tuple[int, ...]) -> operations.Operations:
