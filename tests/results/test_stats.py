@@ -1,5 +1,7 @@
 """Statistics against SciPy's own tests, closed forms, and simulations whose truth is known."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -14,6 +16,7 @@ from lightfer.results.stats import (
     Objective,
     between_seeds,
     closest_majority,
+    compare_many_runs,
     compare_proportions,
     compare_runs,
     concordance,
@@ -271,6 +274,20 @@ def test_the_closest_majority():
 def test_a_yardstick_is_needed_beside_each_round():
     with pytest.raises(ValueError, match="1 yardsticks beside 2 rounds"):
         corrected(np.ones(2), [1.0], 1.0)
+
+
+def test_many_pairs_of_runs_at_once_are_those_of_each_pair():
+    rng = np.random.default_rng(7)
+    drawn = rng.integers(2, 15, (60, 2)), rng.choice([0.0, 0.03, 0.12], 60)
+    pairs = [
+        (np.exp(0.1 * rng.standard_normal(m)), np.exp(0.1 * rng.standard_normal(n)), allowed)
+        for (m, n), allowed in zip(*drawn, strict=True)
+    ]
+    for found, pair in zip(compare_many_runs(pairs), pairs, strict=True):
+        one = compare_runs(*pair)
+        assert found.method == one.method
+        assert (found.p, *astuple(found.interval)) == pytest.approx((one.p, *astuple(one.interval)))
+    assert compare_many_runs([]) == []
 
 
 def test_separate_runs_without_noise():

@@ -17,10 +17,14 @@ times.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+from numpy.typing import ArrayLike
 
 from lightfer.errors import ArgumentError
 from lightfer.report.cells import subject, threads
@@ -29,7 +33,7 @@ from lightfer.report.predecessor import IMAGES, Quoted, quoted_in
 from lightfer.report.significance import accuracy_difference
 from lightfer.results import Energy, Entry, Latency, Results, content_of, filled, results_in
 from lightfer.results.select import Time, Times, net_names
-from lightfer.results.stats import Difference, compare_proportions, compare_runs, holm
+from lightfer.results.stats import Difference, compare_many_runs, compare_proportions, holm
 
 RUN_TO_RUN = 0.03  # relative to the yardstick; by benchmarks/aa_ab.py
 RUN_TO_RUN_BARE = 0.12
@@ -50,8 +54,7 @@ WORDS: dict[Kind, tuple[str, str]] = {  # of a family of tests: where b is less,
 }
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True, gc=False):
     """One quantity of one model in both files.
 
     For times and energies `ratio` is b / a with its interval; for accuracies `difference` is b - a
@@ -72,6 +75,9 @@ class Change:
     p_holm: float | None = None
     machine: float | None = None  # times: the yardstick's b / a, taken out of `ratio`
     note: str = ""  # the method, or the reason of a refusal
+
+
+_Runs = tuple[ArrayLike, ArrayLike, float]  # one number per round of both, the allowance
 
 
 @dataclass(frozen=True)
@@ -121,14 +127,22 @@ def compare_results(
     before, after = Times(a), Times(b)
     names = net_names(a.entries)
     pairs = match(a, b, anyway=anyway)
-    tests: dict[int, Any] = {}  # place of a change -> what is compared there
+    runs: dict[int, _Runs] = {}  # place of a change -> what is compared there
+    tests: dict[int, Any] = {}  # the same of accuracies
     for entry, other, reasons, several in pairs:
         name = subject(entry, names[entry.id])
-        changes += _times(name, entry, before, other, after, reasons, run_to_run)
-        changes += _energies(name, entry, other, reasons, run_to_run)
+        for change, of_both in (
+            *_times(name, entry, before, other, after, reasons, run_to_run),
+            *_energies(name, entry, other, reasons, run_to_run),
+        ):
+            if of_both:
+                runs[len(changes)] = of_both
+            changes.append(change)
         tests[len(changes)] = entry.accuracy, other.accuracy
         changes.append(_accuracies(name, entry, a, other, b, several))
         changes += [] if several else _counts(name, entry, other)
+    for i, found in zip(runs, compare_many_runs(runs.values()), strict=True):
+        changes[i] = _tested(changes[i], found)
     both = dict.fromkeys((x.environment, y.environment) for x, y, why, _ in pairs if not why)
     told = (conditions(a.environments[x], b.environments[y]) for x, y in both)
     in_a, in_b = {x.id for x, *_ in pairs}, {y.id for _, y, *_ in pairs}
@@ -148,11 +162,11 @@ def _times(
     after: Times,
     reasons: list[str],
     run_to_run: float | None,
-) -> Iterable[Change]:
+) -> Iterable[tuple[Change, _Runs | None]]:
     if not a.latency and not b.latency:
         return
     if reasons:
-        yield Change(model, "time", "all times", REFUSED, note="; ".join(reasons))
+        yield Change(model, "time", "all times", REFUSED, note="; ".join(reasons)), None
         return
     theirs = {_timed(t): t for t in b.latency}
     for mine in a.latency:
@@ -160,38 +174,35 @@ def _times(
         other = theirs.pop(what, None)
         if other is None:
             found = ", ".join(_timed(t) for t in b.latency) or "no times"
-            yield Change(model, "time", what, REFUSED, note=f"the second file has {found}")
+            yield Change(model, "time", what, REFUSED, note=f"the second file has {found}"), None
             continue
         times = before.of(a, mine), after.of(b, other)
         judged, refusal = comparable(times, a, before.about(a), after.about(b))
         if judged is None:
             shown = (t and t.estimate_s for t in times)
-            yield Change(model, "time", what, REFUSED, *shown, note=refusal)
+            yield Change(model, "time", what, REFUSED, *shown, note=refusal), None
         else:
             yield _time(model, what, judged, refusal, run_to_run)
     for what in theirs:
-        yield Change(model, "time", what, REFUSED, note="only the second file has it")
+        yield Change(model, "time", what, REFUSED, note="only the second file has it"), None
 
 
 def _time(
     model: str, what: str, times: tuple[Time, Time], why_raw: str, run_to_run: float | None
-) -> Change:
+) -> tuple[Change, _Runs]:
     """One time in both files, relative to the yardsticks if they are there and comparable."""
     a, b = times
     allowed = RUN_TO_RUN_BARE if why_raw else RUN_TO_RUN
-    found = compare_runs(
-        a.rounds_s / (a.reference_s or 1.0),
-        b.rounds_s / (b.reference_s or 1.0),
-        allowed if run_to_run is None else run_to_run,
-    )
-    method = f"{found.method}, {why_raw or 'relative to the yardstick'}"
     machine = b.reference_s / a.reference_s if a.reference_s and b.reference_s else None
-    return _tested(model, "time", what, a.estimate_s, b.estimate_s, found, method, machine)
+    note = f", {why_raw or 'relative to the yardstick'}"
+    change = Change(model, "time", what, "", a.estimate_s, b.estimate_s, machine=machine, note=note)
+    relative = (time.rounds_s / (time.reference_s or 1.0) for time in times)
+    return change, (*relative, allowed if run_to_run is None else run_to_run)
 
 
 def _energies(
     model: str, a: Entry, b: Entry, reasons: list[str], run_to_run: float | None
-) -> Iterable[Change]:
+) -> Iterable[tuple[Change, _Runs | None]]:
     """Gross energy per image at each batch size of either file, block by block."""
     ours = {e.batch_size: e for e in (a.energy, *a.energy_other) if e and e.method()}
     theirs = {e.batch_size: e for e in (b.energy, *b.energy_other) if e and e.method()}
@@ -200,12 +211,12 @@ def _energies(
         x, y = ours.get(size), theirs.get(size)
         refusal = "; ".join(reasons) or _no_ratio(x, y)
         if refusal or not (x and y and x.gross and y.gross):
-            yield Change(model, "energy", what, REFUSED, _gross(x), _gross(y), note=refusal)
+            yield Change(model, "energy", what, REFUSED, _gross(x), _gross(y), note=refusal), None
             continue
         allowed = RUN_TO_RUN_ENERGY if run_to_run is None else run_to_run
-        found = compare_runs(x.gross_of_blocks(), y.gross_of_blocks(), allowed)
-        method = f"{found.method}; energy by {x.method()}"
-        yield _tested(model, "energy", what, _gross(x) or 0.0, _gross(y) or 0.0, found, method)
+        note = f"; energy by {x.method()}"
+        change = Change(model, "energy", what, "", _gross(x), _gross(y), note=note)
+        yield change, (x.gross_of_blocks(), y.gross_of_blocks(), allowed)
 
 
 def _no_ratio(a: Energy | None, b: Energy | None) -> str:
@@ -259,8 +270,8 @@ def _accuracies(
         return Change(
             model, "accuracy", what, REFUSED, ours.top1, theirs.top1, note="; ".join(reasons)
         )
-    found = accuracy_difference(ours, theirs)
-    return _tested(model, "accuracy", what, ours.top1, theirs.top1, found)
+    change = Change(model, "accuracy", what, "", ours.top1, theirs.top1)
+    return _tested(change, accuracy_difference(ours, theirs))
 
 
 def _data_hash(entry: Entry, results: Results) -> str | None:
@@ -277,32 +288,18 @@ def _counts(model: str, a: Entry, b: Entry) -> Iterable[Change]:
             yield Change(model, kind, kind, "same" if x == y else "changed", x, y, ratio)
 
 
-def _tested(
-    model: str,
-    kind: Kind,
-    what: str,
-    a: float,
-    b: float,
-    found: Difference,
-    method: str = "",
-    machine: float | None = None,
-) -> Change:
+def _tested(change: Change, found: Difference) -> Change:
+    """With what was found, its own note after the method; verdicts come once a family is known."""
+    is_ratio = change.kind in ("time", "energy")
     interval = found.interval
-    is_ratio = kind in ("time", "energy")
-    return Change(
-        model=model,
-        kind=kind,
-        what=what,
-        verdict="",  # once the whole family is known
-        a=a,
-        b=b,
+    return replace(
+        change,
         ratio=interval.estimate if is_ratio else None,
         difference=None if is_ratio else interval.estimate,
         low=interval.low,
         high=interval.high,
         p=found.p,
-        machine=machine,
-        note=method or found.method,
+        note=found.method + change.note,
     )
 
 
@@ -367,6 +364,6 @@ def _quoted_accuracy(quoted: Quoted, entry: Entry, quoted_first: bool) -> Change
         note = f"needs ours on FER2013's {IMAGES:,} images of validation and test, found {found}"
         return Change(entry.model, "accuracy", what, REFUSED, note=note)
     x, y = (quoted.top1, ours.top1) if quoted_first else (ours.top1, quoted.top1)
-    found = compare_proportions(x * IMAGES, IMAGES, y * IMAGES, IMAGES)
-    note = f"{found.method}; the predecessor chose its weights on these images"
-    return _tested(entry.model, "accuracy", what, x, y, found, note)
+    note = "; the predecessor chose its weights on these images"
+    change = Change(entry.model, "accuracy", what, "", x, y, note=note)
+    return _tested(change, compare_proportions(x * IMAGES, IMAGES, y * IMAGES, IMAGES))

@@ -50,11 +50,11 @@ class Fleet:
     agreement: Interval | None  # Kendall's W of their rankings, if each ranks them
 
 
-def fleets(results: Results) -> list[Fleet]:
+def fleets(results: Results, times: Times | None = None) -> list[Fleet]:
     """Of each runtime and precision that at least three devices timed."""
     groups: dict[tuple[str, str, str], dict[str, dict[str, list[float]]]] = {}
     last: dict[str, Environment] = {}
-    times = Times(results)
+    times = times or Times(results)
     for entry in results.entries:
         if time := times.at(entry):
             way, key = (entry.device, entry.runtime, entry.precision), entry.id.partition("/")[0]

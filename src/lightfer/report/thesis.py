@@ -50,11 +50,11 @@ class Claim(NamedTuple):
     test: Callable[[Sequence[Entry], Times], tuple[Verdict, str]]
 
 
-def findings(results: Results) -> list[Finding]:
+def findings(results: Results, times: Times | None = None) -> list[Finding]:
     """Every claim of `CLAIMS` against the entries that did not fail, in their order."""
     alive = by_variant(e for e in results.entries if e.error is None)
     groups = [(_where(results, *variant), entries) for variant, entries in alive.items()]
-    times = Times(results)
+    times = times or Times(results)
     found = []
     for claim in CLAIMS:
         cases = tuple(Case(where, *claim.test(entries, times)) for where, entries in groups)

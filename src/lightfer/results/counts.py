@@ -7,7 +7,7 @@ from lightfer._files import graph_file
 from lightfer.results.schema import Work
 
 
-class Counts(Struct, frozen=True, kw_only=True):
+class Counts(Struct, frozen=True, kw_only=True, gc=False):
     """Of one image of 48x48 and seven classes, as `lightfer.measure.operations` counts it."""
 
     family: str

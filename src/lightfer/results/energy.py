@@ -12,7 +12,7 @@ Method = Literal["counter", "polled", "log", "modelled", "absent"]
 MEASURED: tuple[Method, ...] = ("counter", "polled", "log")
 
 
-class EnergyReading(Struct, frozen=True, kw_only=True):
+class EnergyReading(Struct, frozen=True, kw_only=True, gc=False):
     """What one meter said of one block; where `joules` is None, `reason` says why."""
 
     component: Component
@@ -23,7 +23,7 @@ class EnergyReading(Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class EnergyBlock(Struct, frozen=True, kw_only=True):
+class EnergyBlock(Struct, frozen=True, kw_only=True, gc=False):
     """One window of work between two idle ones with the model resident.
 
     Each window is its start and end in seconds since 1970, by this machine's clock.
@@ -36,7 +36,7 @@ class EnergyBlock(Struct, frozen=True, kw_only=True):
     readings: tuple[EnergyReading, ...] = ()
 
 
-class EnergyComponent(Struct, frozen=True, kw_only=True):
+class EnergyComponent(Struct, frozen=True, kw_only=True, gc=False):
     """Energy of one part of the machine, and how the figure was obtained."""
 
     joules_per_image: float | None  # gross
@@ -50,20 +50,20 @@ class EnergyComponent(Struct, frozen=True, kw_only=True):
     reason: str | None = None  # why there is no figure
 
 
-class EnergyComponents(Struct, frozen=True, kw_only=True):
+class EnergyComponents(Struct, frozen=True, kw_only=True, gc=False):
     gpu: EnergyComponent
     cpu: EnergyComponent
     dram: EnergyComponent
 
 
-class EnergyTotal(Struct, frozen=True, kw_only=True):
+class EnergyTotal(Struct, frozen=True, kw_only=True, gc=False):
     """A sum over components: all of them measured, or all of them modelled."""
 
     joules_per_image: float | None
     includes: tuple[Component, ...] = ()
 
 
-class CrossCheck(Struct, frozen=True, kw_only=True):
+class CrossCheck(Struct, frozen=True, kw_only=True, gc=False):
     """Two meters of one component over the same windows."""
 
     component: Component
@@ -73,7 +73,7 @@ class CrossCheck(Struct, frozen=True, kw_only=True):
     alarm: bool  # a ratio lies outside the band
 
 
-class Energy(Struct, frozen=True, kw_only=True):
+class Energy(Struct, frozen=True, kw_only=True, gc=False):
     """Energy of classifying: gross is all that was drawn, net is without the idle share."""
 
     components: EnergyComponents
@@ -127,7 +127,7 @@ class Energy(Struct, frozen=True, kw_only=True):
         return found
 
 
-class TrainingEnergy(Struct, frozen=True, kw_only=True):
+class TrainingEnergy(Struct, frozen=True, kw_only=True, gc=False):
     """Energy of one training, as the card of its weights holds it."""
 
     seconds: float
@@ -139,7 +139,7 @@ class TrainingEnergy(Struct, frozen=True, kw_only=True):
     reason: str | None = None  # why joules is None, or without what a meter should have told
 
 
-class GridIntensity(Struct, frozen=True, kw_only=True):
+class GridIntensity(Struct, frozen=True, kw_only=True, gc=False):
     """Carbon intensity of the electricity that is assumed."""
 
     g_co2e_per_kwh: float
@@ -150,14 +150,14 @@ class GridIntensity(Struct, frozen=True, kw_only=True):
     basis: str = "location-based"
 
 
-class CarbonElsewhere(Struct, frozen=True, kw_only=True):
+class CarbonElsewhere(Struct, frozen=True, kw_only=True, gc=False):
     """The same energy on another grid."""
 
     intensity: GridIntensity
     g_co2e_per_1000_images: float | None
 
 
-class SoftwareCarbonIntensity(Struct, frozen=True, kw_only=True):
+class SoftwareCarbonIntensity(Struct, frozen=True, kw_only=True, gc=False):
     """SCI = (E x I + M) per R (Green Software Foundation, ISO/IEC 21031:2024)."""
 
     g_co2e_per_1000_faces: float | None  # the score; R is 1,000 classified faces
@@ -167,7 +167,7 @@ class SoftwareCarbonIntensity(Struct, frozen=True, kw_only=True):
     boundary: str
 
 
-class Carbon(Struct, frozen=True, kw_only=True):
+class Carbon(Struct, frozen=True, kw_only=True, gc=False):
     """Derived from the gross energy; measures nothing of its own."""
 
     kg_co2e_test_set: float | None
@@ -178,7 +178,7 @@ class Carbon(Struct, frozen=True, kw_only=True):
     sci: SoftwareCarbonIntensity | None = None
 
 
-class Training(Struct, frozen=True, kw_only=True):
+class Training(Struct, frozen=True, kw_only=True, gc=False):
     """What the training of the weights cost, and after how many images using them costs as much."""
 
     energy: TrainingEnergy

@@ -82,7 +82,7 @@ def results_in(text: bytes, path: Path | str, *, passes: bool = True) -> Results
         parts = msgspec.json.decode(text, type=_Parts)
         shared: dict[Accuracy, Accuracy] = {}
         entries = tuple(_entry(i, raw, passes, shared) for i, raw in enumerate(parts.entries))
-        if twice := [name for name, n in Counter(e.id for e in entries).items() if n > 1]:
+        if twice := _twice([e.id for e in entries]):
             raise ResultsError(f"{path}: entry {twice[0]!r} stands there twice: remove one")
         return Results(environments=parts.environments, entries=entries, cards=parts.cards)
     except (ValueError, RecursionError, msgspec.DecodeError) as error:  # not UTF-8, too
@@ -177,11 +177,17 @@ def _entry(i: int, raw: msgspec.Raw, passes: bool, shared: dict[Accuracy, Accura
 def measured_twice(entry: Entry) -> str | None:
     """What an entry holds two figures of, where readers differ in which they take."""
     times = [(t.batch_size, t.threads, t.clock) for t in entry.latency]
-    for (size, threads, clock), n in Counter(times).items():
-        if n > 1:
-            return f"batch {size}, {threads} threads, {clock}"
-    energies = Counter(e.batch_size for e in (entry.energy, *entry.energy_other) if e)
-    return next((f"energy at batch {size}" for size, n in energies.items() if n > 1), None)
+    for size, threads, clock in _twice(times):
+        return f"batch {size}, {threads} threads, {clock}"
+    energies = [e.batch_size for e in (entry.energy, *entry.energy_other) if e]
+    return next((f"energy at batch {size}" for size in _twice(energies)), None)
+
+
+def _twice(values: list[Any]) -> list[Any]:
+    """Those that stand there more than once."""
+    if len(set(values)) == len(values):
+        return []
+    return [value for value, n in Counter(values).items() if n > 1]
 
 
 def write_results(path: Path, results: Results) -> None:

@@ -19,7 +19,7 @@ NODE = "^node-[0-9a-z]{1,16}$"  # what a node may be called: no host name, no ad
 VERDICTS = ("quiet", "noisy", "unusable")  # on noise, from best to worst
 
 
-class ClassScore(Struct, frozen=True, kw_only=True):
+class ClassScore(Struct, frozen=True, kw_only=True, gc=False):
     """Precision, recall and F1 of one class; None where a class was never predicted or absent."""
 
     name: str
@@ -29,7 +29,7 @@ class ClassScore(Struct, frozen=True, kw_only=True):
     f1: float | None
 
 
-class Accuracy(Struct, frozen=True, kw_only=True):
+class Accuracy(Struct, frozen=True, kw_only=True, gc=False):
     """How well one set of images was classified, from `images` predictions."""
 
     split: str  # "test", "validation", "test without copies", "kaggle test", ...
@@ -56,7 +56,7 @@ class Accuracy(Struct, frozen=True, kw_only=True):
     data_sha256: str | None = None  # of the split, where it is of another data set than FER2013
 
 
-class Latency(Struct, frozen=True, kw_only=True):
+class Latency(Struct, frozen=True, kw_only=True, gc=False):
     """Time of one forward pass, round after round: of each equally many passes, evenly ranked."""
 
     batch_size: Annotated[int, Meta(ge=1)]
@@ -80,9 +80,15 @@ class Latency(Struct, frozen=True, kw_only=True):
         rounds = self.rounds if size else 0
         return [self.samples_s[i * size : (i + 1) * size] for i in range(rounds)]
 
+    def medians(self) -> tuple[float, ...]:
+        """Of the samples of each round."""
+        if len(self.samples_s) == self.rounds:
+            return self.samples_s
+        return tuple(map(median, self.visits()))
+
     def without_passes(self) -> "Latency":
         """The same times with one sample per round, its median."""
-        return structs.replace(self, samples_s=tuple(map(median, self.visits())))
+        return structs.replace(self, samples_s=self.medians())
 
     @staticmethod
     def of(
@@ -105,7 +111,7 @@ class Latency(Struct, frozen=True, kw_only=True):
         )
 
 
-class Work(Struct, frozen=True, kw_only=True):
+class Work(Struct, frozen=True, kw_only=True, gc=False):
     """What a forward pass of one image does, as `lightfer.measure.operations` defines it."""
 
     elementwise: int
@@ -121,7 +127,7 @@ class Work(Struct, frozen=True, kw_only=True):
     uncounted: tuple[str, ...] = ()  # operators that the definitions do not cover
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(Struct, frozen=True, kw_only=True, gc=False):
     """One model measured in one environment; `error` says why figures are missing."""
 
     id: str
@@ -166,7 +172,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class Data(Struct, frozen=True, kw_only=True):
+class Data(Struct, frozen=True, kw_only=True, gc=False):
     """The data that the accuracy was measured on; sha256 is of the pixels and labels."""
 
     name: str  # "fer2013", "synthetic", "custom", or another set's name, as "rafdb"
@@ -175,7 +181,7 @@ class Data(Struct, frozen=True, kw_only=True):
     sha256: dict[str, str]  # split -> hash
 
 
-class Noise(Struct, frozen=True, kw_only=True):
+class Noise(Struct, frozen=True, kw_only=True, gc=False):
     """How much else happened on the machine while it measured; shares are fractions."""
 
     verdict: Literal["quiet", "noisy", "unusable"]
@@ -192,7 +198,7 @@ class Noise(Struct, frozen=True, kw_only=True):
     gpu: "GpuNoise | None" = None
 
 
-class GpuNoise(Struct, frozen=True, kw_only=True):
+class GpuNoise(Struct, frozen=True, kw_only=True, gc=False):
     """What else the GPU did, over the moments at which it was looked at, each under load."""
 
     other_processes: int | None  # the most at one moment
@@ -202,7 +208,7 @@ class GpuNoise(Struct, frozen=True, kw_only=True):
     slowdowns: tuple[str, ...] = ()  # why the driver lowered the clocks
 
 
-class Waiting(Struct, frozen=True, kw_only=True):
+class Waiting(Struct, frozen=True, kw_only=True, gc=False):
     """For a quiet machine: one whose yardstick is within 5 % of its own best."""
 
     minutes: float  # that were allowed, for waiting and for repeated rounds
@@ -212,7 +218,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
     gave_up: bool  # the machine was not quiet for so long that rounds went on without
 
 
-class Protocol(Struct, frozen=True, kw_only=True):
+class Protocol(Struct, frozen=True, kw_only=True, gc=False):
     """How times were taken. Times of different versions, or of files without, are not comparable.
 
     Version 2: each round times `seconds` of passes at each batch size, the images rotating, in two
@@ -233,7 +239,7 @@ class Protocol(Struct, frozen=True, kw_only=True):
     waiting: Waiting | None = None  # None: for nothing
 
 
-class Environment(Struct, frozen=True, kw_only=True):
+class Environment(Struct, frozen=True, kw_only=True, gc=False):
     """The machine, the software and the command of a run."""
 
     cpu: str
@@ -268,7 +274,7 @@ class Environment(Struct, frozen=True, kw_only=True):
         return [name for name in known if name and " " not in name]
 
 
-class WeightCard(Struct, frozen=True, kw_only=True):
+class WeightCard(Struct, frozen=True, kw_only=True, gc=False):
     """What a reader must know of a weight file, from the card in its header."""
 
     model: str
@@ -304,7 +310,7 @@ class WeightCard(Struct, frozen=True, kw_only=True):
         return convert({**card, **renamed}, WeightCard)
 
 
-class TeacherWeights(Struct, frozen=True, kw_only=True):
+class TeacherWeights(Struct, frozen=True, kw_only=True, gc=False):
     """A net that taught another one."""
 
     model: str
@@ -312,7 +318,7 @@ class TeacherWeights(Struct, frozen=True, kw_only=True):
     fold: str | None = None  # the part of the train split that it had not seen, as "0/5"
 
 
-class Teaching(Struct, frozen=True, kw_only=True):
+class Teaching(Struct, frozen=True, kw_only=True, gc=False):
     """What a net learnt from beside the labels (knowledge distillation), see `train.distill`."""
 
     temperature: float
@@ -321,7 +327,7 @@ class Teaching(Struct, frozen=True, kw_only=True):
     teachers: tuple[TeacherWeights, ...]
 
 
-class Results(Struct, frozen=True, kw_only=True):
+class Results(Struct, frozen=True, kw_only=True, gc=False):
     """The whole of a results file."""
 
     schema: str = SCHEMA

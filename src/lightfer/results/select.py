@@ -263,8 +263,9 @@ class Times:
         rows: list[_Row] = []
         for entry, latency in pairs:
             self._found[id(latency)] = latency, None
-            raw = np.array([median(passes) for passes in latency.visits()])
-            if len(raw) and raw.min() >= SHORTEST_S and raw.max() <= LONGEST_S:
+            medians = latency.medians()
+            if medians and min(medians) >= SHORTEST_S and max(medians) <= LONGEST_S:
+                raw = np.array(medians)
                 rows.append((latency, raw, *self._quoted(entry, latency, raw)))
         for latency, time in _worked_out(rows):
             self._found[id(latency)] = latency, time

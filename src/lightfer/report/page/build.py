@@ -62,9 +62,10 @@ def page(
     scripts = [opening, "\n".join(_read(f"{s}.js") for s in SCRIPTS)]
     script = "".join(f"(() => {{\n'use strict';\n{text}}})();\n" for text in scripts if text)
     on_step("intervals", 0, 3)
-    data = as_script(page_data(results))
+    times = Times(results)
+    data = as_script(page_data(results, times))
     on_step("thesis", 1, 3)
-    cards = [] if opening else findings(results)
+    cards = [] if opening else findings(results, times)
     on_step("page", 2, 3)
     html = templates.from_string(_read("page.html.j2")).render(
         policy=Markup(_policy(style, script)),
@@ -72,10 +73,10 @@ def page(
         script=Markup(script),
         data=Markup(data),
         findings=cards,
-        fleets=fleets(results),
+        fleets=fleets(results, times),
         machines=[_machine(*item) for item in results.environments.items()],
-        trainings=_trainings(results),
-        plain=_plain(results) if len(results.entries) <= MOST_PLAIN else [],
+        trainings=_trainings(results, times),
+        plain=_plain(results, times) if len(results.entries) <= MOST_PLAIN else [],
         subtitle=_subtitle(results),
         version=version("lightfer"),
         schema=results.schema,
@@ -133,9 +134,8 @@ def _machine(key: str, environment: Environment) -> dict[str, Any]:
     }
 
 
-def _trainings(results: Results) -> list[str]:
+def _trainings(results: Results, times: Times) -> list[str]:
     """Several trainings of one net: mean and spread, by machine where there are several."""
-    times = Times(results)
     entries: dict[str, list[Entry]] = {}
     for entry in results.entries:
         entries.setdefault(entry.environment, []).append(entry)
@@ -146,11 +146,10 @@ def _trainings(results: Results) -> list[str]:
     ]
 
 
-def _plain(results: Results) -> list[dict[str, Any]]:
+def _plain(results: Results, times: Times) -> list[dict[str, Any]]:
     """The table for readers without scripts, by environment."""
-    keys, times = dict.fromkeys(entry.environment for entry in results.entries), Times(results)
     groups = []
-    for key in keys:
+    for key in dict.fromkeys(entry.environment for entry in results.entries):
         entries = [entry for entry in results.entries if entry.environment == key]
         titles, rows = table(entries, times)
         cells = [

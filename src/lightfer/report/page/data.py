@@ -31,12 +31,13 @@ _Pool = dict[Accuracy, int]  # each once -> its place
 Triple = list[float | None]  # value and the bounds of its 95 % interval
 
 
-def page_data(results: Results) -> dict[str, Any]:
+def page_data(results: Results, times: Times | None = None) -> dict[str, Any]:
     """Everything that the page shows, in the form that its scripts read."""
+    times = times or Times(results)
     pool: _Pool = {}
     others: _Pool = {}
     keys = list(dict.fromkeys([*results.environments, *(e.environment for e in results.entries)]))
-    machines, times = {key: i for i, key in enumerate(keys)}, Times(results)
+    machines = {key: i for i, key in enumerate(keys)}
     rows = [_row(e, machines[e.environment], times, pool, others) for e in results.entries]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     return {

@@ -24,6 +24,7 @@ from lightfer.results.stats.front import pareto_front as pareto_front
 from lightfer.results.stats.ranks import concordance as concordance
 from lightfer.results.stats.ranks import rank_correlation as rank_correlation
 from lightfer.results.stats.times import closest_majority as closest_majority
+from lightfer.results.stats.times import compare_many_runs as compare_many_runs
 from lightfer.results.stats.times import compare_runs as compare_runs
 from lightfer.results.stats.times import corrected as corrected
 from lightfer.results.stats.times import located as located

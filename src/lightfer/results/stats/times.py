@@ -21,6 +21,7 @@ Separate runs are another question (`compare_runs`): whole runs differ by more t
 them shows, so an allowance is added. The estimate of each run is the same.
 """
 
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import numpy as np
@@ -152,30 +153,55 @@ def compare_runs(a: ArrayLike, b: ArrayLike, run_to_run: float, level: float = 0
     grow by it. The sum is referred to Student's t with degrees of freedom after Satterthwaite
     (1946), the allowance counting as known.
     """
+    return compare_many_runs([(a, b, run_to_run)], level)[0]
+
+
+def compare_many_runs(
+    pairs: Iterable[tuple[ArrayLike, ArrayLike, float]], level: float = 0.95
+) -> list[Difference]:
+    """As `compare_runs` of each a, b and allowance, many times faster than one by one."""
     from scipy.special import stdtr, stdtrit
 
-    estimates, variances, freedoms = [], [], []
-    for values in (a, b):
-        logs = np.log(numbers(values, above=0.0))
-        n = len(logs)
+    of_a, of_b, allowances = tuple(zip(*pairs, strict=True)) or ((), (), ())
+    runs = np.array(_summaries([*of_a, *of_b])).reshape(2, -1, 4)  # both, pairs, what is known
+    estimates, variances, freedoms, rounds = np.moveaxis(runs, -1, 0)
+    d = estimates[1] - estimates[0]
+    total = variances.sum(axis=0) + 2 * np.array(allowances, float) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = np.where(total > 0, total**2 / (variances**2 / freedoms).sum(axis=0), 1.0)
+        p = np.where(total > 0, 2 * stdtr(freedom, -np.abs(d) / total**0.5), d == 0)
+    half = stdtrit(freedom, (1 + level) / 2) * total**0.5
+    columns = *np.exp((d, d - half, d + half)), p, *rounds.astype(int), allowances
+    return [
+        Difference(
+            Interval(ratio, low, high, level),
+            chance,
+            f"{m} and {n} rounds, {100 * allowed:.1f} % allowed between runs",
+        )
+        for ratio, low, high, chance, m, n, allowed in zip(
+            *(np.asarray(column).tolist() for column in columns), strict=True
+        )
+    ]
+
+
+def _summaries(runs: Sequence[ArrayLike]) -> list[tuple[float, float, float, int]]:
+    """Of each run: the estimate of its log time, that estimate's variance and degrees of freedom,
+    the number of rounds. Those of equally many rounds are worked out together.
+    """
+    by_rounds: dict[int, list[int]] = {}
+    for i, values in enumerate(runs):
+        by_rounds.setdefault(np.size(values), []).append(i)
+    found: dict[int, tuple[float, float, float, int]] = {}
+    for n, places in by_rounds.items():
         if n < 2:
             raise ValueError("one round shows no spread: measure at least 2 rounds")
-        estimates.append(_middle(_pair_means(logs)))
-        kept = closest_majority(logs) if n >= FEWEST_FOR_MAJORITY else logs
-        factor = _variance_factor(n) if n >= FEWEST_FOR_MAJORITY else 1 / n
-        off = kept - kept.mean()
-        variances.append(float(off @ off) / (len(kept) - 1) * factor)
-        freedoms.append(len(kept) - 1)
-    total = sum(variances) + 2 * run_to_run**2
-    error = total**0.5
-    within = sum(v * v / f for v, f in zip(variances, freedoms, strict=True))
-    freedom = total**2 / within if within > 0 else np.inf
-    d = float(estimates[1] - estimates[0])
-    if error == 0:
-        p, half = float(d == 0), 0.0
-    else:
-        p = float(2 * stdtr(freedom, -abs(d) / error))
-        half = float(stdtrit(freedom, (1 + level) / 2)) * error
-    ratio = Interval(float(np.exp(d)), float(np.exp(d - half)), float(np.exp(d + half)), level)
-    rounds = f"{np.size(a)} and {np.size(b)} rounds"
-    return Difference(ratio, p, f"{rounds}, {100 * run_to_run:.1f} % allowed between runs")
+        for some in np.array_split(places, -(-len(places) // AT_ONCE)):
+            logs = np.log(numbers([np.asarray(runs[i]) for i in some], above=0.0))
+            kept = closest_majority(logs) if n >= FEWEST_FOR_MAJORITY else logs
+            factor = _variance_factor(n) if n >= FEWEST_FOR_MAJORITY else 1 / n
+            freedom = kept.shape[1] - 1
+            estimates = _middle(_pair_means(logs)).tolist()
+            variances = (kept.var(axis=1, ddof=1) * factor).tolist()
+            for i, estimate, variance in zip(some.tolist(), estimates, variances, strict=True):
+                found[i] = estimate, variance, freedom, n
+    return [found[i] for i in range(len(runs))]
