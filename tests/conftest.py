@@ -5,8 +5,10 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from math import inf
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -83,6 +85,41 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightfer.measure.yardstick.FEWEST", 1)
     monkeypatch.setattr("lightfer.measure.yardstick.COOLED", 0)
     monkeypatch.setattr("lightfer.measure.latency.STABLE", inf)  # warm after two groups
+
+
+def _fingerprint(model: torch.nn.Module) -> bytes:
+    """Equal for networks of the same code, settings and weights."""
+    found = sha256()
+    for name, module in model.named_modules():
+        code = type(module).forward.__code__
+        settings = {k: v for k, v in vars(module).items() if k not in ("_parameters", "_buffers")}
+        settings["_modules"] = list(module._modules)
+        said = (name, type(module), code.co_code, code.co_consts, code.co_names, settings)
+        found.update(repr(said).encode())
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().numpy().tobytes())
+    return found.digest()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _equal_nets_are_exported_once():
+    """PyTorch's exporter takes a good part of all time; what we make of its file is made anew."""
+    export, kept = torch.onnx.export, {}
+
+    def exported(model: torch.nn.Module, args: Any, *rest: Any, **settings: Any) -> Any:
+        if rest or not settings.get("dynamo"):
+            return export(model, args, *rest, **settings)
+        shapes = [(tuple(x.shape), x.dtype, x.stride()) for x in args]
+        key = (_fingerprint(model), repr(shapes), repr(settings))
+        if key not in kept:
+            kept[key] = export(model, args, **settings).model_proto.SerializeToString()
+        return SimpleNamespace(model_proto=onnx.load_from_string(kept[key]))
+
+    onnx = pytest.importorskip("onnx")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", exported)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,8 @@ from lightfer.inference.card import CARD_KEY, INPUT, OUTPUT, ExportCard
 SIGNATURE = "serving_default"
 HOW = (
     "the converter to LiteRT is not installed. It brings JAX and Transformers, so give it an "
-    'environment of its own: python -m venv litert; litert/bin/pip install "lightfer[litert]"; '
+    "environment of its own, in a checkout: python -m venv litert; "
+    'litert/bin/pip install ".[litert]"; '
     "litert/bin/lightfer export ... --to litert"
 )
 
