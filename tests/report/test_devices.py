@@ -75,13 +75,23 @@ def test_a_device_that_timed_a_net_again_is_one_device():
     again = msgspec.structs.replace(results.environments[first.environment], started="2099")
     results = msgspec.structs.replace(
         results,
-        environments={**results.environments, "later": again},
-        entries=(msgspec.structs.replace(first, environment="later"), *others),
+        environments={**results.environments, "machine-0-0a1b2c": again},
+        entries=(msgspec.structs.replace(first, environment="machine-0-0a1b2c"), *others),
     )
     (found,) = fleets(results)
     assert len(found.devices) == 3
     assert found.agreement is not None
     assert [d.ranking for d in found.devices] == [d.ranking for d in once.devices]
+
+
+@pytest.mark.parametrize("name", ["{e.model} on {e.environment}", "run/{e.model}/{e.environment}"])
+def test_ids_of_any_form_make_no_devices(name: str):
+    """Each net was a device of its own where ids name no machine, and all machines were one where
+    their ids begin alike.
+    """
+    results = fleet_of([[4e-3, 1e-3, 2e-3], [8e-3, 2e-3, 4e-3], [1e-3, 3e-3, 2e-3]])
+    renamed = tuple(msgspec.structs.replace(e, id=name.format(e=e)) for e in results.entries)
+    assert fleets(msgspec.structs.replace(results, entries=renamed)) == fleets(results)
 
 
 def test_a_device_to_which_all_nets_are_equal_ranks_none():

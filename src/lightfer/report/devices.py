@@ -1,16 +1,17 @@
 """Many devices beside one another: the spread of each net over them, and whether rankings hold.
 
-A device is a machine in one runtime and precision, by the ids of its entries, in however many runs
-it timed its nets; with other software it is another one. Devices are compared on the nets that all
-of them timed, each by its time of one image as tables and page quote it.
+A device is a machine in one runtime and precision, in however many runs it timed its nets; with
+other software it is another one. Devices are compared on the nets that all of them timed, each by
+its time of one image as tables and page quote it.
 """
 
+import re
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 
-from lightfer.results import Environment, Results
+from lightfer.results import Entry, Environment, Results
 from lightfer.results.select import Times
 from lightfer.results.stats import Interval, concordance
 
@@ -57,7 +58,7 @@ def fleets(results: Results, times: Times | None = None) -> list[Fleet]:
     times = times or Times(results)
     for entry in results.entries:
         if time := times.at(entry):
-            way, key = (entry.device, entry.runtime, entry.precision), entry.id.partition("/")[0]
+            way, key = (entry.device, entry.runtime, entry.precision), _machine(entry)
             nets = groups.setdefault(way, {}).setdefault(key, {})
             nets.setdefault(entry.model, []).append(time.estimate_s)
             about = results.environments.get(entry.environment)
@@ -68,6 +69,14 @@ def fleets(results: Results, times: Times | None = None) -> list[Fleet]:
         for way, devices in groups.items()
         if len(devices) >= FEWEST
     ]
+
+
+def _machine(entry: Entry) -> str:
+    """The machine that an entry's id begins with, if its run is named after that, as `bench` and
+    the site do; else each run is a machine.
+    """
+    machine, run = entry.id.partition("/")[0], entry.environment
+    return machine if re.fullmatch(re.escape(machine) + "-[0-9a-f]{6}", run) else run
 
 
 def _fleet(
