@@ -99,10 +99,14 @@ function facts(row) {
   return lines;
 }
 
-// The figures of the chosen models, line by line beside one another.
+// The figures of the chosen models, line by line beside one another; several may have one term.
 function factTable(chosen) {
   if (!chosen.length) return [];
-  const found = chosen.map((row) => new Map(facts(row)));
+  const found = chosen.map((row) => {
+    const lines = new Map();
+    for (const [term, value] of facts(row)) lines.set(term, [...(lines.get(term) ?? []), value]);
+    return lines;
+  });
   const terms = [...new Set(found.flatMap((lines) => [...lines.keys()]))];
   return [
     element(
@@ -126,7 +130,13 @@ function factTable(chosen) {
             "tr",
             {},
             element("th", { scope: "row" }, term),
-            found.map((lines) => element("td", {}, lines.get(term) ?? DASH)),
+            found.map((lines) =>
+              element(
+                "td",
+                {},
+                (lines.get(term) ?? [DASH]).map((value) => element("div", {}, value)),
+              ),
+            ),
           ),
         ),
       ),

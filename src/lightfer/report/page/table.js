@@ -176,6 +176,16 @@ function sortBy(column) {
 }
 
 function startTable() {
+  let length = table.length;
+  window.addEventListener("beforeprint", () => {
+    length = table.length;
+    table.length = rows.length;
+    drawTable(view.shown);
+  });
+  window.addEventListener("afterprint", () => {
+    table.length = length;
+    drawTable(view.shown);
+  });
   document.getElementById("more").addEventListener("click", () => {
     table.length += 4 * PAGE;
     drawTable(view.shown);
