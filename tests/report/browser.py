@@ -116,6 +116,18 @@ def until(shown: Any, condition: str, seconds: float) -> None:
         shown.wait_for_timeout(100)
 
 
+def column(shown: Any, title: str) -> list[str]:
+    """The first line of every cell under a title."""
+    titles = [t.split()[0] for t in shown.locator("#table thead th").all_inner_texts()]
+    place = titles.index(title) + 1
+    cells = shown.locator(f"#table tbody tr > :nth-child({place})").all_inner_texts()
+    return [cell.strip().split("\n")[0] for cell in cells]
+
+
+def take(shown: Any) -> str:
+    return shown.locator("#answer .take").inner_text()
+
+
 CUT = """() => {
   const found = [], drawing = document.createElement("canvas").getContext("2d");
   const shown = (e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true });

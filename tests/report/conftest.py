@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from lightfer.measure.yardstick import sha256
+from lightfer.report.page.build import page
 from lightfer.report.site.build import build_site
 from lightfer.report.site.serve import site_server
-from lightfer.results import published_counts
+from lightfer.results import Results, published_counts
 from tests.report import browser
 
 
@@ -19,6 +20,25 @@ def running() -> Iterator[Any]:
     """Chromium, once for the tests of a file."""
     with browser.browser() as started:
         yield started
+
+
+@pytest.fixture
+def show(running: Any, tmp_path: Path) -> Iterator[Any]:
+    """Open results as a page; at the end there was no error and no request."""
+    contexts = []
+
+    def open_page(results: Results, **options: Any) -> Any:
+        path = tmp_path / "report.html"
+        path.write_text(page(results), encoding="utf-8")
+        context = browser.opened(running, path, **options)
+        contexts.append((context, found := context.__enter__()))
+        return found.page
+
+    yield open_page
+    for context, found in contexts:
+        context.__exit__(None, None, None)
+        assert found.errors == []
+        assert found.requests == []
 
 
 FEW = ("mobilenet_v3_small", "shufflenet_v2_x1_0", "squeezenet1_0", "squeezenet1_1_bn")

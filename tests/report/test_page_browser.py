@@ -3,7 +3,6 @@
 The oracle of the front is `lightfer.report.significance.front`, of the choice `report.choose`.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,48 +10,17 @@ import msgspec
 import pytest
 
 from lightfer.report.choose import Limits, choose
-from lightfer.report.page.build import page
 from lightfer.report.rank import standings
 from lightfer.report.readme import shown as chosen_for_readme
 from lightfer.report.significance import front
 from lightfer.results import Results, read_results
 from lightfer.results.select import Times, scored_alike
 from tests.report import browser as chromium
+from tests.report.browser import column, take
 from tests.report.hostile import STRINGS, hostile
 from tests.report.made_up import made_up
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def show(running: Any, tmp_path: Path) -> Iterator[Any]:
-    """Open results as a page; at the end there was no error and no request."""
-    contexts = []
-
-    def open_page(results: Results, **options: Any) -> Any:
-        path = tmp_path / "report.html"
-        path.write_text(page(results), encoding="utf-8")
-        context = chromium.opened(running, path, **options)
-        contexts.append((context, found := context.__enter__()))
-        return found.page
-
-    yield open_page
-    for context, found in contexts:
-        context.__exit__(None, None, None)
-        assert found.errors == []
-        assert found.requests == []
-
-
-def column(shown: Any, title: str) -> list[str]:
-    """The first line of every cell under a title."""
-    titles = [t.split()[0] for t in shown.locator("#table thead th").all_inner_texts()]
-    place = titles.index(title) + 1
-    cells = shown.locator(f"#table tbody tr > :nth-child({place})").all_inner_texts()
-    return [cell.strip().split("\n")[0] for cell in cells]
-
-
-def take(shown: Any) -> str:
-    return shown.locator("#answer .take").inner_text()
 
 
 def test_sorts_and_says_so(show: Any):
@@ -299,7 +267,9 @@ def test_each_machine_is_answered_by_the_images_that_it_was_scored_on(show: Any)
 def test_one_round_decides_nothing_as_in_choose(show: Any):
     made = made_up(4, 1, rounds=1)
     assert choose(made.entries, Times(made)).pick is None
-    assert take(show(made)) == "None fits"
+    shown = show(made)
+    assert take(shown) == "None fits"
+    assert "time of two rounds or more" in shown.locator("#answer").inner_text()
 
 
 def test_a_limit_for_one_image_is_of_one_image(show: Any):

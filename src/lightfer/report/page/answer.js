@@ -11,7 +11,7 @@ const opener = (row) =>
 
 function answer() {
   const cost = view.cost;
-  if (!cost || !rows.some((row) => row.comparable))
+  if (!cost || !rows.some((row) => row.score && !row.error))
     return [take("No answer yet"), element("p", {}, "No row of this file has both an accuracy and a cost.")];
   if (view.machine === null && !cost.exact) {
     const why =
@@ -24,7 +24,7 @@ function answer() {
   if (!pick) {
     const why = found.able.length
       ? `None of ${found.able.length} models is known to keep these limits.${closest(found.able)}`
-      : "No model that is shown has both an accuracy and this cost.";
+      : noneAble(cost);
     return [take("None fits"), element("p", {}, why)];
   }
   view.pick = pick;
@@ -173,7 +173,7 @@ function drawSummary() {
   if (chart.rows.length > MOST_BARS) parts.push("Intervals are drawn when fewer models are shown.");
   if (without.length)
     parts.push(
-      `Not in the chart: ${list(without.map((row) => row.name))}, for want of an accuracy on the same images or of this cost.`,
+      `Not in the chart: ${list(without.map((row) => row.name))}, for want of an accuracy on the same images or of this ${cost.time ? "time, of two rounds or more" : "cost"}.`,
     );
   if (!cost.exact && chart.rows.length && chart.rows.every((row) => cost.of(row)[1] === null))
     parts.push("This cost has no intervals here, so ties in it cannot be seen.");

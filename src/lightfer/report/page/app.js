@@ -9,6 +9,7 @@ const view = {
   limits: [],
   shown: [],
   together: false, // rows of several variants are shown
+  scoredOn: undefined, // what the accuracies that are compared are of
   status: new Map(),
   pick: null,
   range: [0, 1],
@@ -28,6 +29,9 @@ view.redraw = () => {
       words.every((word) => row.search.includes(word)),
   );
   view.together = new Set(view.shown.map((row) => row.variant)).size > 1;
+  const sound = view.shown.filter((row) => !row.error);
+  view.scoredOn =
+    (view.cost && mostScoredOn(sound.filter((row) => isKnown(view.cost, row)))) ?? mostScoredOn(sound);
   const known = view.shown
     .filter((row) => row.score)
     .flatMap((row) => row.score.top1.filter((v) => v !== null));
@@ -98,8 +102,6 @@ function startControls() {
   }
   by("machine").addEventListener("change", (e) => {
     view.machine = e.target.value === "" ? null : Number(e.target.value);
-    if (view.variant && !ofMachine(view.machine).some((row) => row.variant === view.variant))
-      view.variant = usual(view.machine);
     fillVariants();
     restart();
   });
@@ -130,7 +132,9 @@ function fillVariants() {
   const found = [...new Map(ofMachine(view.machine).map((row) => [row.variant, row])).values()];
   const devices = new Set(found.map((row) => row.device)).size;
   const options = found.map((row) => [row.variant, devices > 1 ? `${row.way}, ${row.device}` : row.way]);
-  fill("variant", [...options, ...(options.length > 1 ? [["", "all, side by side"]] : [])], view.variant);
+  if (options.length > 1) options.push(["", "all, side by side"]);
+  if (!options.some(([key]) => key === view.variant)) view.variant = usual(view.machine);
+  fill("variant", options, view.variant);
 }
 
 // Where to begin, as the README does: of the variants with most models the fastest in float32.

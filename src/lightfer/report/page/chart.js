@@ -20,9 +20,7 @@ function drawChart(shown, cost, status, pick, limit) {
   const svg = drawn("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });
   box.replaceChildren(svg);
   if (!chart.rows.length) {
-    svg.append(
-      text(width / 2, height / 2, "No model here has both an accuracy and this cost.", "middle", "note"),
-    );
+    svg.append(text(width / 2, height / 2, "No model here can be compared.", "middle", "note"));
     return;
   }
   const barred = chart.rows.length <= MOST_BARS;

@@ -17,9 +17,10 @@ function drawMachines(shown) {
             (!view.variant || row.variant === view.variant) &&
             words.every((word) => row.search.includes(word)),
         );
+  const name = new Set(every.map((row) => row.variant)).size > 1 ? "full" : "plain";
   for (const row of every) {
-    if (!names.has(row.name)) names.set(row.name, new Map());
-    names.get(row.name).set(row.machine, row);
+    if (!names.has(row[name])) names.set(row[name], new Map());
+    names.get(row[name]).set(row.machine, row);
   }
   document.getElementById("across-what").textContent =
     `${cost.label}, ${cost.unit}, with its 95 % interval where there is one.`;
@@ -34,7 +35,7 @@ function drawMachines(shown) {
       element(
         "tr",
         {},
-        element("th", { scope: "row" }, name),
+        element("th", { scope: "row" }, kept(name)),
         machines.map((m) => {
           const row = found.get(m.index),
             triple = row ? cost.of(row) : null;

@@ -27,14 +27,16 @@ for (const machine of machines) {
 
 // Two rows of one name on one machine are told apart by the start of their weights' hash.
 const names = new Map();
+const devices = new Set(rows.map((row) => row.device)).size;
 for (const row of rows) {
   const eager = row.runtime === "pytorch" && row.precision === "float32";
   row.way = `${row.runtime} ${row.precision}`;
   row.variant = `${row.device} ${row.way}`;
   row.teachers = row.card?.distillation?.teachers.map((teacher) => teacher.model) ?? [];
   row.plain = row.model;
-  row.full = eager ? row.model : `${row.model} · ${row.way}`;
-  const key = `${row.machine} ${row.device} ${row.full}`;
+  const told = [row.model, eager ? "" : row.way, devices > 1 ? row.device : ""];
+  row.full = told.filter(Boolean).join(" · ");
+  const key = `${row.machine} ${row.full}`;
   names.set(key, (names.get(key) || []).concat(row));
 }
 for (const same of names.values()) {
@@ -140,21 +142,18 @@ function single(value) {
   return value === null ? null : [value, null, null];
 }
 
-// Rows whose accuracy is of the images, labels and view that most rows of their machine were scored on.
+// What an accuracy is of. Rows are compared whose accuracy is of the images, labels and view that most of
+// those that are shown were scored on, as in lightfer.report.choose.
 const scoredOn = (score) =>
   `${score.split}, ${score.labels} labels, ${score.view} view, ${score.images.toLocaleString("en")} images`;
 for (const row of rows) row.scoredOn = row.score && `${scoredOn(row.score)}, ${row.score.data}`;
-function usuallyScoredOn(some) {
+function mostScoredOn(some) {
   const counts = new Map();
-  for (const row of some) if (row.score && !row.error) counts.set(row.scoredOn, (counts.get(row.scoredOn) || 0) + 1);
+  for (const row of some) if (row.score) counts.set(row.scoredOn, (counts.get(row.scoredOn) || 0) + 1);
   return [...counts].sort((a, b) => b[1] - a[1]).map(([key]) => key)[0];
 }
-const OF_ALL = usuallyScoredOn(rows),
-  OF_MACHINE = machines.map((m) => usuallyScoredOn(rows.filter((row) => row.machine === m.index)));
 for (const row of rows)
-  Object.defineProperty(row, "comparable", {
-    get: () => row.scoredOn === (view.machine === null ? OF_ALL : OF_MACHINE[row.machine]),
-  });
+  Object.defineProperty(row, "comparable", { get: () => row.scoredOn === view.scoredOn });
 
 const DASH = "–";
 function figure(value, factor = 1) {

@@ -56,14 +56,21 @@ function costDiffers(cost, a, b) {
 // Whether two intervals share no point; without an interval nothing is known to differ.
 const apart = (x, y) => x[1] !== null && y[1] !== null && (x[1] > y[2] || y[1] > x[2]);
 
+// Whether a cost is known; a time of one round has no interval, and nothing is known to differ from it.
+const isKnown = (cost, row) => (cost.time ? (cost.of(row)?.[1] ?? null) : cost.of(row)) !== null;
+const isAble = (cost, row) => row.comparable && !row.error && isKnown(cost, row);
+const noneAble = (cost) =>
+  `No model here that did not fail has both an accuracy and this ${cost.time ? "time of two rounds or more" : "cost"}.`;
+
 // Row -> "front", "tied" or "dominated", among the rows of each machine. A row is beaten by another
 // that is better on one axis and no worse on the other; surely, if what differs does so significantly.
 function standing(shown, cost) {
   const found = new Map(),
     groups = new Map();
   for (const row of shown) {
-    const c = row.comparable && !row.error ? cost.of(row) : null;
-    if (!c || !(c[0] > 0)) continue;
+    if (!isAble(cost, row)) continue;
+    const c = cost.of(row);
+    if (!(c[0] > 0)) continue;
     if (!groups.has(row.machine)) groups.set(row.machine, []);
     groups.get(row.machine).push({ row, c: c[0], a: row.score.top1[0] });
   }
@@ -89,13 +96,10 @@ function standing(shown, cost) {
   return found;
 }
 
-// Whether a cost is known; a time of one round has no interval, and nothing is known to differ from it.
-const isKnown = (cost, row) => (cost.time ? (cost.of(row)?.[1] ?? null) : cost.of(row)) !== null;
-
 // The model to take: the rule of lightfer.report.choose, for any cost. Of those within the limits, all
 // whose accuracy is not significantly different from the highest; of these the cheapest.
 function choose(shown, cost, limits) {
-  const able = shown.filter((row) => row.comparable && !row.error && isKnown(cost, row));
+  const able = shown.filter((row) => isAble(cost, row));
   const set = limits.filter((limit) => limit.most !== null);
   const unknown = able.filter((row) => set.some((limit) => !limit.cost.of(row)));
   const fitting = able.filter((row) =>
