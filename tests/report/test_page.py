@@ -2,17 +2,21 @@
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from lightfer.report.page import data
+from lightfer.report import significance
 from lightfer.report.page.build import page
 from lightfer.report.page.data import as_script, page_data
 from lightfer.report.significance import (
@@ -138,9 +142,16 @@ def test_samples_that_are_no_times_are_left_out_and_break_nothing():
     assert [row[place] for row in page_of["rows"]] == [{}] * 4
 
 
-def bits(table: dict) -> list[list[bool]]:
-    n = len(table["rows"])
-    return [[digit == "1" for digit in f"{int(line, 16):0{n}b}"] for line in table["differ"]]
+def differ(tables: list[dict], pairs: str, of: Sequence[int]) -> NDArray[np.bool_]:
+    """Which pairs of some differ, as the page finds it: by tables, else not."""
+    found = np.zeros((len(of), len(of)), bool)
+    for table in tables:
+        lines = [f"{int(line, 16):0{len(table['of'])}b}" for line in table[pairs]]
+        at = {place: i for i, place in enumerate(table["of"])}
+        for (i, a), (j, b) in itertools.product(enumerate(of), repeat=2):
+            if a in at and b in at:
+                found[i, j] = lines[at[a]][at[b]] == "1"
+    return found
 
 
 def test_the_tables_of_pairs_are_those_of_the_library():
@@ -150,22 +161,58 @@ def test_the_tables_of_pairs_are_those_of_the_library():
         msgspec.structs.replace(e, id=f"{e.id}-o", runtime="onnxruntime") for e in made.entries
     ]
     both = msgspec.structs.replace(made, entries=(*made.entries, *other))
-    sets, times = page_data(both)["sets"], Times(both)
-    assert [len(s["rows"]) for s in sets] == [6, 6, 12]
-    for found in sets:
+    page_of, times = page_data(both), Times(both)
+    place = page_of["columns"].index("accuracy")
+    assert [len(s["rows"]) for s in page_of["sets"]] == [6, 6, 12]
+    assert len(page_of["accuracyTables"]) == 1  # which all three share
+    for found in page_of["sets"]:
         chosen = [both.entries[i] for i in found["rows"]]
         accuracies = tuple(e.accuracy for e in chosen if e.accuracy)
-        assert bits(found["accuracy"]) == accuracies_differ(accuracies).tolist()
-        assert bits(found["accuracyFrom"]) == accuracies_differ_from(accuracies).tolist()
-        timed = [t for e in chosen if (t := times.at(e))]
-        assert bits(found["times"]["1"]) == times_differ(timed).tolist()
-    assert sum(map(sum, bits(sets[0]["times"]["1"]))) > 0
+        tables = [page_of["accuracyTables"][i] for i in found["accuracy"]]
+        of = [page_of["rows"][i][place] for i in found["rows"]]
+        assert (differ(tables, "differ", of) == accuracies_differ(accuracies)).all()
+        assert (differ(tables, "differFrom", of) == accuracies_differ_from(accuracies)).all()
+        timed = times_differ([t for e in chosen if (t := times.at(e))])
+        assert (differ(found["times"]["1"], "differ", found["rows"]) == timed).all()
+    assert timed.any()
 
 
-def test_above_a_number_of_rows_no_table_of_pairs_is_made(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(data, "MOST_PAIRED", 5)
-    (found,) = page_data(made_up(6, 1))["sets"]
-    assert (found["accuracy"], found["accuracyFrom"], found["times"]) == (None, None, {})
+def test_what_is_not_compared_stands_in_no_table_of_pairs():
+    """A net that failed, or was scored on other labels, made those that are compared more alike:
+    `choose` does not count it. One of another number of rounds is compared by intervals.
+    """
+    made = made_up(6, 1)
+    failed, voted, more, *rest = made.entries
+    assert voted.accuracy is not None
+    of_votes = msgspec.structs.replace(voted.accuracy, labels="fer+")
+    rounds = made_up(3, 1, rounds=4).entries[2].latency
+    entries = (
+        msgspec.structs.replace(failed, error="no luck"),
+        msgspec.structs.replace(voted, accuracy=of_votes),
+        msgspec.structs.replace(more, latency=rounds),
+        *rest,
+    )
+    page_of = page_data(msgspec.structs.replace(made, entries=entries))
+    place = page_of["columns"].index("accuracy")
+    (table,), ((times,), _) = page_of["accuracyTables"], page_of["sets"][0]["times"].values()
+    assert [page_of["rows"][i][place] for i in range(2, 6)] == list(table["of"])
+    assert times["of"] == [3, 4, 5]
+
+
+def test_above_a_number_of_accuracies_or_times_no_table_of_pairs_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Not of rows: those of several runtimes share their accuracies."""
+    monkeypatch.setattr(significance, "MOST_PAIRED", 5)
+    five, six = (page_data(made_up(n, 1)) for n in (5, 6))
+    assert (len(five["accuracyTables"]), len(six["accuracyTables"])) == (1, 0)
+    assert six["sets"] == [{"rows": [*range(6)], "accuracy": [], "times": {"1": [], "64": []}}]
+    made = made_up(4, 1)
+    other = (msgspec.structs.replace(e, id=f"{e.id}-o", precision="int8") for e in made.entries)
+    several = page_data(msgspec.structs.replace(made, entries=(*made.entries, *other)))
+    assert len(several["accuracyTables"]) == 1
+    assert [found["accuracy"] for found in several["sets"]] == [[0]] * 3
+    assert [len(found["times"]["1"]) for found in several["sets"]] == [1, 1, 0]
 
 
 def test_torch_is_not_needed_and_heavy_libraries_only_when_used(tmp_path: Path):

@@ -40,6 +40,28 @@ def test_nets_of_other_labels_are_answered_when_they_alone_are_shown(show: Any):
     assert "fer+" not in column(shown, "Top-1")[0]
 
 
+def test_many_rows_are_answered_as_by_choose(show: Any):
+    """Above 400 rows intervals decided, which find less: another net was taken."""
+    made = made_up(12, 1, seed=1)
+    entries = tuple(
+        replace(e, id=f"{e.id}/{way}", precision=f"way {way}", latency=slower(e, 1 + way / 50))
+        for way in range(35)
+        for e in made.entries
+    )
+    results = replace(made, entries=entries)
+    pick = choose(entries, Times(results)).pick
+    assert pick is not None
+    shown = show(results)
+    shown.locator("#variant").select_option("")
+    assert take(shown) == f"Take {pick.entry.model} · pytorch {pick.entry.precision}"
+
+
+def slower(entry: Entry, times: float) -> tuple[Latency, ...]:
+    return tuple(
+        replace(t, samples_s=tuple(times * s for s in t.samples_s)) for t in entry.latency[:1]
+    )
+
+
 def test_a_variant_is_answered_by_the_images_that_it_was_scored_on(show: Any):
     made = made_up(3, 1)
     voted = [

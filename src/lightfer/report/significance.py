@@ -7,7 +7,7 @@ not say which images were right, where nets have different numbers of rounds, an
 `MOST_PAIRED`, intervals decide that do not overlap.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -42,18 +42,36 @@ def times_differ(times: Sequence[Time]) -> NDArray[np.bool_]:
 def _times_differ(times: tuple[Time, ...]) -> NDArray[np.bool_]:
     intervals = [t.interval or Interval(t.estimate_s, 0.0, np.inf) for t in times]
     differ = without_overlap(intervals)
-    by_rounds: dict[int, list[int]] = {}
-    for i, time in enumerate(times):
-        by_rounds.setdefault(len(time.rounds_s), []).append(i)
-    for rounds, members in by_rounds.items():
-        if rounds > 1 and 2 <= len(members) <= MOST_PAIRED:
-            logs = np.log([times[i].rounds_s for i in members])
-            tests = len(members) * (len(members) - 1) // 2
-            differ[np.ix_(members, members)] = _all_pairs(
-                len(members),
-                lambda a, b, logs=logs, n=tests: located(logs[b] - logs[a], tests=n)[3],
-            )
+    for members in paired_times(times):
+        logs = np.log([times[i].rounds_s for i in members])
+        tests = len(members) * (len(members) - 1) // 2
+        differ[np.ix_(members, members)] = _all_pairs(
+            len(members),
+            lambda a, b, logs=logs, n=tests: located(logs[b] - logs[a], tests=n)[3],
+        )
     return differ
+
+
+def paired_times(times: Sequence[Time]) -> list[list[int]]:
+    """Places of the times that are compared round by round, each group in itself; intervals decide
+    of all else.
+    """
+    rounds = (len(t.rounds_s) for t in times)
+    return _groups(n if n > 1 else None for n in rounds)
+
+
+def paired_accuracies(accuracies: Sequence[Accuracy]) -> list[list[int]]:
+    """Places of the accuracies, no two equal, that are compared image by image, likewise."""
+    return _groups(scored_on(a) if _is_usable(a) else None for a in accuracies)
+
+
+def _groups(keys: Iterable[Hashable]) -> list[list[int]]:
+    """Places of equal keys but None, where every pair can be tested."""
+    found: dict[Hashable, list[int]] = {}
+    for i, key in enumerate(keys):
+        if key is not None:
+            found.setdefault(key, []).append(i)
+    return [members for members in found.values() if 2 <= len(members) <= MOST_PAIRED]
 
 
 def without_overlap(intervals: Sequence[Interval]) -> NDArray[np.bool_]:
@@ -107,14 +125,9 @@ def _accuracies(
     """`decided` from the p-values of all pairs, (m, m); what stands there twice is tested once."""
     known = tuple(dict.fromkeys(accuracies))
     differ = without_overlap([Interval(a.top1, *a.ci95) for a in known])
-    groups: dict[tuple, list[int]] = {}
-    for i, a in enumerate(known):
-        if _is_usable(a):
-            groups.setdefault(scored_on(a), []).append(i)
-    for (*_, images), members in groups.items():
-        if 2 <= len(members) <= MOST_PAIRED:
-            right = [_bits(known[i].correct_hex or "", images) for i in members]
-            differ[np.ix_(members, members)] = decided(_paired(np.array(right)))
+    for members in paired_accuracies(known):
+        right = [_bits(known[i].correct_hex or "", known[i].images) for i in members]
+        differ[np.ix_(members, members)] = decided(_paired(np.array(right)))
     places = {a: i for i, a in enumerate(known)}
     at = [places[a] for a in accuracies]
     return differ[np.ix_(at, at)]

@@ -1,27 +1,19 @@
 """What the page holds: a results file, or several, as compact JSON.
 
-Accuracies, which are long, and cards stand once each and rows point at them. Every string goes
-into the page as data; the page shows strings as text only.
+Accuracies, which are long, tables of which differ, and cards stand once each and are pointed at.
+Every string goes into the page as data; the page shows strings as text only.
 """
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from lightfer.report.cells import energy_basis, noise_reasons
 from lightfer.report.choose import RULE, stored_bytes
-from lightfer.report.significance import (
-    MOST_PAIRED,
-    accuracies_differ,
-    accuracies_differ_from,
-    times_differ,
-)
-from lightfer.results import Accuracy, Entry, Environment, Latency, Results
-from lightfer.results.select import Time, Times, mean_corrupted_top1, variant
+from lightfer.report.page.pairs import Pairs, sets, timed_as
+from lightfer.results import Accuracy, Entry, Environment, Results
+from lightfer.results.select import Times, mean_corrupted_top1
 from lightfer.results.stats import Interval
 
 AS_IT_IS = ("model", "family", "device", "runtime", "precision", "weights", "recipe")
@@ -40,6 +32,7 @@ def page_data(results: Results, times: Times | None = None) -> dict[str, Any]:
     machines = {key: i for i, key in enumerate(keys)}
     rows = [_row(e, machines[e.environment], times, pool, others) for e in results.entries]
     columns = list(dict.fromkeys(key for row in rows for key in row))
+    pairs = Pairs(results.entries, times, [row["accuracy"] for row in rows], list(pool))
     return {
         "rule": RULE,
         "machines": [
@@ -47,7 +40,8 @@ def page_data(results: Results, times: Times | None = None) -> dict[str, Any]:
             for key in keys
             for about in [results.environments.get(key)]
         ],
-        "sets": [_set(members, results.entries, times) for members in _sets(results.entries)],
+        "sets": [pairs.of(members) for members in sets(results.entries)],
+        "accuracyTables": pairs.tables,
         "columns": columns,
         "rows": [[row[key] for key in columns] for row in rows],
         "accuracies": [_accuracy(a, details=True) for a in pool],
@@ -77,58 +71,10 @@ def as_script(data: dict[str, Any]) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _sets(entries: Sequence[Entry]) -> list[list[int]]:
-    """Places of the entries that are compared with one another: each variant by itself, as `rank`
-    does, and all variants of a machine together.
-    """
-    variants: dict[tuple, list[int]] = {}
-    machines: dict[str, list[int]] = {}
-    for i, entry in enumerate(entries):
-        variants.setdefault(variant(entry), []).append(i)
-        machines.setdefault(entry.environment, []).append(i)
-    found = {tuple(members): members for members in (*variants.values(), *machines.values())}
-    return list(found.values())
-
-
-def _set(members: list[int], entries: Sequence[Entry], times: Times) -> dict[str, Any]:
-    """Which of some rows differ significantly, as rows of bits in hex: in accuracy, each pair and
-    each from that of the row, and in each time. None where there are too many to test every pair:
-    then intervals decide.
-    """
-    if len(members) > MOST_PAIRED:
-        return {"rows": members, "accuracy": None, "accuracyFrom": None, "times": {}}
-    scored = {i: a for i in members if (a := entries[i].accuracy)}
-    accuracies = tuple(scored.values())
-    timed: dict[str, dict[int, Time]] = {}
-    for i in members:
-        for latency in entries[i].latency:
-            if time := times.of(entries[i], latency):
-                timed.setdefault(_cost(latency), {}).setdefault(i, time)
-    return {
-        "rows": members,
-        "accuracy": _bits(list(scored), accuracies_differ(accuracies)),
-        "accuracyFrom": _bits(list(scored), accuracies_differ_from(accuracies)),
-        "times": {
-            cost: _bits(list(found), times_differ(list(found.values())))
-            for cost, found in timed.items()
-        },
-    }
-
-
-def _bits(rows: list[int], differ: NDArray[np.bool_]) -> dict[str, Any]:
-    lines = np.packbits(np.pad(differ, ((0, 0), (-differ.shape[1] % 8, 0))), axis=1)
-    return {"rows": rows, "differ": [line.tobytes().hex().lstrip("0") or "0" for line in lines]}
-
-
-def _cost(latency: Latency) -> str:
-    """What was timed, as the page names it."""
-    return f"{latency.batch_size}" + ("" if latency.clock == "wall" else f" {latency.clock}")
-
-
 def _row(entry: Entry, machine: int, timed: Times, pool: _Pool, others: _Pool) -> dict[str, Any]:
     times, raw = {}, {}
     for latency in entry.latency:
-        found, key = timed.of(entry, latency), _cost(latency)
+        found, key = timed.of(entry, latency), timed_as(latency)
         if found is None or key in times:
             continue
         times[key] = _each(found.interval, found.estimate_s, latency.batch_size)

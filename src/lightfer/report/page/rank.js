@@ -2,7 +2,10 @@
 
 // The rows that are compared with one another: those of one variant, as in `lightfer rank`, where all
 // that are shown are of one, else those of their machine.
-const SETS = DATA.sets.map((set) => ({ ...set, tables: new Map() }));
+const SETS = DATA.sets.map((set) => ({
+  ...set,
+  accuracy: set.accuracy.map((place) => DATA.accuracyTables[place]),
+}));
 const variantOf = (row) => `${row.machine} ${row.variant}`;
 const setOfVariant = new Map(),
   setOfMachine = new Map();
@@ -15,42 +18,49 @@ for (const set of SETS) {
 }
 const setOf = (row) => (view.together ? setOfMachine.get(row.machine) : setOfVariant.get(variantOf(row)));
 
-// Whether two rows differ significantly in a kind of figure; undefined where every pair was not tested.
-function tested(kind, a, b) {
-  const set = setOf(a),
-    found = kind in set ? set[kind] : set.times[kind];
-  if (!found || setOf(b) !== set) return undefined;
-  if (!set.tables.has(kind)) set.tables.set(kind, unpacked(found));
-  const { place, flags, n } = set.tables.get(kind);
-  if (!place.has(a.index) || !place.has(b.index)) return undefined;
-  return flags[place.get(a.index) * n + place.get(b.index)] === 1;
+// Whether the table among some that holds both says that they differ; undefined where none holds both.
+function tested(tables, kind, a, b) {
+  for (const table of tables) {
+    table.place ??= new Map(table.of.map((of, i) => [of, i]));
+    const i = table.place.get(a),
+      j = table.place.get(b);
+    if (i === undefined || j === undefined) continue;
+    table.flags ??= {};
+    table.flags[kind] ??= unpacked(table[kind]);
+    return table.flags[kind][i * table.of.length + j] === 1;
+  }
 }
 
 // The bits of a table, a byte each.
-function unpacked({ rows: members, differ }) {
-  const n = members.length,
+function unpacked(lines) {
+  const n = lines.length,
     flags = new Uint8Array(n * n);
-  differ.forEach((line, i) => {
+  lines.forEach((line, i) => {
     const last = i * n + n - 1; // the last digit holds the last four
     for (let k = 0; k < line.length; k++) {
       const digit = parseInt(line[line.length - 1 - k], 16);
       for (let b = 0; b < 4 && 4 * k + b < n; b++) flags[last - 4 * k - b] = (digit >> b) & 1;
     }
   });
-  return { place: new Map(members.map((index, i) => [index, i])), flags, n };
+  return flags;
 }
 
-function accuracyDiffers(a, b, kind = "accuracy") {
+// Whether two rows differ significantly, as lightfer.report.significance has it.
+function accuracyDiffers(a, b, kind = "differ") {
   if (a.accuracy === b.accuracy) return false;
-  return tested(kind, a, b) ?? apart(a.score.top1, b.score.top1);
+  const set = setOf(a),
+    tables = setOf(b) === set ? set.accuracy : [];
+  return tested(tables, kind, a.accuracy, b.accuracy) ?? apart(a.score.top1, b.score.top1);
 }
 
 // The same where one row is compared with the others: fewer tests are corrected together.
-const differsFrom = (one, row) => accuracyDiffers(one, row, "accuracyFrom");
+const differsFrom = (one, row) => accuracyDiffers(one, row, "differFrom");
 
 function costDiffers(cost, a, b) {
   if (cost.exact) return cost.of(a)[0] !== cost.of(b)[0];
-  return (cost.time && tested(cost.time, a, b)) ?? apart(cost.of(a), cost.of(b));
+  const set = setOf(a),
+    tables = (setOf(b) === set && set.times[cost.time]) || [];
+  return tested(tables, "differ", a.index, b.index) ?? apart(cost.of(a), cost.of(b));
 }
 
 // Whether two intervals share no point; without an interval nothing is known to differ.
