@@ -314,6 +314,25 @@ def test_an_accuracy_that_runtimes_share_is_tested_once():
     assert [c.p_holm for c in found] == [2 * 2 / 2**6] * 3 + [1.0] * 3
 
 
+def test_equal_accuracies_of_two_nets_or_two_trainings_are_two_tests():
+    """They were one, so the correction was for too few: without the images' bits, equal figures."""
+
+    def file(right: int) -> Results:
+        accuracy = scored(right, bits=False)
+        nets = (("n0", "w0"), ("n1", "w1"), ("n1", "w2"))
+        entries = [
+            msgspec.structs.replace(entry(name, accuracy=accuracy), weights=weights, id=weights)
+            for name, weights in nets
+        ]
+        return results(*entries)
+
+    found = changes(compare_results(file(200), file(225)), "accuracy")
+    assert len(found) == 3
+    for change in found:
+        assert change.p
+        assert change.p_holm == pytest.approx(3 * change.p)
+
+
 def test_accuracy_is_paired_where_the_files_say_which_images_were_right():
     """Twenty images more right of 400, all of which b has right too: exact p = 2 / 2^20."""
     a, b = results(entry(accuracy=scored(200))), results(entry(accuracy=scored(220)))

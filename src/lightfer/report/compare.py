@@ -138,7 +138,7 @@ def compare_results(
             if of_both:
                 runs[len(changes)] = of_both
             changes.append(change)
-        tests[len(changes)] = entry.accuracy, other.accuracy
+        tests[len(changes)] = entry.model, entry.weights, entry.accuracy, other.accuracy
         changes.append(_accuracies(name, entry, a, other, b, several))
         changes += [] if several else _counts(name, entry, other)
     for i, found in zip(runs, compare_many_runs(runs.values()), strict=True):
