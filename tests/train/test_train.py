@@ -533,6 +533,11 @@ def test_the_energy_of_a_training_that_moved_to_another_device_is_unknown(
     assert cost.device == ("a GPU" if epochs == 1 else "a GPU, cpu")
     assert (cost.energy_method, cost.energy_includes) == ("absent", ())
     assert (cost.energy_j, cost.g_co2e, cost.watts_per_thread) == (None, None, None)
+    moved = "it was continued on another device: a GPU, cpu"
+    assert cost.energy_reason == ("no meter of the gpu was read" if epochs == 1 else moved)
+    spent = spent_on_training(card)
+    assert spent is not None
+    assert spent.reason == cost.energy_reason  # not that the card tells nothing
     assert card.history is not None
     assert not {"device", "energy_j"} & card.history[0].keys()
 

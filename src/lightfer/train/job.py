@@ -307,6 +307,11 @@ def _cost(history: Sequence[Epoch], device: str, meters: Sequence[Meter]) -> Tra
     if len(devices) > 1 or of_work not in [m.component for m in known]:
         known = []
     modelled = devices == ["cpu"] and not known
+    said = [why for why in reasons.values() if why]
+    if len(devices) > 1:
+        said.insert(0, f"it was continued on another device: {', '.join(devices)}")
+    elif not (known or modelled or said):
+        said = [f"no meter of the {of_work} was read"]
     energy_j = cpu_s * WATTS_PER_THREAD if modelled else None
     if known:
         energy_j = sum(epoch.energy_j[m.component] for m in known for epoch in history)
@@ -318,7 +323,7 @@ def _cost(history: Sequence[Epoch], device: str, meters: Sequence[Meter]) -> Tra
         energy_method=known[0].method if known else "modelled" if modelled else "absent",
         energy_includes=tuple(m.component for m in known) or (("cpu",) if modelled else ()),
         energy_source="; ".join(m.source for m in known) or None,
-        energy_reason="; ".join(why for why in reasons.values() if why) or None,
+        energy_reason="; ".join(said) or None,
         watts_per_thread=WATTS_PER_THREAD if modelled else None,
         g_co2e=None if energy_j is None else energy_j / 3.6e6 * WORLD.g_co2e_per_kwh,
         intensity=WORLD,
