@@ -13,6 +13,7 @@ from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightfer._files import FULL, MAKE_SPACE
 from lightfer.cli.stop import Stoppable, Terminated
 from lightfer.errors import ArgumentError, LightferError, one_line
 
@@ -129,8 +130,8 @@ def _ended(error: Exception) -> int:
     text = str(error)
     if isinstance(error, OSError) and error.strerror and not isinstance(error, LightferError):
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        if error.errno == errno.ENOSPC:
-            text += "; free some space, or choose another place, and give the same command again"
+        if error.errno in FULL:
+            text += f"; {MAKE_SPACE}, and give the same command again"
         if text == os.strerror(errno.ENOENT):
             text = "the working folder was removed: change to another"
     with suppress(OSError):

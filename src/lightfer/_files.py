@@ -26,7 +26,9 @@ from typing import Any, BinaryIO
 
 from lightfer.errors import ArgumentError, LightferError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a place that takes no more."""
+MAKE_SPACE = "free some space, or choose another place"
 _STREAMS = (1, 2)  # file descriptors of standard output and standard error
 _OF_SYSTEM = {Path("/proc"), Path("/sys")}  # where root may write, and yet make no file
 _GIVEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
@@ -91,10 +93,10 @@ def atomic_path(path: Path, known: Collection[Path] = ()) -> Iterator[Path]:
         if told := re.search(r"\(os error (\d+)\)", str(error)):  # of Rust, which writes weights
             number = int(told[1])
         ours = (str(folder), str(temporary))
-        if number not in _FULL and getattr(error, "filename", None) not in ours:
+        if number not in FULL and getattr(error, "filename", None) not in ours:
             raise
         assert number is not None
-        do = "free some space, or choose another place" if number in _FULL else "choose another"
+        do = MAKE_SPACE if number in FULL else "choose another"
         raise OutputError(f"{path} was not written: {os.strerror(number)}; {do}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -441,9 +443,14 @@ def append_line(path: Path, line: str) -> None:
         if before:
             file.seek(-1, os.SEEK_END)
             data = b"\n" * (file.read(1) != b"\n") + data
-        if file.write(data) != len(data):
+        try:
+            while data:  # after a part of it the next raises what was in the way
+                data = data[file.write(data) :]
+        except OSError as error:
             file.truncate(before)
-            raise OutputError(f"{path} was not written: {os.strerror(errno.ENOSPC)}; free some")
+            if error.errno not in FULL:
+                raise
+            raise OutputError(f"{path} was not written: {error.strerror}; {MAKE_SPACE}") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -12,6 +12,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from lightfer.__main__ import run
+from lightfer._files import FULL
 from lightfer.cli.main import app
 from lightfer.cli.table import BEGIN, END, replace_block
 from lightfer.models.weights import load_checkpoint
@@ -317,13 +318,16 @@ def test_a_file_in_the_place_of_a_folder_is_refused_before_the_work(here: Path, 
         assert line.count("\n") == 1
 
 
-def test_errors_of_the_system_are_one_line(here: Path, capsys, monkeypatch):
+@pytest.mark.parametrize("number", FULL)
+def test_errors_of_the_system_are_one_line(number: int, here: Path, capsys, monkeypatch):
+    """A quota and a limit of a file's size got no advice."""
+
     def full(*arguments: object, **names: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("lightfer.cli.main.app", full)
     line = complain("bench", capsys=capsys)
-    assert line.startswith("lightfer: No space left on device; free some space, ")
+    assert line.startswith(f"lightfer: {os.strerror(number)}; free some space, ")
 
 
 def test_a_block_is_replaced_between_its_marks_only():
