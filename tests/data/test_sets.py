@@ -281,7 +281,7 @@ def test_a_picture_without_a_face_or_opencv_is_one_clear_error(faces, tmp_path, 
     with pytest.raises(DataError, match="no face found"):
         load(f"jaffe:{tmp_path}", ("test",))
     monkeypatch.setattr("lightfer.data.images.default_finder", lambda: None)
-    with pytest.raises(DataError, match=r"to find the face in it, pip install"):
+    with pytest.raises(DataError, match=r"finding the face in it needs OpenCV: pip install"):
         load(f"jaffe:{tmp_path}", ("test",))
 
 

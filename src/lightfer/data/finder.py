@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from lightfer.data.crop import Box
+from lightfer.errors import one_line
 
-NO_OPENCV = 'pip install "lightfer[faces]" (opencv-python-headless 4.x)'
+INSTALL = 'pip install "lightfer[faces]" (opencv-python-headless 4.x)'
 
 LONGEST_SIDE = 1024  # pixels; larger pictures are searched in a copy of this size
 SMALLEST_FACE = 32  # pixels of that copy
@@ -38,13 +39,30 @@ class FaceFinder(Protocol):
         ...
 
 
+_problems: list[str] = []  # the first of an OpenCV that is there: a later import's hides it
+
+
 def import_opencv() -> Any:
     """The module `cv2`, or None where it is not installed or cannot be imported."""
     try:
         import cv2
-    except Exception:  # of a library that is missing, of another NumPy: not only ImportError
+    except Exception as error:  # of a library that is missing, of another NumPy
+        absent = isinstance(error, ModuleNotFoundError) and error.name == "cv2"
+        if not absent and not _problems:
+            _problems.append(one_line(str(error)))
         return None
+    _problems.clear()
     return cv2 if hasattr(cv2, "resize") else None  # a folder that pip left is a module, too
+
+
+def no_opencv() -> str:
+    """What to do where `import_opencv` gave None, and what is wrong with one that is there."""
+    if not _problems:
+        return INSTALL
+    return (
+        f"the one that is here cannot be imported ({_problems[0]:.200}): mend it, or reinstall "
+        "opencv-python-headless 4.x"
+    )
 
 
 def cascade_files(cv2: Any) -> list[str]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lightfer.data.crop import CROP_SIDE, Box, face_crop
 from lightfer.data.dataset import IMAGE_SIZE, DataError, Split
-from lightfer.data.finder import NO_OPENCV, default_finder
+from lightfer.data.finder import default_finder, no_opencv
 from lightfer.data.members import Member
 from lightfer.data.names import USAGES
 from lightfer.data.official import ROWS
@@ -94,7 +94,9 @@ def framed(faces: Sequence[Face]) -> list[Face]:
             boxed.append(face)
             continue
         if finder is None:
-            raise DataError(f"{face.member.where}: to find the face in it, {NO_OPENCV}")
+            raise DataError(
+                f"{face.member.where}: finding the face in it needs OpenCV: {no_opencv()}"
+            )
         found = finder(np.asarray(picture.convert("L")))
         if not found:
             raise DataError(

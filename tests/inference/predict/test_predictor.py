@@ -1,6 +1,7 @@
 """Predictor against evaluation's own logits; order, batches, and how far it looks ahead."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import torch
 from PIL import Image
 
 from lightfer import Predictor as PublicPredictor
-from lightfer.data import CLASSES, Dataset
+from lightfer.data import CLASSES, DataError, Dataset, load
 from lightfer.errors import ArgumentError
 from lightfer.inference.predict import Box, Predictor
 from lightfer.inference.predict.network import Network, PredictError, in_batches_of
 from lightfer.inference.predict.sources import Item
+from lightfer.inference.predict.video import frames
 from lightfer.measure.accuracy import predict_logits
 from lightfer.models.registry import create_model, shipped
 from lightfer.models.weights import load_checkpoint
@@ -218,6 +220,34 @@ def test_without_opencv_auto_takes_all_for_crops(monkeypatch):
     assert predictor(np.zeros((300, 300)))[0].label
     with pytest.raises(ValueError, match="needs OpenCV: pip install"):
         Predictor(MODEL, "pytorch", faces="always")
+
+
+def test_an_opencv_that_is_there_but_broken_is_said_to_be_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever had it was told to install it. The second import hides the reason, as OpenCV's."""
+    (tmp_path / "cv2.py").write_text(
+        "from pathlib import Path\n"
+        "tried = Path(__file__).with_name('tried')\n"
+        "if tried.exists(): raise ImportError('recursion is detected')\n"
+        "tried.touch()\n"
+        "raise ImportError('libGL.so.1: cannot open shared object file')\n"
+    )
+    Image.new("L", (200, 200)).save(tmp_path / "KA.HA1.1.tiff")
+    monkeypatch.setattr("lightfer.data.finder._problems", [])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "cv2", None)  # puts the true one back at the end
+    del sys.modules["cv2"]
+    said: list[str] = []
+    Predictor(MODEL, "pytorch", note=said.append)
+    with pytest.raises(ArgumentError) as of_always:
+        Predictor(MODEL, "pytorch", faces="always")
+    with pytest.raises(DataError) as of_data:
+        load(f"jaffe:{tmp_path}", ("test",))
+    (of_video,) = frames("film.mp4")
+    for text in (said[0], str(of_always.value), str(of_data.value), str(of_video.error)):
+        assert "cannot be imported (libGL.so.1: cannot open shared object file): mend it" in text
+        assert "pip install" not in text
 
 
 @pytest.mark.parametrize(

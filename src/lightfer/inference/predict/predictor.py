@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from lightfer.data.crop import CROP_SIDE, Box, face_crop
-from lightfer.data.finder import NO_OPENCV, FaceFinder, default_finder
+from lightfer.data.finder import FaceFinder, default_finder, no_opencv
 from lightfer.data.pictures import PictureError, as_pictures, open_picture
 from lightfer.errors import ArgumentError
 from lightfer.inference.predict.network import (
@@ -43,7 +43,7 @@ MOST_PIXELS = 32_000_000  # of pictures that are kept to be drawn on
 NO_FACE = "no face found; if the image is a face crop, say so: --crop, in Python faces='never'"
 NO_FINDER = (
     "OpenCV 4 and its cascades are not installed or cannot be imported, so every image is taken as "
-    f"a face crop: {NO_OPENCV}"
+    "a face crop"
 )
 
 
@@ -104,13 +104,13 @@ class Predictor:
         if finder is None and faces != "never":
             self.finder = default_finder()
         if self.finder is None and faces == "always":
-            raise ArgumentError(f"faces='always' needs OpenCV: {NO_OPENCV}; or give a finder")
+            raise ArgumentError(f"faces='always' needs OpenCV: {no_opencv()}; or give a finder")
         self.workers = threads
         self.network: Network = load_network(
             model, runtime, batch_size=batch_size, threads=self.workers, note=note
         )
         if self.finder is None and faces == "auto":
-            note(NO_FINDER)
+            note(f"{NO_FINDER}: {no_opencv()}")
         if self.network.temperature is None:
             note(f"probabilities of {self.network.name} are not calibrated: it has no temperature")
 

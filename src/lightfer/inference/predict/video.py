@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lightfer._files import OutputError, atomic_path, is_utf8
-from lightfer.data.finder import NO_OPENCV, import_opencv
+from lightfer.data.finder import import_opencv, no_opencv
 from lightfer.errors import ArgumentError
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"))
@@ -39,7 +39,7 @@ def frames(source: str | int, every: int = 1) -> Iterator[Frame]:
         yield Frame(error=f"camera {source} is not there, expected a number from 0")
         return
     if cv2 is None:
-        yield Frame(error=f"videos and cameras need OpenCV: {NO_OPENCV}")
+        yield Frame(error=f"videos and cameras need OpenCV: {no_opencv()}")
         return
     if isinstance(source, str) and not is_utf8(source):
         yield Frame(error="its name is not UTF-8, which OpenCV needs of videos: rename it")
