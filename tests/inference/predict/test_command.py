@@ -175,6 +175,17 @@ def test_a_picture_too_large_for_the_form_that_is_named_is_one_line(
     assert said.endswith("; name a .png\n")
 
 
+def test_in_a_folder_a_picture_too_large_for_its_form_is_a_png(predict, tmp_path: Path):
+    """It ended the command, which told to name a .png, where no file can be named."""
+    (tmp_path / "pics").mkdir()
+    Image.new("L", (16_384, 1)).save(tmp_path / "pics" / "a.webp", "PNG")
+    Image.new("L", (48, 48)).save(tmp_path / "pics" / "b.webp")
+    for _ in range(2):
+        lines, _ = predict("--crop", tmp_path / "pics", "--annotate", tmp_path / "drawn")
+        assert len(lines) == 2
+        assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"a.png", "b.webp"}
+
+
 def test_a_number_has_room_behind_the_longest_name(predict, tmp_path: Path):
     """Two pictures of one name of 255 bytes ended the command, each time it was run."""
     (tmp_path / "pics").mkdir()

@@ -22,7 +22,7 @@ from lightfer.inference.predict.video import (
 COLOUR, INK = (255, 176, 0), (0, 0, 0)  # amber with black letters, told apart by everybody
 SMALLEST_SIDE = 256  # pixels; smaller pictures are enlarged first, so that letters fit,
 LARGEST_SIDE = 4096  # but not beyond this: a line of pixels would fill the memory
-FORMATS = (".jpg", ".jpeg", ".webp", ".png")  # others become .png in a folder
+FORMATS = (".jpg", ".jpeg", ".webp", ".png")  # others, and what is too large, are .png in a folder
 LOSSY = ("JPEG", "WEBP", "AVIF")  # as Pillow calls them
 VIDEOS = (".mp4", ".avi")  # others become .mp4 there
 READ = SUFFIXES | VIDEO_SUFFIXES  # endings of what is taken from a folder
@@ -87,7 +87,12 @@ class Annotator(ExitStack):
             return
         drawn = annotated(seen.picture, seen.predictions)
         if seen.item.frame is None:
-            _save(drawn, *self._names(seen.item))
+            try:
+                _save(drawn, *self._names(seen.item))
+            except ArgumentError:  # too large for this form
+                if is_file(self.target):
+                    raise
+                _save(drawn, *self._names(seen.item, ".png"))
             return
         begins = seen.item.frame == 0  # also of the same film, named twice
         if self.video is None or self.video_name != seen.item.name or begins:
@@ -97,13 +102,16 @@ class Annotator(ExitStack):
             self.video, self.video_name = self.enter_context(writer), seen.item.name
         self.video.write(drawn)
 
-    def _names(self, item: Item) -> tuple[Path, list[Path]]:
-        """The first name that is free, and those that are taken; for a single file only that."""
+    def _names(self, item: Item, form: str = "") -> tuple[Path, list[Path]]:
+        """The first name that is free, and those that are taken; for a single file only that. A
+        `form` stands in the place of that of the item.
+        """
         if is_file(self.target):
             return self.target, []
         kinds, other = (FORMATS, ".png") if item.frame is None else (VIDEOS, ".mp4")
         path = self.target / (item.below or "array")
-        path = path.with_suffix(path.suffix.lower() if path.suffix.lower() in kinds else other)
+        given = path.suffix.lower()
+        path = path.with_suffix(form or (given if given in kinds else other))
         free, taken = path, []
         stem = os.fsencode(path.stem)[:200].decode(errors="ignore")  # so that a number fits behind
         while free.exists():
