@@ -133,8 +133,10 @@ def test_a_film_without_a_face(tmp_path: Path, capsys):
     with video_writer(path, RATE) as writer:
         for _ in range(5):
             writer.write(Image.new("RGB", (160, 160), "grey"))
-    assert run(["predict", str(path), *QUICK]) == 1
-    assert "no face in any of the 5 frames" in capsys.readouterr().err
+    assert run(["predict", str(path), str(path), *QUICK]) == 1  # each has its error
+    lines = capsys.readouterr().out.splitlines()
+    error = "no face in any of the 5 frames that were looked at"
+    assert [json.loads(line)["error"] for line in lines] == [error] * 2
 
 
 def test_what_is_no_film(tmp_path: Path, capsys):

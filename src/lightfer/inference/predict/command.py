@@ -168,7 +168,14 @@ def _lines(path: Path | None) -> Iterator[TextIO]:
 
 def _with_faceless_videos(found: Iterator[Seen], model: str) -> Iterator[Seen]:
     """The same, and an error behind a video in none of whose frames there was a face."""
-    for name, of_item in groupby(found, lambda seen: seen.item.name):
+    begun = 0
+
+    def film(seen: Seen) -> tuple[str | int, int]:
+        nonlocal begun
+        begun += seen.item.frame == 0  # also of the same film, named twice
+        return seen.item.name, begun
+
+    for (name, _), of_item in groupby(found, film):
         frames = faces = 0
         for seen in of_item:
             frames += seen.item.frame is not None
