@@ -10,15 +10,18 @@ import venv
 from pathlib import Path
 from typing import Any
 
+import altair
 import nbformat
 import pandas
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
+from msgspec.structs import replace
 from notebooks.execute import FOLDER, REPOSITORY, SETUP, badge, cleaned, execute, notebook_names
 
 from lightfer._files import sha256_of, shipped
 from lightfer.models.registry import list_models
 from lightfer.report import readme
+from lightfer.report.cells import energy_basis
 from lightfer.report.rank import correlations
 from lightfer.results import read_results
 from lightfer.results.select import Times, scored_alike
@@ -150,6 +153,30 @@ def test_statistics_of_the_analysis_never_pool_runtimes():
     exec(cell.source, namespace)
     assert len(set(namespace["rhos"]["runtime"])) > 1
     assert namespace["rhos"]["nets"].max() == len(namespace["nets"])
+
+
+@pytest.mark.parametrize("told", [0, 1])
+def test_the_summary_of_the_analysis_needs_no_total_of_energy(told: int):
+    """It ended at a run on a GPU whose meter did not tell; here as many nets have a total."""
+    results = read_results(ROOT / "results.json")
+    chosen = readme.shown(results)
+    assert chosen
+    nets = scored_alike(chosen.entries)
+    for i, e in enumerate(nets[told:], told):
+        assert e.energy
+        assert e.carbon
+        energy = replace(e.energy, gross=replace(e.energy.gross, joules_per_image=None))
+        energy = replace(energy, gross=None) if i % 2 else energy
+        carbon = replace(e.carbon, g_co2e_per_1000_images=None)
+        nets[i] = replace(e, energy=energy, carbon=carbon)
+    namespace: dict[str, Any] = {"altair": altair, "pandas": pandas, "Times": Times}
+    namespace |= {"energy_basis": energy_basis, "results": results, "nets": nets}
+    for begin in ("measured = ", "shades = "):
+        (cell,) = [c for c in code_cells("04_analysis") if c.source.startswith(begin)]
+        exec(cell.source, namespace)
+    energies = namespace["table"][[namespace["ENERGY"], namespace["CO2E"]]]
+    assert energies.count().tolist() == [told, told]
+    assert [*energies.dtypes] == [float, float]  # so that axes are those of numbers
 
 
 def test_the_outputs_are_of_the_weights_and_results_that_are_here():
