@@ -39,9 +39,35 @@ class Elsewhere:
 
     def _opened(self, call: Any, path: str) -> Any:
         answers = self.answers.get(Path(path).name)
-        if error := answers.pop(0) if answers else None:
+        error = answers.pop(0) if answers else None
+        if isinstance(error, LaterError):
+            return Failing(call(path), OSError(*error.args))
+        if error:
             raise error
         return call(path)
+
+
+class LaterError(OSError):
+    """An answer to what is read once the file is open."""
+
+
+class Failing:
+    """An open file that cannot be read."""
+
+    def __init__(self, file: Any, error: OSError) -> None:
+        self.file, self.error = file, error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def __enter__(self) -> "Failing":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+    def read(self, size: int = -1) -> bytes:
+        raise self.error
 
 
 @pytest.fixture
@@ -72,12 +98,19 @@ def command(folder: Path, out: Path) -> list[str]:
     return ["predict", f"far://{folder}", "--executor", THREADS, "--workers", "1", *options]
 
 
+@pytest.mark.parametrize("error", [OSError, LaterError])
 @pytest.mark.parametrize(("name", "opened"), [("02.png", 0), (TABLE, 0), (TABLE, 1)])
 def test_storage_that_does_not_answer_is_asked_again(
-    elsewhere: Elsewhere, folder: Path, tmp_path: Path, name: str, opened: int, capsys
+    elsewhere: Elsewhere,
+    folder: Path,
+    tmp_path: Path,
+    name: str,
+    opened: int,
+    error: type[OSError],
+    capsys,
 ):
     """It was an error row for good; of a Parquet file, for all of its rows."""
-    elsewhere.answers[name] = [*[None] * opened, OSError(SILENT)]
+    elsewhere.answers[name] = [*[None] * opened, error(SILENT)]
     assert run(command(folder, tmp_path / "out")) == 2
     assert capsys.readouterr().err == (
         f"lightfer: far://{folder}/{name} cannot be read now ({SILENT}): give the same command "
@@ -87,16 +120,46 @@ def test_storage_that_does_not_answer_is_asked_again(
     assert len(rows_of(tmp_path / "out")) == 6
 
 
-@pytest.mark.parametrize("code", [errno.ENOENT, errno.EACCES])
+REFUSALS = {
+    "not there": OSError(errno.ENOENT, "of the file"),
+    "no permission": OSError(errno.EACCES, "of the file"),
+    "S3": OSError("of the file: AWS Error ACCESS_DENIED during HeadObject operation: No body."),
+    "Google": OSError("google::cloud::Status(PERMISSION_DENIED: of the file)"),
+    "Azure": OSError("GetProperties of the file. Azure Error: [AuthorizationFailure] 403 This"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("opened", [0, 1])
 def test_what_storage_refuses_is_a_row(
-    elsewhere: Elsewhere, folder: Path, tmp_path: Path, code: int
+    elsewhere: Elsewhere, folder: Path, tmp_path: Path, opened: int, refusal: str
 ):
-    for name in ("02.png", TABLE):
-        elsewhere.answers[name] = [OSError(code, f"of {name}")]
+    """A storage's own words for it ended the command, each time it was given; and so did what was
+    refused once the plan was made.
+    """
+    elsewhere.answers["02.png"] = [REFUSALS[refusal]]
+    elsewhere.answers[TABLE] = [*[None] * opened, REFUSALS[refusal]]
     assert run(command(folder, tmp_path / "out")) == 1
     errors = {Path(row["item"]).name: row["error"] for row in rows_of(tmp_path / "out")}
-    assert {name for name, error in errors.items() if error} == {"02.png", TABLE}
-    assert all(f"of {name}" in errors[name] for name in ("02.png", TABLE))
+    tables = {TABLE} if opened == 0 else {f"{TABLE}#0", f"{TABLE}#1"}
+    assert {name for name, error in errors.items() if error} == {"02.png", *tables}
+    assert all("of the file" in errors[name] for name in ("02.png", *tables))
+
+
+@pytest.mark.parametrize("damage", ["footer", "pages"])
+def test_a_damaged_file_in_storage_is_a_row(
+    elsewhere: Elsewhere, folder: Path, tmp_path: Path, damage: str
+):
+    """Arrow's error was taken for storage that does not answer: the command never ended well."""
+    data = bytearray((folder / TABLE).read_bytes())
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    first = footer if damage == "footer" else 4
+    data[first : first + 100] = b"\xff" * 100
+    (folder / TABLE).write_bytes(data)
+    assert run(command(folder, tmp_path / "out")) == 1
+    errors = {Path(row["item"]).name: row["error"] for row in rows_of(tmp_path / "out")}
+    tables = {TABLE} if damage == "footer" else {f"{TABLE}#0", f"{TABLE}#1"}
+    assert {name for name, error in errors.items() if error} == tables
 
 
 def test_inputs_by_several_uris_are_one(elsewhere: Elsewhere, folder: Path):

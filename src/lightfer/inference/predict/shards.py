@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -48,6 +49,9 @@ from lightfer.inference.predict.video import VIDEO_SUFFIXES
 
 SHARD = 1000  # inputs
 LOSSES = 3  # a shard has failed when so many of its workers were lost
+REFUSED = re.compile(  # what S3, Google's and Azure's storage say of what is not to be read
+    r"AWS Error (ACCESS_DENIED|FORBIDDEN)|Status\(PERMISSION_DENIED|Azure Error: \[Authorization"
+)
 
 
 @dataclass(frozen=True)
@@ -369,8 +373,8 @@ def _rows_of(shard: Shard, store: Any) -> Iterator[Item]:
             done += 1
     except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
         _check_lasting(error, name, store)
-        if isinstance(error, OSError) and error.errno is not None:  # the file cannot be had
-            raise
+        if isinstance(error, OSError) and isinstance(store, fs.LocalFileSystem):
+            raise  # the file cannot be had on this machine
         reason = f"cannot be read from its Parquet file ({one_line(str(error)):.200})"
     for row in range(done, end):
         yield Item(f"{name}#{shard.before + row}", None, error=reason)
@@ -380,7 +384,7 @@ def _check_lasting(error: Exception, name: str, store: Any) -> None:
     """Raise InputError where storage elsewhere gives no answer: another time it may, so this is no
     reason that is written down for good.
     """
-    said = isinstance(error, FileNotFoundError | PermissionError)
+    said = isinstance(error, FileNotFoundError | PermissionError) or REFUSED.search(str(error))
     if isinstance(error, OSError) and not said and not isinstance(store, fs.LocalFileSystem):
         raise InputError(
             f"{name} cannot be read now ({one_line(str(error)):.200}): give the same command "

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lightfer.data.names import IMAGE_COLUMNS
@@ -24,8 +25,8 @@ BATCH = 64  # rows that are unpacked at once
 def row_groups(store: Any, name: str, path: str, size: int) -> list[int]:
     """The number of rows of each, which are to be cut into pieces of `size`.
 
-    Raises ArgumentError where there is no column of pictures, what Arrow raises for a file that it
-    cannot read, and LightferError for a group that is too large to be cut.
+    Raises ArgumentError where there is no column of pictures, LightferError for a group that is too
+    large to be cut, and as `_opened`.
     """
     with _opened(store, path) as file:
         column = _column(file, name)
@@ -44,7 +45,7 @@ def row_groups(store: Any, name: str, path: str, size: int) -> list[int]:
 
 
 def values(store: Any, path: str, group: int, first: int, rows: int) -> Iterator[Any]:
-    """What stands in the column of pictures in some rows of a row group."""
+    """What stands in the column of pictures in some rows of a row group. Raises as `_opened`."""
     with _opened(store, path) as file:
         column, row, end = _column(file, path), 0, first + rows
         for batch in file.iter_batches(BATCH, [group], [column], use_threads=False):
@@ -71,10 +72,38 @@ def item_of(name: str, value: Any) -> Item:
     return Item(name, value)
 
 
+class _Watched:
+    """A file that keeps the error of its storage, which Arrow's of the content looks like."""
+
+    closed = False
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.seek, self.tell = file, file.seek, file.tell
+        self.error: OSError | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self.file.read(size)
+        except OSError as error:
+            self.error = error
+            raise
+
+
 @contextmanager
 def _opened(store: Any, path: str) -> Iterator[pq.ParquetFile]:
+    """The file while it is open. Raises OSError, in the block, too, for what its storage does not
+    give, and another ArrowException for what is no Parquet file or a damaged one.
+    """
     with store.open_input_file(path) as source:
-        yield pq.ParquetFile(source, buffer_size=READ_BYTES, pre_buffer=False)
+        watched = _Watched(source)
+        try:
+            yield pq.ParquetFile(watched, buffer_size=READ_BYTES, pre_buffer=False)
+        except (pa.ArrowException, OSError) as error:
+            if watched.error is not None:
+                raise watched.error  # noqa: B904 (it may be this one)
+            if isinstance(error, OSError):
+                raise pa.ArrowInvalid(str(error)) from error
+            raise
 
 
 def _column(file: pq.ParquetFile, name: str) -> str:
