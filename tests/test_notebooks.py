@@ -164,6 +164,7 @@ def test_the_summary_of_the_analysis_needs_no_total_of_energy(told: int):
     nets = scored_alike(chosen.entries)
     for i, e in enumerate(nets[told:], told):
         assert e.energy
+        assert e.energy.gross
         assert e.carbon
         energy = replace(e.energy, gross=replace(e.energy.gross, joules_per_image=None))
         energy = replace(energy, gross=None) if i % 2 else energy

@@ -196,8 +196,8 @@ def _time(
     machine = b.reference_s / a.reference_s if a.reference_s and b.reference_s else None
     note = f", {why_raw or 'relative to the yardstick'}"
     change = Change(model, "time", what, "", a.estimate_s, b.estimate_s, machine=machine, note=note)
-    relative = (time.rounds_s / (time.reference_s or 1.0) for time in times)
-    return change, (*relative, allowed if run_to_run is None else run_to_run)
+    x, y = (time.rounds_s / (time.reference_s or 1.0) for time in times)
+    return change, (x, y, allowed if run_to_run is None else run_to_run)
 
 
 def _energies(
