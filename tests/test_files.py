@@ -23,6 +23,7 @@ from lightfer._files import (
     sha256_of,
     write_text,
 )
+from lightfer.errors import FULL
 from tests.conftest import files_of_at_most
 
 
@@ -148,7 +149,7 @@ def test_no_space_is_said_in_one_line(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("number", _files.FULL)
+@pytest.mark.parametrize("number", FULL)
 def test_no_space_told_by_the_writer_of_weight_files_is_said_so_too(tmp_path: Path, number: int):
     """It has no number but in its text; a quota that is used up is no space, too."""
 

@@ -13,9 +13,8 @@ from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightfer._files import FULL, MAKE_SPACE
 from lightfer.cli.stop import Stoppable, Terminated
-from lightfer.errors import ArgumentError, LightferError, one_line
+from lightfer.errors import FULL, MAKE_SPACE, ArgumentError, LightferError, one_line
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer

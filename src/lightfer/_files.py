@@ -3,7 +3,6 @@
 Standard library only.
 """
 
-import errno
 import filecmp
 import hashlib
 import json
@@ -24,11 +23,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO
 
-from lightfer.errors import ArgumentError, LightferError
+from lightfer.errors import FULL, MAKE_SPACE, ArgumentError, LightferError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a place that takes no more."""
-MAKE_SPACE = "free some space, or choose another place"
 _STREAMS = (1, 2)  # file descriptors of standard output and standard error
 _OF_SYSTEM = {Path("/proc"), Path("/sys")}  # where root may write, and yet make no file
 _GIVEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")

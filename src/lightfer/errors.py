@@ -3,6 +3,12 @@
 Standard library only.
 """
 
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a place that takes no more."""
+MAKE_SPACE = "free some space, or choose another place"
+
 
 def one_line(text: str) -> str:
     """A text that may hold names of a stranger's, for a terminal: without line breaks, and with

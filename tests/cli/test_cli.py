@@ -12,9 +12,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from lightfer.__main__ import run
-from lightfer._files import FULL
 from lightfer.cli.main import app
 from lightfer.cli.table import BEGIN, END, replace_block
+from lightfer.errors import FULL
 from lightfer.models.weights import load_checkpoint
 from lightfer.results import read_results
 from lightfer.train.job import Job, for_processor
