@@ -1,7 +1,9 @@
 """Videos written by OpenCV itself, whole and broken."""
 
 import json
+import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image
 
 from lightfer.__main__ import run
 from lightfer.inference.predict.sources import items_of
-from lightfer.inference.predict.video import VideoWriter, frames, video_writer
+from lightfer.inference.predict.video import LEAST_RATE, VideoWriter, _read, frames, video_writer
 from tests.inference.predict.test_command import QUICK
 
 cv2 = pytest.importorskip("cv2")
@@ -38,6 +40,120 @@ def test_what_was_written_is_read(video: Path, astronaut):
         astronaut.crop((100, 0, 356, 256)), int
     )
     assert np.abs(difference).mean() < 8  # JPEG, and colours in their order
+
+
+@pytest.fixture(params=[30.0, 1000.0], ids=["30", "1k"])
+def dropped(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, list[float]]:
+    """An intact .mkv of 2 s that states this rate, at which most of its blocks were made void, and
+    the times of the others. A rate of 1,000 is what a browser states.
+    """
+    rate, path = request.param, tmp_path / "dropped.mkv"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), rate, (64, 64))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no .mkv")
+    count = int(2 * rate)
+    kept = {0, 3, *range(4, count, int(rate // 10)), count - 1}  # at first in other steps
+    for index in range(count):
+        writer.write(np.full((64, 64, 3), index % 256, np.uint8))
+    writer.release()
+    content = bytearray(path.read_bytes())
+    blocks = [*re.finditer(rb"\xa3[\x40-\x7f].\x81..\x80", content, re.DOTALL)]
+    assert len(blocks) == count
+    for block in (block for index, block in enumerate(blocks) if index not in kept):
+        content[block.start()] = 0xEC
+    path.write_bytes(content)
+    return path, [round(index / rate, 3) for index in sorted(kept)]
+
+
+def test_frames_are_shown_when_the_file_says(dropped: tuple[Path, list[float]]):
+    """Their times were their numbers times the nominal step, and the film that was read to its end
+    broke off.
+    """
+    path, times = dropped
+    found = list(frames(str(path)))
+    assert [frame.error for frame in found] == [None] * len(times)
+    assert [frame.time_s for frame in found] == pytest.approx(times, abs=0.001)
+
+
+def test_a_film_that_breaks_off_between_frames_far_apart(dropped: tuple[Path, list[float]]):
+    path, _ = dropped
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert "breaks off after" in (list(frames(str(path)))[-1].error or "")
+
+
+def test_an_annotated_film_is_as_long_as_its_source(dropped: tuple[Path, list[float]]):
+    """It had as many frames, at the nominal rate: here it played in a fraction of the time."""
+    path, _ = dropped
+    target = path.with_suffix(".mp4")
+    assert run(["predict", str(path), "--crop", "--annotate", str(target), *QUICK]) == 0
+    film = cv2.VideoCapture(str(target))
+    seconds = film.get(cv2.CAP_PROP_FRAME_COUNT) / film.get(cv2.CAP_PROP_FPS)
+    assert seconds == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["slow.mp4", "slow.avi"])
+def test_a_film_of_few_frames_is_written(name: str, tmp_path: Path):
+    """OpenCV writes none below a rate, as of `--every 60000`; some space was to be freed."""
+    with video_writer(tmp_path / name, 30 / 60_000) as writer:
+        for time_s in (0.0, 2000.0):
+            writer.write(Image.new("RGB", (64, 64), "grey"), time_s)
+    assert len([*frames(str(tmp_path / name))]) == 1 + 2000 * LEAST_RATE
+
+
+def test_a_gap_of_days_in_the_times_does_not_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("lightfer.inference.predict.video.MOST_COPIES", 5)
+    with video_writer(tmp_path / "film.avi", RATE) as writer:
+        for time_s in (0.0, 1e6, 1e6 + 0.2):
+            writer.write(Image.new("RGB", (64, 64), "grey"), time_s)
+    assert writer.frames == 5 + 2 + 1
+
+
+class _Capture:
+    """Of a camera or file that says this of itself."""
+
+    def __init__(self, rate: float, positions_ms: list[float], count: float = 0.0) -> None:
+        self.rate, self.count, self.left = rate, count, [*positions_ms]
+        self.now: float | None = None
+
+    def grab(self) -> bool:
+        self.now = self.left.pop(0) if self.left else None
+        return self.now is not None
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        return True, np.zeros((4, 4, 3), np.uint8)
+
+    def get(self, what: int) -> float | None:
+        said = {cv2.CAP_PROP_FPS: self.rate, cv2.CAP_PROP_POS_MSEC: self.now}
+        return said.get(what, self.count)
+
+
+@pytest.mark.parametrize(
+    ("rate", "positions", "times"),
+    [
+        (10.0, [0.0, 0.0, 0.0, 0.0], [0.0, 0.1, 0.2, 0.3]),  # nothing
+        (10.0, [0.0, 500.0, 0.0], [0.0, 0.5, 0.6]),  # as of an .mpg at its end
+        (10.0, [math.nan, math.inf, 500.0], [0.0, 0.1, 0.5]),
+        (0.0, [0.0, 40.0, 90.0], [0.0, 0.04, 0.09]),
+        (0.0, [0.0, 0.0, 0.0], [0.0, None, None]),
+    ],
+)
+def test_a_position_that_says_nothing_is_one_step_on(
+    rate: float, positions: list[float], times: list[float | None]
+):
+    found = _read(cv2, _Capture(rate, positions), "film", 1)
+    assert [frame.time_s for frame in found] == times
+
+
+def test_frames_of_a_camera_are_when_they_came(monkeypatch: pytest.MonkeyPatch):
+    """Their times were those of its nominal rate, which it does not keep in the dark."""
+    clock = iter([7.0, 7.0, 7.2, 7.5])
+    monkeypatch.setattr("lightfer.inference.predict.video.monotonic", lambda: next(clock))
+    *found, end = _read(cv2, _Capture(30.0, [99.0, 99.0, 99.0]), 0, 1)
+    assert [frame.time_s for frame in found] == [0.0, 0.2, 0.5]
+    assert end.error == "the camera stopped after 3 frames"
 
 
 def test_every_nth_frame(video: Path):
@@ -75,11 +191,11 @@ def test_a_stop_leaves_an_older_film_as_it_was(
     target, written, write = tmp_path / "annotated.mp4", [], VideoWriter.write
     target.write_bytes(b"complete")
 
-    def stop(writer: VideoWriter, picture: Image.Image) -> None:
+    def stop(writer: VideoWriter, picture: Image.Image, time_s: float) -> None:
         written.append(picture)
         if len(written) == 3:
             raise KeyboardInterrupt
-        write(writer, picture)
+        write(writer, picture, time_s)
 
     monkeypatch.setattr(VideoWriter, "write", stop)
     with pytest.raises(KeyboardInterrupt):

@@ -100,7 +100,7 @@ class Annotator(ExitStack):
             path, taken = self._names(seen.item)
             writer = video_writer(path, seen.item.rate or FALLBACK_RATE, taken)
             self.video, self.video_name = self.enter_context(writer), seen.item.name
-        self.video.write(drawn)
+        self.video.write(drawn, seen.item.time_s)
 
     def _names(self, item: Item, form: str = "") -> tuple[Path, list[Path]]:
         """The first name that is free, and those that are taken; for a single file only that. A

@@ -4,7 +4,9 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf, isnan, nan
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ from lightfer.errors import ArgumentError
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"))
 MISSING_SHARE = 0.02  # of the frames that a header promises: some containers only estimate them
-FALLBACK_RATE = 15.0  # frames per second of an annotated video whose source does not say
+FALLBACK_RATE = 30.0  # frames per second of an annotated video whose source does not say
+LEAST_RATE = 0.01  # of an annotated video: OpenCV cannot write what is slower
+MOST_COPIES = 2000  # of a frame in an annotated video, where none follows for long, as in a fault
 CAMERAS = 100  # larger numbers choose how OpenCV opens them, and those below 0 crash it
 MOST_FRAMES_PER_S = 1000  # more is a header that says nothing
 
@@ -66,33 +70,45 @@ def _read(cv2: Any, capture: Any, source: str | int, every: int) -> Iterator[Fra
     stated = float(capture.get(cv2.CAP_PROP_FPS))
     rate = stated if 0 < stated < MOST_FRAMES_PER_S else None
     promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    index = 0
+    step = 1 / rate if rate else nan
+    index, at_s, begin_s = 0, -(step if rate else 1.0), 0.0
     while capture.grab():
+        if isinstance(source, int):  # each system has another idea of a camera's position
+            begin_s = begin_s or monotonic()
+            position_s = monotonic() - begin_s
+        else:
+            position_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        at_s = position_s if at_s < position_s < inf else at_s + step
         if index % every == 0:
             there, pixels = capture.retrieve()
             if not there:
                 break
             picture = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-            time_s = round(index / rate, 3) if rate else None
+            time_s = None if isnan(at_s) else round(at_s, 3)
             yield Frame(index, time_s, picture, rate / every if rate else None)
         index += 1
     if isinstance(source, int):
         yield Frame(error=f"the camera stopped after {index:,} frames")
     elif index == 0:
         yield Frame(error="a video without a frame that can be read")
-    elif promised - index > max(1.0, promised * MISSING_SHARE):
+    elif promised - max(index, at_s * stated + 1) > max(1.0, promised * MISSING_SHARE):
+        # Where the rate varies, some containers promise their length times the largest rate.
         broken = f"breaks off after {index:,} of {int(promised):,} frames; those were used"
         yield Frame(error=broken)
 
 
 class VideoWriter:
-    """Pictures, all of the size of the first, to one video file."""
+    """Pictures, all of the size of the first, to one video file; of those that say when they are
+    shown, each is repeated until the next one's time.
+    """
 
     def __init__(self, path: Path, rate: float) -> None:
-        self.path, self.rate, self.writer, self.frames = path, rate, None, 0
+        self.path, self.rate = path, max(rate, LEAST_RATE)
+        self.writer: Any = None
+        self.frames, self.due, self.time_s, self.last = 0, 0.0, None, None
         self.cv2 = import_opencv()
 
-    def write(self, picture: Image.Image) -> None:
+    def write(self, picture: Image.Image, time_s: float | None = None) -> None:
         if self.writer is None:
             if not is_utf8(self.path):
                 raise ArgumentError(f"{self.path.name}: OpenCV needs a name and folder in UTF-8")
@@ -103,7 +119,15 @@ class VideoWriter:
                 raise ArgumentError(
                     f"OpenCV cannot write {self.path.name}; use .mp4 or .avi, or free some space"
                 )
-        self.writer.write(np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]))
+        if time_s is not None and self.time_s is not None:
+            self.due += min((time_s - self.time_s) * self.rate, MOST_COPIES)
+            while self.frames < round(self.due):
+                self._add(self.last)
+        self.last, self.time_s = np.ascontiguousarray(np.asarray(picture)[:, :, ::-1]), time_s
+        self._add(self.last)
+
+    def _add(self, pixels: Any) -> None:
+        self.writer.write(pixels)
         self.frames += 1
 
     def close(self) -> int:
