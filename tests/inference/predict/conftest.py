@@ -37,7 +37,9 @@ def exported() -> Path:
         pytest.importorskip(package)
     from lightfer.inference.predict.network import exported
 
-    return exported(MODEL)
+    path = exported(MODEL)
+    assert isinstance(path, Path)
+    return path
 
 
 @pytest.fixture

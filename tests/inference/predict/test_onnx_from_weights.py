@@ -73,6 +73,28 @@ def test_nothing_is_exported_or_cached(monkeypatch, tmp_path: Path):
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_what_cannot_be_kept_in_the_cache_is_used_all_the_same(
+    runtime: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """It was exported, thrown away, and the command ended with code 2."""
+    pytest.importorskip(runtime)
+    path, told = weights(SHIPPED[0]), []
+    content = assembled(path)
+    assert content is not None
+    (tmp_path / "cache").write_text("no folder")
+    monkeypatch.setenv("LIGHTFER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("lightfer.inference.predict.network.assembled", lambda path: None)
+    monkeypatch.setattr(
+        "lightfer.inference.predict.exporting.export_for_prediction",
+        lambda model, path: path.write_bytes(content),
+    )
+    predictor = Predictor(str(path), runtime, faces="never", note=told.append)
+    assert predictor(np.zeros((48, 48)))[0].label
+    assert "is a file, expected a folder. " in told[-1]
+    assert "exported again the next time" in told[-1]
+
+
 def test_without_a_graph_it_is_not_assembled(monkeypatch):
     monkeypatch.setattr(
         "lightfer.inference.onnx_from_weights.graph_file", lambda name: Path("missing")

@@ -1,13 +1,23 @@
 """From a name or a file to a function from faces to logits; torch is imported only if needed."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from lightfer._files import cache_folder, check_input, graph_file, plain_name, sha256_of, shipped
+from lightfer._files import (
+    cache_folder,
+    check_input,
+    graph_file,
+    plain_name,
+    sha256_of,
+    shipped,
+    write_bytes,
+)
 from lightfer.errors import LightferError
 from lightfer.inference.card import ExportCard, files_of
 from lightfer.inference.onnx_from_weights import assembled
@@ -107,20 +117,29 @@ def load_network(
     return Network(card.model, card.classes, size, card.temperature, runtime, faces)
 
 
-def exported(model: str, note: Note = lambda text: None) -> Path:
-    """The cached ONNX file of a shipped model or a weight file; made, with torch, if need be."""
+def exported(model: str, note: Note = lambda text: None) -> Path | bytes:
+    """The cached ONNX file of a shipped model or a weight file; made, with torch, if need be. Where
+    it cannot be kept, its content.
+    """
     path = _cached(model)
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 (that of Path raises where a folder is closed)
         if find_spec("torch") is None:
             raise PredictError(
                 f"{model} has to be exported first, which needs torch: run `lightfer export "
                 f"{model} --to onnx --out {model}.onnx` where lightfer is installed in full, and "
                 f"pass the file as the model"
             )
-        note(f"exporting {model} to ONNX, once; kept as {path}")
+        note(f"exporting {model} to ONNX, once, to be kept as {path}")
         from lightfer.inference.predict.exporting import export_for_prediction
 
-        export_for_prediction(model, path)
+        with TemporaryDirectory(prefix="lightfer-") as folder:
+            export_for_prediction(model, made := Path(folder) / path.name)
+            content = made.read_bytes()
+        try:
+            write_bytes(path, content)
+        except OSError as error:
+            note(f"{error}. {model} is used all the same; it is exported again the next time")
+            return content
     return path
 
 
@@ -196,7 +215,7 @@ def _best_runtime(model: str, suffix: str) -> str:
         return "onnxruntime"
     usable = find_spec("onnxruntime") is not None and (
         (shipped(model) and plain_name(model) == model and graph_file(model).exists())
-        or _cached(model).exists()
+        or os.path.exists(_cached(model))  # noqa: PTH110 (as above)
         or all(find_spec(name) for name in ("torch", "onnx", "onnxscript"))
         or assembled(_weights(model)) is not None
     )
