@@ -1,5 +1,6 @@
 """The flow of an export, with a target of our own: what is checked, what is never left behind."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from lightfer._files import sha256_of
+from lightfer._files import OutputError, sha256_of
+from lightfer.cli.export import export as command
 from lightfer.data import Dataset
 from lightfer.data.dataset import normalize
 from lightfer.inference.card import check_seal, parse_card
 from lightfer.inference.export import TARGETS, ExportConfig, Exported, ExportError, export
+from lightfer.inference.export.flow import _move
 from lightfer.inference.export.opened import Call, as_prepared
 from lightfer.inference.export.targets import Net
 from lightfer.models.find import Weights, find_weights
@@ -92,6 +95,29 @@ def test_a_right_file_has_its_card_and_every_part(item: Weights, tmp_path: Path,
     assert "research" in found.licence
 
 
+@pytest.mark.parametrize("large", ["net.xml", "net.bin"])
+def test_without_space_for_one_file_both_older_ones_stay(large: str, tmp_path: Path):
+    """The first was replaced, and the pair fitted no longer."""
+    resource = pytest.importorskip("resource")
+    made, out = tmp_path / "made", tmp_path / "out"
+    for folder, sizes in ((made, {large: 9_000}), (out, {})):
+        folder.mkdir()
+        for name in ("net.xml", "net.bin"):
+            (folder / name).write_bytes(folder.name.encode() * sizes.get(name, 1))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=rf"{large} was not written: .*free some space"):
+            _move(made / "net.xml", out / "net.xml")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_text() for path in out.iterdir()} == {
+        "net.xml": "out", "net.bin": "out"
+    }  # fmt: skip
+    assert _move(made / "net.xml", out / "net.xml") == (out / "net.xml", out / "net.bin")
+    assert all(path.read_bytes() == (made / path.name).read_bytes() for path in out.iterdir())
+
+
 @pytest.mark.parametrize("change", [lambda y: y + 2e-4, lambda y: y * torch.nan])
 def test_a_wrong_file_is_not_left_and_an_older_one_stays(
     item: Weights, tmp_path: Path, break_by, change
@@ -144,7 +170,11 @@ def test_int8_that_loses_too_much_on_validation_is_refused_before_test_is_scored
 def test_what_int8_loses_on_test_decides_nothing(
     item: Weights, faces: Dataset, tmp_path: Path, break_by
 ):
-    """A file that is right about all of validation, and about nothing of test."""
+    """A file that is right about all of validation, and about nothing of test. The command's help
+    promised that it is refused.
+    """
+    option = inspect.signature(command).parameters["allow_loss"].annotation.__metadata__[0]
+    assert option.help.endswith("may cost on validation.")
     said = {}
     for split in ("validation", "test"):
         wrong = split == "test"

@@ -1,6 +1,7 @@
 """The main flow of an export; see the package's docstring."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from lightfer._files import write_bytes
+from lightfer._files import atomic_path
 from lightfer.data.dataset import Dataset, normalize
 from lightfer.data.loading import at_size
 from lightfer.data.subsets import calibration_images
@@ -123,9 +124,12 @@ def _compare(
 
 
 def _move(path: Path, out: Path) -> tuple[Path, ...]:
-    """Write all files beside `path` to where `out` is, `out` itself last."""
+    """Write all files beside `path` to where `out` is: those that are there already are replaced
+    once all are written, `out` itself last.
+    """
     others = sorted(file for file in path.parent.iterdir() if file != path)
-    files = [*((file, out.with_name(file.name)) for file in others), (path, out)]
-    for source, wanted in files:
-        write_bytes(wanted, source.read_bytes())
-    return tuple(wanted for _, wanted in reversed(files))
+    files = [(path, out), *((file, out.with_name(file.name)) for file in others)]
+    with ExitStack() as stack:
+        for source, wanted in files:
+            stack.enter_context(atomic_path(wanted)).write_bytes(source.read_bytes())
+    return tuple(wanted for _, wanted in files)
