@@ -33,14 +33,14 @@ def export(
     ] = None,
     allow_loss: Annotated[
         float,
-        typer.Option(min=0, max=100, help="Points of top-1 that int8 may cost on each split."),
+        typer.Option(min=0, max=100, help="Points of top-1 that int8 may cost on validation."),
     ] = 1.0,
     log: Log = Path("out/test_scorings.jsonl"),
 ) -> None:
     """Write a model as ONNX, OpenVINO or LiteRT, with its card, and compare it with PyTorch.
 
     int8 is calibrated on train images; what it costs is measured on validation and test. A file
-    that differs or loses too much is not written.
+    that differs, or loses too much on validation, is not written.
     """
     from lightfer._files import is_stream
     from lightfer.cli.console import check_beside_data, load_data, progress

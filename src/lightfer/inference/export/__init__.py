@@ -3,7 +3,8 @@
     write into a temporary folder -> open it again -> compare logits with PyTorch's
     -> for int8, measure the accuracy lost -> write the card -> move to where it was wanted
 
-A file that differs, or loses more than is allowed, is never seen at `out`; what lay there stays.
+A file that differs, or loses more than is allowed on validation, is never seen at `out`; what lay
+there stays.
 """
 
 from lightfer.inference.export.config import ExportConfig, ExportError

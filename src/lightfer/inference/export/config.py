@@ -21,7 +21,7 @@ class ExportConfig:
     precision: str = "float32"
     batch: int | None = None  # fixed number of images, None for any
     preprocess: bool = False  # grey, resizing and normalising inside the graph
-    allow_loss: float = 1.0  # points of top-1 that int8 may cost on each split
+    allow_loss: float = 1.0  # points of top-1 that int8 may cost on validation
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:

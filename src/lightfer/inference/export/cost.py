@@ -1,8 +1,7 @@
 """What int8 costs: top-1 of PyTorch in float32 and of the file, on validation and on test.
 
-Validation decides first: a file that loses too much there is refused before test is looked at.
-Test decides nothing about how the file was made; a loss beyond what is allowed there refuses the
-file too, since the limit is a promise to whoever uses it.
+Validation alone decides: a file that loses too much there is refused before test is looked at. What
+is lost on test is said in the card and refuses nothing.
 """
 
 from collections.abc import Callable
