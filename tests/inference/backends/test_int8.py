@@ -1,6 +1,7 @@
 """int8: what a runtime computes in it, how near it is, and what it is calibrated on."""
 
 import io
+from collections import Counter
 from functools import lru_cache
 from importlib import import_module
 
@@ -16,6 +17,7 @@ from lightfer.inference.backends import RUNTIMES
 from lightfer.inference.backends.int8 import (
     NO_IMAGES,
     depthwise_stem,
+    int8_settings,
     quantize_onnx,
     quantize_openvino,
     without_lone_batch_norms,
@@ -108,13 +110,31 @@ def test_a_stem_with_a_depthwise_convolution_stays_in_float32(name: str, kept: i
     assert depthwise_stem(model) == convolutions[:kept]
 
 
-def test_a_net_without_convolutions_is_quantised_too(images: Tensor):
-    onnx = pytest.importorskip("onnx")
-    if reason := RUNTIMES["onnxruntime"].available():
-        pytest.skip(reason)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(48 * 48, 7)).eval()
-    graph = onnx.load_from_string(quantize_onnx(to_onnx(net, SHAPE), images)).graph
-    assert "QuantizeLinear" in {node.op_type for node in graph.node}
+@lru_cache
+def dense() -> tuple[nn.Module, bytes]:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(48 * 48, 16), nn.ReLU(), nn.Linear(16, 7)).eval()
+    return net, to_onnx(net, SHAPE)
+
+
+def test_a_net_without_convolutions_is_in_int8_too(
+    name: str, images: Tensor, monkeypatch: pytest.MonkeyPatch
+):
+    """Only convolutions were counted, and it was said to compute in float32."""
+    net, content = dense()
+    module = import_module(f"lightfer.inference.backends.{name}")
+    monkeypatch.setattr(module, "to_onnx", lambda model, shape: content)
+    load, options = RUNTIMES[name].load, {"threads": 1, "calibration": images}
+    assert load(net, SHAPE, precision="float32", **options).settings["precision"] == "float32"
+    settings = load(net, SHAPE, precision="int8", **options).settings
+    assert settings["precision"] == "int8"
+    assert "int8_convolutions" not in settings
+
+
+def test_a_net_of_convolutions_is_in_int8_by_those():
+    one_in_two, none = Counter({True: 1, False: 1}), Counter({False: 2})
+    settings = int8_settings(one_in_two, none)
+    assert settings == {"precision": "int8", "int8_convolutions": "1 of 2"}
+    assert int8_settings(none, one_in_two) == {}
 
 
 def test_weights_of_openvino_do_so_too(images: Tensor):

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lightfer.errors import ArgumentError
-from lightfer.inference.backends.protocol import missing
+from lightfer.inference.backends.protocol import Settings, missing
 from lightfer.inference.card import INPUT
 
 if TYPE_CHECKING:
@@ -112,9 +112,16 @@ def describe_openvino(images: int) -> dict[str, str | int]:
     }
 
 
-def int8_share(kinds: Counter[bool]) -> str:
-    """How many convolutions a runtime computes in int8, as it says itself: "35 of 52"."""
-    return f"{kinds[True]} of {kinds.total()}"
+def int8_settings(convolutions: Counter[bool], products: Counter[bool]) -> Settings:
+    """What a runtime says of int8, from how many layers are computed in it and how many are not:
+    nothing where no convolution is, or, in a net without any, no matrix product.
+    """
+    if not (convolutions or products)[True]:
+        return {}
+    if not convolutions:
+        return {"precision": "int8"}
+    share = f"{convolutions[True]} of {convolutions.total()}"
+    return {"precision": "int8", "int8_convolutions": share}
 
 
 def _images(calibration: "Tensor | None") -> "Tensor":

@@ -4,6 +4,7 @@ Its CPU kernels have no bfloat16. An int8 file only asks for int8; what is compu
 back from the graph as the session has optimised it.
 """
 
+import re
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightfer.errors import ArgumentError
-from lightfer.inference.backends.int8 import int8_share, quantize_onnx
+from lightfer.inference.backends.int8 import int8_settings, quantize_onnx
 from lightfer.inference.backends.onnx_file import to_onnx
 from lightfer.inference.backends.protocol import (
     Loaded,
@@ -78,20 +79,18 @@ def open_session(content: bytes, threads: int) -> tuple[Any, Settings, float]:
     start = perf_counter()
     session = _session(content, threads)
     seconds = perf_counter() - start
-    kinds: Counter[bool] = Counter()
+    in_int8: Settings = {}
     if b"QuantizeLinear" in content:
         with TemporaryDirectory() as folder:
             optimized = Path(folder) / "optimized.onnx"
             _session(content, threads, str(optimized))
-            kinds = _convolution_kinds(optimized)
+            in_int8 = int8_settings(*(_kinds(optimized, name) for name in ("Conv", "Gemm|MatMul")))
     settings: Settings = {
-        "precision": "int8" if kinds[True] else "float32",
+        "precision": "float32",
         "threads": session.get_session_options().intra_op_num_threads,
         "provider": ", ".join(session.get_providers()),
     }
-    if kinds[True]:
-        settings["int8_convolutions"] = int8_share(kinds)
-    return session, settings, seconds
+    return session, settings | in_int8, seconds
 
 
 def _session(content: bytes, threads: int, optimized: str = "") -> Any:
@@ -102,11 +101,11 @@ def _session(content: bytes, threads: int, optimized: str = "") -> Any:
     return import_module("onnxruntime").InferenceSession(content, options, providers=PROVIDERS)
 
 
-def _convolution_kinds(path: Path) -> Counter[bool]:
-    """How many convolutions of an optimised graph are in int8, and how many are not."""
+def _kinds(path: Path, named: str) -> Counter[bool]:
+    """How many nodes of an optimised graph that are so named are in int8, and how many are not."""
     nodes = import_module("onnx").load(path).graph.node
-    convolutions = [node.op_type for node in nodes if "Conv" in node.op_type]
-    return Counter(kind.startswith(("QLinear", "ConvInteger")) for kind in convolutions)
+    kinds = [node.op_type for node in nodes if re.search(named, node.op_type)]
+    return Counter(kind.startswith(("QLinear", "QGemm")) or "Integer" in kind for kind in kinds)
 
 
 RUNTIME = Runtime(

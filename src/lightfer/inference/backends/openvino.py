@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightfer.errors import ArgumentError
-from lightfer.inference.backends.int8 import int8_share, quantize_openvino
+from lightfer.inference.backends.int8 import int8_settings, quantize_openvino
 from lightfer.inference.backends.onnx_file import to_onnx
 from lightfer.inference.backends.protocol import (
     Loaded,
@@ -125,16 +125,16 @@ def compile_network(network: Any, threads: int, precision: str) -> Any:
 def read_settings(compiled: Any) -> Settings:
     """What a compiled network says that it does."""
     used = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
-    kinds = _convolution_kinds(compiled)
     named = next((name for name, hint in HINTS.items() if hint == used), used)
     settings: Settings = {
-        "precision": "int8" if kinds[True] else named,
+        "precision": named,
         "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
         "streams": int(compiled.get_property("NUM_STREAMS")),
     }
-    if kinds[True]:
-        settings["int8_convolutions"] = int8_share(kinds)
-    return settings
+    in_int8 = int8_settings(
+        _kinds(compiled, "Convolution"), _kinds(compiled, "FullyConnected", "MatMul")
+    )
+    return settings | in_int8
 
 
 def save(network: Any, path: Path) -> None:
@@ -149,12 +149,12 @@ def deployed_bytes(network: Any) -> int:
         return sum(file.stat().st_size for file in Path(folder).iterdir())
 
 
-def _convolution_kinds(compiled: Any) -> Counter[bool]:
-    """How many convolutions are computed in int8, and how many are not."""
+def _kinds(compiled: Any, *layers: str) -> Counter[bool]:
+    """How many layers of these types are computed in int8, and how many are not."""
     kinds: Counter[bool] = Counter()
     for operator in compiled.get_runtime_model().get_ops():
         info = operator.get_rt_info()
-        if info["layerType"].astype(str) == "Convolution":
+        if info["layerType"].astype(str) in layers:
             kinds[info["runtimePrecision"].astype(str) in ("i8", "u8")] += 1
     return kinds
 
