@@ -17,7 +17,6 @@ from torch import AcceleratorError, Tensor, nn
 
 from lightfer import _files
 from lightfer._files import write_bytes
-from lightfer.data.dataset import DataError
 from lightfer.models.weights import load_checkpoint
 from lightfer.train.sweep.items import Item, check_items, job_of, weights_of
 from lightfer.train.sweep.pack import PackError, unpack, write_pack
@@ -256,9 +255,24 @@ def test_nothing_begins_if_an_item_cannot(tmp_path: Path, item: Item, message: s
     assert not (tmp_path / "teacher").exists()
 
 
-def test_data_that_is_not_there_is_the_error_of_the_session(tmp_path: Path):
-    with pytest.raises(DataError, match=r"nowhere\.csv"):
-        run_queue((TEACHER,), Options(tmp_path, "nowhere.csv"))
+def test_an_item_whose_data_cannot_be_read_leaves_the_others_alone(blind_csv: Path, tmp_path: Path):
+    """An item without copies needs the test split; its error ended every session of the queue."""
+    one = {**SMALL, "epochs": 1}
+    without = Item(model="mobilenet_v1_x0_25", name="without", settings=one, copies=False, value=2)
+    good = Item(model="mobilenet_v1_x0_25", name="good", settings=one)
+    reports: list[Report] = []
+    options = Options(tmp_path, str(blind_csv), executor=f"{__name__}:threads")
+    session = run_queue((without, good), options, on_report=reports.append)
+    assert list(session.finished) == ["good"]
+    assert "no test split, only train, validation" in session.failed["without"]
+    assert [r.kind for r in reports if r.item == "without"] == ["begun", "failed"]
+
+
+def test_data_that_is_not_there_fails_every_item(tmp_path: Path):
+    options = Options(tmp_path, "nowhere.csv", executor=f"{__name__}:threads")
+    session = run_queue(FOLDS, options)
+    assert (session.finished, set(session.failed)) == ({}, {item.name for item in FOLDS})
+    assert all("nowhere.csv does not exist" in error for error in session.failed.values())
 
 
 def test_two_queues_in_one_folder(tmp_path: Path):

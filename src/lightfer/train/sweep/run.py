@@ -230,7 +230,7 @@ class _Queue:
                 self.on_report(Report("epoch", name, epoch))
 
     def _hear(self, item: Item, future: Future[Report]) -> None:
-        """What a worker returned, or that it is lost. Raises what reading the data raises."""
+        """What a worker returned, or that it is lost."""
         name = item.name
         del self.leases.tokens[name]
         try:
@@ -268,14 +268,14 @@ class _StopError(Exception):
 def work(name: str, job: Job, token: str, options: Options) -> Report:
     """Train `job` as item `name` from where it stopped; what goes wrong is in the report.
 
-    Raises what reading the data raises. After an error of a GPU, which leaves nothing there that
-    works, the process ends: the item goes on in another one.
+    After an error of a GPU, which leaves nothing there that works, the process ends: the item goes
+    on in another one.
     """
     tune_process(options.threads, options.device)
-    data = _read(options.data, job.splits, job.size)
     watch = _Watch(name, token, options.folder)
     sole = options.workers == 1  # then what a meter tells is this training's
     try:
+        data = _read(options.data, job.splits, job.size)
         with training_meters(options.device) if sole else nullcontext([]) as meters:
             _, card = run_job(
                 job,
