@@ -202,6 +202,30 @@ def test_the_same_form_is_read_whatever_is_asked_for(faces: Dataset, tmp_path: P
     )
 
 
+@pytest.mark.parametrize("form", ["kaggle_csv", "image_folder", "parquet", "converted_csv"])
+@pytest.mark.parametrize(
+    "names", [["embeddings"], ["train_embeddings", "val_embeddings", "test_embeddings"]]
+)
+def test_parquet_files_without_images_hide_no_data(
+    form: str, names: list[str], faces: Dataset, tmp_path: Path
+):
+    """One of them beside `fer2013.csv`, or beside Parquet files of each split, was taken alone."""
+    FORMS[form](tmp_path, faces)
+    for name in names:
+        pq.write_table(pa.table({"label": [0], "embedding": [[0.5]]}), tmp_path / f"{name}.parquet")
+    data = load(tmp_path)
+    assert_same(data, faces)
+    assert f"{names[0]}.parquet" in data.unused
+
+
+def test_of_parquet_files_that_all_lack_a_column_it_is_named(faces: Dataset, tmp_path: Path):
+    for path in parquet(tmp_path, faces).glob("*.parquet"):
+        pq.write_table(pq.read_table(path).rename_columns({"image": "face"}), path)
+    (tmp_path / "README.md").touch()
+    with pytest.raises(DataError, match=r"no column image or img .* among row, emotion, face"):
+        load(tmp_path)
+
+
 def test_numbers_without_a_meaning_are_refused(faces: Dataset, tmp_path: Path):
     """Alphabetical labels, as many tools number classes, would be read in another order."""
     folder = parquet(tmp_path, faces)

@@ -15,8 +15,8 @@ from lightfer.data.fer_csv import read_csv, read_header
 from lightfer.data.folds import fold_numbers
 from lightfer.data.images import Face, framed, read_faces, read_images
 from lightfer.data.members import DATA_SUFFIXES, Member
-from lightfer.data.names import USAGES, folder_labels, split_in_name, split_name
-from lightfer.data.parquet import has_usage, read_parquet
+from lightfer.data.names import IMAGE_COLUMNS, USAGES, folder_labels, split_in_name, split_name
+from lightfer.data.parquet import LABEL_COLUMNS, read_columns, read_parquet
 from lightfer.data.pictures import SUFFIXES
 
 CSV_SPLITS: dict[str, SplitName | None] = {
@@ -100,6 +100,8 @@ def find_parts(members: Sequence[Member], where: str) -> list[Part]:
             best = parts
         if len(splits_of(best)) == len(SPLITS):
             break
+    if not best:  # which columns they lack shows when they are read
+        best = _parquet_parts(members, where, needed=())
     for split in SPLITS:
         found = [member for part in best if split in part.splits for member in part.members[:1]]
         if len(found) > 1:
@@ -124,13 +126,27 @@ def unused(members: Sequence[Member], parts: Sequence[Part]) -> tuple[str, ...]:
     return (*named, *(f"{count:,} {ending}" for ending, count in endings.most_common(NAMED)))
 
 
-def _parquet_parts(members: Sequence[Member], where: str) -> list[Part]:
-    """One part per split named by the files, or one for all files with a column Usage."""
+def _parquet_parts(
+    members: Sequence[Member],
+    where: str,
+    needed: Sequence[Sequence[str]] = (LABEL_COLUMNS, IMAGE_COLUMNS),
+) -> list[Part]:
+    """One part per split named by the files, or one for all files with a column Usage. Files
+    without one of the `needed` columns of each kind are passed over.
+    """
     by_split: dict[SplitName | None, list[Member]] = {}
     for member in _with_suffix(members, ".parquet"):
         split = split_in_name(member.stem) or split_name(member.parts[-2])
+        try:
+            columns = read_columns(member)
+            if any(columns.isdisjoint(of_kind) for of_kind in needed):
+                continue
+        except DataError:  # shows when it is read: validation and test may not be asked for
+            if split in ("train", None):
+                raise
+            columns = set()
         # Hugging Face turns a CSV with Usage into Parquet files that are all called train.
-        mixed = split in ("train", None) and has_usage(member)
+        mixed = split in ("train", None) and "usage" in columns
         by_split.setdefault(None if mixed else split, []).append(member)
     if None in by_split:
         by_split = {None: by_split[None]}

@@ -28,10 +28,10 @@ from lightfer.data.official import has_official_counts
 LABEL_COLUMNS = ("emotion", "label", "labels")
 
 
-def has_usage(member: Member) -> bool:
-    """Whether the file itself says to which split each row belongs."""
+def read_columns(member: Member) -> set[str]:
+    """Lower-case names of its columns. Raises DataError."""
     with _opened(member) as file:
-        return "usage" in _columns(file, member)
+        return {*_columns(file, member)}
 
 
 def read_parquet(member: Member, default: SplitName | None, size: int) -> dict[SplitName, Split]:
