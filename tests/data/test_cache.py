@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from lightfer.data import DataError, Dataset, cache, load, loading
 from tests.data.writers import kaggle_csv, parquet
@@ -103,6 +104,26 @@ def test_each_split_of_parquet_has_its_entry(parsed: list, faces: Dataset, tmp_p
     rows = [data["train"].rows for data in (first, second)]
     assert [of.tolist() for of in rows if of is not None] == [[*range(96)]] * 2
     assert len(parsed) == len(entries("npy")) == 3
+
+
+def test_what_the_numbers_of_folders_mean_is_not_taken_from_the_cache(parsed: list, tmp_path: Path):
+    """Test images in folders 1 to 6 kept RAF-DB's labels when a folder 0 in train made them those
+    of the CSV: which numbers there are in all splits decides.
+    """
+    for split, numbers in (("train", "1234567"), ("test", "123456")):
+        for number in numbers:
+            folder = tmp_path / "data" / split / number
+            folder.mkdir(parents=True)
+            Image.new("L", (48, 48), int(number)).save(folder / "a.png")
+
+    def labels() -> list[int]:
+        return load(tmp_path / "data", ("test",))["test"].labels.tolist()
+
+    assert labels() == labels() == [5, 2, 1, 3, 4, 0]
+    assert len(parsed) == 1
+    train = tmp_path / "data" / "train"
+    (train / "7").rename(train / "0")
+    assert labels() == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_oldest_entries_go_first(

@@ -4,11 +4,12 @@
     CACHE/images/KEY.json     their names, labels, rows and checksums; written last
     CACHE/index/STAMPS.txt    KEY
 
-KEY is the SHA-256 of what was read (the files' bytes). So that unchanged files are not hashed
-again, the index leads to it from the hash of their paths, sizes and times of last modification and
-of last change; a file that was rewritten, even with its old size and modification time, is
-noticed. Pixels and labels are checked against their CRC-32 whenever they are read; whatever is
-damaged is read anew from the source. A cache that cannot be written is no error.
+KEY is the SHA-256 of what was read (the files' bytes, and what their labels mean where other files
+decide it). So that unchanged files are not hashed again, the index leads to it from the hash of
+their paths, sizes and times of last modification and of last change; a file that was rewritten,
+even with its old size and modification time, is noticed. Pixels and labels are checked against
+their CRC-32 whenever they are read; whatever is damaged is read anew from the source. A cache that
+cannot be written is no error.
 """
 
 import hashlib
@@ -59,8 +60,13 @@ def cached(part: Part, size: int, read: Callable[[Part, int], Recognised]) -> Re
     return found
 
 
+def _heading(part: Part, size: int) -> bytes:
+    heading = f"{FORMAT} {part.form} {part.splits} {size}{part.about}\n"
+    return heading.encode(errors="surrogateescape")
+
+
 def _stamps(part: Part, size: int) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {part.form} {part.splits} {size}\n".encode())
+    digest = hashlib.sha256(_heading(part, size))
     for member in part.members:
         where = f"{member.file} {member.name} {member.stamp}\n"
         digest.update(where.encode(errors="surrogateescape"))
@@ -68,7 +74,7 @@ def _stamps(part: Part, size: int) -> str:
 
 
 def _content(part: Part, size: int) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {part.form} {part.splits} {size}\n".encode())
+    digest = hashlib.sha256(_heading(part, size))
     for member in part.members:
         digest.update(f"{member.name}\n".encode(errors="surrogateescape"))
     for file in dict.fromkeys(member.file for member in part.members):

@@ -33,12 +33,17 @@ NAMED = 3  # files, and endings, that are named among what is not used
 
 @dataclass(frozen=True)
 class Part:
-    """What is read, and kept in the cache, at once: `splits` are those it may hold."""
+    """What is read, and kept in the cache, at once: `splits` are those it may hold.
+
+    What decides it beside the members' names and content, as what other files say of them, stands
+    in `about`.
+    """
 
     form: str
     splits: tuple[SplitName, ...]
     members: tuple[Member, ...]
     read: Callable[[int], dict[SplitName, Split]]  # of images with so many pixels a side
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -207,10 +212,12 @@ def _image_parts(members: Sequence[Member], where: str) -> list[Part]:
     by_split: dict[SplitName, list[Member]] = {}
     for member in images:
         by_split.setdefault(_split_of_image(member), []).append(member)
-    return [
-        Part("images", (split,), tuple(of), partial(_read_images, split, of, labels))
-        for split, of in by_split.items()
-    ]
+    parts = []
+    for split, of in by_split.items():
+        meant = {m.parts[-2]: labels[m.parts[-2]] for m in of}  # decided over all splits
+        read = partial(_read_images, split, of, meant)
+        parts.append(Part("images", (split,), tuple(of), read, about=str(sorted(meant.items()))))
+    return parts
 
 
 def _read_images(
