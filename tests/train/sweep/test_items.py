@@ -81,6 +81,7 @@ def test_a_chain_of_teachers_has_the_value_of_its_last_student(tmp_path: Path):
         ("item = ", "list.toml: Invalid"),
         ('[[item]]\nmodel = "m"\n[[item]]\nmodel = "m"', "two items are called m-seed0"),
         ('[[item]]\nmodel = "m"\nname = "../m"', "cannot be the name"),
+        ('[[item]]\nmodel = "m"\nname = ".s"', "'.s' cannot be the name .* no dot in front"),
         ('[[item]]\nmodel = "m"\nfold = "3/3"', "fold 3/3 does not exist"),
         ('[[item]]\nmodel = "m"\nfolds = 1', "fold 0/1 does not exist"),
         ('[[item]]\nmodel = "m"\nfolds = 0', "fold 0/0 does not exist"),

@@ -306,14 +306,23 @@ def test_teachers_that_are_files_travel_with_the_queue(whole: Path, tmp_path: Pa
         check_items((item,), tmp_path / "q")
 
 
-def test_a_teachers_name_with_a_space_can_be_unpacked(whole: Path, tmp_path: Path):
-    file = tmp_path / "my teacher.safetensors"
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("name", ["my teacher", ".hidden", 'a:b|"c"?', "a\\b", "a\x7fb"])
+def test_a_teacher_of_any_name_can_be_unpacked(whole: Path, tmp_path: Path, name: str):
+    file = tmp_path / f"{name}.safetensors"
     file.write_bytes((whole / "teacher-fold0" / "mobilenet_v1_x0_25.safetensors").read_bytes())
     item = Item(model="mobilenet_v1_x0_25", name="x", settings=SMALL, teachers=(str(file),))
     check_items((item,), tmp_path / "q")
     (tmp_path / "q" / "queue.toml").touch()
+    left = tmp_path / "q" / "teachers" / f"{_files._prefix()}x"  # a killed session copied it
+    left.mkdir()
+    (left / "x.safetensors").touch()
     write_pack(tmp_path / "p.zip", tmp_path / "q", (item,))
     assert unpack(tmp_path / "p.zip", tmp_path / "there")
+    (kept,) = (tmp_path / "there" / "teachers").iterdir()
+    assert kept.read_bytes() == file.read_bytes()
+    (teacher,) = job_of(item, (item,), tmp_path / "there").teachers
+    assert Path(teacher) == kept
 
 
 def test_a_folder_that_is_behind_its_pack_is_refused(tmp_path: Path):

@@ -77,8 +77,11 @@ def items_in(text: str, path: Path) -> tuple[Item, ...]:
 def _check(path: Path, items: Sequence[Item]) -> None:
     names = Counter(item.name for item in items)
     for item in items:
-        if not re.fullmatch(r"[\w.,=-]+", item.name) or item.name in (".", "..", "teachers"):
-            raise ArgumentError(f"{path}: {item.name!r} cannot be the name of an item's folder")
+        if not re.fullmatch(r"(?!\.)[\w.,=-]+", item.name) or item.name == "teachers":
+            raise ArgumentError(
+                f"{path}: {item.name!r} cannot be the name of an item's folder: take letters, "
+                "digits and any of . , = - _, no dot in front, and not teachers"
+            )
         if names[item.name] > 1:
             raise ArgumentError(f"{path}: two items are called {item.name}: give one a `name`")
         if not isfinite(item.value):
@@ -182,10 +185,15 @@ def _same_item(item: Item, folder: Path) -> None:
         )
 
 
+def is_odd(character: str) -> bool:
+    """Whether a file whose name has it could not be unpacked on every system."""
+    return character in '\\:*?"<>|' or not character.isprintable()
+
+
 def _kept(teacher: str, folder: Path) -> Path:
     """Where the copy of a weight file is."""
     # Files of one name are common: each fold of a network has one. Their paths tell them apart.
-    name = Path(teacher).name
+    name = "".join("_" if is_odd(c) else c for c in Path(teacher).name)
     copy = folder / "teachers" / f"{zlib.crc32(teacher.encode()):08x}-{name}"
     older = folder / "teachers" / name  # as lightfer 0.1 named it
     return older if older.exists() and not copy.exists() else copy

@@ -14,7 +14,7 @@ from pathlib import Path
 from lightfer._files import atomic_path, check_input
 from lightfer.data.members import MAX_RATIO, RATIO_FREE_BYTES
 from lightfer.errors import LightferError
-from lightfer.train.sweep.items import Item, items_in, weights_of
+from lightfer.train.sweep.items import Item, is_odd, items_in, weights_of
 
 _STATES = ("state.safetensors", "kept.safetensors")
 
@@ -24,13 +24,14 @@ class PackError(LightferError):
 
 
 def packed_files(folder: Path, items: Sequence[Item]) -> list[Path]:
-    """What of `folder` goes into its pack."""
+    """What of `folder` goes into its pack: nothing that `unpack` would refuse."""
     files = [folder / "queue.toml", folder / "sessions.jsonl", *folder.glob("teachers/*")]
     for item in items:
         left_out = _STATES if weights_of(item, folder).exists() else ()
-        found = sorted((folder / item.name).glob("[!.]*"))
-        files += [path for path in found if path.is_file() and path.name not in left_out]
-    return [path for path in files if path.exists()]
+        found = sorted((folder / item.name).glob("*"))
+        files += [path for path in found if path.name not in left_out]
+    inside = (path for path in files if _is_inside(path.relative_to(folder).as_posix()))
+    return [path for path in inside if path.is_file()]
 
 
 def write_pack(path: Path, folder: Path, items: Sequence[Item]) -> None:
@@ -118,8 +119,8 @@ def _most(path: Path) -> int:
 def _is_inside(name: str) -> bool:
     """Whether a member is a file of the folder, or of a folder in it, on every system."""
     parts = name.split("/")
-    odd = any(character in name for character in '\\:*?"<>|') or not name.isprintable()
-    return len(parts) <= 2 and not odd and all(p and not p.startswith(".") for p in parts)
+    named = all(part and not part.startswith(".") for part in parts)
+    return len(parts) <= 2 and named and not any(map(is_odd, name))
 
 
 def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
