@@ -18,6 +18,7 @@ from torch import AcceleratorError, Tensor, nn
 from lightfer import _files
 from lightfer._files import write_bytes
 from lightfer.models.weights import load_checkpoint
+from lightfer.train.sweep import run
 from lightfer.train.sweep.items import Item, check_items, job_of, weights_of
 from lightfer.train.sweep.pack import PackError, unpack, write_pack
 from lightfer.train.sweep.run import Leases, Options, Report, Session, run_queue, work
@@ -266,6 +267,27 @@ def test_an_item_whose_data_cannot_be_read_leaves_the_others_alone(blind_csv: Pa
     assert list(session.finished) == ["good"]
     assert "no test split, only train, validation" in session.failed["without"]
     assert [r.kind for r in reports if r.item == "without"] == ["begun", "failed"]
+
+
+def test_an_item_that_fails_while_the_session_stops_is_told(
+    blind_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The command said that it was not finished, no word of why, and ended with 0."""
+
+    def fail_when_stopped(*_: object, on_batch, **__: object) -> None:
+        try:
+            while True:
+                on_batch(1, 1, 1)
+                sleep(0.01)
+        except run._StopError:
+            raise ValueError("the disk is full") from None
+
+    monkeypatch.setattr(run, "run_job", fail_when_stopped)
+    reports: list[Report] = []
+    options = Options(tmp_path, str(blind_csv), budget_s=4.0, executor=f"{__name__}:threads")
+    session = run_queue((TEACHER,), options, on_report=reports.append)
+    assert session.failed == {"teacher": "ValueError: the disk is full"}
+    assert [report.kind for report in reports] == ["begun", "failed"]
 
 
 def test_data_that_is_not_there_fails_every_item(tmp_path: Path):

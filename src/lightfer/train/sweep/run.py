@@ -237,19 +237,22 @@ class _Queue:
             told = future.result()
         except BrokenExecutor as error:
             told = Report("stopped", name, error=f"the process that trained it died ({error})")
-        self._count(told)
         self.losses[name] += 1
         if told.kind == "stopped" and self.losses[name] < LOSSES:
             self.waiting.insert(0, item)
-        elif told.kind != "finished":
-            self.session.failed[name] = told.error
-            self.on_report(replace(told, kind="failed"))
+        elif told.kind == "stopped":
+            told = replace(told, kind="failed")
+        self._count(told)
 
     def _count(self, told: Report) -> None:
+        """Write down what has become of an item, and tell of it if it has ended."""
         self.session.lost_s += told.lost_s
         if told.kind == "finished":
             self.finished.add(told.item)
             self.session.finished[told.item] = told.top1
+        elif told.kind == "failed":
+            self.session.failed[told.item] = told.error
+        if told.kind != "stopped":
             self.on_report(told)
 
     def _left_s(self) -> float:
