@@ -46,6 +46,10 @@ class InputError(LightferError, OSError):
     """A file cannot be read; the message says which, why, and what to do."""
 
 
+class InUseError(ArgumentError):
+    """Another process is where only one may be; the message says which, and what to do."""
+
+
 @contextmanager
 def atomic_path(path: Path, known: Collection[Path] = ()) -> Iterator[Path]:
     """Yield a path of that name in a temporary folder beside `path`, moved over it when the block
@@ -401,7 +405,7 @@ def write_text(path: Path, text: str) -> None:
 def alone(path: Path, what: str) -> Iterator[None]:
     """The block in one process at a time, by a lock on the file `path`.
 
-    Raises ArgumentError, which names `what` and the process that is in it, for any other.
+    Raises InUseError, which names `what` and the process that is in it, for any other.
     """
     from filelock import FileLock, Timeout
 
@@ -413,7 +417,7 @@ def alone(path: Path, what: str) -> Iterator[None]:
         holder = "unknown"
         with suppress(PermissionError):  # of Windows, which locks the content, too
             holder = path.read_text().strip() or holder
-        raise ArgumentError(
+        raise InUseError(
             f"{what} is in use by process {holder}: wait for it, or choose another --out"
         ) from error
     try:

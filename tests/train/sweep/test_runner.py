@@ -290,6 +290,33 @@ def test_an_item_that_fails_while_the_session_stops_is_told(
     assert [report.kind for report in reports] == ["begun", "failed"]
 
 
+@pytest.mark.parametrize("lives_on", [False, True])
+def test_an_item_waits_for_a_worker_that_was_given_up_for_dead(
+    blind_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives_on: bool
+):
+    """It had failed at once, for the whole session, if that one was still in its folder."""
+    monkeypatch.setattr(run, "SILENT_S", 1.0)
+    one = {**SMALL, "epochs": 1}
+    item = Item(model="mobilenet_v1_x0_25", name="x", settings=one)
+    held = FileLock(tmp_path / "x" / ".lock")
+    options = Options(tmp_path, str(blind_csv), executor=f"{__name__}:threads")
+
+    def let_go(report: Report) -> None:
+        begun.append(report.kind)
+        if begun.count("begun") == 2 and not lives_on:
+            held.release()
+
+    begun: list[str] = []
+    (tmp_path / "x").mkdir()
+    with held:
+        session = run_queue((item,), options, on_report=let_go)
+    if lives_on:
+        assert begun == ["begun"] * 3 + ["failed"]
+        assert "x is in use by process" in session.failed["x"]
+    else:
+        assert list(session.finished) == ["x"]
+
+
 def test_data_that_is_not_there_fails_every_item(tmp_path: Path):
     options = Options(tmp_path, "nowhere.csv", executor=f"{__name__}:threads")
     session = run_queue(FOLDS, options)

@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Literal
 
 import msgspec
 from torch import AcceleratorError
 
-from lightfer._files import alone, is_stream, write_bytes, write_text
+from lightfer._files import InUseError, alone, is_stream, write_bytes, write_text
 from lightfer.data import load
 from lightfer.executors import open_executor
 from lightfer.measure.energy import training_meters
@@ -293,6 +293,9 @@ def work(name: str, job: Job, token: str, options: Options) -> Report:
     except _StopError:
         gone = "it was stopped again and again: its session seemed gone"
         return Report("stopped", name, error=gone, lost_s=monotonic() - watch.since)
+    except InUseError as error:
+        sleep(SILENT_S / (LOSSES - 1))  # a worker that was given up for dead has gone by the last
+        return Report("stopped", name, error=str(error))
     except AcceleratorError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         os._exit(1)
