@@ -54,7 +54,7 @@ def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
     for a file that cannot be used, and with `needed` where no weights are shipped.
     """
     key = str(key)
-    own, _, file = key.partition("=") if _OWN.match(key) else ("", "", key)
+    own, file = own_and_file(key)
     path = Path(file) if key.endswith(".safetensors") else shipped(key)
     if path is None:
         _check_name(key)
@@ -62,13 +62,19 @@ def find_weights(key: str | Path, *, needed: bool = False) -> Weights:
             raise none_shipped(key)
         return Weights(key, key)
     _, card = read_checkpoint(path)
-    if ":" in card.model and card.model != own:
+    if ":" in card.model and f"{card.model}=" != own:
         raise CheckpointError(
             f"{path} says that it is of {card.model}, which is code to import: if you trust it, "
             f"name it, too: {card.model}={path}"
         )
     _check_name(card.model)
     return Weights(key, card.model, path, sha256_of(path), card)
+
+
+def own_and_file(key: str) -> tuple[str, str]:
+    """`package.module:function=`, or nothing, and what stands behind it."""
+    file = _OWN.sub("", key)
+    return key.removesuffix(file), file
 
 
 def own_source(name: str) -> str | None:

@@ -355,6 +355,20 @@ def test_teachers_that_are_files_travel_with_the_queue(whole: Path, tmp_path: Pa
         check_items((item,), tmp_path / "q")
 
 
+def test_the_weight_file_of_a_net_of_ones_own_travels_with_the_queue(tmp_path: Path):
+    """It is named with its net; "no such weight file" was said of the whole."""
+    file = tmp_path / "own.safetensors"
+    file.write_bytes(b"weights")
+    named = f"my_nets.small:Net={file}"
+    item = Item(model="mobilenet_v1_x0_25", name="x", teachers=(named,))
+    check_items((item,), tmp_path / "q")
+    file.unlink()
+    check_items((item,), tmp_path / "q")
+    (kept,) = (tmp_path / "q" / "teachers").iterdir()
+    assert kept.read_bytes() == b"weights"
+    assert job_of(item, (item,), tmp_path / "q").teachers == (f"my_nets.small:Net={kept}",)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 @pytest.mark.parametrize("name", ["my teacher", ".hidden", 'a:b|"c"?', "a\\b", "a\x7fb"])
 def test_a_teacher_of_any_name_can_be_unpacked(whole: Path, tmp_path: Path, name: str):

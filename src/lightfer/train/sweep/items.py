@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from lightfer._files import file_name, read_bytes, read_json, read_text, write_bytes
 from lightfer.data.folds import Fold
 from lightfer.errors import ArgumentError
-from lightfer.models.find import find_weights
+from lightfer.models.find import find_weights, own_and_file
 from lightfer.train.job import Job
 
 
@@ -132,7 +132,8 @@ def job_of(item: Item, items: Sequence[Item], folder: Path) -> Job:
         if teacher in known:
             model, weights = known[teacher].model, weights_of(known[teacher], folder)
             return f"{model}={weights}" if ":" in model else str(weights)
-        return str(_kept(teacher, folder)) if teacher.endswith(".safetensors") else teacher
+        own, file = own_and_file(teacher)
+        return f"{own}{_kept(file, folder)}" if file.endswith(".safetensors") else teacher
 
     labels = item.soft_labels and place(item.soft_labels)
     return replace(item, teachers=tuple(map(place, item.teachers)), soft_labels=labels)
@@ -161,7 +162,7 @@ def check_items(items: Sequence[Item], folder: Path) -> None:
         given |= {*item.teachers, item.soft_labels} - names - {None}
     for teacher in sorted(given):
         if teacher.endswith(".safetensors"):
-            _keep(teacher, folder)
+            _keep(own_and_file(teacher)[1], folder)
         else:
             find_weights(teacher, needed=True)
 
