@@ -74,6 +74,8 @@ def faces_part(
     """
 
     def read(size: int) -> dict[SplitName, Split]:
+        if not faces:  # as a list may say; without lists they are found by their names
+            raise DataError(f"{lists[0].where}: no face in it that has a class. Get the file again")
         split = read_faces(framed(faces) if find else faces, size)
         if "test" in splits:
             return {"test": split}
