@@ -23,7 +23,8 @@ def write(path: Path, members: dict[str, bytes]) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["../fer2013.csv", "/etc/fer2013.csv", "a/../../fer2013.csv", "a\\..\\..\\b.csv"]
+    "name",
+    ["../fer2013.csv", "/etc/fer2013.csv", "./../b.csv", "a/../../b.csv", "a\\..\\..\\b.csv"],
 )
 def test_a_path_that_climbs_out_is_refused(name: str, tmp_path: Path):
     with pytest.raises(DataError, match="unsafe path in an archive"):
@@ -169,6 +170,17 @@ def test_of_members_with_one_name_the_last_counts(faces: Dataset, tmp_path: Path
             archive.writestr(name, content)
     for ending in (".tar", ".zip"):
         assert load(tmp_path / f"data{ending}").sha256() == load(folder).sha256()
+
+
+@pytest.mark.parametrize("write_name", ["./{}".format, lambda name: f".\\{name}"])
+def test_a_zip_with_a_dot_in_front_of_its_names(write_name, faces: Dataset, tmp_path: Path):
+    """Every member passed for a hidden file: no data was found."""
+    folder = image_folder(tmp_path, faces)
+    members = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.png")}
+    named = {write_name(name): content for name, content in members.items()}
+    path = write(tmp_path / "data.zip", {"./": b"", "./.hidden.png": b"x", **named})
+    assert names(path) == sorted(members)
+    assert load(path).sha256() == faces.sha256()
 
 
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst"])

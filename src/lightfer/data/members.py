@@ -189,7 +189,7 @@ def _stamp(status: os.stat_result) -> tuple[int, ...]:
 
 def _zip(archive: zipfile.ZipFile, source: Path) -> list[Member]:
     files = (i for i in archive.infolist() if not i.filename.endswith(("/", "\\")))
-    infos = sorted(files, key=lambda i: i.filename)
+    infos = sorted(files, key=_zip_name)
     packed, unpacked = source.stat().st_size, sum(info.file_size for info in infos)
     if len(infos) > MAX_FILES:
         raise DataError(f"{source}: {len(infos):,} members, at most {MAX_FILES:,} are read")
@@ -206,7 +206,7 @@ def _each_once(members: Iterable[Member]) -> list[Member]:
 
 
 def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Member) -> Member:
-    name = info.filename.replace("\\", "/")  # as some programs for Windows write it
+    name = _zip_name(info)
     where = f"{packed.where}, member {name}"
     _check_name(name, where)
     if info.file_size > max(MAX_RATIO * info.compress_size, RATIO_FREE_BYTES):
@@ -221,6 +221,11 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Member)
     with reading(where):
         archive.open(info).close()  # compares the name with the second one that a zip has of it
     return Member(name, where, packed.file, packed.stamp, partial(_unpack, archive, info))
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """As unpacking has it; some programs write it with `./` in front, or as Windows does."""
+    return info.filename.replace("\\", "/").removeprefix("./")
 
 
 def _check_name(name: str, where: str) -> None:
