@@ -7,10 +7,9 @@ norm together with the activation behind it, are done by the C extension where i
 (`depthwise.py`, `norm.py`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -25,14 +24,8 @@ from lightfer.train.norm import ACTIVATIONS, norm_act
 @contextmanager
 def fast_layers(model: nn.Module) -> Iterator[None]:
     """Within, convolutions, norms and activations of `model` that are on the CPU are fast."""
-    forwards: dict[nn.Module, Callable[[Tensor], Tensor]] = {}
-    for module in model.modules():  # a container before what it holds
-        if type(module).forward is nn.Sequential.forward:
-            for norm, act in pairwise(module.children()):
-                if type(norm) is nn.BatchNorm2d and type(act) in ACTIVATIONS:
-                    forwards |= {norm: partial(_norm, norm, act), act: _passed_on}
-        if module not in forwards and (way := _fast_way(module)) is not None:
-            forwards[module] = way
+    ways = {module: _fast_way(module) for module in model.modules()}
+    forwards = {module: way for module, way in ways.items() if way is not None}
     for module, forward in forwards.items():
         module.forward = forward
     try:
@@ -43,6 +36,10 @@ def fast_layers(model: nn.Module) -> Iterator[None]:
 
 
 def _fast_way(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    if "forward" in vars(module):  # its own, not that of its type
+        return None
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+        return _fast_sequence(module)
     if type(module) is nn.BatchNorm2d:
         return partial(_norm, module, None)
     if type(module) is BatchNormAct and type(module.act) in ACTIVATIONS:
@@ -61,6 +58,35 @@ def _fast_way(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
     depthwise = module.groups == module.in_channels == module.out_channels > 1
     fits = kernel[0] <= LARGEST_KERNEL
     return partial(_depthwise, module) if depthwise and fits else None
+
+
+def _fast_sequence(module: nn.Sequential) -> Callable[[Tensor], Tensor] | None:
+    """With each norm and the activation behind it in one step; None where none is behind one.
+
+    Both stay as they are: each may be called elsewhere, by itself.
+    """
+    steps: list[Callable[[Tensor], Tensor]] = []
+    before: nn.Module | None = None
+    for layer in module:
+        pair = type(layer) in ACTIVATIONS and _only_computes(layer)
+        if pair and type(before) is nn.BatchNorm2d and _only_computes(before):
+            steps[-1] = partial(_norm, before, layer)
+        else:
+            steps.append(layer)
+        before = layer
+    return partial(_in_turn, steps) if len(steps) < len(module) else None
+
+
+def _only_computes(module: nn.Module) -> bool:
+    """Whether a call does what its type does, and nothing beside it."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    return "forward" not in vars(module) and not any((*hooks, module._backward_pre_hooks))
+
+
+def _in_turn(steps: Sequence[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
+    for step in steps:
+        x = step(x)
+    return x
 
 
 def _pointwise(module: nn.Conv2d, x: Tensor) -> Tensor:
@@ -87,8 +113,3 @@ def _norm(module: nn.BatchNorm2d, act: nn.Module | None, x: Tensor) -> Tensor:
         y = nn.BatchNorm2d.forward(module, x)
         return y if act is None else type(act).forward(act, y)
     return norm_act(x, module, ACTIVATIONS[type(act)] if act is not None else 0)
-
-
-def _passed_on(x: Tensor) -> Tensor:
-    """In place of an activation that its norm has done."""
-    return x
