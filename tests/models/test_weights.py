@@ -77,6 +77,12 @@ def test_loading_gives_the_rounded_values_as_float32(saved: Path):
     assert not model.training
 
 
+def test_a_tensor_under_two_names_is_saved_under_both(tmp_path: Path):
+    one, path = torch.rand(1), tmp_path / "m.safetensors"
+    save_checkpoint(path, {"1.weight": one, "3.weight": one}, card())
+    assert load_checkpoint(path)[0] == {"1.weight": one, "3.weight": one}
+
+
 def test_a_new_card_leaves_the_tensors(saved: Path):
     before, _ = load_checkpoint(saved)
     rewrite_card(saved, license="mine")

@@ -72,6 +72,48 @@ def test_a_resumed_run_gives_the_same_bits(faces: Dataset, tmp_path: Path, chang
     assert all(torch.equal(parts.weights[k], v) for k, v in whole.weights.items())
 
 
+class _Shared(nn.Sequential):
+    """One activation with a weight, under two names."""
+
+    def __init__(self) -> None:
+        act = nn.PReLU()
+        pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 7)
+        super().__init__(nn.Conv2d(1, 8, 3, 4), act, nn.Conv2d(8, 8, 3), act, *pooled)
+
+
+@pytest.mark.parametrize("keep", ["best", "final"])
+def test_a_network_with_a_shared_weight_is_trained_and_goes_on(
+    faces: Dataset, tmp_path: Path, keep
+):
+    def trained(epochs: int, folder: Path):
+        torch.manual_seed(0)
+        model = _Shared()
+        config = replace(CONFIG, epochs=2, keep=keep)
+
+        def stop(epoch: int, done: int, of: int) -> None:
+            if epoch > epochs:
+                raise KeyboardInterrupt
+
+        return train_to_file(
+            *("shared", model, faces, config, folder), recipe="any", on_batch=stop
+        )[0]  # fmt: skip
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(1, tmp_path / "parts")
+    whole, parts = trained(2, tmp_path / "whole"), trained(2, tmp_path / "parts")
+    weights = load_checkpoint(parts)[0]
+    assert weights["1.weight"].equal(weights["3.weight"])
+    assert all(weights[name].equal(w) for name, w in load_checkpoint(whole)[0].items())
+
+
+def test_a_shared_weight_is_averaged_once(tmp_path: Path):
+    model = _Shared()
+    run = RunState(model, CONFIG, tmp_path)
+    nn.init.ones_(model.get_parameter("1.weight"))
+    run.average(0)
+    assert run.averaged.get_parameter("1.weight").item() == pytest.approx(0.1 * 0.25 + 0.9)
+
+
 def test_the_kept_weights_are_those_of_the_best_epoch(faces: Dataset, tmp_path: Path):
     result = run(faces, tmp_path)
     model = fresh()

@@ -133,7 +133,8 @@ def save_checkpoint(path: Path, weights: "Mapping[str, Tensor]", card: Card) -> 
     """Round the weights and write them with card and checksum, whole or not at all."""
     from safetensors.torch import save
 
-    tensors = {name: tensor.contiguous() for name, tensor in rounded(weights).items()}
+    # Copies: safetensors takes no two names of one tensor.
+    tensors = {name: tensor.contiguous().clone() for name, tensor in rounded(weights).items()}
     about = {CARD_KEY: msgspec.json.encode(card).decode()}
     about[CRC32_KEY] = checksum(*parts(save(tensors, about)))
     write_bytes(path, save(tensors, about))

@@ -115,7 +115,7 @@ class RunState:
             )
         self.history.append(epoch)
         if self.config.keep == "best" and self.kept() == epoch:
-            self._best = {name: tensor.clone() for name, tensor in _tensors(self.averaged).items()}
+            self._best = _tensors(self.averaged)
         state = {f"model.{k}": v for k, v in _tensors(self.model).items()}
         state |= {f"averaged.{k}": v for k, v in _tensors(self.averaged).items()}
         state |= {f"kept.{k}": v for k, v in self._best.items()}
@@ -215,12 +215,19 @@ def _optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 def _floats(model: nn.Module) -> list[Tensor]:
-    """Weights and BatchNorm statistics; loading a state later changes them in place."""
-    return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+    """Weights and BatchNorm statistics, once each where they have several names; loading a state
+    later changes them in place.
+    """
+    tensors = [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
+    return [*{tensor.data_ptr(): tensor for tensor in tensors}.values()]
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    """Copies: safetensors takes no two names of one tensor."""
+    return {
+        name: tensor.clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
 
 
 def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
