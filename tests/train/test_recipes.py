@@ -1,5 +1,6 @@
 """What a recipe's docstring promises is what the cards of the weights made by it say."""
 
+import dataclasses
 import re
 from dataclasses import asdict
 from types import ModuleType
@@ -76,3 +77,10 @@ def test_fewer_epochs_than_the_warm_up_takes_shorten_it(epochs: int, warmup: flo
     assert job.config().warmup_epochs == warmup
     with pytest.raises(ValueError, match="warmup_epochs"):
         replace(job, settings={"epochs": 3, "warmup_epochs": 3.0}).config()
+
+
+@pytest.mark.parametrize("recipe", NAMES)
+def test_one_value_of_the_augmentation_leaves_the_recipes_others(recipe: str):
+    job = Job(model="vgg_slim", recipe=recipe, settings={"augmentation": {"erase": 0.75}})
+    plain = find_recipe(recipe).config_for("vgg_slim").augmentation
+    assert job.config().augmentation == dataclasses.replace(plain, erase=0.75)

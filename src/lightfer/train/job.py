@@ -94,13 +94,15 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
         return ",".join([self.recipe, *changes, *([] if self.copies else ["without-copies"])])
 
     def _settings(self, config_for: Callable[..., TrainConfig]) -> TrainConfig:
-        """With a shorter warm-up where fewer epochs are asked for than it takes, and it is not."""
-        settings = dict(self.settings)
+        """With a shorter warm-up where fewer epochs are asked for than it takes, and it is not; of
+        the augmentation, too, what is not said is the recipe's.
+        """
+        settings, plain = dict(self.settings), config_for(self.model, self.seed)
+        if isinstance(changes := settings.get("augmentation"), dict):
+            settings["augmentation"] = {**asdict(plain.augmentation), **changes}
         epochs = settings.get("epochs")
-        if not isinstance(epochs, int) or "warmup_epochs" in settings:
-            return config_for(self.model, self.seed, **settings)
-        if 0 < epochs <= config_for(self.model, self.seed).warmup_epochs:
-            settings["warmup_epochs"] = epochs / 2
+        if isinstance(epochs, int) and 0 < epochs <= plain.warmup_epochs:
+            settings.setdefault("warmup_epochs", epochs / 2)
         return config_for(self.model, self.seed, **settings)
 
     def config(self) -> TrainConfig:
