@@ -20,6 +20,7 @@ from lightfer.models.find import find_weights
 from lightfer.models.registry import architecture, describe_model
 from lightfer.models.weights import CheckpointError, load_checkpoint, save_checkpoint
 from lightfer.results import read_results
+from lightfer.train.job import Job
 
 TINY = """
 from torch import nn
@@ -98,6 +99,20 @@ def test_a_network_by_entry_point_or_path(folder: Path, name: str):
     row = describe_model(name)
     assert (row["params"], row["macs"]) == (PARAMS, 4 * 9 * 12 * 12 + 4 * 7)
     assert row["params_imagenet"] == PARAMS + 2 * 4 * 9 + (1000 - 7) * 5
+
+
+@pytest.mark.parametrize("name", ["tiny_net", "own_nets.tiny:TinyNet"])
+@pytest.mark.parametrize("labels", ["ferplus", "ferplus8"])
+def test_a_network_of_ones_own_may_learn_other_labels(folder: Path, name: str, labels):
+    job = Job(model=name, labels=labels)
+    job.config()
+    entry = architecture(job.network)
+    assert entry.name == f"{name}_{labels}"
+    assert entry.constructor is architecture(name).constructor
+    assert lightfer.create_model(job.network, num_classes=8)(torch.zeros(1, 1, 48, 48)).shape == (
+        1,
+        8,
+    )
 
 
 def test_an_architecture_keeps_what_it_says_but_its_name(folder: Path):

@@ -159,7 +159,8 @@ def list_models(
 
 
 def architecture(name: str) -> Architecture:
-    """The entry of the zoo called `name`, or a network of your own.
+    """The entry of the zoo called `name`, or a network of your own; either may have labels behind
+    its name.
 
     That is one that an installed package names in its entry points `lightfer.models`, or any
     `package.module:function` that is called as `function(num_classes, in_channels)`.
@@ -168,17 +169,24 @@ def architecture(name: str) -> Architecture:
     if (plain := plain_name(name)) in ZOO:
         return replace(ZOO[plain], name=name)
     own = entry_points(group=ENTRY_POINTS)
-    if name in own.names:
-        return _own(name, own[name].load)
+    for known in (name, plain):
+        if known in own.names:
+            return _own(name, own[known].load)
     if ":" in name:
-        module, _, function = name.partition(":")
-        return _own(name, lambda: getattr(import_module(module), function))
+        return _own(name, lambda: _imported(name))
     from difflib import get_close_matches
 
     close = get_close_matches(name, [*ZOO, *own.names], n=3) or list(DEFAULT_MODELS)
     raise ArgumentError(
         f"there is no model {name!r}; did you mean {', '.join(close)}? `lightfer models` lists all"
     )
+
+
+def _imported(name: str) -> Any:
+    """What `package.module:function` names, or else the same without labels."""
+    module, _, function = name.partition(":")
+    found = import_module(module)
+    return getattr(found, function if hasattr(found, function) else plain_name(function))
 
 
 def _own(name: str, load: Callable[[], Any]) -> Architecture:
