@@ -250,6 +250,14 @@ def test_a_file_is_continued_teacher_by_teacher(blind: Dataset, tmp_path: Path, 
     )
 
 
+def test_a_stream_gets_one_file(blind: Dataset, tmp_path: Path, paths: list[Path], capfdbinary):
+    train, file = blind["train"], tmp_path / "soft.safetensors"
+    teachers = [pretend(paths[3], ByBrightness(), "a"), pretend(paths[3], ByBrightness(2.0), "b")]
+    labels = write_soft_labels(Path("-"), teachers, train)
+    file.write_bytes(capfdbinary.readouterr().out)
+    assert read_soft_labels(file, train).logits.equal(labels.logits)
+
+
 def test_a_stop_while_one_more_teacher_is_asked_loses_no_answer(
     blind: Dataset, tmp_path: Path, paths: list[Path]
 ):

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lightfer._files import atomic_path, check_input, read_json
+from lightfer._files import atomic_path, check_input, is_stream, read_json
 from lightfer.data.dataset import Split
 from lightfer.errors import LightferError
 from lightfer.measure.accuracy import predict_logits
@@ -77,7 +77,8 @@ def write_soft_labels(
     train_split: Split,
     on_batch: Callable[[str, int, int], None] | None = None,
 ) -> SoftLabels:
-    """Ask every teacher about the images that it may score, and write `path` after each teacher.
+    """Ask every teacher about the images that it may score, and write `path` after each teacher,
+    a stream once at the end.
 
     A file of the same train split is continued: teachers that it holds are not asked again. Raises
     SoftLabelError if `path` holds something else, ValueError if an image has no teacher.
@@ -86,7 +87,8 @@ def write_soft_labels(
     train_sha256 = train_split.sha256()
     scored: dict[str, Tensor] = {}
     described: dict[str, dict[str, Any]] = {}
-    if path.exists():
+    stream = is_stream(path)
+    if not stream and path.exists():
         known = _read(path, train_split)
         described = {teacher["sha256"]: teacher for teacher in known.teachers}
         scored = dict(zip(described, known.logits, strict=True))
@@ -94,7 +96,8 @@ def write_soft_labels(
         if teacher.sha256 not in scored:
             scored[teacher.sha256] = _ask(teacher, train_split, mask[i], on_batch)
             described[teacher.sha256] = teacher.describe()
-            _save(path, _of(scored, described), train_sha256)  # what was answered before, too
+            if not stream:  # which takes one file only
+                _save(path, _of(scored, described), train_sha256)  # what was answered before, too
     asked = {teacher.sha256: teacher.describe() for teacher in teachers}
     labels = _of(scored, asked)
     _save(path, labels, train_sha256)
