@@ -61,14 +61,24 @@ def test_a_teacher_may_lie_in_a_folder_that_train_named(here: Path, blind_csv: P
     assert keys_in(",".join(keys)) == keys
 
 
-def test_a_network_may_be_trained_without_the_copies(here: Path, small_csv: Path):
+def test_a_network_may_be_trained_and_taught_without_the_copies(here: Path, small_csv: Path):
     original = small_csv.read_text()
     copies = [line for line in original.splitlines() if line.endswith(",PrivateTest")][:3]
     moved = "".join(line.replace("PrivateTest", "Training") + "\n" for line in copies)
     Path("copies.csv").write_text(original + moved)
-    card = train(Path("copies.csv"), "run", "--without-copies")
-    assert card.recipe == "first_light,epochs=2,without-copies"
-    assert card.data_sha256["train"] == load(small_csv)["train"].sha256()
+    options = ("--without-copies", "--size", "32")
+    card = train(Path("copies.csv"), "run", *options)
+    assert card.recipe == "first_light,epochs=2,size=32,without-copies"
+    assert card.data_sha256["train"] == load(small_csv, size=32)["train"].sha256()
+    teach = ("teach", f"run/{MODEL}.safetensors", "--data", "copies.csv", "--out", "soft")
+    assert "for 96 images" in lightfer(*teach, *options)
+    student = train(Path("copies.csv"), "student", *options, "--soft-labels", "soft")
+    assert student.distillation
+
+
+def test_a_target_of_votes_is_taught_with_the_labels_of_votes(here: Path, capsys):
+    said = complain("teach", MODEL, "--data", "synthetic", "--target", "drawn", capsys=capsys)
+    assert "give labels ferplus" in said
 
 
 def test_a_queue_that_has_nothing_to_do_packs_and_unpacks(here: Path, blind_csv: Path):

@@ -12,6 +12,7 @@ import torch
 
 from lightfer.bench.plan import BenchConfig
 from lightfer.bench.run import run_benchmark
+from lightfer.cli.teach import teach
 from lightfer.data import DataError, Split
 from lightfer.data.dataset import CLASSES, WITH_CONTEMPT, Dataset
 from lightfer.data.ferplus import (
@@ -204,7 +205,7 @@ def test_a_network_learns_the_votes(path: Path, tmp_path: Path):
     assert as_learned(data, "fer2013") is data
 
 
-def test_live_teachers_may_have_learned_contempt(path: Path, tmp_path: Path):
+def test_live_teachers_may_have_learned_contempt(path: Path, tmp_path: Path, monkeypatch):
     data = data_at(path.parent)
     settings = {"epochs": 1, "warmup_epochs": 0.5}
     job = Job(model="mobilenet_v1_x0_25", labels="ferplus8", settings=settings)
@@ -214,6 +215,10 @@ def test_live_teachers_may_have_learned_contempt(path: Path, tmp_path: Path):
     _, kept = run_job(student, data, tmp_path / "kept", view_cache=tmp_path / "views")
     assert asked.classes == WITH_CONTEMPT
     assert (asked.validation, asked.distillation) == (kept.validation, kept.distillation)
+    monkeypatch.setattr("lightfer.cli.console.load_data", lambda *_, **__: data)
+    teach([str(teacher)], out=tmp_path / "soft", labels="ferplus8", threads=1)
+    once = msgspec.structs.replace(job, soft_labels=str(tmp_path / "soft"))
+    assert run_job(once, data, tmp_path / "once")[1].distillation
 
 
 def test_a_network_is_scored_by_what_it_learned(path: Path, tmp_path: Path):

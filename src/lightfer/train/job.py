@@ -16,8 +16,16 @@ from msgspec import Struct, structs
 from torch import nn
 
 from lightfer._files import alone, file_name, read_bytes, read_json, write_text
-from lightfer.data.dataset import IMAGE_SIZE, LARGEST_SIZE, MEAN, STD, Dataset, SplitName
-from lightfer.data.ferplus import Labels, with_votes
+from lightfer.data.dataset import (
+    IMAGE_SIZE,
+    LARGEST_SIZE,
+    MEAN,
+    SPLITS,
+    STD,
+    Dataset,
+    SplitName,
+)
+from lightfer.data.ferplus import Labels, Target, with_votes
 from lightfer.data.folds import Fold, without_fold
 from lightfer.data.subsets import trained_without_copies
 from lightfer.errors import ArgumentError
@@ -84,7 +92,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     @property
     def splits(self) -> tuple[SplitName, ...]:
         """What has to be read: of test only the pixels are looked at, for copies."""
-        return ("train", "validation") if self.copies else ("train", "validation", "test")
+        return ("train", "validation") if self.copies else SPLITS
 
     @property
     def recipe_text(self) -> str:
@@ -130,12 +138,28 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
             config = self._settings(find_recipe(self.recipe).config_for)
         except TypeError as error:
             raise ArgumentError(f"settings {self.settings} do not fit: {error}") from error
-        if config.target != "distribution" and self.labels == "fer2013":
-            raise ArgumentError(
-                f"target {config.target} is of FER+'s votes, and the labels are FER2013's: give "
-                "labels ferplus, or leave the target out"
-            )
+        check_target(self.labels, config.target)
         return config
+
+
+def check_target(labels: Labels, target: Target) -> None:
+    """Raises ValueError for a target that the labels do not have."""
+    if target != "distribution" and labels == "fer2013":
+        raise ArgumentError(
+            f"target {target} is of FER+'s votes, and the labels are FER2013's: give labels "
+            "ferplus, or leave the target out"
+        )
+
+
+def learned_from(
+    data: Dataset, labels: Labels, target: Target = "distribution", copies: bool = True
+) -> Dataset:
+    """`data` as a training with these settings of a job takes it. Raises DataError where the votes
+    are not beside the data, or a split was not read.
+    """
+    if not copies:
+        data = trained_without_copies(data)
+    return data if labels == "fer2013" else with_votes(data, labels, target)
 
 
 def for_processor(job: Job, run_dir: Path, device: str = "cpu") -> Job:
@@ -170,10 +194,7 @@ def run_job(
     """
     job = for_processor(job, run_dir, device)
     config, student = job.config(), {}
-    if not job.copies:
-        data = trained_without_copies(data)
-    if job.labels != "fer2013":
-        data = with_votes(data, job.labels, config.target)
+    data = learned_from(data, job.labels, config.target, job.copies)
     split = data["train"]
     if job.taught:
         targets: Targets

@@ -153,7 +153,8 @@ def _read(path: Path, train_split: Split, device: str = "cpu") -> SoftLabels:
     if told.train_sha256 != train_split.sha256() or logits.shape[2] != len(train_split):
         raise SoftLabelError(
             f"{path} has soft labels for another train split (hash {told.train_sha256[:12]}, here "
-            f"{train_split.sha256()[:12]}): give the data it was made for, or {_AGAIN}"
+            f"{train_split.sha256()[:12]}): give the data it was made for, or {_AGAIN} and the "
+            "--size, --labels, --target or --without-copies of its students"
         )
     return SoftLabels(logits, header["teachers"], device)
 
