@@ -87,10 +87,15 @@ def opened(
 
 @contextmanager
 def visiting(
-    running: Any, address: str, errors: tuple[int, ...] = (), *, file: str = "", **options: Any
+    running: Any,
+    address: str,
+    errors: tuple[int | str, ...] = (),
+    *,
+    file: str = "",
+    **options: Any,
 ) -> Iterator[Any]:
     """A page of a new visitor: `file` of the site at `address`. At the end there was no error but
-    answers of the statuses `errors`, and no request elsewhere.
+    answers of the statuses `errors`, or network errors of these names, and no request elsewhere.
     """
     context = running.new_context(**options)
     shown, told, requests = context.new_page(), [], []
@@ -103,7 +108,10 @@ def visiting(
         yield shown
     finally:
         context.close()
-    assert [t for t in told if not any(f"status of {code}" in t for code in errors)] == []
+    known = [
+        f"status of {error}" if isinstance(error, int) else f"net::{error}" for error in errors
+    ]
+    assert [t for t in told if not any(error in t for error in known)] == []
     foreign = [r for r in requests if not r.startswith((address, "data:", "blob:"))]
     assert foreign == []
 

@@ -17,6 +17,7 @@ from tests.report.test_site_browser import (
     LOGITS,
     NETS,
     assert_native,
+    fewer_passes,
     finished,
     measure,
     measure_only,
@@ -53,22 +54,8 @@ def test_a_visitor_measures_the_graphics_processor(
     """The whole way with one net and few passes, which an adapter in software takes long for."""
     net = "squeezenet1_1_bn"
 
-    def short(route: Any) -> None:
-        text = route.fetch().text()
-        fewer = {
-            "PASSES = 50": "PASSES = 4",
-            "WARMUP = 10": "WARMUP = 2",
-            "GROUPS = 20": "GROUPS = 3",
-        }
-        for usual, here in (
-            fewer | {"FEWEST = 4": "FEWEST = 2", "COOLED = 3": "COOLED = 0"}
-        ).items():
-            assert usual in text
-            text = text.replace(usual, here)
-        route.fulfill(body=text, content_type="text/javascript")
-
     with visiting(graphics, hosts["isolating"], service_workers="block") as shown:
-        shown.context.route("**/protocol.js", short)
+        fewer_passes(shown)
         measure_only(shown, net)
         offers_graphics(shown)
         shown.get_by_label("Name of this device").fill("A phone")

@@ -1,30 +1,33 @@
 // The benchmark's page: starts and stops the worker, keeps the journal, shows how far it is.
 
-import { drop, keep, kept, visitor } from "./kept.js";
-import { makeOffline } from "./offline.js";
+import { drop, keep, kept, stored, visitor } from "./kept.js";
+import { load, loadJson } from "./nets.js";
+import { makeOffline, settle } from "./offline.js";
 import { PASSES, VERSION, visits, WARMUP } from "./protocol.js";
 import { resultsOf, shownOf } from "./results.js";
 import { graphicsProcessor } from "./runtime.js";
 import { median } from "./statistics.js";
 
 const by = (id) => document.getElementById(id);
-const fetched = (path) => fetch(new URL(path, import.meta.url)).then((answer) => answer.json());
 const JOURNAL = "journal",
   RESULTS = "results",
   SHOWN = "shown",
   DEVICE = "device";
 
-const site = await fetched("site.json");
+const site = await loadJson("site.json");
 const names = site.nets.map((net) => net.name);
 let worker = null,
-  journal = null;
+  journal = null,
+  shipped = null, // the results without times, which a run fills
+  isStopping = false,
+  since = 0; // when this run would have begun without breaks, in milliseconds of this page's clock
 
 // Equal for runs that may be continued by one another.
 const fingerprint = () => [site.build, crossOriginIsolated, navigator.userAgent].join(" ");
 
 function unfinished() {
   const found = kept(JOURNAL);
-  return found?.fingerprint === fingerprint() && !found.ended && found.visits.length ? found : null;
+  return found?.fingerprint === fingerprint() && found.visits.length ? found : null;
 }
 
 function fresh() {
@@ -50,6 +53,7 @@ function fresh() {
     threads: by("backend").value === "wasm" ? Number(by("threads").value) : 1,
     isolated: crossOriginIsolated,
     loading: {},
+    watched: 0, // seconds
     visits: [],
   };
 }
@@ -57,12 +61,29 @@ function fresh() {
 async function start(goingOn) {
   journal = (goingOn && unfinished()) || fresh();
   keep(JOURNAL, journal);
+  isStopping = false;
   running(true);
   say("Starting ONNX Runtime Web …");
-  await offline;
-  await Promise.all(["shipped.json", "results.html"].map((path) => fetch(path))); // kept from now on
+  try {
+    await settle(site.build);
+    [shipped] = await Promise.all([loadJson("shipped.json"), load("results.html")]); // kept from now on
+    if (isStopping) stopped();
+    else startWorker();
+  } catch (error) {
+    broken(error.message);
+  }
+}
+
+function startWorker() {
+  since = performance.now() - 1e3 * journal.watched;
   worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-  worker.addEventListener("message", ({ data }) => told(data));
+  worker.addEventListener("message", ({ data }) => {
+    try {
+      told(data);
+    } catch (error) {
+      broken(error.message);
+    }
+  });
   worker.addEventListener("error", (event) => broken(event.message || "the worker could not be started"));
   const { protocol } = journal;
   worker.postMessage({
@@ -82,7 +103,7 @@ function told(data) {
     say(`Opening ${data.net} (${data.done + 1} of ${data.of}) …`);
   } else if (data.type === "opened") journal.loading[data.net] = short(data.seconds);
   else if (data.type === "visit") visited(data);
-  else if (data.type === "stopped") ended("Stopped. Nothing is lost: “Go on” continues where it was.");
+  else if (data.type === "stopped") stopped();
   else if (data.type === "broken") broken(data.error);
   else if (data.type === "done") finish();
 }
@@ -92,6 +113,7 @@ const short = (seconds) => Number(seconds.toPrecision(6));
 function visited({ type, samples, ...visit }) {
   const figures = Object.entries({ ...visit, ...(samples && { samples }) });
   journal.visits.push(Object.fromEntries(figures.map(([name, value]) => [name, rounded(value)])));
+  journal.watched = short((performance.now() - since) / 1e3);
   keep(JOURNAL, journal);
   drawProgress();
 }
@@ -99,16 +121,20 @@ function visited({ type, samples, ...visit }) {
 const rounded = (value) =>
   Array.isArray(value) ? value.map(short) : typeof value === "number" ? short(value) : value;
 
-async function finish() {
-  journal.ended = Date.now();
-  keep(JOURNAL, journal);
-  const shipped = await fetched("shipped.json");
+// Until there are results the journal stays: a run that fails here is one to go on with.
+function finish() {
   const device = by("device").value.trim().slice(0, 80);
   const results = resultsOf({ shipped, journal, site, device, visitor: visitor() });
+  const shown = shownOf(results, site.t);
+  for (const name of [JOURNAL, RESULTS, SHOWN]) drop(name); // room, and no run that is older than this
   keep(RESULTS, results);
-  keep(SHOWN, shownOf(results, site.t));
-  ended("Finished.");
+  keep(SHOWN, shown);
+  ended(stored(SHOWN) && stored(RESULTS) ? "Finished." : "Finished. This browser could not keep the results: download them now.");
   showFinished();
+}
+
+function stopped() {
+  ended(journal.visits.length ? "Stopped. Nothing is lost: “Go on” continues where it was." : "Stopped.");
 }
 
 function broken(error) {
@@ -141,6 +167,7 @@ function showStart() {
 function showFinished() {
   const results = kept(RESULTS);
   by("finished").hidden = !results;
+  by("which").hidden = !stored(SHOWN);
   if (!results) return;
   const [about] = Object.values(results.environments);
   by("verdict").textContent = about.noise.reasons.length
@@ -211,6 +238,7 @@ by("again").addEventListener("click", () => {
 });
 by("stop").addEventListener("click", () => {
   say("Stopping after this visit …");
+  isStopping = true;
   worker?.postMessage({ type: "stop" });
 });
 by("download").addEventListener("click", download);
@@ -234,7 +262,7 @@ async function offerGraphics() {
   by("backends").hidden = false;
 }
 
-const offline = makeOffline(by("reload"));
+makeOffline(by("reload"));
 startTheme();
 offerThreads();
 offerGraphics();

@@ -1,25 +1,28 @@
 // What the browser keeps for this site: the journal of a benchmark, the last results, the device's
-// name. A browser that keeps nothing loses them with the page.
+// name. What it does not keep, as with a full storage, is lost with the page.
 
-const memory = new Map();
+const memory = new Map(); // what is not stored
 
 export function keep(name, value) {
-  memory.set(name, value);
   try {
     localStorage.setItem(`lightfer-${name}`, JSON.stringify(value));
+    memory.delete(name);
   } catch {
-    /* then it lasts as long as the page */
+    memory.set(name, value);
   }
 }
 
 export function kept(name) {
+  return memory.has(name) ? memory.get(name) : stored(name);
+}
+
+// What another page of this site will find.
+export function stored(name) {
   try {
-    const text = localStorage.getItem(`lightfer-${name}`);
-    if (text !== null) return JSON.parse(text);
+    return JSON.parse(localStorage.getItem(`lightfer-${name}`));
   } catch {
-    /* no storage, or not ours */
+    return null; // no storage, or not ours
   }
-  return memory.get(name) ?? null;
 }
 
 export function drop(name) {

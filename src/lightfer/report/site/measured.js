@@ -1,15 +1,16 @@
 // Before the report's scripts: puts what this browser measured into the page's data.
 
-const kept = localStorage.getItem("lightfer-shown");
-const place = document.getElementById("data");
-if (kept) {
-  const { key, about, runtime, nets } = JSON.parse(kept),
+const place = document.getElementById("data"),
+  shown = kept();
+if (shown) {
+  const { key, about, runtime, device, nets } = shown,
     data = JSON.parse(place.textContent);
   const at = (name) => data.columns.indexOf(name);
   for (const row of data.rows) {
     const [model, precision] = ["model", "precision"].map((name) => row[at(name)]);
     const found = nets[precision === "float32" ? model : `${model} ${precision}`];
     row[at("runtime")] = runtime ?? row[at("runtime")];
+    row[at("device")] = device ?? row[at("device")];
     row[at("times")] = found?.time ? { 1: found.time } : {};
     row[at("raw")] = found?.raw ? { 1: found.raw } : {};
     row[at("error")] = found?.error ?? null;
@@ -18,6 +19,14 @@ if (kept) {
   place.textContent = JSON.stringify(data);
   describe(key, about);
 } else location.replace("index.html");
+
+function kept() {
+  try {
+    return JSON.parse(localStorage.getItem("lightfer-shown"));
+  } catch {
+    return null; // no storage, or not ours
+  }
+}
 
 // The one row of the table of machines, which the site could not know.
 function describe(key, about) {

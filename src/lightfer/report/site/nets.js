@@ -5,15 +5,17 @@
 const FLOAT = 1; // TensorProto.DataType
 const utf8 = new TextEncoder();
 
-// The bytes of a file of this site; gzip is undone, by the server or here.
+// The bytes of a file of this site as it is now; gzip is undone, by the server or here.
 export async function load(path) {
-  const answer = await fetch(new URL(path, import.meta.url));
+  const answer = await fetch(new URL(path, import.meta.url), { cache: "no-cache" });
   if (!answer.ok) throw new Error(`${path}: the server says ${answer.status}`);
   const bytes = new Uint8Array(await answer.arrayBuffer());
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
   const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(unpacked).arrayBuffer());
 }
+
+export const loadJson = async (path) => JSON.parse(new TextDecoder().decode(await load(path)));
 
 // Of a net of the site: an exported file as it is, or a graph and the weights.
 export async function netBytes({ name, file }) {

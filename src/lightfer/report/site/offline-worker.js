@@ -1,5 +1,6 @@
 // Keeps this site's files as they are first fetched, those of the first view at once, and adds the
-// headers that isolate it. A new build has another name, so that no old file stays.
+// headers that isolate it. A new build has another name, and takes nothing that the browser kept for
+// the host, so that no old file stays.
 
 const BUILD = "{{build}}",
   SHELL = [/* shell */];
@@ -12,8 +13,13 @@ const HEADERS = {
 
 self.addEventListener("install", (event) => {
   self.skipWaiting();
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(SHELL)));
+  event.waitUntil(filled());
 });
+
+async function filled() {
+  const cache = await caches.open(CACHE);
+  await cache.addAll(SHELL.map((file) => new Request(file, { cache: "reload" })));
+}
 
 self.addEventListener("activate", (event) => event.waitUntil(takeOver()));
 
@@ -34,8 +40,9 @@ async function answer(request) {
   const cache = await caches.open(CACHE);
   let found = await cache.match(request, { ignoreSearch: true });
   if (!found) {
-    found = await fetch(request);
-    if (found.ok && found.status === 200) await cache.put(request, found.clone());
+    found = await fetch(request.url, { cache: "no-cache", redirect: request.redirect });
+    if (found.type === "opaqueredirect") return found; // the browser follows it
+    if (found.ok && found.status === 200) await cache.put(request, found.clone()).catch(() => {}); // full
   }
   const headers = new Headers(found.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);

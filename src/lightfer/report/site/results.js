@@ -41,7 +41,7 @@ function measured(journal) {
 }
 
 function noiseOf(nets, journal) {
-  return noiseVerdict([...nets.values()], (journal.ended - Date.parse(journal.started)) / 1e3);
+  return noiseVerdict([...nets.values()], journal.watched);
 }
 
 function environmentOf(journal, site, device) {
@@ -150,7 +150,8 @@ export function shownOf(results, t) {
       return [name, { error, time: timeInterval(corrected, t), raw: timeInterval(raw, t) }];
     }),
   );
-  return { key, about, runtime: results.entries[0].runtime, nets };
+  const [{ runtime, device }] = results.entries;
+  return { key, about, runtime, device, nets };
 }
 
 function rounds({ samples_s, rounds }) {
