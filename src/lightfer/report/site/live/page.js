@@ -1,10 +1,11 @@
 // The live page: a camera, pictures or a film, in which the worker finds faces. What is seen stays here.
 
-import { makeOffline } from "../offline.js";
+import { loadJson } from "../nets.js";
+import { makeOffline, settle } from "../offline.js";
 import { median } from "../statistics.js";
 
 const by = (id) => document.getElementById(id);
-const site = await fetch(new URL("../site.json", import.meta.url)).then((answer) => answer.json());
+const site = await loadJson("site.json");
 const { classes } = site.live;
 const FEW = 30, // frames of whose times the median is shown
   PATIENCE_MS = 3000; // between two announcements of what a film shows
@@ -28,20 +29,26 @@ const settings = () => ({
 
 // What the worker says of a frame, which is given away; for ever silent where it is asked anew meanwhile.
 async function ask(frame) {
-  worker ??= startWorker();
-  const started = await worker,
-    id = ++asked;
-  return new Promise((resolve, reject) => {
-    const failed = (message) => reject(new Error(message));
-    started.onmessage = ({ data }) => data.id === id && (data.error ? failed(data.error) : resolve(data));
-    started.onerror = (event) => failed(event.message || "the worker could not be started");
-    started.postMessage({ id, frame, ...settings() }, [frame]);
-  });
+  const own = (worker ??= startWorker());
+  try {
+    const started = await own,
+      id = ++asked;
+    return await new Promise((resolve, reject) => {
+      const failed = (message) => reject(new Error(message));
+      started.onmessage = ({ data }) => data.id === id && (data.error ? failed(data.error) : resolve(data));
+      started.onerror = (event) => failed(event.message || "the worker could not be started");
+      started.postMessage({ id, frame, ...settings() }, [frame]);
+    });
+  } catch (error) {
+    if (worker === own) worker = null; // the next frame begins anew
+    own.then((started) => started.terminate()).catch(() => {});
+    throw error;
+  }
 }
 
 async function startWorker() {
   say("Opening the networks …");
-  await offline;
+  await settle(site.build);
   await Promise.all([location.href, import.meta.url].map((path) => fetch(path))); // kept from now on
   return new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 }
@@ -255,7 +262,7 @@ function choose(chosen) {
   showFile(0);
 }
 
-const offline = makeOffline();
+makeOffline();
 startTheme();
 NETS.forEach((id) => {
   by(id).replaceChildren(...site.nets.map(({ name }) => new Option(name, name)));

@@ -1,6 +1,7 @@
 // The live page's worker: finds the faces of a frame, and has networks read them, each face by itself.
+// Once it failed, the page takes another: what could not be had is asked for anew.
 
-import { load, netBytes } from "../nets.js";
+import { loadJson, netBytes } from "../nets.js";
 import { noise, openNet, SIDE, startRuntime } from "../runtime.js";
 import { CROP_SIDE, faceCrop } from "./crop.js";
 import { faceFinder } from "./faces.js";
@@ -11,7 +12,7 @@ const opened = new Map();
 let canvas = null;
 
 const runtime = startRuntime();
-const finder = load("live/cascade.json").then((bytes) => faceFinder(JSON.parse(new TextDecoder().decode(bytes))));
+const finder = loadJson("live/cascade.json").then(faceFinder);
 
 let last = Promise.resolve(); // one frame after the other
 self.addEventListener("message", ({ data }) => {
@@ -52,7 +53,6 @@ function net({ name, file }) {
       return run;
     });
     opened.set(name, open);
-    open.catch(() => opened.delete(name)); // the next frame tries again
   }
   return opened.get(name);
 }
