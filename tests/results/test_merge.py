@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from lightfer.cli.console import keep_results
 from lightfer.cli.main import app
-from lightfer.results import Results, read_results, write_results
+from lightfer.results import Protocol, Results, read_results, write_results
 from lightfer.results.merge import listed, merge
 from lightfer.results.validate import violations_of_file
 from tests.report.made_up import made_up
@@ -34,6 +35,49 @@ def test_the_run_that_started_last_stays_in_every_order():
         found = merge(order)
         assert [e.latency[0].median_s for e in found.entries] == [3, 3, 3]
         assert list(found.environments) == list(runs[2].environments)
+
+
+def protocol(*, quick: bool) -> Protocol:
+    return Protocol(
+        version=3, quick=quick, seconds=1.0, passes=50, warmup=10, rounds=5, batch_sizes=(1,),
+        seed=0, processes=False, garbage_collection="off", pinning="not pinned",
+    )  # fmt: skip
+
+
+def worse(results: Results, error: str | None) -> Results:
+    """A later run of it that was quick, or that failed with the error."""
+    later = again(results, "2026-11-25T10:00:00+00:00", 9)
+    ((key, about),) = later.environments.items()
+    about = msgspec.structs.replace(about, protocol=protocol(quick=error is None))
+    entries = tuple(msgspec.structs.replace(e, error=error) for e in later.entries)
+    return Results(environments={key: about}, entries=entries, cards=results.cards)
+
+
+@pytest.mark.parametrize("error", [None, "out of memory"])
+def test_a_quick_or_failed_run_takes_no_good_figures_away(error, tmp_path: Path, capsys):
+    """`--append` and `merge` put it in the place of a full run's entry, without a word."""
+    good = again(made_up(2, 1), "2026-11-21T10:00:00+00:00", 1)
+    bad = worse(good, error)
+    write_results(out := tmp_path / "r.json", good)
+    keep_results(out, bad, append=True)
+    said = capsys.readouterr().err
+    assert read_results(out) == good
+    assert all(e.id in said for e in bad.entries)
+    assert "left out" in said
+    assert merge([bad, good]) == merge([good, bad]) == good
+    write_results(out, bad)  # nor does it stay where there are better ones
+    keep_results(out, good, append=True)
+    assert (read_results(out), capsys.readouterr().err) == (good, "")
+    write_results(other := tmp_path / "bad.json", bad)
+    done = CliRunner().invoke(app, ["merge", str(other), str(out), "--out", str(tmp_path / "all")])
+    assert "left out" in done.stderr
+    assert read_results(tmp_path / "all") == good
+
+
+def test_a_failed_full_run_gives_way_to_a_quick_one():
+    quick = worse(made_up(2, 1), None)
+    failed = worse(made_up(2, 1), "out of memory")
+    assert failed.merged(quick).entries == merge([quick, failed]).entries == quick.entries
 
 
 def test_nothing_of_other_machines_is_lost():

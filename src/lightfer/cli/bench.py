@@ -40,7 +40,11 @@ def bench(
         "out/results.json"
     ),
     append: Annotated[
-        bool, typer.Option("--append", help="Keep what the file holds, add this machine.")
+        bool,
+        typer.Option(
+            "--append",
+            help="Add to what the file holds; figures there stay where these failed or are quick.",
+        ),
     ] = False,
     runtime: Annotated[
         list[str] | None,
@@ -183,6 +187,7 @@ def bench(
     from lightfer.cli.console import (
         check_beside_data,
         find_data,
+        keep_results,
         load_data,
         print_results,
         progress,
@@ -190,7 +195,7 @@ def bench(
     from lightfer.inference.backends import list_runtimes
     from lightfer.measure.energy import EnergyPlan
     from lightfer.measure.process import torch_installed, tune_process
-    from lightfer.results import add_results, published_counts, read_results, write_results
+    from lightfer.results import published_counts, read_results
     from lightfer.results.schema import NODE
 
     check_writable(out)
@@ -279,7 +284,7 @@ def bench(
     finally:
         for meter in meters.meters:
             meter.close()
-    (add_results if append else write_results)(out, results)
+    keep_results(out, results, append=append)
     journal.remove()
     if journal.other:
         typer.echo(

@@ -19,7 +19,8 @@ from lightfer.errors import ArgumentError
 from lightfer.report.cells import conditions, number, subject, top1
 from lightfer.report.notes import notes
 from lightfer.report.tables import table
-from lightfer.results import Accuracy, Results
+from lightfer.results import Accuracy, Results, add_results, write_results
+from lightfer.results.merge import left_out
 from lightfer.results.select import Times
 
 if TYPE_CHECKING:  # a table or a report needs no torch
@@ -158,6 +159,16 @@ def print_table(console: Console, table: Table) -> None:
         console.print(name, soft_wrap=True)
         for column, cell in zip(table.columns[1:], cells, strict=True):
             console.print(f"  {column.header}: {cell}", soft_wrap=True)
+
+
+def keep_results(out: Path, results: Results, *, append: bool) -> None:
+    """Write them, or add them to what the file holds; what it has better figures of is left out,
+    and named on standard error.
+    """
+    if not append:
+        write_results(out, results)
+    elif text := left_out(add_results(out, results), [results]):
+        typer.echo(f"{out}: {text}", err=True)
 
 
 def print_results(results: Results, *, err: bool = False) -> None:

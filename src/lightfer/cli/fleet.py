@@ -22,11 +22,11 @@ import msgspec
 import typer
 
 from lightfer._files import append_line, cache_folder, is_stream
-from lightfer.cli.console import print_results, progress
+from lightfer.cli.console import keep_results, print_results, progress
 from lightfer.errors import LightferError
 from lightfer.executors import open_executor, open_nodes
 from lightfer.measure.environment import code_version
-from lightfer.results import Results, add_results, read_results, write_results
+from lightfer.results import Results, read_results, write_results
 from lightfer.results.merge import OnStep, merge
 
 Bench = Callable[..., None]
@@ -45,7 +45,7 @@ def run_fleet(bench: Bench, options: Mapping[str, Any], beside: Path, test_log: 
         results, failed = _measured(bench, options, key, kept, test_log, bar)
     out, err = options["out"], is_stream(options["out"])
     if results.entries:
-        (add_results if options["append"] else write_results)(out, results)
+        keep_results(out, results, append=options["append"])
         print_results(results, err=err)
         typer.echo(f"nodes: {len(results.environments)}, written to {out}", err=err)
     for name, reason in failed.items():

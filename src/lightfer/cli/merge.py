@@ -1,5 +1,6 @@
 """lightfer merge: many results files as one."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,9 @@ def merge(
 ) -> None:
     """Put results files of many devices into one, for `report`, `rank` and `compare`.
 
-    Where one device measured the same net several times, its last run stays. If any file cannot be
-    used, all such are named and nothing is written.
+    Where one device measured the same net several times, its last run stays; one that failed or was
+    quick stays only where there is no better one. If any file cannot be used, all such are named
+    and nothing is written.
     """
     from lightfer._files import check_outputs, is_stream
     from lightfer.cli.console import progress
@@ -27,7 +29,7 @@ def merge(
     found = listed(files)
     check_outputs([out], [*files, *found], [".json"])
     with progress() as bar:
-        merged, count = merge_files(found, on_step=bar)
+        merged, count = merge_files(found, on_step=bar, say=partial(typer.echo, err=True))
         bar(f"writing {out.name}", count, count)
         write_results(out, merged)
     typer.echo(

@@ -195,8 +195,8 @@ def write_results(path: Path, results: Results) -> None:
     write_text(path, _indented(msgspec.to_builtins(results)) + "\n")
 
 
-def add_results(path: Path, results: Results) -> None:
-    """Add `results` to what the file holds at this moment, whole or not at all.
+def add_results(path: Path, results: Results) -> Results:
+    """Add `results` to what the file holds at this moment, whole or not at all; returns the sum.
 
     Processes that add to one file wait for each other, by a lock beside it, so none loses entries.
     """
@@ -206,7 +206,9 @@ def add_results(path: Path, results: Results) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f".{target.name}.lock")):
         kept = read_results(target) if target.exists() else Results()
-        write_results(target, kept.merged(results))
+        kept = kept.merged(results)
+        write_results(target, kept)
+    return kept
 
 
 def _indented(value: Any, margin: str = "\n") -> str:

@@ -1,6 +1,6 @@
 """Many results files as one: of other machines, of visitors' browsers, of later runs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lightfer._files import InputError
@@ -8,15 +8,17 @@ from lightfer.results.io import ResultsError, filled, read_results
 from lightfer.results.schema import Entry, Environment, Results, WeightCard
 
 OnStep = Callable[[str, int, int], None]
+SHOWN = 5  # names of entries in a line
 
 
 def merge(parts: Sequence[Results]) -> Results:
     """All entries once, in the order in which they first come.
 
-    Of entries with the same id, which one device measured in several runs, that of the run that
-    started last stays, whatever the order of the files.
+    Of entries with the same id, which one device measured in several runs, the one that is worth
+    most stays, and of several such that of the run that started last, whatever the order of the
+    files.
     """
-    newest: dict[str, tuple[str, Entry]] = {}
+    best: dict[str, tuple[tuple, Entry]] = {}
     environments: dict[str, Environment] = {}
     cards: dict[str, WeightCard] = {}
     for part in parts:
@@ -25,25 +27,41 @@ def merge(parts: Sequence[Results]) -> Results:
                 environments[key] = about
         for entry in part.entries:
             about = part.environments.get(entry.environment)
-            started = about.started if about else ""
-            if entry.id not in newest or started >= newest[entry.id][0]:
-                newest[entry.id] = started, entry
+            rank = part.worth(entry), about.started if about else ""
+            if entry.id not in best or rank >= best[entry.id][0]:
+                best[entry.id] = rank, entry
         cards.update(part.cards)
-    entries = tuple(entry for _, entry in newest.values())
+    entries = tuple(entry for _, entry in best.values())
     used = {entry.environment for entry in entries}
     kept = {key: about for key, about in environments.items() if key in used}
     return Results(environments=kept, entries=entries, cards=cards)
 
 
+def left_out(whole: Results, parts: Iterable[Results]) -> str:
+    """What to say of entries of `parts` in whose place `whole` has ones that are worth more; empty
+    if there are none.
+    """
+    worth = {entry.id: whole.worth(entry) for entry in whole.entries}
+    ids = [e.id for part in parts for e in part.entries if part.worth(e) < worth[e.id]]
+    if not ids:
+        return ""
+    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+    return (
+        "left out, as they failed or are of a quick run, and there are better figures of the same "
+        f"net in the same environment: {', '.join(ids[:SHOWN])}{more}"
+    )
+
+
 def merge_files(
     paths: Sequence[Path],
     on_step: OnStep = lambda text, done, of: None,
+    say: Callable[[str], None] = lambda text: None,
     *,
     passes: bool = True,
 ) -> tuple[Results, int]:
     """The content of files, and of the .json files in folders, as one; and how many files it was.
 
-    `passes` is that of `read_results`.
+    `passes` is that of `read_results`; `say` is told of entries that better ones took the place of.
     Raises ResultsError that names every file which cannot be read or holds no entry.
     """
     files = listed(paths)
@@ -56,7 +74,10 @@ def merge_files(
             faults.append(str(error))
     if faults:
         raise ResultsError("; ".join(faults))
-    return merge(parts), len(files)
+    merged = merge(parts)
+    if text := left_out(merged, parts):
+        say(text)
+    return merged, len(files)
 
 
 def listed(paths: Sequence[Path]) -> list[Path]:

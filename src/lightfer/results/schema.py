@@ -335,13 +335,23 @@ class Results(Struct, frozen=True, kw_only=True, gc=False):
     entries: tuple[Entry, ...] = ()
     cards: dict[str, WeightCard] = {}  # sha256 of a weight file, as in `Entry.weights` -> its card
 
+    def worth(self, entry: Entry) -> tuple[bool, bool]:
+        """Of entries of one id the greatest stays: first one without an error, then a full one, not
+        one of a quick run.
+        """
+        about = self.environments.get(entry.environment)
+        return entry.error is None, not (about and about.protocol and about.protocol.quick)
+
     def merged(self, other: "Results") -> "Results":
-        """These results with those of `other` added; entries of the same id are replaced.
+        """These results with those of `other` added, which replace entries of the same id that are
+        not worth more.
 
         What each run was, its command, time, code and noise, stays with its entries.
         """
-        new = {entry.id for entry in other.entries}
-        entries = (*(entry for entry in self.entries if entry.id not in new), *other.entries)
+        worth = {entry.id: self.worth(entry) for entry in self.entries}
+        added = [e for e in other.entries if other.worth(e) >= worth.get(e.id, (False, False))]
+        new = {entry.id for entry in added}
+        entries = (*(entry for entry in self.entries if entry.id not in new), *added)
         used = {entry.environment for entry in entries}
         environments = {**self.environments, **other.environments}
         return Results(
