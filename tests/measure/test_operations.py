@@ -117,6 +117,31 @@ def test_moved_numbers():
     assert (c.macs, c.elementwise, c.operator_calls) == (0, 0, 4)
 
 
+class Fixed(nn.Module):
+    """A depthwise convolution with a kernel that is not learned, seen through a view."""
+
+    def __init__(self, kernel: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("kernel", kernel)
+        self.kernel: torch.Tensor
+
+    def forward(self, x):
+        weight = self.kernel.expand(2, 1, 3, 3)
+        return nn.functional.conv2d(x, weight, padding=1, groups=2)
+
+
+def test_a_fixed_kernel_is_a_shift_only_if_it_is_one_hot():
+    """A blur, of more operations than the rest of a net, was called one and counted nowhere."""
+    blur, one, negative = torch.full((3, 3), 1 / 9), torch.zeros(3, 3), torch.zeros(3, 3)
+    one[0, 2], negative[0, 2] = 1.0, -1.0
+    macs = 2 * 8 * 8 * 9
+    for kernel, counted, moved in ((blur, macs, 0), (negative, macs, 0), (one, 0, 2 * 8 * 8)):
+        c = of(Fixed(kernel))
+        assert (c.macs, c.moved, c.uncounted) == (counted, moved, ())
+    unknown = of(Fixed(one.to("meta")))  # which of them it is, nobody can tell
+    assert (unknown.macs, unknown.moved, unknown.uncounted) == (0, 0, ("convolution",))
+
+
 def test_what_no_definition_covers_is_named():
     class Attention(nn.Module):
         def forward(self, x):

@@ -3,14 +3,15 @@
     params       learned numbers: weights, biases, scale and offset of batch norms
     buffers      other numbers of the state dict: running statistics of batch norms, their counter
     weight_bytes parameters and buffers, at the precision they have
-    macs         multiply-adds of convolutions and linear layers with learned weights: a
-                 multiplication and the addition behind it are one MAC; biases are not counted
+    macs         multiply-adds of convolutions and linear layers with weights of their own, learned
+                 or, in a convolution, fixed ones as of a blur: a multiplication and the addition
+                 behind it are one MAC; biases are not counted
     flops        2 * macs, nothing else
     elementwise  arithmetic on single numbers, as `PER_NUMBER` lists it: batch norm, activations,
                  additions and products of branches; of a pool, one for each number it reads
     moved        numbers written by operators that only move them: shift, channel shuffle, concat,
                  pad, copies. A shift is counted here however it is computed: as a convolution its
-                 one-hot weights are not learned
+                 weights are fixed, and one-hot
     bytes_unfused  upper bound of the traffic: every operator reads its weights and inputs and
                  writes its output
     bytes_fused  lower bound: an element-wise operator (batch norm, activation, addition, product)
@@ -29,7 +30,7 @@ mode; nothing is computed, as the pass runs on torch's meta device.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -154,7 +155,11 @@ def list_operators(model: nn.Module, input_shape: Sequence[int]) -> tuple[list[O
     floats = (p.dtype for p in parameters.values() if p.is_floating_point())
     image = torch.empty(shape, dtype=next(floats, torch.float32), device="meta")
     modes = {module: module.training for module in model.modules()}
-    recorder = _Recorder(image, parameters.values(), buffers.values())
+    fixed = {
+        _memory(buffers[name]): _Buffer(buffer, _says_one_hot(model, name))
+        for name, buffer in model.named_buffers()
+    }
+    recorder = _Recorder(image, parameters.values(), fixed)
     try:
         model.eval()
         with torch.no_grad(), recorder:
@@ -163,6 +168,12 @@ def list_operators(model: nn.Module, input_shape: Sequence[int]) -> tuple[list[O
         for module, training in modes.items():
             module.training = training
     return recorder.operators(), recorder.peak_bytes()
+
+
+@dataclass(frozen=True)
+class _Buffer:
+    numbers: Tensor
+    one_hot: bool  # as its module says of itself, which counts where there are no numbers
 
 
 @dataclass(frozen=True)
@@ -179,10 +190,13 @@ class _Call:
 class _Recorder(TorchDispatchMode):
     """Writes down every operator that the dispatcher sees."""
 
-    def __init__(self, image: Tensor, parameters: Any, buffers: Any) -> None:
+    def __init__(
+        self, image: Tensor, parameters: Iterable[Tensor], buffers: dict[int, _Buffer]
+    ) -> None:
         super().__init__()
         self.parameters = {_memory(p) for p in parameters}
-        self.weights = self.parameters | {_memory(b) for b in buffers}
+        self.buffers = buffers
+        self.weights = self.parameters | buffers.keys()
         self.calls: list[_Call] = []
         self.writes: Counter[int] = Counter()
         self.alive = [image]  # a memory's identity must not be used again
@@ -233,8 +247,11 @@ class _Recorder(TorchDispatchMode):
             # Every output number (transposed: input number) meets each weight of its filter once.
             macs = (x if transposed else out).numel() * weight[0].numel()
             if _memory(weight) not in self.parameters:
-                is_shift = _memory(weight) in self.weights
-                return {"moved": out.numel(), "shift_macs": macs} if is_shift else UNCOUNTED
+                one_hot = self._is_one_hot(weight)
+                if one_hot is None:
+                    return UNCOUNTED
+                if one_hot:
+                    return {"moved": out.numel(), "shift_macs": macs}
             return {"macs": macs, "has_bias": bias is not None}
         if packet in _MATRIX_PRODUCTS:
             x, weight = (args[i] for i in _MATRIX_PRODUCTS[packet])
@@ -251,6 +268,20 @@ class _Recorder(TorchDispatchMode):
         if packet in PER_NUMBER or torch.Tag.pointwise in func.tags:
             return {"elementwise": out.numel() * PER_NUMBER.get(packet, 1)}
         return UNCOUNTED
+
+    def _is_one_hot(self, weight: Tensor) -> bool | None:
+        """Whether each filter is a single 1, by the numbers of the buffer that it is a view of;
+        None where they are not known: computed in the pass, or on the meta device.
+        """
+        if (buffer := self.buffers.get(_memory(weight))) is None:
+            return None
+        if buffer.numbers.is_meta:
+            return buffer.one_hot or None
+        same = buffer.numbers.clone().as_strided(
+            weight.shape, weight.stride(), weight.storage_offset()
+        )
+        filters = same.flatten(1)
+        return bool(((filters != 0).sum(1) == 1).all() and (filters.sum(1) == 1).all())
 
     def operators(self) -> list[Operator]:
         """The operators, with what joining the one before it saves."""
@@ -288,6 +319,10 @@ class _Recorder(TorchDispatchMode):
             alive += change[number]
             peak = max(peak, alive)
         return peak
+
+
+def _says_one_hot(model: nn.Module, buffer: str) -> bool:
+    return getattr(model.get_submodule(buffer.rpartition(".")[0]), "one_hot", False)
 
 
 def _empty(tensor: Tensor) -> Tensor:
