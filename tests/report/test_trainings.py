@@ -15,7 +15,7 @@ from lightfer.report.page.build import page
 from lightfer.report.rank import correlations, standings
 from lightfer.report.readme import block, finding, shown
 from lightfer.report.tables import markdown, summary
-from lightfer.results import Entry, Results
+from lightfer.results import Entry, Results, TeacherWeights, Teaching
 from lightfer.results.select import Times, net_names, over_nets, trainings
 from tests.report.made_up import made_up
 
@@ -71,7 +71,7 @@ def test_the_mean_and_the_spread_are_those_of_the_trainings():
     results = several()
     times = Times(results)
     some = on("machine-1", results)
-    notes = training_notes(some, times)
+    notes = training_notes(some, times, {})
     assert len(notes) == NETS
     group = [e for e in some if e.model == "net_002"]
     note = next(n for n in notes if n.startswith("net_002, mean ± standard deviation over 3 "))
@@ -90,16 +90,38 @@ def test_other_recipes_images_and_unknown_figures_have_no_mean():
     a, b = (e for e in on("machine-0", several(2)) if e.model == "net_000")
     times = Times(Results(entries=(a, b)))
     other = msgspec.structs.replace(b, recipe="third_light")
-    assert trainings([a, other]) == []
-    assert trainings([a, msgspec.structs.replace(a, id="again")]) == []
+    assert trainings([a, other], {}) == []
+    assert trainings([a, msgspec.structs.replace(a, id="again")], {}) == []
     assert a.accuracy is not None
     flipped = msgspec.structs.replace(a.accuracy, view="flip")
-    (note,) = training_notes([a, msgspec.structs.replace(b, accuracy=flipped)], times)
+    (note,) = training_notes([a, msgspec.structs.replace(b, accuracy=flipped)], times, {})
     assert "top-1" not in note
     assert "batch 1 " in note
-    (note,) = training_notes([a, msgspec.structs.replace(b, latency=())], times)
+    (note,) = training_notes([a, msgspec.structs.replace(b, latency=())], times, {})
     assert "top-1" in note
     assert "batch" not in note
+
+
+def test_weights_that_differ_by_more_than_their_seed_have_no_mean():
+    """A net of other data or teachers, and one trained again from the same seed, were averaged."""
+    a, b, c = (e for e in on("machine-0", several(3)) if e.model == "net_000")
+    replace = msgspec.structs.replace
+    assert trainings([a, replace(b, seed=0)], {}) == []
+    assert trainings([a, replace(b, seed=0), c], {}) == []  # whether a or b belongs to c?
+    card = next(iter(made_up(1, 1).cards.values()))
+    taught = Teaching(
+        temperature=4.0, weight=0.9, view="single",
+        teachers=(TeacherWeights(model="vgg_slim", sha256="f" * 64),),
+    )  # fmt: skip
+    alike = replace(card, seed=1, settings={**card.settings, "seed": 1}, epoch=9)
+    for other, together in (
+        (alike, True),
+        (replace(alike, data="synthetic"), False),
+        (replace(alike, settings={"epochs": 40}), False),
+        (replace(alike, distillation=taught), False),
+    ):
+        cards = {a.weights or "": card, b.weights or "": other}
+        assert trainings([a, b], cards) == ([[a, b]] if together else [])
 
 
 def test_names_say_no_more_than_tells_apart():

@@ -24,16 +24,18 @@ def notes(entries: Sequence[Entry], times: Times, cards: Mapping[str, WeightCard
     """What a reader of the figures must know besides, one line each."""
     timed = [t for e in entries for latency in e.latency if (t := times.of(e, latency))]
     told = [time_note(corrected) for corrected in sorted({t.corrected for t in timed})]
-    told += training_notes(entries, times)
+    told += training_notes(entries, times, cards)
     return [*told, *teaching_notes(entries, cards), *carbon_notes(entries), *energy_notes(entries)]
 
 
-def training_notes(entries: Iterable[Entry], times: Times) -> list[str]:
+def training_notes(
+    entries: Iterable[Entry], times: Times, cards: Mapping[str, WeightCard]
+) -> list[str]:
     """What several trainings of one net from other seeds have in common, a line each: the mean and
     the standard deviation over them.
     """
     notes = []
-    for group in trainings(entries):
+    for group in trainings(entries, cards):
         first = group[0].accuracy
         same = [e.accuracy for e in group
                 if e.accuracy and first and scored_on(e.accuracy) == scored_on(first)]  # fmt: skip

@@ -100,8 +100,9 @@ def block(found: Shown, figure: str = "") -> str:
     is_corrected = any(t.corrected for e in found.entries if (t := found.time(e)))
     about = f"{conditions(found.environment, strong=True)} {time_note(is_corrected)}."
     lines.append(plain(f"{found.runtime}, float32. {about}"))
-    lines += [plain(note) for note in training_notes(found.entries, found.times)]
-    lines += [plain(note) for note in teaching_notes(found.entries, found.results.cards)]
+    cards = found.results.cards
+    lines += [plain(note) for note in training_notes(found.entries, found.times, cards)]
+    lines += [plain(note) for note in teaching_notes(found.entries, cards)]
     if found.others:
         scores = ", ".join(f"{e.model} {top1(e.accuracy)}" for e in ranked(found.others))
         lines.append(plain(f"Not compared, as scored on other images or labels: {scores}"))

@@ -1,16 +1,17 @@
 """Entries by what may be compared with one another, several trainings of one net, and times."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lightfer._files import plain_name
-from lightfer.results.schema import Accuracy, Entry, Environment, Latency, Results
+from lightfer.results.schema import Accuracy, Entry, Environment, Latency, Results, WeightCard
 from lightfer.results.stats import Interval, corrected, time_intervals
 
 SHORTEST_S, LONGEST_S = 1e-9, 1e6  # of a pass: what lies beyond is no time
@@ -85,16 +86,28 @@ _TOLD: tuple[Callable[[Entry], str], ...] = (
 )
 
 
-def trainings(entries: Iterable[Entry]) -> list[list[Entry]]:
-    """Trainings of one net by one recipe from several seeds, that were measured alike: groups of
-    two or more.
+def trainings(entries: Iterable[Entry], cards: Mapping[str, WeightCard]) -> list[list[Entry]]:
+    """Trainings of one net that differ in their seed alone, as far as is known, and were measured
+    alike: groups of two or more. Where weights of one seed differ, it is not the seed that they
+    differ by, and which of them belongs to the others nobody can tell: no group.
     """
     found: dict[tuple, dict[str, Entry]] = {}
     for entry in entries:
         if entry.weights:
-            key = (*variant(entry), entry.model, entry.recipe)
+            how = _trained(cards.get(entry.weights))
+            key = (*variant(entry), entry.model, entry.recipe, how)
             found.setdefault(key, {}).setdefault(entry.weights, entry)
-    return [list(group.values()) for group in found.values() if len(group) > 1]
+    groups = [list(group.values()) for group in found.values() if len(group) > 1]
+    return [group for group in groups if len({e.seed for e in group}) == len(group)]
+
+
+def _trained(card: WeightCard | None) -> bytes:
+    """What a card says that decides about a training, beside its recipe's name and its seed."""
+    if card is None:
+        return b""
+    settings = {name: value for name, value in card.settings.items() if name != "seed"}
+    told = card.data, card.trained_on, card.chosen_on, card.distillation, settings
+    return msgspec.json.encode(told, order="deterministic")
 
 
 def mean_spread(values: Iterable[float | None]) -> tuple[float, float] | None:

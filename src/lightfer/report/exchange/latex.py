@@ -41,7 +41,7 @@ def latex(results: Results) -> str:
             r"    \bottomrule",
             r"  \end{tabular}",
             r"\end{table}",
-            *(f"% {one_line(note)}" for note in training_notes(entries, times)),
+            *(f"% {one_line(note)}" for note in training_notes(entries, times, results.cards)),
             *(f"% {one_line(e.model)} failed: {one_line(e.error)}" for e in entries if e.error),
         ]
     return "\n".join(parts) + "\n"

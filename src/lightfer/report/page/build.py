@@ -142,7 +142,7 @@ def _trainings(results: Results, times: Times) -> list[str]:
     return [
         f"{key}: {note}" if len(entries) > 1 else note
         for key, same in entries.items()
-        for note in training_notes(same, times)
+        for note in training_notes(same, times, results.cards)
     ]
 
 
