@@ -1,5 +1,6 @@
 """The main flow on synthetic faces: every promise of an entry, failures, interruption."""
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from lightfer.bench import run as benchmark
 from lightfer.bench.case import Case, compared
 from lightfer.bench.entry import entry_of
 from lightfer.bench.journal import Failed, Journal
-from lightfer.bench.plan import BenchConfig
+from lightfer.bench.plan import NO_METERS, BenchConfig, fingerprint
 from lightfer.bench.run import run_benchmark
 from lightfer.data import Dataset
 from lightfer.errors import ArgumentError
@@ -525,6 +526,25 @@ def test_an_own_net_that_was_edited_is_not_continued(
     assert run_with_journal(own, None, tmp_path)[1].other is None
     (tmp_path / "edited_nets.py").write_text(f"{code}\n\nmore = 1\n")
     assert run_with_journal(own, None, tmp_path)[1].other == tmp_path / "journal"
+
+
+def test_rounds_of_other_cores_or_thread_settings_are_not_mixed(monkeypatch: pytest.MonkeyPatch):
+    """Of all rounds the file says what held for those of the last command."""
+    config = BenchConfig(("mobilenet_v1_x0_25",))
+    cases = [Case(find_weights(name)) for name in config.models]
+
+    def found() -> str:
+        return fingerprint(config, cases, ENVIRONMENT, NO_METERS)
+
+    known = {found()}
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "MKL_CBWR", "ONEDNN_X"):
+        monkeypatch.setenv(name, "1")
+        known.add(found())
+    assert len(known) == 6
+    monkeypatch.setenv("SOMETHING_ELSE", "1")
+    assert found() in known
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 511}, raising=False)
+    assert found() not in known
 
 
 def test_a_device_has_rows_of_its_own(config: BenchConfig, tmp_path: Path):

@@ -16,7 +16,7 @@ from lightfer.inference.backends import PRECISIONS, find_runtime, runtime_of
 from lightfer.measure.carbon import WORLD
 from lightfer.measure.energy import ASSUMED, CpuModel, EnergyPlan, Meter, enough_blocks
 from lightfer.measure.environment import environment_id
-from lightfer.measure.process import GARBAGE_COLLECTION, pinning
+from lightfer.measure.process import GARBAGE_COLLECTION, pinning, thread_variables
 from lightfer.models.find import Weights, find_weights, own_source
 from lightfer.results import Component, Environment, GridIntensity, Protocol
 
@@ -216,5 +216,6 @@ def fingerprint(
     what["meters"] = [meter.source for meter in meters.meters]
     own = {case.weights.name: own_source(case.weights.name) for case in cases}
     weights = [(c.weights.sha256, c.variant, version(runtime_of(c.runtime).package)) for c in cases]
-    text = f"{what} {weights} {own} {environment_id(environment)}"
+    where = f"{environment_id(environment)} {pinning()} {thread_variables()}"
+    text = f"{what} {weights} {own} {where}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -289,7 +289,8 @@ def bench(
     if journal.other:
         typer.echo(
             f"{journal.other} holds another, unfinished run and stays: its command goes on with "
-            "it; delete the file if you do not want that",
+            "it, on the same cores and with the same OMP_ and MKL_ variables; delete the file if "
+            "you do not want that",
             err=True,
         )
     print_results(results, err=is_stream(out))

@@ -18,6 +18,7 @@ from pathlib import Path
 from lightfer.errors import ArgumentError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+_OF_THREADS = ("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_")
 _asked_for: int | None = None  # threads
 
 
@@ -104,6 +105,11 @@ def pinning() -> str:
         return "not pinned"
     cores = sorted(os.sched_getaffinity(0))
     return f"not pinned, cores {', '.join(map(str, cores))} of {os.cpu_count()}"
+
+
+def thread_variables() -> dict[str, str]:
+    """What the environment tells the libraries that compute about threads, cores and kernels."""
+    return {name: os.environ[name] for name in sorted(os.environ) if name.startswith(_OF_THREADS)}
 
 
 def reset_peak_memory(device: str) -> None:
