@@ -1,13 +1,18 @@
 """What is noticed of a GPU through a drawn NVML, and the verdict on it."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from lightfer.inference.backends.eager import in_precision
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.noise import verdict
 from lightfer.measure.process import tune_process
+from lightfer.measure.yardstick import Yardstick
 from lightfer.results import GpuNoise
 from tests.measure.test_noise import AFTER, BEFORE
 
@@ -119,3 +124,33 @@ def test_a_gpu_that_is_named_by_its_number_is_pytorchs_from_then_on(monkeypatch)
     for device in ("cpu", "cuda", "cuda:1"):
         tune_process(device=device)
     assert chosen == ["cuda:1"]
+
+
+@pytest.fixture
+def tf32() -> Iterator[Callable[[], tuple[bool, bool]]]:
+    """Whether convolutions and products take it, from PyTorch's own start on."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    yield lambda: (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def on(device: str) -> torch.nn.Module:
+    """A net that says that it is there."""
+    net = torch.nn.ReLU()
+    net.parameters = lambda recurse=True: iter([SimpleNamespace(device=torch.device(device))])  # pyright: ignore
+    return net
+
+
+def test_float32_is_measured_in_float32_on_a_gpu(tf32):
+    """PyTorch's convolutions there take TF32 unasked: what was called float32 was not."""
+    *_, settings = in_precision(on("cpu"), "float32")
+    assert ("tf32" in settings, tf32()) == (False, (True, True))
+    *_, settings = in_precision(on("cuda:1"), "float32")
+    assert (settings["tf32"], tf32()) == ("off", (False, False))
+
+
+def test_so_is_the_yardstick(tf32):
+    with suppress(AssertionError, RuntimeError):  # of a PyTorch without CUDA
+        Yardstick("pytorch", "cuda")
+    assert tf32() == (False, False)

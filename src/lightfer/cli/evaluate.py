@@ -62,13 +62,14 @@ def evaluate(
     from lightfer.data.ferplus import as_learned, votes_beside
     from lightfer.measure.accuracy import check_scored, measure_accuracy, predict_logits, score_test
     from lightfer.measure.calibration import calibrate
-    from lightfer.measure.process import tune_process
+    from lightfer.measure.process import tune_process, without_tf32
     from lightfer.models.find import find_weights
     from lightfer.models.weights import rewrite_card
 
     if split == "test":
         check_beside_data([log], [model], data)
     tune_process(device=device)
+    without_tf32(device)
     weights = find_weights(model)
     if weights.card is None:
         raise ArgumentError(f"no weights are shipped for {model}: give the path of a weight file")

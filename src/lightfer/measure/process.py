@@ -47,6 +47,18 @@ def tune_process(threads: int | None = None, device: str = "cpu") -> str:
     return _tune_allocator()
 
 
+def without_tf32(device: str) -> dict[str, str]:
+    """On a GPU nets in float32 compute in that from now on: PyTorch's convolutions there take TF32
+    unasked, with ten bits of a fraction. Returns what the records say of it.
+    """
+    if not device.startswith("cuda"):
+        return {}
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return {"tf32": "off"}
+
+
 def computes_bfloat16(device: str = "cpu") -> bool:
     """Whether PyTorch computes in bfloat16 there at a speed worth it: on an x86 processor without
     AVX-512 it takes many times as long as float32.

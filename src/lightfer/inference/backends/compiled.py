@@ -36,7 +36,7 @@ def load(
     torch.set_num_threads(threads)
     # Counted per class, not per net: every net, precision and batch size of a class is one.
     config.recompile_limit = MOST_VERSIONS
-    model, dtype = in_precision(model, precision)
+    model, dtype, settings = in_precision(model, precision)
     device = next(model.parameters()).device
     compiled = torch.compile(model, backend="inductor", fullgraph=True, dynamic=False)
 
@@ -45,8 +45,7 @@ def load(
 
     with torch.inference_mode():
         run(torch.zeros(shape).to(memory_format=torch.channels_last))
-    settings = {"precision": precision, "threads": torch.get_num_threads(), "backend": "inductor"}
-    return Loaded(run, settings)
+    return Loaded(run, {**settings, "backend": "inductor"})
 
 
 RUNTIME = Runtime(

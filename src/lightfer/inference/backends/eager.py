@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from lightfer.errors import ArgumentError
 from lightfer.inference.backends.protocol import Loaded, Runtime, Settings
+from lightfer.measure.process import without_tf32
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +24,8 @@ def load(
     import torch
 
     torch.set_num_threads(threads)
-    model, dtype = in_precision(model, precision)
+    model, dtype, settings = in_precision(model, precision)
     device = next(model.parameters()).device
-    settings: Settings = {"precision": precision, "threads": torch.get_num_threads()}
 
     def opened(net: "nn.Module") -> Loaded:
         def run(x: "Tensor") -> "Tensor":
@@ -49,8 +49,8 @@ def _can_be_copied(net: "nn.Module") -> bool:
     return True
 
 
-def in_precision(model: "nn.Module", precision: str) -> "tuple[nn.Module, torch.dtype]":
-    """The model in evaluation mode, and the type of its input."""
+def in_precision(model: "nn.Module", precision: str) -> "tuple[nn.Module, torch.dtype, Settings]":
+    """The model in evaluation mode, the type of its input, and what it computes with."""
     import torch
 
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -59,7 +59,9 @@ def in_precision(model: "nn.Module", precision: str) -> "tuple[nn.Module, torch.
     dtype = dtypes[precision]
     if dtype is not torch.float32:
         model = copy.deepcopy(model).to(dtype)
-    return model.eval(), dtype
+    settings: Settings = {"precision": precision, "threads": torch.get_num_threads()}
+    settings |= without_tf32(next(model.parameters()).device.type)
+    return model.eval(), dtype, settings
 
 
 RUNTIME = Runtime(

@@ -21,6 +21,8 @@ from time import perf_counter
 
 import numpy as np
 
+from lightfer.measure.process import without_tf32
+
 FILES = ("net.py", "net.onnx", "net.safetensors")
 FEWEST = 4  # passes of a block
 COOLED = 3  # passes before each block, not timed: the model beside it had the caches
@@ -80,6 +82,7 @@ def _eager(device: str, threads: int) -> Callable[[np.ndarray], Pass]:
     from lightfer.measure.yardstick.net import Yardstick as Net
 
     torch.set_num_threads(threads)
+    without_tf32(device)
     net = Net()
     net.load_state_dict({**net.state_dict(), **load(_read("net.safetensors"))})
     net = net.eval().to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
