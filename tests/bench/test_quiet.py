@@ -213,6 +213,28 @@ def test_rounds_that_were_repeated_are_settled_without_the_option_too(
     assert not waiting(results).gave_up  # nothing was waited for
 
 
+def test_so_they_are_beside_a_round_that_failed(
+    yardsticks: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """With its failure there were no more rounds than asked for: a disturbed one counted."""
+    visit, calls = benchmark.visit_case, []
+
+    def fails_once(*arguments, **options):
+        calls.append(1)
+        if len(calls) in (2, 3):  # the second round, which is tried twice
+            raise RuntimeError("no memory")
+        return visit(*arguments, **options)
+
+    monkeypatch.setattr(benchmark, "visit_case", fails_once)
+    yardsticks += [1.0, 1.5, 1.0]
+    config = replace(TINY, rounds=3)
+    run(replace(config, wait_quiet=5.0), None, tmp_path)  # its journal stays, with all rounds
+    results = run(config, None, tmp_path)
+    (entry,) = results.entries
+    assert [t.yardstick_s for t in entry.latency] == [(1.0, 1.0)] * 2
+    assert (waiting(results).repeated, waiting(results).disturbed) == (1, 0)
+
+
 def test_what_was_waited_before_a_stop_counts(yardsticks: list[float], tmp_path: Path, monkeypatch):
     yardsticks += [1.5, 1.0, 1.0]
 

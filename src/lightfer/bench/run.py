@@ -104,7 +104,9 @@ def run_benchmark(
     bench = _Bench(config, data, also, environment.threads, journal, test_log, meters)
     told = [0, 0]
     quiet = None
-    if config.wait_quiet or any(len(p.rounds) > config.rounds for p in journal.pieces.values()):
+    if config.wait_quiet or any(
+        len(p.rounds) > config.rounds - len(p.failed_rounds) for p in journal.pieces.values()
+    ):
         quiet = Quiet(config.wait_quiet, bench.look, lambda text: on_step(text, *told))
         quiet.take_up(cases, journal, config.rounds)
     watched: list[Watched] = []  # beside blocks of energy; rounds have theirs, accuracy needs none
