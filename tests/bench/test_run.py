@@ -216,6 +216,33 @@ def test_each_round_opens_the_net_at_another_place_in_memory(
     assert entry.latency[0].rounds == 3
 
 
+def test_the_start_of_a_runtime_is_not_in_the_load_s_of_its_first_net(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Nor is what a net imports. Both were in the figure of whichever net came first."""
+    started: list[str] = []
+    once, build = Yardstick.time, Weights.build
+
+    def starts(self: Yardstick, batch_size: int, seconds: float) -> list[float]:
+        started.append("runtime")
+        return once(self, batch_size, seconds)
+
+    def imports(self: Weights, device: str = "cpu"):
+        started.append("net")
+        return build(self, device)
+
+    def load(model, shape, *, threads, precision, calibration=None):
+        started.append("load")
+        return Loaded(model, {"threads": threads})
+
+    monkeypatch.setattr(Yardstick, "time", starts)
+    monkeypatch.setattr(Weights, "build", imports)
+    monkeypatch.setitem(RUNTIMES, "cold", replace(RUNTIMES["pytorch"], name="cold", load=load))
+    config = BenchConfig(("mobilenet_v1_x0_25",), ("cold",), rounds=1, seconds=0, passes=1)
+    run(config, None, tmp_path)
+    assert started[:4] == ["runtime", "net", "net", "load"]  # the latter two are timed
+
+
 @pytest.mark.usefixtures("other_runtimes")
 def test_random_weights_are_the_same_in_every_runtime(tmp_path: Path):
     config = BenchConfig(("mobilenet_v1_x0_25",), ("same",), rounds=1, seconds=0, passes=1)

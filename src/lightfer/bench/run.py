@@ -261,11 +261,15 @@ class _Bench:
     def _yardstick(self, runtime: str) -> Yardstick:
         if runtime not in self.yardsticks:
             self.yardsticks[runtime] = Yardstick(runtime, self.config.device, self.threads)
+            self.yardsticks[runtime].time(1, 0.0)
         return self.yardsticks[runtime]
 
     def _load(self, case: Case) -> Loaded:
         if (key := case.journal_key) not in self.loaded:
             data = self._at_size(case.size)[0]
+            self._yardstick(case.runtime)  # what the runtime's start takes is in no net's `load_s`,
+            if torch_installed():
+                case.weights.build(self.config.device)  # nor are imports of the net's own
             self.loaded[key] = load_case(case, self.config.device, self.threads, data)
         return self.loaded[key]
 
