@@ -57,6 +57,14 @@ def test_refused_rows_are_3(tmp_path: Path):
     assert gate(tmp_path, a, b, "--fail-accuracy", "1")[0] == 0  # the accuracies can be compared
 
 
+def test_what_was_not_timed_is_3(tmp_path: Path):
+    """Nets that failed in both files passed."""
+    failed = results(entry("n0", error="RuntimeError: no", accuracy=scored(300)))
+    code, text = gate(tmp_path, failed, failed, "--fail-slower", "10%")
+    assert (code, "neither file has times" in text) == (3, True)
+    assert gate(tmp_path, failed, failed, "--fail-accuracy", "1")[0] == 0
+
+
 def test_a_limit_that_is_none_is_said(tmp_path: Path):
     for text in ("fast", "-1", "inf"):
         done = CliRunner().invoke(

@@ -164,7 +164,7 @@ def _times(
     run_to_run: float | None,
 ) -> Iterable[tuple[Change, _Runs | None]]:
     if not a.latency and not b.latency:
-        return
+        reasons = ["neither file has times"]
     if reasons:
         yield Change(model, "time", "all times", REFUSED, note="; ".join(reasons)), None
         return
