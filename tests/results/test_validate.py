@@ -23,6 +23,7 @@ ACCURACY = Accuracy(
     split="test", labels="fer2013", view="single", images=6, top1=4 / 6, ci95=(0.3, 0.9),
     confusion=((3, 1), (1, 1)), correct_hex="d8",
 )  # fmt: skip
+ACCURACY_JSON = msgspec.to_builtins(ACCURACY)
 
 
 def document() -> dict:
@@ -209,6 +210,19 @@ def test_two_figures_of_one_thing_are_refused_by_every_reader(tmp_path: Path):
         assert "$.entries[0]" in {v.path for v in violations_of_file(path)}
         with pytest.raises(ResultsError, match=r"stands there twice: remove one - at .\$\.entries"):
             read_results(path)
+
+
+def test_bits_that_tell_another_accuracy_are_refused_by_every_reader(tmp_path: Path):
+    """`choose` drew its decision from the bits and printed the accuracy, which lay outside."""
+    path, odd = tmp_path / "results.json", document()
+    _set(odd, "entries", 0, "accuracy", "correct_hex", "ff")
+    _set(odd, "entries", 1, "accuracy_other", [ACCURACY_JSON | {"top1": 0.95, "ci95": [0, 1]}])
+    for where in ("entries[0].accuracy", "entries[1].accuracy_other[0]"):
+        path.write_bytes(msgspec.json.encode(odd))
+        with pytest.raises(ResultsError, match=r"hits, expected .* x 6") as caught:
+            read_results(path)
+        assert f"at `$.{where}.correct_hex`; see `lightfer validate`" in str(caught.value)
+        _set(odd, "entries", 0, "accuracy", "correct_hex", "d8")
 
 
 def test_rounds_without_samples_are_not_counted_one_by_one():

@@ -1,6 +1,7 @@
 """Reading and writing a results file."""
 
 import json
+import math
 import os
 import re
 from codecs import BOM_UTF8
@@ -163,15 +164,31 @@ def _entry(i: int, raw: msgspec.Raw, passes: bool, shared: dict[Accuracy, Accura
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")
         raise msgspec.ValidationError(f"{what} - at `$.entries[{i}]{where or '`'}") from error
-    own = entry.accuracy
     if twice := measured_twice(entry):
         raise ValueError(f"{twice} stands there twice: remove one - at `$.entries[{i}]`")
+    own, others = entry.accuracy, entry.accuracy_other
     return msgspec.structs.replace(
         entry,
-        accuracy=None if own is None else shared.setdefault(own, own),
-        accuracy_other=tuple(shared.setdefault(a, a) for a in entry.accuracy_other),
+        accuracy=own and _once(own, shared, f"$.entries[{i}].accuracy"),
+        accuracy_other=tuple(
+            _once(a, shared, f"$.entries[{i}].accuracy_other[{j}]") for j, a in enumerate(others)
+        ),
         latency=entry.latency if passes else tuple(t.without_passes() for t in entry.latency),
     )
+
+
+def _once(accuracy: Accuracy, shared: dict[Accuracy, Accuracy], where: str) -> Accuracy:
+    """The one of `shared` that is equal, or itself. Raises ValueError if its bits tell another
+    accuracy than it names: what is drawn from either would contradict the other.
+    """
+    found = shared.setdefault(accuracy, accuracy)
+    wrong = wrong_bits(found.correct_hex, found.top1, found.images) if found is accuracy else None
+    if wrong:
+        raise ValueError(
+            f"{wrong} - at `{where}.correct_hex`; see `lightfer validate`, which says all that is "
+            "wrong, and correct the file or measure again"
+        )
+    return found
 
 
 def measured_twice(entry: Entry) -> str | None:
@@ -181,6 +198,18 @@ def measured_twice(entry: Entry) -> str | None:
         return f"batch {size}, {threads} threads, {clock}"
     energies = [e.batch_size for e in (entry.energy, *entry.energy_other) if e]
     return next((f"energy at batch {size}" for size in _twice(energies)), None)
+
+
+def wrong_bits(digits: str | None, top1: float, images: int) -> str | None:
+    """In what way the `correct_hex` of an accuracy contradicts its other figures."""
+    if digits is None:
+        return None
+    if len(digits) != -(-images // 4) or digits.strip("0123456789abcdef"):
+        return f"expected {-(-images // 4)} hexadecimal digits"
+    hits = int(digits, 16).bit_count()
+    if math.isclose(hits / images, top1, rel_tol=1e-6, abs_tol=1e-12):
+        return None
+    return f"{hits} hits, expected {top1} x {images}"
 
 
 def _twice(values: list[Any]) -> list[Any]:

@@ -25,6 +25,7 @@ from lightfer.results.io import (
     measured_twice,
     unreadable,
     without_control_characters,
+    wrong_bits,
 )
 from lightfer.results.select import LONGEST_S, SHORTEST_S
 
@@ -255,12 +256,8 @@ def _accuracy(accuracy: dict, path: str) -> Iterator[Violation]:
         elif not _near(sum(confusion[i][i] for i in range(len(confusion))) / images, top1):
             trace = sum(confusion[i][i] for i in range(len(confusion)))
             yield Violation(f"{path}.top1", f"found {top1}, expected {trace} / {images}")
-    digits = accuracy.get("correct_hex")
-    if digits is not None:
-        if len(digits) != -(-images // 4) or not set(digits) <= set("0123456789abcdef"):
-            yield Violation(f"{path}.correct_hex", f"expected {-(-images // 4)} hexadecimal digits")
-        elif not _near((hits := int(digits, 16).bit_count()) / images, top1):
-            yield Violation(f"{path}.correct_hex", f"{hits} hits, expected {top1} x {images}")
+    if wrong := wrong_bits(accuracy.get("correct_hex"), top1, images):
+        yield Violation(f"{path}.correct_hex", wrong)
 
 
 def _latency(latency: dict, path: str) -> Iterator[Violation]:
