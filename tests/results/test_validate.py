@@ -15,6 +15,7 @@ from lightfer.results.validate import (
     violations,
     violations_of_file,
 )
+from tests.report.made_up import made_up
 from tests.results.measured_energy import measured_energy
 from tests.results.test_schema import ENVIRONMENT, entry
 
@@ -170,6 +171,81 @@ def test_figures_that_contradict_one_another(where: tuple, path: str, message: s
     broken = document()
     _set(broken, *where)
     assert message in {v.path: v.message for v in violations(broken)}[path]
+
+
+@pytest.fixture(scope="module")
+def published() -> bytes:
+    """One entry with every figure."""
+    whole = msgspec.json.decode((ROOT / "results.json").read_bytes())
+    return msgspec.json.encode({**whole, "entries": whole["entries"][:1]})
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        (("accuracy", "macro_f1"), 0.99, "by the confusion matrix"),
+        (("accuracy", "balanced_accuracy"), 0.2, "by the confusion matrix"),
+        (("accuracy", "per_class", 3, "images"), 500, "by the confusion matrix"),
+        (("accuracy", "per_class", 3, "precision"), 0.5, "by the confusion matrix"),
+        (("accuracy", "per_class", 3, "recall"), 0.5, "by the confusion matrix"),
+        (("accuracy", "per_class", 3, "f1"), 0.5, "by the confusion matrix"),
+        (("accuracy", "per_class"), [], "found 0, expected 7 by"),
+        (("accuracy_other", 0, "macro_f1"), 0.5, "by the confusion matrix"),
+        (("latency", 0, "p50_s", 1), 1.0, "expected 0.00"),
+        (("latency", 0, "p50_s", 1), 1e-5, "expected 0.00"),
+        (("latency", 0, "p90_s", 2), 9.0, "as its samples"),
+        (("latency", 0, "p90_s", 1), 1e-5, "expected at least p50_s, 0.009"),
+        (("latency", 0, "p99_s", 1), 0.0099, "expected at least p90_s, 0.01"),
+        (("latency", 0, "p99_s", 2), -1.0, "as its samples"),
+        (("latency", 0, "images_per_s"), 9e6, "expected above 0 and at most 12"),
+        (("latency", 1, "images_per_s"), 0.0, "expected above 0"),
+        (("energy", "gross", "joules_per_image"), 99, "by the components that are included"),
+        (("energy", "kwh_test_set"), 1.0, "by the components that are included"),
+        (("carbon", "g_co2e_per_1000_images"), 9.0, "by gross energy, intensity and PUE"),
+        (("carbon", "kg_co2e_test_set"), 9.0, "by gross energy, intensity and PUE"),
+        (("carbon", "sensitivity", 0, "g_co2e_per_1000_images"), 9.0, "by gross energy, inten"),
+        (("carbon", "sci", "g_co2e_per_1000_faces"), 9.0, "by gross energy, intensity and PUE"),
+        (("training", "kg_co2e"), 9.0, "by joules"),
+        (("training", "images_until_repaid"), 9.0, "by joules"),
+    ],
+)
+def test_figures_that_follow_from_others(published: bytes, where: tuple, value, message: str):
+    """All of them were valid, whatever they said."""
+    document = msgspec.json.decode(published)
+    assert violations(document) == []
+    _set(document, "entries", 0, *where, value)
+    path = "$.entries[0]" + "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in where)
+    assert message in {v.path: v.message for v in violations(document)}[path]
+
+
+def test_components_and_blocks_make_the_gross_energy():
+    for part in (("components", "gpu", "joules_per_image"), ("gross", "joules_per_image")):
+        odd = with_energy(ci95=None)
+        _set(odd, "entries", 0, "energy", *part, 99)
+        found = [v for v in violations(odd) if v.path.endswith("energy.gross.joules_per_image")]
+        assert found[0].message.endswith("by the components that are included")
+    both = with_energy(ci95=None, kwh_test_set=None)
+    _set(both, "entries", 0, "energy", "components", "gpu", "joules_per_image", 99)
+    _set(both, "entries", 0, "energy", "gross", "joules_per_image", 99)
+    (found,) = violations(both)
+    assert found.message.startswith("found 99")
+    assert found.message.endswith("by the blocks")
+
+
+def test_a_run_that_started_at_no_time(tmp_path: Path):
+    odd, path = document(), tmp_path / "odd.json"
+    _set(odd, "environments", "e", "started", "yesterday")
+    path.write_bytes(msgspec.json.encode(odd))
+    assert violations(odd) == violations_of_file(path)
+    assert [str(v) for v in violations(odd)] == [
+        "$.environments.e.started: found 'yesterday', expected a time as 2026-01-31T12:00:00+00:00"
+    ]
+
+
+def test_files_drawn_by_lot_are_valid():
+    """Those that tests of the page show: nothing there is wrong but by intention."""
+    drawn = msgspec.json.decode(msgspec.json.encode(made_up(3, 2)))
+    assert violations(drawn) == []
 
 
 def test_what_is_valid_is_what_can_be_read(tmp_path: Path):

@@ -15,8 +15,8 @@ from http.client import HTTPException
 from lightfer._files import read_json
 from lightfer.errors import LightferError
 from lightfer.measure.codecarbon_data import codecarbon_version, grids
-from lightfer.measure.energy.model import TEST_IMAGES
 from lightfer.results import (
+    TEST_IMAGES,
     Carbon,
     CarbonElsewhere,
     Energy,

@@ -8,6 +8,7 @@ measured figures allow to be said.
 from lightfer.results.counts import Counts as Counts
 from lightfer.results.counts import published_counts as published_counts
 from lightfer.results.energy import MEASURED as MEASURED
+from lightfer.results.energy import TEST_IMAGES as TEST_IMAGES
 from lightfer.results.energy import Carbon as Carbon
 from lightfer.results.energy import CarbonElsewhere as CarbonElsewhere
 from lightfer.results.energy import Component as Component

@@ -9,6 +9,9 @@ from msgspec import Meta, Struct, structs
 
 Component = Literal["gpu", "cpu", "dram"]
 Method = Literal["counter", "polled", "log", "modelled", "absent"]
+TEST_IMAGES = 3589
+"""Images of the FER2013 test set, for which `kwh_test_set` and `kg_co2e_test_set` are given."""
+
 MEASURED: tuple[Method, ...] = ("counter", "polled", "log")
 
 

@@ -8,9 +8,10 @@ violation, as later versions add some.
 """
 
 import json
-import math
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,7 @@ import msgspec
 
 from lightfer._files import check_keys
 from lightfer.results import SCHEMA, Entry, Results
+from lightfer.results.derived import contradictions, near
 from lightfer.results.io import (
     check_numbers,
     content_of,
@@ -113,7 +115,7 @@ def _violations_of_parts(text: bytes) -> list[Violation]:
         else:
             if not found:
                 meant += _sound(i, msgspec.json.decode(raw), decoded, environments, ids)
-    return found or meant
+    return found or [*_environments(environments), *meant]
 
 
 def _json(text: bytes) -> Any:
@@ -130,11 +132,11 @@ def violations(document: Any) -> list[Violation]:
         return found
     environments, ids = document.get("environments", {}), set()
     entries = document.get("entries", [])
-    return [
-        v
+    meant = (
+        _sound(i, entry, msgspec.convert(entry, Entry), environments, ids)
         for i, entry in enumerate(entries)
-        for v in _sound(i, entry, msgspec.convert(entry, Entry), environments, ids)
-    ]
+    )
+    return [*_environments(environments), *chain.from_iterable(meant)]
 
 
 @cache
@@ -196,6 +198,16 @@ def _kind(schema: Any) -> str:
     return schema.get("type") or schema["$ref"].rsplit("/", 1)[1]
 
 
+def _environments(environments: dict) -> Iterator[Violation]:
+    for key, environment in environments.items():
+        started = environment["started"]
+        try:
+            datetime.fromisoformat(started)
+        except ValueError:
+            expected = "expected a time as 2026-01-31T12:00:00+00:00"
+            yield Violation(f"$.environments.{key}.started", f"found {started!r}, {expected}")
+
+
 def _sound(
     i: int, entry: dict, decoded: Entry, environments: dict, ids: set[str]
 ) -> Iterator[Violation]:
@@ -228,13 +240,15 @@ def _sound(
         for j, energy in enumerate(found if isinstance(found, list) else [found]):
             where = f"{path}.{name}[{j}]" if isinstance(found, list) else f"{path}.{name}"
             yield from _energy(energy, where)
+    for where, message in contradictions(decoded):
+        yield Violation(f"{path}.{where}", message)
     each, total = entry.get("inference_per_image_s"), entry.get("inference_total_s")
     images = entry.get("inference_images")
-    if each and total and images and not _near(each * images, total):
+    if each and total and images and not near(each * images, total):
         expected = f"expected inference_total_s / inference_images = {total / images}"
         yield Violation(f"{path}.inference_per_image_s", f"found {each}, {expected}")
     rounds = entry.get("inference_rounds_s")
-    if rounds and total and not _near(median(rounds), total):
+    if rounds and total and not near(median(rounds), total):
         expected = f"expected the median of inference_rounds_s = {median(rounds)}"
         yield Violation(f"{path}.inference_total_s", f"found {total}, {expected}")
     if rounds and min(rounds) <= 0:
@@ -253,7 +267,7 @@ def _accuracy(accuracy: dict, path: str) -> Iterator[Violation]:
             yield Violation(f"{path}.confusion", "is not square")
         elif total != images:
             yield Violation(f"{path}.confusion", f"sums to {total}, expected images = {images}")
-        elif not _near(sum(confusion[i][i] for i in range(len(confusion))) / images, top1):
+        elif not near(sum(confusion[i][i] for i in range(len(confusion))) / images, top1):
             trace = sum(confusion[i][i] for i in range(len(confusion)))
             yield Violation(f"{path}.top1", f"found {top1}, expected {trace} / {images}")
     if wrong := wrong_bits(accuracy.get("correct_hex"), top1, images):
@@ -268,7 +282,7 @@ def _latency(latency: dict, path: str) -> Iterator[Violation]:
     if odd := [s for s in samples if not SHORTEST_S <= s <= LONGEST_S]:
         expected = f"expected seconds, {SHORTEST_S:g} to {LONGEST_S:g}"
         yield Violation(f"{path}.samples_s", f"holds {odd[0]}, {expected}")
-    if not _near(median(samples), latency["median_s"]):
+    if not near(median(samples), latency["median_s"]):
         expected = f"expected that of the samples, {median(samples)}"
         yield Violation(f"{path}.median_s", f"found {latency['median_s']}, {expected}")
     if rounds < 1 or len(samples) % rounds:
@@ -294,10 +308,6 @@ def _energy(energy: dict, path: str) -> Iterator[Violation]:
         yield Violation(f"{path}.gross", "adds what is measured and what is modelled")
 
 
-def _near(a: float, b: float) -> bool:
-    return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
-
-
 def _within(value: float, low: float, high: float) -> bool:
     """Whether an interval holds a value, which rounding may put a little beyond its end."""
-    return low <= value <= high or _near(value, low) or _near(value, high)
+    return low <= value <= high or near(value, low) or near(value, high)

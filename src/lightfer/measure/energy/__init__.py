@@ -14,7 +14,6 @@ from lightfer.measure.energy.available import open_meters as open_meters
 from lightfer.measure.energy.estimate import energy_of_blocks as energy_of_blocks
 from lightfer.measure.energy.estimate import enough_blocks as enough_blocks
 from lightfer.measure.energy.model import ASSUMED as ASSUMED
-from lightfer.measure.energy.model import TEST_IMAGES as TEST_IMAGES
 from lightfer.measure.energy.model import WATTS_PER_THREAD as WATTS_PER_THREAD
 from lightfer.measure.energy.model import CpuModel as CpuModel
 from lightfer.measure.energy.model import cpu_model as cpu_model
@@ -31,3 +30,4 @@ from lightfer.measure.energy.windows import measure_block as measure_block
 from lightfer.measure.energy.windows import measure_ticks as measure_ticks
 from lightfer.measure.energy.windows import slowest as slowest
 from lightfer.measure.energy.windows import with_deferred as with_deferred
+from lightfer.results import TEST_IMAGES as TEST_IMAGES

@@ -18,6 +18,7 @@ import msgspec
 
 from lightfer.measure.codecarbon_data import codecarbon_version, rated_watts
 from lightfer.results import (
+    TEST_IMAGES,
     Component,
     Energy,
     EnergyComponent,
@@ -29,9 +30,6 @@ from lightfer.results import (
 WATTS_PER_THREAD = 4.0
 """Of a processor that is not known: the value that CodeCarbon 3.3.2 takes for it. An assumption,
 not a measurement: rated power over threads is 2 to 4 W for servers and laptops, 8 for desktops."""
-
-TEST_IMAGES = 3589
-"""Images of the FER2013 test set, for which `kwh_test_set` is given."""
 
 NO_METER = "no meter that can be read here"
 

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from lightfer._files import file_name
-from lightfer.results import Energy, Entry, Environment, Results
+from lightfer.results import TEST_IMAGES, Energy, Entry, Environment, Results
 
 VERSION = "1.1.0"
 SPECIFICATION = "https://github.com/Boavizta/BoAmps/tree/3bfefec/model"
 QUANTIZATION = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-TEST_IMAGES = 3589
 PUBLISHED = uuid.UUID("7d5f0e0c-6a3b-5a86-9a33-0c8d6c5f1a11")  # names are hashed within it
 
 
