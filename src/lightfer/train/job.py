@@ -131,6 +131,11 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
                 "temperature and weight are of teachers, and there are none: give teachers or "
                 "soft labels, or leave them out"
             )
+        if self.recipe == "taught" and not self.taught:
+            raise ArgumentError(
+                "the recipe taught is with a teacher, and there is none: give teachers, as "
+                "vgg_slim, or soft labels; without, it is the recipe equal with 150 epochs"
+            )
         distillation(self.temperature, self.weight)
         if self.fold:
             Fold.parse(self.fold)
