@@ -22,7 +22,7 @@ _Figures = Iterable[tuple[str, float | None, float | None]]  # name, found, expe
 
 def near(a: float, b: float) -> bool:
     """Whether two figures are the same but for rounding."""
-    return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
+    return math.isclose(a, b, rel_tol=3e-6, abs_tol=1e-12)
 
 
 def contradictions(entry: Entry) -> Iterator[tuple[str, str]]:
