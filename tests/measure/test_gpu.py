@@ -127,11 +127,12 @@ def test_a_gpu_that_is_named_by_its_number_is_pytorchs_from_then_on(monkeypatch)
 
 
 @pytest.fixture
-def tf32() -> Iterator[Callable[[], tuple[bool, bool]]]:
+def tf32() -> Iterator[Callable[[], tuple[bool, ...]]]:
     """Whether convolutions and products take it, from PyTorch's own start on."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
-    yield lambda: (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    flags = torch.backends.cudnn, torch.backends.cuda.matmul
+    yield lambda: tuple(bool(flag.allow_tf32) for flag in flags)
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
