@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lightfer.train.sweep.items import Item, in_order, read_list
+from lightfer.train.sweep.items import Item, check_items, in_order, read_list
 
 LIST = """
 [[item]]
@@ -98,6 +98,14 @@ def test_a_chain_of_teachers_has_the_value_of_its_last_student(tmp_path: Path):
 def test_what_is_wrong_is_said(tmp_path: Path, text: str, message: str):
     with pytest.raises(ValueError, match=message):
         listed(tmp_path, text)
+
+
+def test_the_recipe_taught_is_with_a_teacher(tmp_path: Path):
+    """It trained without one, for as long, and no word told it."""
+    alone = '[[item]]\nmodel = "mobilenet_v1"\nrecipe = "taught"\n'
+    with pytest.raises(ValueError, match="mobilenet_v1-seed0: the recipe taught is with a teacher"):
+        check_items(listed(tmp_path, alone), tmp_path / "queue")
+    check_items(listed(tmp_path, f'{alone}teachers = ["vgg_slim"]\n'), tmp_path / "queue")
 
 
 def test_no_list(tmp_path: Path):
