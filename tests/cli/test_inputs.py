@@ -245,6 +245,23 @@ def test_an_entry_of_no_environment_is_named(here: Path, capsys):
         assert line.startswith("lightfer: r.json: $.entries[0].environment: 'machine-0' is not one")
 
 
+def test_a_file_that_is_no_whole_json_is_called_so_by_all(here: Path, capsys):
+    """`compare` alone said but that data was truncated, not what was expected."""
+    write_results(here / "r.json", made_up(1, 1))
+    Path("empty.json").touch()
+    for command in ("compare r.json empty.json", "compare empty.json r.json", "rank empty.json"):
+        line = complaint(command.split(), capsys)
+        assert line.startswith("lightfer: empty.json is no whole JSON in UTF-8 (")
+        assert "expected a results file" in line
+
+
+def test_a_page_without_the_marks_of_a_table_is_named(here: Path, capsys):
+    write_results(here / "r.json", made_up(1, 1))
+    Path("page.md").touch()
+    line = complaint(["table", "r.json", "--into", "page.md"], capsys)
+    assert line.startswith("lightfer: page.md has no block <!--")
+
+
 def test_a_byte_order_mark_is_no_part_of_the_results(here: Path, capsys):
     write_results(here / "r.json", made_up(1, 1))
     Path("bom.json").write_bytes(b"\xef\xbb\xbf" + Path("r.json").read_bytes())

@@ -154,6 +154,10 @@ def test_the_command_says_why(tmp_path: Path):
     assert "Of all 4, good in pytorch float32 is the most accurate" in text
     assert "4.0 times as fast" not in text
     assert "3.0 times as fast, 9.0 points less: fast in pytorch float32." in text
+    write_results(
+        tmp_path / "1.json", Results(environments={"e": ENVIRONMENT}, entries=(ENTRIES[0],))
+    )
+    assert "The only model here." in run(str(tmp_path / "1.json"))
     none = run(str(path), "--max-ms", "0.5", code=1)
     assert "None of 4 keeps the limits" in none
     assert "- smallest: fast" in none

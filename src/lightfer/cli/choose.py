@@ -88,7 +88,8 @@ def answer(choice: "Choice", limits: "Limits") -> list[str]:
     kept = f"the {len(choice.fitting)} of {len(choice.candidates)} that keep the limits"
     field = kept if limits else f"all {len(choice.candidates)}"
     if not several:
-        lines.append(f"The only one of {len(choice.candidates)} that keeps the limits.")
+        of = f"one of {len(choice.candidates)} that keeps the limits" if limits else "model here"
+        lines.append(f"The only {of}.")
     elif pick is best:
         lines.append(f"It is the most accurate of {field}.")
     else:

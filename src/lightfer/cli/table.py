@@ -96,7 +96,7 @@ def table(
         if chosen is None:
             raise ArgumentError(f"{results} holds no net with a time in float32: there is no table")
         text = read_text(into)
-        replace_block(text, "")  # that it can be is known before the figure is drawn
+        replace_block(text, "", into)  # that it can be is known before the figure is drawn
         line = show_figure(chosen, figure, into) if figure is not None else ""
         write_text(into, replace_block(text, block(chosen, line)))
         typer.echo(f"table written into {into}", err=aside)
@@ -121,14 +121,14 @@ def show_figure(chosen: "Shown", path: Path, beside: Path) -> str:
     return shown_trade_off(chosen.results, address, chosen.times)
 
 
-def replace_block(text: str, block: str) -> str:
-    """`text` with what stands between the two marks replaced, in its line ends. Raises ValueError
-    without them.
+def replace_block(text: str, block: str, path: Path | str = "the file") -> str:
+    """`text`, of `path`, with what stands between the two marks replaced, in its line ends. Raises
+    ValueError without them.
     """
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        raise ArgumentError(f"the file has no block {BEGIN} ... {END}: add both lines first")
+        raise ArgumentError(f"{path} has no block {BEGIN} ... {END}: add both lines first")
     line_end = "\r\n" if rest.startswith("\r\n") else "\n"
     block = f"\n{block}".replace("\n", line_end)
     return f"{head}{BEGIN}{block}{END}{tail}"

@@ -18,6 +18,7 @@ import msgspec
 
 from lightfer._files import read_json
 from lightfer.results import ResultsError
+from lightfer.results.io import unreadable
 
 IMAGES = 7178
 KEYS = {"accuracy", "flops", "parameters"}
@@ -61,7 +62,7 @@ def quoted_in(text: bytes, path: Path) -> list[Quoted] | None:
             return None  # lightfer's own, which may be large
         document = read_json(text)
     except (ValueError, RecursionError) as error:
-        raise ResultsError(f"{path}: {error}") from error
+        raise unreadable(path, error) from error
     if not document or not all(isinstance(v, dict) and set(v) >= KEYS for v in document.values()):
         return None
     found = []

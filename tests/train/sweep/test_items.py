@@ -79,6 +79,8 @@ def test_a_chain_of_teachers_has_the_value_of_its_last_student(tmp_path: Path):
         ('[[item]]\nmodel = "m"\nepochs = 3', "unknown field `epochs`"),
         ("[[item]]\n", "missing required field `model`"),
         ("item = ", "list.toml: Invalid"),
+        ("", r"list.toml: .*expected a list of \[\[item\]\]s in TOML, .* or a pack"),
+        ('{"a": 1}', r"list.toml: .*expected a list of \[\[item\]\]s in TOML, .* or a pack"),
         ('[[item]]\nmodel = "m"\n[[item]]\nmodel = "m"', "two items are called m-seed0"),
         ('[[item]]\nmodel = "m"\nname = "../m"', "cannot be the name"),
         ('[[item]]\nmodel = "m"\nname = ".s"', "'.s' cannot be the name .* no dot in front"),

@@ -52,7 +52,10 @@ def items_in(text: str, path: Path) -> tuple[Item, ...]:
     try:
         lines = msgspec.toml.decode(text.removeprefix("\ufeff"), type=_List).item
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ArgumentError(f"{path}: {error}") from error
+        raise ArgumentError(
+            f"{path}: {error}; expected a list of [[item]]s in TOML, see docs/queue.md, or a pack "
+            "(.zip)"
+        ) from error
     items: list[Item] = []
     groups: dict[str, list[str]] = {}
     for line in lines:
