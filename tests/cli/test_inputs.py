@@ -249,8 +249,8 @@ def test_a_file_that_is_no_whole_json_is_called_so_by_all(here: Path, capsys):
     """`compare` alone said but that data was truncated, not what was expected."""
     write_results(here / "r.json", made_up(1, 1))
     Path("empty.json").touch()
-    for command in ("compare r.json empty.json", "compare empty.json r.json", "rank empty.json"):
-        line = complaint(command.split(), capsys)
+    for arguments in (["compare", "r.json"], ["rank"]):
+        line = complaint([*arguments, "empty.json"], capsys)
         assert line.startswith("lightfer: empty.json is no whole JSON in UTF-8 (")
         assert "expected a results file" in line
 
