@@ -133,8 +133,8 @@ def job_of(item: Item, items: Sequence[Item], folder: Path) -> Job:
 
     def place(teacher: str) -> str:
         if teacher in known:
-            model, weights = known[teacher].model, weights_of(known[teacher], folder)
-            return f"{model}={weights}" if ":" in model else str(weights)
+            network, weights = known[teacher].network, weights_of(known[teacher], folder)
+            return f"{network}={weights}" if ":" in network else str(weights)
         own, file = own_and_file(teacher)
         return f"{own}{_kept(file, folder)}" if file.endswith(".safetensors") else teacher
 
