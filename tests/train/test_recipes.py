@@ -81,6 +81,12 @@ def test_fewer_epochs_than_the_warm_up_takes_shorten_it(epochs: int, warmup: flo
 
 @pytest.mark.parametrize("recipe", NAMES)
 def test_one_value_of_the_augmentation_leaves_the_recipes_others(recipe: str):
-    job = Job(model="vgg_slim", recipe=recipe, settings={"augmentation": {"erase": 0.75}})
+    teachers = ("vgg_slim",) if recipe == "taught" else ()
+    job = Job(
+        model="vgg_slim",
+        recipe=recipe,
+        teachers=teachers,
+        settings={"augmentation": {"erase": 0.75}},
+    )
     plain = find_recipe(recipe).config_for("vgg_slim").augmentation
     assert job.config().augmentation == dataclasses.replace(plain, erase=0.75)
