@@ -218,7 +218,7 @@ def test_litert_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
     from lightfer.inference.export import litert
 
     monkeypatch.setattr(litert, "find_spec", lambda name: None)
-    with pytest.raises(ExportError, match="an environment of its own, in a checkout: python -m venv litert"):
+    with pytest.raises(ExportError, match="in a checkout: python -m venv litert"):
         ExportConfig("litert", Path("net.tflite"))
 
 
