@@ -38,5 +38,6 @@ notebooks: setup ## run the notebooks on the data that LIGHTFER_DATA names, keep
 docs: setup ## build the documentation into out/site, warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-clean: ## remove .venv and all that was built
-	rm -rf .venv out build src/*.egg-info
+clean: ## remove .venv and all that was built; what was measured stays in out
+	rm -rf .venv out/site build dist src/*.egg-info
+	find src \( -name '*.so' -o -name '*.pyd' \) -delete

@@ -1,6 +1,6 @@
 """Kill workers, nodes and sessions of `lightfer queue` on every executor, and compare the weights.
 
-    python benchmarks/executors.py pool ray dask slurm:local slurm --kills 10 --out executors.json
+    python -m benchmarks.executors pool ray dask slurm:local slurm --kills 10 --out executors.json
 
 The list of `queue_kill.py`, two items side by side on a thousand drawn faces. Ray is a cluster of
 three nodes on this machine, a head without processors and two of one each; Dask has two workers of

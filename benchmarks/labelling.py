@@ -1,6 +1,6 @@
 """Label pictures with `lightfer predict --executor`, undisturbed and killed, beside a plain loop.
 
-    python benchmarks/labelling.py pool ray --pictures 100000 --out labelling.json
+    python -m benchmarks.labelling pool ray --pictures 100000 --out labelling.json
 
 The pictures are drawn faces with noise, JPEG of 96x96, one in a thousand cut off; the net is a
 fast one, SqueezeNet 1.1 BN. The plain loop is one `Predictor` on one thread over the same files.

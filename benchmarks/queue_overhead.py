@@ -1,6 +1,6 @@
 """What a job of `lightfer queue` costs beside its training, and whether memory stays flat.
 
-    python benchmarks/queue_overhead.py pool ray --jobs 1000 --out queue_overhead.json
+    python -m benchmarks.queue_overhead pool ray --jobs 1000 --out queue_overhead.json
 
 Timed: the gap between the end of a job, when its weight file is there, and the moment at which the
 next job on the same worker has written its `run.json`, by the times of these files. The same gap of

@@ -32,6 +32,13 @@ def test_make_without_a_target_lists_them_all():
     assert re.findall(r"^make (\w+) +\S", done.stdout, re.M) == TARGETS
 
 
+def test_clean_leaves_what_was_measured_and_nothing_that_was_built():
+    recipe = re.findall(r"^clean:.*\n((?:\t.+\n)+)", MAKEFILE, re.M)[0]
+    assert not re.search(r" out( |$)", recipe, re.M)
+    for built in (".venv", "build", "dist", "*.egg-info", "'*.so'", "'*.pyd'"):
+        assert built in recipe
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
 def test_every_path_of_the_page_exists(page: str):
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -86,6 +93,44 @@ def test_every_file_that_is_no_python_is_packed():
     packed |= {ROOT / path for path in re.findall(r"src/\S+\.c\b", manifest)}
     built = {".py", ".pyc", ".so", ".pyd"}
     assert packed == {p for p in source.rglob("*") if p.is_file() and p.suffix not in built}
+
+
+def test_every_licence_of_what_is_packed_is_declared():
+    """A wheel with weights and other people's files is not under the licence of our code alone."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    there = {p.relative_to(ROOT) for p in (ROOT / "src").rglob("LICENSE*")}
+    declared = {Path(name) for name in project["license-files"]}
+    assert {Path("LICENSE"), *there} <= declared
+    assert all((ROOT / path).exists() for path in declared)
+    others = project["license"].split(" AND ")[1:]
+    assert len(others) == len(there)
+
+
+def test_an_installed_copy_knows_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As setup.py writes it down: a citation asks for it."""
+    from lightfer.measure import environment
+
+    package = tmp_path / "site-packages/lightfer"
+    (package / "measure").mkdir(parents=True)
+    monkeypatch.setattr(environment, "__file__", str(package / "measure/environment.py"))
+    assert environment.code_version() == environment._version("lightfer")
+    (package / "commit.txt").write_text("0123456789ab+dirty\n")
+    assert environment.code_version() == "0123456789ab+dirty"
+
+
+def test_a_tag_that_is_not_the_version_builds_nothing():
+    text = (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    (first,) = (name for name, job in jobs.items() if "grep" in str(job))
+    assert [job.get("needs") for name, job in jobs.items() if name != first] == [first] * 2
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.name)
+def test_a_benchmark_that_imports_others_is_run_as_a_module(path: Path):
+    source = path.read_text(encoding="utf-8")
+    if re.search(r"^from benchmarks", source, re.M) and "sys.path.insert" not in source:
+        assert f"python benchmarks/{path.name}" not in source
+        assert path.stem == "__init__" or f"python -m benchmarks.{path.stem}" in source
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_a_processor_without_bfloat16_trains_in_float32_and_says_so(
     """That of a run that was begun in bfloat16 goes on in it, and the other way round."""
     monkeypatch.setattr("lightfer.train.job.computes_bfloat16", lambda device: False)
     command = ("train", "squeezenet1_0", "--data", str(small_csv), "--epochs", "1", "--out", "run")
-    assert "does not compute in bfloat16, which first_light asks for" in lightfer(*command)
+    assert "does not compute in bfloat16, which equal asks for" in lightfer(*command)
     _, card = load_checkpoint(Path("run/squeezenet1_0.safetensors"))
     assert card.config["precision"] == "float32"
     assert card.recipe.endswith(",precision=float32")

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from lightfer import LightferError, _files
 from lightfer.__main__ import run
 from lightfer._files import OutputError, alone, append_line, cache_folder
-from lightfer.cli.console import print_table
+from lightfer.cli.console import MOST_RULED, print_table
 from lightfer.inference.predict import Predictor
 from lightfer.inference.predict.sources import Item
 from lightfer.results import read_results
@@ -102,6 +102,22 @@ def test_a_narrow_terminal_breaks_no_name():
         "package.module:[/a_name_of_its_own]",
         "  1 image ms: 5.09 [4.51, 6.02]",
     ]
+
+
+def test_thousands_of_rows_are_plain_columns_where_no_terminal_is():
+    out = io.StringIO()
+    table = Table("Model", Column("ms", justify="right"), title="cpu", caption="noisy")
+    for i in range(MOST_RULED):
+        table.add_row(f"net {i}", "9.81")
+    print_table(Console(file=out, width=80), table)
+    assert "│ net 7   │ 9.81 │" in out.getvalue()
+    table.add_row("[顔] net", "19.81")
+    plain = io.StringIO()
+    print_table(Console(file=plain, width=80), table)
+    lines = plain.getvalue().splitlines()
+    assert lines[:3] == ["cpu", "Model        ms", "net 0      9.81"]
+    assert lines[-2:] == ["[顔] net  19.81", "noisy"]
+    assert len(lines) == 1 + 1 + table.row_count + 1
 
 
 def test_brackets_in_help_and_names_stay(tmp_path: Path, capsys):

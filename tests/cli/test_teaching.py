@@ -68,7 +68,7 @@ def test_a_network_may_be_trained_and_taught_without_the_copies(here: Path, smal
     Path("copies.csv").write_text(original + moved)
     options = ("--without-copies", "--size", "32")
     card = train(Path("copies.csv"), "run", *options)
-    assert card.recipe == "first_light,epochs=2,size=32,without-copies"
+    assert card.recipe == "equal,epochs=2,size=32,without-copies"
     assert card.data_sha256["train"] == load(small_csv, size=32)["train"].sha256()
     teach = ("teach", f"run/{MODEL}.safetensors", "--data", "copies.csv", "--out", "soft")
     assert "for 96 images" in lightfer(*teach, *options)

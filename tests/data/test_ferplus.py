@@ -257,7 +257,7 @@ def test_a_network_learns_them_in_the_other_ways(
     settings = {"epochs": 2, "target": target}
     job = Job(model="mobilenet_v1_x0_25", labels="ferplus", settings=settings)
     _, card = run_job(job, data, tmp_path / "run")
-    assert card.recipe == f"first_light,epochs=2,target={target}"
+    assert card.recipe == f"equal,epochs=2,target={target}"
     relabelled = with_votes(data, "ferplus", target)["train"]
     assert len(relabelled) == images
     assert (relabelled.shares is None) == (target == "majority")

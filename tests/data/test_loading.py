@@ -136,6 +136,18 @@ def test_folders_numbered_as_affectnet_are_refused(tmp_path: Path):
         load(tmp_path, ("train",))
 
 
+@pytest.mark.parametrize(("names", "order"), [("0123456", "fer2013.csv"), ("1234567", "RAF-DB")])
+def test_the_order_of_numbered_folders_is_told(names: str, order: str, tmp_path: Path):
+    """AffectNet's seven, in another order, have the numbers of the CSV: a person has to see it."""
+    for name in names:
+        folder = tmp_path / "train" / name
+        folder.mkdir(parents=True)
+        Image.new("L", (48, 48), int(name)).save(folder / "a.png")
+    data = load(tmp_path, ("train",))
+    assert f"image folders, numbered as in {order}, 1 split" in data.description
+    assert at_size(data, 32)["train"].labels.tolist() == data["train"].labels.tolist()
+
+
 @pytest.mark.parametrize("names", ["123456", "2", ("1", "2", "happy")])
 def test_folders_whose_numbers_could_be_of_two_orders_are_refused(names, tmp_path: Path):
     """RAF-DB's without neutral were read in the order of the CSV."""

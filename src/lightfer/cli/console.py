@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -35,6 +36,9 @@ NO_TORCH = (
     "torch is not installed: shipped nets are measured as ONNX files; accuracy is quoted from the "
     "weights' cards and marked (ref)"
 )
+
+
+MOST_RULED = 1000  # rows of a table with rules; rich takes a minute for 60,000
 
 
 def print_json(value: Any) -> None:
@@ -146,7 +150,13 @@ def stdout(*, err: bool = False) -> Console:
 
 
 def print_table(console: Console, table: Table) -> None:
-    """A table; where the terminal is too narrow for it, a paragraph a row, with no name broken."""
+    """A table; where the terminal is too narrow for it, a paragraph a row, with no name broken.
+
+    Where it is not a terminal and has more than `MOST_RULED` rows, without rules: plain columns.
+    """
+    if table.row_count > MOST_RULED and not console.is_terminal:
+        _print_plain(console, table)
+        return
     wide = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
     if wide <= console.width or not console.is_terminal:
         console.width = max(console.width, wide)
@@ -159,6 +169,21 @@ def print_table(console: Console, table: Table) -> None:
         console.print(name, soft_wrap=True)
         for column, cell in zip(table.columns[1:], cells, strict=True):
             console.print(f"  {column.header}: {cell}", soft_wrap=True)
+
+
+def _print_plain(console: Console, table: Table) -> None:
+    """Its title, heading, rows and caption, the columns padded with spaces."""
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    for column, cells in zip(table.columns, columns, strict=True):
+        widths = [cell_len(cell) for cell in cells]
+        widest = max(widths)
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+            space = " " * (widest - width)
+            cells[i] = space + cell if column.justify == "right" else cell + space
+    rows = ("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
+    title, caption = (text and str(text) for text in (table.title, table.caption))
+    lines = (line for line in (title, *rows, caption) if line)
+    console.file.writelines(f"{line}\n" for line in lines)
 
 
 def keep_results(out: Path, results: Results, *, append: bool) -> None:

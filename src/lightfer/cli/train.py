@@ -69,7 +69,7 @@ def train(
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="CPU threads; default: all cores.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")] = "first_light",
+    recipe: Annotated[str, typer.Option(help=f"One of {', '.join(NAMES)}.")] = "equal",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
 ) -> None:
     """Train on the train split; the recipe says whether the best epoch on validation is kept.

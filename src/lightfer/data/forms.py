@@ -27,7 +27,13 @@ CSV_SPLITS: dict[str, SplitName | None] = {
 """Split of the well-known files where they have no column Usage; None where they must have one."""
 
 
-FORMS = {"parquet": "Parquet", "csv": "CSV", "images": "image folders"}
+FORMS = {
+    "parquet": "Parquet",
+    "csv": "CSV",
+    "images": "image folders",
+    "images 0 to 6": "image folders, numbered as in fer2013.csv",
+    "images 1 to 7": "image folders, numbered as in RAF-DB",
+}
 NAMED = 3  # files, and endings, that are named among what is not used
 
 
@@ -211,6 +217,9 @@ def _image_parts(members: Sequence[Member], where: str) -> list[Part]:
     if not images:
         return []
     labels = folder_labels({m.parts[-2] for m in images}, where)
+    form = "images"
+    if all(name.isdigit() for name in labels):
+        form += " 1 to 7" if "7" in labels else " 0 to 6"
     by_split: dict[SplitName, list[Member]] = {}
     for member in images:
         by_split.setdefault(_split_of_image(member), []).append(member)
@@ -218,7 +227,7 @@ def _image_parts(members: Sequence[Member], where: str) -> list[Part]:
     for split, of in by_split.items():
         meant = {m.parts[-2]: labels[m.parts[-2]] for m in of}  # decided over all splits
         read = partial(_read_images, split, of, meant)
-        parts.append(Part("images", (split,), tuple(of), read, about=str(sorted(meant.items()))))
+        parts.append(Part(form, (split,), tuple(of), read, about=str(sorted(meant.items()))))
     return parts
 
 

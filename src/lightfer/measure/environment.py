@@ -87,13 +87,16 @@ def code_version() -> str:
     """The commit of the checkout this package runs from, or its version.
 
     If files differ from the commit, `+dirty` follows with the beginning of a hash of what differs.
-    The commit is that of the package's own repository; an installed copy has none.
+    The commit is that of the package's own repository, or what an installed copy was built from.
     """
     package = Path(__file__).resolve().parents[1]
     if (package.parents[1] / ".git").exists():
         commit = _git(package, "rev-parse", "--short=12", "HEAD")
         if commit:
             return commit + _changes(package)
+    built_from = package / "commit.txt"  # by setup.py
+    if built_from.exists():
+        return built_from.read_text().strip()
     return _version("lightfer") or "unknown"
 
 

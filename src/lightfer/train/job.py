@@ -67,7 +67,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_de
     """Everything that decides the weights of one training."""
 
     model: str
-    recipe: str = "first_light"
+    recipe: str = "equal"
     seed: int = 0
     settings: dict[str, Any] = {}  # what differs from the recipe
     fold: str | None = None  # part of the train split to leave out, as "0/5"

@@ -40,6 +40,8 @@ def test_side_by_side_each_item_is_trained_as_by_itself(
     assert [t["fold"] for t in card.distillation["teachers"]] == ["0/2", "1/2"]
     assert card.test is None
     views = [path.suffix for path in (tmp_path / "q" / "views").glob("*/*")]
+    (begun,) = (tmp_path / "q/student").glob("item.json")
+    assert json.loads(begun.read_text())["recipe"] == STUDENT.recipe  # the default, too
     assert views == [".safetensors"] * EPOCHS  # what the teachers said, for other students
 
     (line,) = (tmp_path / "q" / "sessions.jsonl").read_text().splitlines()
@@ -315,6 +317,19 @@ def test_an_item_waits_for_a_worker_that_was_given_up_for_dead(
         assert "x is in use by process" in session.failed["x"]
     else:
         assert list(session.finished) == ["x"]
+
+
+def test_an_item_that_was_begun_with_an_earlier_default_recipe_goes_on_by_name(tmp_path: Path):
+    """Version 0.1 left the recipe out of item.json where it was the default of then."""
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/item.json").write_text('{"model": "shiftnet_b", "name": "m"}\n')
+    check_items([Item(name="m", model="shiftnet_b", recipe="first_light")], tmp_path)
+    with pytest.raises(ValueError, match="begun with another recipe"):
+        check_items([Item(name="m", model="shiftnet_b")], tmp_path)
+    for damaged in ("[]", "{"):
+        (tmp_path / "m/item.json").write_text(damaged)
+        with pytest.raises(ValueError, match="is damaged"):
+            check_items([Item(name="m", model="shiftnet_b")], tmp_path)
 
 
 def test_data_that_is_not_there_fails_every_item(tmp_path: Path):

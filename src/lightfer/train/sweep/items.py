@@ -20,6 +20,10 @@ from lightfer.errors import ArgumentError
 from lightfer.models.find import find_weights, own_and_file
 from lightfer.train.job import Job
 
+FIRST_DEFAULT = (
+    "first_light"  # recipe of an item.json that names none: version 0.1 left defaults out
+)
+
 
 class Item(Job, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One training of the list; its teachers may be other items, by name."""
@@ -176,8 +180,8 @@ def _same_item(item: Item, folder: Path) -> None:
     if not path.exists():
         return
     try:
-        known = msgspec.convert(read_json(read_bytes(path)), Item)
-    except (ValueError, RecursionError) as error:
+        known = msgspec.convert({"recipe": FIRST_DEFAULT, **read_json(read_bytes(path))}, Item)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ArgumentError(
             f"{path} is damaged ({error}): delete its folder to begin the item anew"
         ) from error

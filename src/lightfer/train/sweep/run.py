@@ -206,7 +206,8 @@ class _Queue:
     def _begin(self, item: Item) -> None:
         """Give it to a worker: first it is written down whose it is."""
         name = item.name
-        write_bytes(self.folder / name / "item.json", msgspec.json.encode(item) + b"\n")
+        line = {**msgspec.to_builtins(item), "recipe": item.recipe}  # defaults change
+        write_bytes(self.folder / name / "item.json", msgspec.json.encode(line) + b"\n")
         token = self.leases.tokens[name] = secrets.token_hex(8)
         self._beat()
         self.epochs[name] = epochs_in(self.folder / name)
