@@ -32,6 +32,7 @@ from lightfer.results import (
     write_results,
 )
 from lightfer.results.select import Times
+from tests.report.made_up import made_up
 from tests.results.test_schema import ENVIRONMENT, entry
 
 DATA = Data(name="fer2013", label="FER2013", verified=True, sha256={"test": "abc"})
@@ -198,6 +199,30 @@ def test_several_trainings_of_one_net_are_each_compared_with_itself():
 def test_a_row_says_in_which_runtime_and_precision():
     one = msgspec.structs.replace(entry("m", latency=(timed(),)), runtime="openvino")
     assert only(compare_results(results(one), results(one)), "time").model == "m (openvino float32)"
+
+
+def test_rows_of_several_machines_or_devices_are_told_apart():
+    """Which of them was slower nobody could tell."""
+    merged = made_up(2, 2)
+    cuda = [
+        msgspec.structs.replace(e, id=f"{e.id}@cuda", device="cuda")
+        for e in merged.entries
+        if e.environment == "machine-0"
+    ]
+    once = msgspec.structs.replace(merged, entries=(*merged.entries[:2], *cuda))
+    both = msgspec.structs.replace(merged, entries=(*merged.entries, *cuda))
+    alike = dict.fromkeys(merged.environments, merged.environments["machine-0"])
+    unnamed = msgspec.structs.replace(merged, environments=alike)
+    for file, named in (
+        (made_up(2, 1), "net_000"),
+        (merged, "net_000 on Processor 0"),
+        (once, "net_000 on cpu"),
+        (both, "net_000 on Processor 0, cpu"),
+        (unnamed, "net_000, machine-0/net_000"),
+    ):
+        found = compare_results(file, file).changes
+        assert found[0].model == named
+        assert len({(c.model, c.kind, c.what) for c in found}) == len(found)
 
 
 def test_each_clock_is_compared_with_itself():
@@ -390,6 +415,18 @@ def test_counts_and_conditions():
     assert found.conditions == ("code: abc -> def", "torch: 1 -> 2")
 
 
+def test_settings_of_the_runtimes_that_differ_are_conditions():
+    """Whether float32 was TF32 stands in the file, and the comparison did not say it."""
+    old, off, on = (
+        results(entry(latency=(timed(),), runtime_settings={"threads": 2, **more}))
+        for more in ({}, {"tf32": "off", "timer_step_us": 5}, {"tf32": "on", "timer_step_us": 100})
+    )
+    assert compare_results(old, off).conditions == ("pytorch tf32: unknown -> off",)
+    assert compare_results(on, off).conditions == ("pytorch tf32: on -> off",)
+    untold = results(entry(latency=(timed(),)))
+    assert compare_results(untold, off).conditions == ()
+
+
 def predecessor(path: Path, **figures) -> Path:
     """A file of the predecessor's form."""
     row = {
@@ -424,6 +461,27 @@ def test_the_predecessors_file_is_compared_only_where_it_can_be(tmp_path: Path):
     assert back.only_in_b == ("Another",)
     with pytest.raises(ValueError, match="both of the predecessor's form"):
         compare_files(tmp_path / "old.json", tmp_path / "old.json")
+
+
+def test_an_accuracy_is_compared_once_with_the_predecessors(tmp_path: Path):
+    """It was tested once for each runtime, and no row said which."""
+    (one,) = ours().entries
+    both = one.accuracy_other[0]
+    other, int8 = (
+        msgspec.structs.replace(one, id=f"e/{precision}", runtime="openvino", precision=precision)
+        for precision in ("float32", "int8")
+    )
+    less = msgspec.structs.replace(both, top1=4450 / 7178)
+    int8 = msgspec.structs.replace(int8, accuracy_other=(less,))
+    path = tmp_path / "ours.json"
+    write_results(path, results(one, other, int8))
+    found = changes(compare_files(predecessor(tmp_path / "old.json"), path), "accuracy")
+    p = [c.p or 0.0 for c in found]
+    assert p[0] == p[1] < p[2]
+    assert [c.p_holm for c in found] == pytest.approx([2 * p[0], 2 * p[0], max(2 * p[0], p[2])])
+    name = "mobilenet_v3_small"
+    named = [name, f"{name} (openvino float32)", f"{name} (openvino int8)"]
+    assert [c.model for c in found] == named
 
 
 def test_a_net_without_parameters_has_no_ratio(tmp_path: Path):
@@ -553,6 +611,22 @@ def test_another_microarchitecture_of_the_same_name_is_another_machine():
         change = only(compare_results(a, b), "time")
         assert (change.verdict == REFUSED) == bool(reason)
         assert reason in change.note
+
+
+def test_two_browsers_that_hide_their_processors_are_no_one_machine():
+    """Another visitor's phone of as many cores was a slower net on the same one."""
+    hidden = {"cpu": "unknown processor (browsers hide its name)"}
+    key, other = "unknown-1t-aaaa", "unknown-1t-bbbb"
+
+    def run(machine: str, of: str, seconds: float) -> Results:
+        return of_machines(on(f"{machine}-{of}", "m", seconds), **{f"{machine}-{of}": hidden})
+
+    first = run(key, "111111", 0.005)
+    change = only(compare_results(first, run(other, "222222", 0.008)), "time")
+    assert change.verdict == REFUSED
+    assert "in both files: name the device on the page" in change.note
+    later = only(compare_results(first, run(key, "333333", 0.008)), "time")
+    assert later.verdict == "slower"
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,15 @@ def test_what_was_not_timed_is_3(tmp_path: Path):
     assert gate(tmp_path, failed, failed, "--fail-accuracy", "1")[0] == 0
 
 
+def test_a_net_that_failed_is_3(tmp_path: Path):
+    """What was left of its rounds was compared, and passed."""
+    failed = results(entry("n0", error="no memory", latency=(timed(), timed(batch_size=8))))
+    for a, b, which in ((nets(0.005), failed, "second"), (failed, nets(0.005), "first")):
+        code, text = gate(tmp_path, a, b, "--fail-slower", "10%", "--markdown")
+        assert code == 3
+        assert f"the {which} file's net failed: no memory" in text
+
+
 def test_a_limit_that_is_none_is_said(tmp_path: Path):
     for text in ("fast", "-1", "inf"):
         done = CliRunner().invoke(

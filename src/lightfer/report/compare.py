@@ -16,7 +16,7 @@ finds of other values beside them. That of energies has no such data yet: it is 
 times.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -28,10 +28,19 @@ from numpy.typing import ArrayLike
 
 from lightfer.errors import ArgumentError
 from lightfer.report.cells import subject, threads
-from lightfer.report.matching import comparable, conditions, match
+from lightfer.report.matching import comparable, conditions, match, settings
 from lightfer.report.predecessor import IMAGES, Quoted, quoted_in
 from lightfer.report.significance import accuracy_difference
-from lightfer.results import Energy, Entry, Latency, Results, content_of, filled, results_in
+from lightfer.results import (
+    Accuracy,
+    Energy,
+    Entry,
+    Latency,
+    Results,
+    content_of,
+    filled,
+    results_in,
+)
 from lightfer.results.select import Time, Times, net_names
 from lightfer.results.stats import Difference, compare_many_runs, compare_proportions, holm
 
@@ -61,7 +70,7 @@ class Change(Struct, frozen=True, gc=False):
     in fractions. `verdict` is one of WORDS, same, changed, NOTHING and REFUSED.
     """
 
-    model: str  # with its runtime and precision where they are not PyTorch's float32
+    model: str  # with its runtime and precision if not PyTorch's float32, and where, if on several
     kind: Kind
     what: str  # "batch 1, 2 threads", "test, single view", ...
     verdict: str
@@ -125,12 +134,11 @@ def compare_results(
     """
     changes: list[Change] = []
     before, after = Times(a), Times(b)
-    names = net_names(a.entries)
     pairs = match(a, b, anyway=anyway)
+    names = _row_names([entry for entry, *_ in pairs], a)
     runs: dict[int, _Runs] = {}  # place of a change -> what is compared there
     tests: dict[int, Any] = {}  # the same of accuracies
-    for entry, other, reasons, several in pairs:
-        name = subject(entry, names[entry.id])
+    for name, (entry, other, reasons, several) in zip(names, pairs, strict=True):
         for change, of_both in (
             *_times(name, entry, before, other, after, reasons, run_to_run),
             *_energies(name, entry, other, reasons, run_to_run),
@@ -144,7 +152,8 @@ def compare_results(
     for i, found in zip(runs, compare_many_runs(runs.values()), strict=True):
         changes[i] = _tested(changes[i], found)
     both = dict.fromkeys((x.environment, y.environment) for x, y, why, _ in pairs if not why)
-    told = (conditions(a.environments[x], b.environments[y]) for x, y in both)
+    told = [conditions(a.environments[x], b.environments[y]) for x, y in both]
+    told += [settings(x, y) for x, y, why, _ in pairs if not why]
     in_a, in_b = {x.id for x, *_ in pairs}, {y.id for _, y, *_ in pairs}
     return Comparison(
         changes=_corrected(changes, tests),
@@ -152,6 +161,32 @@ def compare_results(
         only_in_a=tuple(e.id for e in a.entries if e.id not in in_a),
         only_in_b=tuple(e.id for e in b.entries if e.id not in in_b),
     )
+
+
+_PLACES: tuple[Callable[[Entry, str], str], ...] = (
+    lambda entry, machine: "",
+    lambda entry, machine: f" on {entry.device}",
+    lambda entry, machine: f" on {machine}",
+    lambda entry, machine: f" on {machine}, {entry.device}",
+    lambda entry, machine: f", {entry.id}",
+)
+
+
+def _row_names(entries: Sequence[Entry], results: Results) -> list[str]:
+    """What the rows of each entry are called: the net, its runtime and precision; where others are
+    called so too, also the device or machine that tells them apart, at last the id.
+    """
+    names, about = net_names(results.entries), results.environments
+    machines = {key: environment.name for key, environment in about.items()}
+    found: list[str] = []
+    for place in _PLACES:
+        found = [
+            subject(e, names[e.id]) + place(e, machines.get(e.environment, e.environment))
+            for e in entries
+        ]
+        if len(set(found)) == len(found):
+            break
+    return found
 
 
 def _times(
@@ -165,7 +200,9 @@ def _times(
 ) -> Iterable[tuple[Change, _Runs | None]]:
     if not a.latency and not b.latency:
         reasons = ["neither file has times"]
-    if reasons:
+    both = ("first", a), ("second", b)
+    failed = [f"the {which} file's net failed: {e.error}" for which, e in both if e.error]
+    if reasons := [*reasons, *failed]:
         yield Change(model, "time", "all times", REFUSED, note="; ".join(reasons)), None
         return
     theirs = {_timed(t): t for t in b.latency}
@@ -331,14 +368,16 @@ def compare_with_predecessor(
     on the validation half of them. Its times and energies are refused.
     """
     changes: list[Change] = []
+    tests: dict[int, Any] = {}
     by_model = {q.model: q for q in quoted}
-    for entry in results.entries:
-        found = by_model.get(entry.model)
-        if found is None:
-            continue
+    entries = [e for e in results.entries if e.model in by_model]
+    for name, entry in zip(_row_names(entries, results), entries, strict=True):
+        found = by_model[entry.model]
         note = "the predecessor's file names neither machine nor batch size nor repetitions"
-        changes.append(Change(entry.model, "time", "all times and energies", REFUSED, note=note))
-        changes.append(_quoted_accuracy(found, entry, quoted_first))
+        changes.append(Change(name, "time", "all times and energies", REFUSED, note=note))
+        both = next((x for x in entry.accuracy_other if x.split == "validation + test"), None)
+        tests[len(changes)] = entry.model, entry.weights, both
+        changes.append(_quoted_accuracy(name, found, both, quoted_first))
         for kind in COUNTS:
             theirs, ours = getattr(found, kind), getattr(entry, kind)
             if ours is None:
@@ -348,22 +387,23 @@ def compare_with_predecessor(
             note = "to its two decimals" if kind == "params" else PTFLOPS
             verdict = "same" if same else "changed"
             ratio = y / x if x else None
-            changes.append(Change(entry.model, kind, kind, verdict, x, y, ratio, note=note))
+            changes.append(Change(name, kind, kind, verdict, x, y, ratio, note=note))
     models = {e.model for e in results.entries}
     without = tuple(q.name for q in quoted if q.model not in models)
     unquoted = tuple(e.id for e in results.entries if e.model not in by_model)
     only = (without, unquoted) if quoted_first else (unquoted, without)
-    return Comparison(_corrected(changes, {}), (), *only)
+    return Comparison(_corrected(changes, tests), (), *only)
 
 
-def _quoted_accuracy(quoted: Quoted, entry: Entry, quoted_first: bool) -> Change:
+def _quoted_accuracy(
+    model: str, quoted: Quoted, ours: Accuracy | None, quoted_first: bool
+) -> Change:
     what = "validation + test, single view"
-    ours = next((x for x in entry.accuracy_other if x.split == "validation + test"), None)
     if ours is None or ours.images != IMAGES or ours.labels != "fer2013":
         found = f"{ours.images} images, {ours.labels}" if ours else "none"
         note = f"needs ours on FER2013's {IMAGES:,} images of validation and test, found {found}"
-        return Change(entry.model, "accuracy", what, REFUSED, note=note)
+        return Change(model, "accuracy", what, REFUSED, note=note)
     x, y = (quoted.top1, ours.top1) if quoted_first else (ours.top1, quoted.top1)
     note = "; the predecessor chose its weights on these images"
-    change = Change(entry.model, "accuracy", what, "", x, y, note=note)
+    change = Change(model, "accuracy", what, "", x, y, note=note)
     return _tested(change, compare_proportions(x * IMAGES, IMAGES, y * IMAGES, IMAGES))

@@ -4,6 +4,7 @@ Entries are matched by weights, device, runtime and precision, then by model. Wh
 another machine, another protocol or another yardstick is not compared, and the reason is said.
 """
 
+import re
 from collections.abc import Iterable
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -12,6 +13,8 @@ from lightfer.results import Entry, Environment, Results
 from lightfer.results.select import Time, yardstick_runtime
 
 SAME_MEMORY = 0.97  # another kernel of one machine keeps a little more or less to itself
+HIDDEN = "unknown processor"  # so begins what a browser's file calls a device without a name
+OF_ONE_RUN = ("timer_step_us", "passes_per_sample", "blocks_thrown_away")  # of a browser's settings
 
 
 Match = tuple[Entry, Entry, list[str], list[str]]
@@ -99,6 +102,9 @@ def _mismatches(entry: Entry, a: Results, other: Entry, b: Results, anyway: bool
         "protocol": (_version(ours), _version(theirs)),
     }
     reasons = [f"{what} {x} against {y}" for what, (x, y) in pairs.items() if x != y]
+    devices = {re.sub("-[0-9a-f]{6}$", "", e.environment) for e in (entry, other)}  # of any run
+    if ours.cpu == theirs.cpu and ours.cpu.startswith(HIDDEN) and len(devices) > 1:
+        reasons.append(f"processor: {ours.cpu}, in both files: name the device on the page")
     memories = [m for m in (ours.memory_bytes, theirs.memory_bytes) if m]
     if len(memories) == 2 and min(memories) < SAME_MEMORY * max(memories):
         x, y = (f"{m / 2**30:.1f} GiB" for m in memories)
@@ -169,6 +175,15 @@ def conditions(a: Environment, b: Environment) -> Iterable[str]:
             yield f"{name}: {x} -> {y}"
         elif name == "noise" and x not in (None, "quiet"):
             yield f"noise: {x} both times"
+
+
+def settings(a: Entry, b: Entry) -> Iterable[str]:
+    """What a reader should know of the runtimes' settings, where both entries state theirs."""
+    ours, theirs = a.runtime_settings or {}, b.runtime_settings or {}
+    for key in dict.fromkeys((*ours, *theirs)) if ours and theirs else ():
+        x, y = (found.get(key, "unknown") for found in (ours, theirs))
+        if x != y and key not in OF_ONE_RUN:
+            yield f"{a.runtime} {key}: {x} -> {y}"
 
 
 def _rounds(environment: Environment) -> str | None:
