@@ -74,6 +74,15 @@ def test_a_net_that_failed_is_3(tmp_path: Path):
         assert f"the {which} file's net failed: no memory" in text
 
 
+def test_the_comment_names_what_one_file_alone_has_and_every_reason(tmp_path: Path):
+    """Without a limit a net was gone without a word, and a row refused without its reason."""
+    a, b = nets(0.005, 0.005), results(*nets(0.005).entries, entry("new"), cores=99)
+    text = gate(tmp_path, a, b, "--markdown")[1]
+    assert "- only in the first file: e/n1" in text
+    assert "- only in the second file: e/new" in text
+    assert "- not comparable: number of cores 2 against 99" in text
+
+
 def test_a_limit_that_is_none_is_said(tmp_path: Path):
     for text in ("fast", "-1", "inf"):
         done = CliRunner().invoke(
