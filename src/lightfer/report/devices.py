@@ -52,12 +52,12 @@ class Fleet:
 
 
 def fleets(results: Results, times: Times | None = None) -> list[Fleet]:
-    """Of each runtime and precision that at least three devices timed."""
+    """Of each runtime and precision that at least three devices timed; what failed is left out."""
     groups: dict[tuple[str, str, str], dict[str, dict[str, list[float]]]] = {}
     last: dict[str, Environment] = {}
     times = times or Times(results)
     for entry in results.entries:
-        if time := times.at(entry):
+        if entry.error is None and (time := times.at(entry)):
             way, key = (entry.device, entry.runtime, entry.precision), _machine(entry)
             nets = groups.setdefault(way, {}).setdefault(key, {})
             nets.setdefault(entry.model, []).append(time.estimate_s)

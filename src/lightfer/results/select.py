@@ -88,12 +88,12 @@ _TOLD: tuple[Callable[[Entry], str], ...] = (
 
 def trainings(entries: Iterable[Entry], cards: Mapping[str, WeightCard]) -> list[list[Entry]]:
     """Trainings of one net that differ in their seed alone, as far as is known, and were measured
-    alike: groups of two or more. Where weights of one seed differ, it is not the seed that they
-    differ by, and which of them belongs to the others nobody can tell: no group.
+    alike without a failure: groups of two or more. Where weights of one seed differ, it is not the
+    seed that they differ by, and which of them belongs to the others nobody can tell: no group.
     """
     found: dict[tuple, dict[str, Entry]] = {}
     for entry in entries:
-        if entry.weights:
+        if entry.weights and entry.error is None:
             how = _trained(cards.get(entry.weights))
             key = (*variant(entry), entry.model, entry.recipe, how)
             found.setdefault(key, {}).setdefault(entry.weights, entry)
