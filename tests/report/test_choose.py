@@ -1,6 +1,8 @@
 """The rule that says which model to take, on entries whose answer is known."""
 
+import ast
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from lightfer._files import published_results, sha256_of, shipped
+from lightfer.cli.choose import how_to_get
 from lightfer.cli.main import app
 from lightfer.report.choose import Candidate, Choice, Limits, choose
 from lightfer.results import Entry, Latency, Results, read_results, write_results
@@ -164,6 +167,35 @@ def test_the_command_says_why(tmp_path: Path):
     assert "reaches beyond the limit" in run(str(path), "--max-ms", "3.001")
     rank = CliRunner().invoke(app, ["rank", str(path), "--json"], catch_exceptions=False).stdout
     assert json.loads(rank)[0]["take"] == "even"
+
+
+def test_how_to_get_it_is_said_of_the_way_it_was_timed_in():
+    """A net in torch.compile or bfloat16, or a file of the browser's, was one in eager float32."""
+    (eager,) = [e for e in read_results(published_results(), passes=False).entries
+                if (e.model, e.runtime) == ("mobilenet_v1", "pytorch")]  # fmt: skip
+    assert "torch.compile" in " ".join(how_to_get(replace(eager, runtime="compile")))
+    assert "torch.bfloat16" in " ".join(how_to_get(replace(eager, precision="bfloat16")))
+    web = how_to_get(replace(eager, runtime="onnxruntime-web", precision="int8"))
+    assert web == how_to_get(replace(eager, runtime="onnxruntime", precision="int8"))
+    for runtime in ("pytorch", "openvino"):
+        (line,) = how_to_get(replace(eager, runtime=runtime, weights=None))
+        assert "random" in line
+
+
+def test_names_of_a_file_are_one_word_of_a_command():
+    other = replace(ENTRIES[0], weights="f" * 64)
+    for model, key, out in (
+        ("x; touch y #", "WEIGHT_FILE", "x; touch y #.onnx"),
+        ("own_nets:TinyNet", "own_nets:TinyNet=WEIGHT_FILE", "own_nets.TinyNet.onnx"),
+    ):
+        command, which = how_to_get(replace(other, model=model, runtime="onnxruntime"))
+        words = ["lightfer", "export", key, "--to", "onnx", "--out", out]
+        assert shlex.split(command.removeprefix("Export it: ")) == words
+        assert f"the sha256 {'f' * 64}" in which
+    line, which = how_to_get(replace(other, model='"); y("'))
+    made = ast.parse(line.removeprefix("In Python: "), mode="eval").body
+    assert isinstance(made, ast.Call)
+    assert [ast.literal_eval(arg) for arg in made.args] == ['"); y("', "WEIGHT_FILE"]
 
 
 def test_it_needs_no_torch():

@@ -1,6 +1,8 @@
 """lightfer choose: which model to take under limits, why, and the command that exports it."""
 
+import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +13,13 @@ if TYPE_CHECKING:
     from lightfer.report.choose import Candidate, Choice, Limits
     from lightfer.results import Entry
 
-EXPORTS = {"onnxruntime": ("onnx", ".onnx"), "openvino": ("openvino", ".xml")}
+ONNX = ("onnx", ".onnx")
+EXPORTS = {
+    "onnxruntime": ONNX,
+    "onnxruntime-web": ONNX,
+    "onnxruntime-webgpu": ONNX,
+    "openvino": ("openvino", ".xml"),
+}
 
 
 def choose(
@@ -121,22 +129,31 @@ def how_to_get(entry: "Entry") -> list[str]:
     """The command that makes the file, or the line that makes the net in PyTorch."""
     from lightfer._files import file_name, sha256_of, shipped
 
+    if entry.weights is None:
+        return ["Its weights were random: there is no file of them."]
     file = shipped(entry.model)
     here = file is not None and sha256_of(file) == entry.weights
-    if entry.runtime not in EXPORTS:
-        key = f'"{entry.model}", pretrained=True' if here else f'"{entry.model}"'
-        lines = [f"In Python: lightfer.create_model({key})"]
-        return lines if here else [*lines, f"Its weights: sha256 {entry.weights}"]
-    target, suffix = EXPORTS[entry.runtime]
-    key = entry.model if here else "WEIGHT_FILE"
-    command = f"lightfer export {key} --to {target} --out {file_name(entry.model)}{suffix}"
-    if entry.precision == "int8":
-        command += " --precision int8 --data fer2013.csv"
-    lines = [f"Export it: {command}"]
+    in_bfloat16 = ".to(torch.bfloat16) on net and images"
+    if entry.runtime in EXPORTS:
+        target, suffix = EXPORTS[entry.runtime]
+        own = f"{entry.model}=" if ":" in entry.model else ""  # a network of the user's
+        key = quote(entry.model if here else f"{own}WEIGHT_FILE")
+        out = quote(file_name(entry.model) + suffix)
+        command = f"lightfer export {key} --to {target} --out {out}"
+        if entry.precision == "int8":
+            command += " --precision int8 --data fer2013.csv"
+        lines = [f"Export it: {command}"]
+        in_bfloat16 = "INFERENCE_PRECISION_HINT=bf16"
+    else:
+        weights = "pretrained=True" if here else '"WEIGHT_FILE"'
+        lines = [f"In Python: lightfer.create_model({json.dumps(entry.model)}, {weights})"]
+        if entry.runtime != "pytorch":
+            by = "torch.compile" if entry.runtime == "compile" else f"the runtime {entry.runtime}"
+            lines.append(f"Its time is that of the net in {by}.")
     if not here:
         lines.append(f"WEIGHT_FILE is the one with the sha256 {entry.weights}; it is not shipped.")
     if entry.precision == "bfloat16":
-        lines.append("It computes in bfloat16 with INFERENCE_PRECISION_HINT=bf16.")
+        lines.append(f"It computes in bfloat16 with {in_bfloat16}.")
     return lines
 
 
