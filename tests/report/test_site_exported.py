@@ -68,10 +68,13 @@ def test_its_accuracy_is_quoted_where_it_is_of_the_same_images(small: Path):
     assert exported_entry(small, card, results).accuracy is None  # drawn faces
     quoted = exported_entry(small, replace(card, accuracy_on="FER2013"), results).accuracy
     assert quoted is not None
+    same = exported_entry(small, card, results)
+    assert (same.recipe, same.seed) == (float32.recipe, float32.seed)
     assert (quoted.top1, quoted.images, quoted.source) == (0.5, 3589, "reference")
     assert quoted.ci95 == pytest.approx((0.484, 0.516), abs=1e-3)
     other = replace(card, accuracy_on="FER2013", weights_sha256="0" * 64)
-    assert exported_entry(small, other, results).accuracy is None
+    mine = exported_entry(small, other, results)
+    assert (mine.accuracy, mine.recipe, mine.seed) == (None, None, None)  # of another training
 
 
 def test_what_cannot_stand_there_is_refused(small: Path, faces: Dataset, tmp_path: Path):

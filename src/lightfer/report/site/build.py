@@ -173,11 +173,14 @@ def exported_entry(path: Path, card: Any, results: Results) -> Entry:
             ci95=wilson_interval(round(top1 * of.images), of.images),
             source="reference",
         )
+    trained = beside if card.weights_sha256 == beside.weights else None
     return msgspec.structs.replace(
         beside,
         id=name,
         precision=card.precision,
         weights=card.weights_sha256,
+        recipe=trained and trained.recipe,
+        seed=trained and trained.seed,
         deployed_bytes=path.stat().st_size,
         accuracy=accuracy,
     )
