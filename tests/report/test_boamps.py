@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from lightfer.cli.main import app
 from lightfer.measure.carbon import carbon_of
 from lightfer.measure.energy import model_cpu_energy
+from lightfer.measure.energy.model import modelled_instead
 from lightfer.report.exchange.boamps import reports
 from lightfer.results import Accuracy, Results, write_results
 from tests.results.measured_energy import measured_energy
@@ -81,6 +82,16 @@ def test_a_report_says_what_the_entry_says():
     assert guess["measures"][0]["measurementMethod"] == "lightfer modelled"
     assert guess["measures"][0]["powerConsumption"] == pytest.approx(0.08 * 3589 / 3.6e6)
     assert "quality" not in guess
+    assert not any("shape" in part for part in report["task"]["dataset"])  # no file says it
+
+
+def test_a_modelled_energy_is_not_of_the_blocks_of_a_meter_that_failed():
+    """Their seconds stood beside the energy of the test set: a power that nothing had."""
+    guess = modelled_instead(measured_energy(2.0), model_cpu_energy(0.01, threads=2))
+    found = msgspec.structs.replace(results(), entries=(entry("a", energy=guess),))
+    ((_, report),) = reports(found)
+    assert report["task"]["nbRequest"] == 3589
+    assert not {key for key in report["measures"][0] if "uration" in key}
 
 
 def test_the_command_writes_one_file_per_report(tmp_path: Path):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lightfer._files import file_name
-from lightfer.results import TEST_IMAGES, Energy, Entry, Environment, Results
+from lightfer.results import TEST_IMAGES, Energy, EnergyBlock, Entry, Environment, Results
 
 VERSION = "1.1.0"
 SPECIFICATION = "https://github.com/Boavizta/BoAmps/tree/3bfefec/model"
@@ -85,10 +85,9 @@ def _task(entry: Entry, energy: Energy, environment: Environment) -> dict[str, A
                 "dataUsage": "input",
                 "dataType": "image",
                 "dataQuantity": 1,
-                "shape": "(1, 48, 48)",
                 "source": "public" if environment.data and environment.data.verified else "other",
             },
-            {"dataUsage": "output", "dataType": "other", "dataQuantity": 1, "shape": "(7,)"},
+            {"dataUsage": "output", "dataType": "other", "dataQuantity": 1},
         ],
         "measuredAccuracy": entry.accuracy.top1 if entry.accuracy and measured else None,
         "taskDescription": f"facial expression recognition, batch size {size or 'unknown'}",
@@ -97,11 +96,10 @@ def _task(entry: Entry, energy: Energy, environment: Environment) -> dict[str, A
 
 def _measure(energy: Energy, environment: Environment) -> dict[str, Any]:
     gross = energy.gross.joules_per_image if energy.gross else None
-    seconds = sum(b.work_s[1] - b.work_s[0] for b in energy.blocks)
+    blocks = _blocks(energy)
+    seconds = sum(b.work_s[1] - b.work_s[0] for b in blocks)
     idle = sum(part.idle_w or 0.0 for part in energy.included().values())
-    idle_s = sum(
-        end - start for b in energy.blocks for start, end in (b.idle_before_s, b.idle_after_s)
-    )
+    idle_s = sum(end - start for b in blocks for start, end in (b.idle_before_s, b.idle_after_s))
     parts = energy.components
     return {
         "measurementMethod": f"lightfer {energy.method()}",
@@ -124,8 +122,12 @@ def _mode(method: str, source: str | None) -> str | None:
 
 def _images(energy: Energy) -> int:
     """What the energy of the report was spent on."""
-    measured = sum(block.images for block in energy.blocks) if energy.measured() else 0
-    return measured or TEST_IMAGES
+    return sum(block.images for block in _blocks(energy)) or TEST_IMAGES
+
+
+def _blocks(energy: Energy) -> tuple[EnergyBlock, ...]:
+    """Those that the energy of the report is of: none where it is modelled."""
+    return energy.blocks if energy.measured() else ()
 
 
 def _components(environment: Environment) -> list[dict[str, Any]]:
