@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from lightfer.cli.main import app
 from lightfer.results import read_results, write_results
 from tests.report.made_up import made_up
+from tests.results.test_merge import worse
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +30,17 @@ def test_several_files_are_one_page(tmp_path: Path):
     assert f"{count} entries written" in done.output
     text = out.read_text()
     assert all(name in text for name in ("AMD EPYC", "Processor 0", "Processor 1"))
+
+
+def test_what_gave_way_to_better_figures_is_named(tmp_path: Path):
+    """`merge` and `bench --append` named it, and a page was without it."""
+    good = made_up(2, 1)
+    write_results(tmp_path / "good.json", good)
+    write_results(tmp_path / "bad.json", worse(good, "out of memory"))
+    files = [str(tmp_path / name) for name in ("good.json", "bad.json")]
+    done = CliRunner().invoke(app, ["report", *files, "--html", str(tmp_path / "report.html")])
+    assert "left out" in done.stderr
+    assert all(e.id in done.stderr for e in good.entries)
 
 
 def test_a_broken_file_is_one_line_and_keeps_the_old_page(tmp_path: Path):

@@ -1,5 +1,6 @@
 """lightfer report: the page and the figures of one or several results files."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +33,7 @@ def report(
     if figures is not None:
         check_writable(figures, folder=True)
     aside = html is not None and is_stream(html)
-    merged, _ = merge_files(results, passes=False)
+    merged, _ = merge_files(results, passes=False, say=partial(typer.echo, err=True))
     if html is not None:
         from lightfer.report.page.build import page
 
