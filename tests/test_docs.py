@@ -242,7 +242,7 @@ MEASURED = re.compile(
 CONSTANTS = {
     "README.md": ["0.508", "0.255"],  # of the input
     "accuracy.md": ["84.7 %"],  # of FER+'s paper
-    "export.md": ["0.0001", "0.508", "0.255"],  # the largest difference; of the input
+    "export.md": ["0.0001", "0.508", "0.255", "48 %"],  # largest difference; input; head of a PGM
     "index.md": ["0.508", "0.255"],
     "measuring.md": [
         "100 ms",
