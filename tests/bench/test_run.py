@@ -1,8 +1,10 @@
 """The main flow on synthetic faces: every promise of an entry, failures, interruption."""
 
+import errno
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -342,6 +344,23 @@ def test_a_failing_model_is_an_entry_and_loses_no_other(
     assert (own.params, own.accuracy, own.latency) == (None, None, ())
     assert plain.error is None
     assert len(plain.latency) == 2
+
+
+@pytest.mark.parametrize("kind", [OutputError, partial(OSError, errno.ENOSPC)])
+def test_a_full_disk_is_no_failure_of_the_net(
+    config: BenchConfig, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind
+):
+    """It was written down as one, and the same command never measured that net."""
+
+    def full(path: Path, line: str) -> None:
+        raise kind("full")
+
+    config = replace(config, rounds=1)
+    with monkeypatch.context() as disk:
+        disk.setattr("lightfer.measure.accuracy.append_line", full)
+        with pytest.raises(OSError, match="full"):
+            run(config, faces, tmp_path)
+    assert [entry.error for entry in run(config, faces, tmp_path).entries] == [None, None]
 
 
 def test_an_interrupted_run_continues_with_what_it_had(

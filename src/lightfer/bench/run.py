@@ -21,7 +21,7 @@ from statistics import median
 import msgspec
 import numpy as np
 
-from lightfer._files import stop_asked
+from lightfer._files import OutputError, stop_asked
 from lightfer.bench.case import (
     EAGER,
     Case,
@@ -45,6 +45,7 @@ from lightfer.bench.plan import (
 )
 from lightfer.bench.quiet import Quiet
 from lightfer.data.dataset import IMAGE_SIZE, Dataset
+from lightfer.errors import FULL as NO_SPACE
 from lightfer.executors import open_executor
 from lightfer.inference.backends import Loaded
 from lightfer.measure.energy import TEST_IMAGES, EnergyPlan, measure_block, measure_ticks, slowest
@@ -198,14 +199,15 @@ class _Bench:
 
     def attempt(self, step: Step) -> Record:
         """What the step measured, or its error: one model's failure must not lose the others, nor
-        one round's the other rounds.
+        one round's the other rounds. A full disk is no model's, and ends the run.
         """
         tries = TRIES[step.kind]
         while True:
             try:
                 return self._measure(step)
             except Exception as error:
-                if stop_asked.is_set():
+                full = isinstance(error, OutputError) or getattr(error, "errno", None) in NO_SPACE
+                if full or stop_asked.is_set():
                     raise
                 tries -= 1
                 if not tries:
