@@ -113,7 +113,7 @@ def test_an_installed_copy_knows_its_commit(tmp_path: Path, monkeypatch: pytest.
     package = tmp_path / "site-packages/lightfer"
     (package / "measure").mkdir(parents=True)
     monkeypatch.setattr(environment, "__file__", str(package / "measure/environment.py"))
-    assert environment.code_version() == environment._version("lightfer")
+    assert environment.code_version() == environment.package_version("lightfer")
     (package / "commit.txt").write_text("0123456789ab+dirty\n")
     assert environment.code_version() == "0123456789ab+dirty"
 

@@ -246,6 +246,30 @@ def test_the_start_of_a_runtime_is_not_in_the_load_s_of_its_first_net(
 
 
 @pytest.mark.usefixtures("other_runtimes")
+def test_a_module_of_a_package_of_another_name_has_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As onnxruntime of `onnxruntime-gpu`, which was said not to be installed."""
+    site = tmp_path / "site"
+    for name, text in (
+        ("fast.py", ""),
+        (
+            "fast_gpu-1.2.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: fast-gpu\nVersion: 1.2\n",
+        ),
+        ("fast_gpu-1.2.dist-info/top_level.txt", "fast\n"),
+    ):
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text(text)
+    monkeypatch.syspath_prepend(str(site))
+    fast = replace(RUNTIMES["same"], name="fast", package="fast")
+    monkeypatch.setitem(RUNTIMES, "fast", fast)
+    config = BenchConfig(("mobilenet_v1_x0_25",), ("fast",), rounds=1, seconds=0, passes=1)
+    (entry,) = run(config, None, tmp_path).entries
+    assert (entry.error, entry.runtime_version) == (None, "1.2")
+
+
+@pytest.mark.usefixtures("other_runtimes")
 def test_random_weights_are_the_same_in_every_runtime(tmp_path: Path):
     config = BenchConfig(("mobilenet_v1_x0_25",), ("same",), rounds=1, seconds=0, passes=1)
     (entry,) = run(config, None, tmp_path).entries

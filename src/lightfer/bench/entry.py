@@ -1,7 +1,6 @@
 """From the records of one model to its entry in a results file."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from lightfer.measure.energy import (
     unmeasured_energy,
     with_deferred,
 )
+from lightfer.measure.environment import package_version
 from lightfer.measure.latency import evenly_ranked
 from lightfer.models.weights import Card
 from lightfer.results import (
@@ -72,7 +72,7 @@ def entry_of(
         seed=card.seed if card else None,
         **once,
         flops=2 * once["macs"] if once else None,
-        runtime_version=version(runtime_of(case.runtime).package),
+        runtime_version=package_version(runtime_of(case.runtime).package),
         runtime_settings=settings,
         latency=tuple(latencies(pieces.rounds, environment.threads)),
         inference_total_s=total,

@@ -4,7 +4,6 @@ import hashlib
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from lightfer.bench.case import EAGER, FULL, PROTOCOL, Case
@@ -15,7 +14,7 @@ from lightfer.errors import ArgumentError
 from lightfer.inference.backends import PRECISIONS, find_runtime, runtime_of
 from lightfer.measure.carbon import WORLD
 from lightfer.measure.energy import ASSUMED, CpuModel, EnergyPlan, Meter, enough_blocks
-from lightfer.measure.environment import environment_id
+from lightfer.measure.environment import environment_id, package_version
 from lightfer.measure.process import GARBAGE_COLLECTION, pinning, thread_variables
 from lightfer.models.find import Weights, find_weights, own_source
 from lightfer.results import Component, Environment, GridIntensity, Protocol
@@ -215,7 +214,9 @@ def fingerprint(
     what["also"] = [data.sha256() for data in also]
     what["meters"] = [meter.source for meter in meters.meters]
     own = {case.weights.name: own_source(case.weights.name) for case in cases}
-    weights = [(c.weights.sha256, c.variant, version(runtime_of(c.runtime).package)) for c in cases]
+    weights = [
+        (c.weights.sha256, c.variant, package_version(runtime_of(c.runtime).package)) for c in cases
+    ]
     where = f"{environment_id(environment)} {pinning()} {thread_variables()}"
     text = f"{what} {weights} {own} {where}"
     return hashlib.sha256(text.encode()).hexdigest()

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -40,7 +41,7 @@ def describe_environment(
         gpu=device_name(device) if device.startswith("cuda") else None,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
-        versions={name: v for name in PACKAGES if (v := _version(name))},
+        versions={name: v for name in PACKAGES if (v := package_version(name))},
         allocator=allocator,
         flush_denormal=bool(np.float32(1e-38) * np.float32(1e-2) == 0),  # a subnormal result
         code=code_version(),
@@ -97,7 +98,7 @@ def code_version() -> str:
     built_from = package / "commit.txt"  # by setup.py
     if built_from.exists():
         return built_from.read_text().strip()
-    return _version("lightfer") or "unknown"
+    return package_version("lightfer") or "unknown"
 
 
 def _changes(package: Path) -> str:
@@ -121,11 +122,15 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _version(package: str) -> str | None:
+def package_version(name: str) -> str | None:
+    """That of an installed package, or of another one that has its module, as `onnxruntime-gpu`
+    has `onnxruntime`; None where there is neither.
+    """
     try:
-        return version(package)
+        return version(name)
     except PackageNotFoundError:
-        return None
+        others = packages_distributions().get(name) if find_spec(name) else None
+        return version(others[0]) if others else None
 
 
 def cpu_name(told: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +22,7 @@ from lightfer.inference.export.config import ExportConfig, ExportError
 from lightfer.inference.export.cost import with_accuracy
 from lightfer.inference.export.opened import as_prepared
 from lightfer.inference.export.targets import TARGETS, Net
-from lightfer.measure.environment import code_version
+from lightfer.measure.environment import code_version, package_version
 from lightfer.models.find import Weights
 
 COMPARED_IMAGES = 64
@@ -78,7 +77,10 @@ def export(
         precision=config.precision,
         batch=config.batch if target.any_size else config.batch or 1,
         quantisation=described,
-        versions={name: version(name) for name in target.packages_for(config.precision)},
+        versions={
+            name: package_version(name) or "unknown"
+            for name in target.packages_for(config.precision)
+        },
     )
     net = Net(weights.build("cpu"), card, calibration)
     with TemporaryDirectory() as folder:
