@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 
@@ -27,7 +28,7 @@ from lightfer.measure.yardstick import Yardstick
 from lightfer.models.blocks import ConvBNAct
 from lightfer.models.find import Weights, find_weights
 from lightfer.models.registry import create_model
-from lightfer.results import GridIntensity, Results
+from lightfer.results import GridIntensity, Results, read_results, write_results
 from lightfer.results.select import Times
 from lightfer.results.validate import violations
 from tests.conftest import files_of_at_most
@@ -288,6 +289,32 @@ def test_a_runtime_that_takes_another_precision_is_an_error(
         BenchConfig(("mobilenet_v1_x0_25",), ("sly",), rounds=1, seconds=0), None, tmp_path
     ).entries
     assert entry.error == "ArgumentError: sly computes in bfloat16 here, not in float32"
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"settings": {"arena": True}}, "states arena: True, expected str or int"),
+        ({"settings": {"scale": None}}, "states scale: None, expected str or int"),
+        ({"settings": {}, "load_s": np.float64(1)}, "states load_s: np.float64(1.0), expected"),
+        ({"settings": {}, "deployed_bytes": 1.5}, "states deployed_bytes: 1.5, expected int or"),
+        ({"settings": {"threads": 7}}, "computes with 7 threads here, not with 1"),
+    ],
+)
+def test_a_runtime_that_states_what_no_file_holds_is_an_error_of_its_rows(
+    stated: dict, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The results file was written, and no command could read it."""
+
+    def load(model, shape, *, threads, precision, calibration=None):
+        return Loaded(model, **stated)
+
+    monkeypatch.setitem(RUNTIMES, "odd", replace(RUNTIMES["pytorch"], name="odd", load=load))
+    config = BenchConfig(("mobilenet_v1_x0_25",), ("odd",), rounds=1, seconds=0, passes=1)
+    write_results(tmp_path / "r.json", run(config, None, tmp_path))
+    (entry,) = read_results(tmp_path / "r.json").entries
+    assert entry.error is not None
+    assert f"odd {said}" in entry.error
 
 
 @pytest.mark.parametrize("data", [True, False], ids=["data", "no data"])

@@ -243,6 +243,7 @@ def test_work_goes_on_when_nobody_reads_what_is_said(
         ("train vgg_slim --data synthetic --seed -1", "Invalid value for '--seed'"),
         ("bench vgg_slim --data none --ten-crop", "--ten-crop scores test images"),
         ("bench vgg_slim --data none --robustness", "--robustness scores test images"),
+        ("bench vgg_slim --data none --threads 1024", "--threads 1024: only "),
         ("bench vgg_slim --data none --clock-offset 5", "--clock-offset is of a --power-log"),
         ("bench vgg_slim --data none --precision int8 --runtime onnxruntime", "int8 is calibrated"),
         ("validate empty.json", "no whole JSON in UTF-8"),

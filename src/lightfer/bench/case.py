@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 from time import perf_counter
+from types import NoneType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -85,8 +86,7 @@ def load_case(case: Case, device: str, threads: int, data: Dataset | None = None
     Without PyTorch it is not exported, but assembled as ONNX, and runs on arrays. Where the runtime
     does not say how long loading took, it is from the weight file on.
 
-    Raises ValueError if the runtime says that it computes in another precision than was asked for,
-    or if int8 has no train split to be calibrated on.
+    Raises ValueError as `_check_stated` does, or if int8 has no train split to be calibrated on.
     """
     runtime = find_runtime(case.runtime, case.precision, device)
     start = perf_counter()
@@ -98,10 +98,29 @@ def load_case(case: Case, device: str, threads: int, data: Dataset | None = None
         loaded = runtime.load(
             model, case.input_shape, **set_to, calibration=_calibration(case, data)
         )
+    _check_stated(loaded, case, threads)
+    return loaded if loaded.load_s else replace(loaded, load_s=perf_counter() - start)
+
+
+def _check_stated(loaded: Loaded, case: Case, threads: int) -> None:
+    """Raise ArgumentError where the runtime, which may be another package's, states what no results
+    file can hold, or another precision or number of threads than was asked for.
+    """
+    for stated, kinds in (
+        (loaded.settings, (str, int)),
+        ({"load_s": loaded.load_s}, (float, int, NoneType)),
+        ({"deployed_bytes": loaded.deployed_bytes}, (int, NoneType)),
+    ):
+        for name, value in stated.items():
+            if type(value) not in kinds:  # `isinstance` takes bool for an int
+                expected = " or ".join(kind.__name__ for kind in kinds)
+                raise ArgumentError(f"{case.runtime} states {name}: {value!r}, expected {expected}")
     used = loaded.settings.get("precision", case.precision)
     if used != case.precision:
         raise ArgumentError(f"{case.runtime} computes in {used} here, not in {case.precision}")
-    return loaded if loaded.load_s else replace(loaded, load_s=perf_counter() - start)
+    used = loaded.settings.get("threads", threads)
+    if used != threads:
+        raise ArgumentError(f"{case.runtime} computes with {used} threads here, not with {threads}")
 
 
 def _assembled(case: Case) -> bytes:

@@ -198,7 +198,7 @@ def bench(
     )
     from lightfer.inference.backends import list_runtimes
     from lightfer.measure.energy import EnergyPlan
-    from lightfer.measure.process import torch_installed, tune_process
+    from lightfer.measure.process import torch_installed, tune_process, usable_cores
     from lightfer.results import published_counts, read_results
     from lightfer.results.schema import NODE
 
@@ -225,6 +225,8 @@ def bench(
         raise typer.Exit(run_fleet(bench, options, beside, test_log))
     if clock_offset and power_log is None:
         raise ArgumentError("--clock-offset is of a --power-log: give it, or leave this out")
+    if threads > usable_cores():
+        raise ArgumentError(f"--threads {threads}: only {usable_cores()} cores can be used here")
     allocator = tune_process(threads, device)
     asked = thorough or energy_seconds is not None or power_log is not None
     meters = find_meters(device, power_log, clock_offset) if asked else NO_METERS
