@@ -90,6 +90,7 @@ def test_counters_are_read_where_linux_keeps_them(tmp_path: Path):
         path.write_text(text)
     found = snapshot(tmp_path)
     assert (found.busy_s, found.steal_s, found.load) == (15, 3, 1.25)
+    assert found.cores == 1  # whose times these are, whatever PYTHON_CPU_COUNT says
     assert (found.governor, found.driver, found.throttle_events) == ("schedutil", None, 5)
 
 

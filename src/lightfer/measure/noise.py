@@ -52,7 +52,8 @@ class Snapshot:
 def snapshot(root: Path = Path("/")) -> Snapshot:
     """Read the counters now; what cannot be read is None."""
     cpu = root / "sys/devices/system/cpu"
-    times = re.match(r"cpu +([\d ]+)", _text(root / "proc/stat") or "")
+    stat = _text(root / "proc/stat") or ""
+    times = re.match(r"cpu +([\d ]+)", stat)
     busy = steal = None
     if times:
         # user nice system idle iowait irq softirq steal guest guest_nice, guest being in user
@@ -66,7 +67,7 @@ def snapshot(root: Path = Path("/")) -> Snapshot:
     own = os.times()
     return Snapshot(
         time_s=monotonic(),
-        cores=os.cpu_count() or 1,
+        cores=len(re.findall(r"^cpu\d", stat, re.M)) or os.cpu_count() or 1,
         busy_s=busy,
         steal_s=steal,
         own_s=sum(own[:4]),

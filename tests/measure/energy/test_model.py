@@ -66,6 +66,19 @@ def test_rated_power_is_used_of_a_processor_that_codecarbon_knows(
     assert cpu_model(tmp_path / "missing") == ASSUMED
 
 
+def test_a_container_that_shows_some_threads_has_not_all_the_watts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As LXC does, of a whole processor: a thread was taken for 64 times what it draws."""
+    pytest.importorskip("codecarbon")
+    shown = "model name\t: AMD EPYC 7763 64-Core Processor\nphysical id\t: 0\nsiblings\t: 128\n"
+    (tmp_path / "cpuinfo").write_text(shown * 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    found = cpu_model(tmp_path / "cpuinfo")
+    assert found.watts_per_thread == pytest.approx(280 / 128)
+    assert found.source.endswith("over 128 threads")
+
+
 def test_the_assumption_is_codecarbons():
     cpu = pytest.importorskip("codecarbon.core.cpu")
     assert ASSUMED.watts_per_thread == cpu.DEFAULT_POWER_PER_CORE

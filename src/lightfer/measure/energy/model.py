@@ -52,10 +52,12 @@ def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> CpuModel:
     if " hypervisor" in text or not named:
         return ASSUMED
     table = {_plain(name): watts for name, watts in rated_watts().items()}
-    watts, threads = table.get(_plain(named[1])), os.cpu_count() or 1
+    watts = table.get(_plain(named[1]))
     if watts is None:
         return ASSUMED
     processors = len(set(re.findall(r"^physical id\s*:\s*(\d+)", text, re.M))) or 1
+    each_has = max(map(int, re.findall(r"^siblings\s*:\s*(\d+)", text, re.M)), default=0)
+    threads = max(os.cpu_count() or 1, processors * each_has)  # a container may show a part of them
     source = f"CodeCarbon {codecarbon_version()}: {watts:g} W rated for {named[1].strip()}"
     each = f" x {processors}" if processors > 1 else ""
     return CpuModel(processors * watts / threads, f"{source}{each}, over {threads} threads")
