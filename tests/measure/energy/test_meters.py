@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from threading import Event
+from time import sleep
 from types import SimpleNamespace
 
 import pytest
@@ -164,26 +166,28 @@ def test_integration_at_its_edges_and_over_gaps():
         integrate([], [], 0, 1, longest_gap_s=1, source="s")
 
 
-def test_polling_in_the_background_and_its_failure():
-    watts = iter([100.0] * 20)
+def test_polling_in_the_background_and_readings_that_fail():
+    """One of them ended the meter, for windows before it, too."""
+    there = Event()
+    there.set()
 
     def read() -> float:
-        try:
-            return next(watts)
-        except StopIteration:
-            raise MeterError("the sensor is gone") from None
+        if not there.is_set():
+            raise MeterError("the sensor is gone")
+        return 100.0
 
     meter = PolledMeter("gpu", "p", read, period_s=0.005)
     meter.sample()
-    first = meter.mark()
-    while len(meter._times_s) < 15:
-        pass
-    last = meter.mark()
-    assert meter.joules(first, last) == pytest.approx(100 * (last.time_s - first.time_s))
-    assert meter._thread is not None
-    meter._thread.join(timeout=5)
-    with pytest.raises(MeterError, match="the sensor is gone"):
-        meter.joules(first, last)
+    edges = [meter.mark()]
+    for present, seconds in ((True, 0.1), (False, 0.8), (True, 0.1)):
+        (there.set if present else there.clear)()
+        sleep(seconds)
+        edges.append(meter.mark())
+    first, gone, back, last = edges
+    assert meter.joules(first, gone) == pytest.approx(100 * (gone.time_s - first.time_s))
+    with pytest.raises(MeterError, match=r"no sample for .* window: the sensor is gone"):
+        meter.joules(gone, back)
+    assert meter.joules(back, last) == pytest.approx(100 * (last.time_s - back.time_s))
     meter.close()
 
 

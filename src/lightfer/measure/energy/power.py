@@ -49,6 +49,9 @@ def integrate(
 class PolledMeter:
     """A component's energy from its power, read every `period_s` and integrated.
 
+    A reading that fails is a gap between samples: short ones are bridged, a long one costs its
+    window, and the next reading may succeed again.
+
     `thread=False` reads nothing by itself: whoever made it calls `sample`.
     """
 
@@ -72,7 +75,7 @@ class PolledMeter:
         self._read_w = read_w
         self._times_s: list[float] = []
         self._watts: list[float] = []
-        self._failure: str | None = None
+        self._failure = 0.0, ""  # the last one: when, and why
         self._stop = Event()
         self._thread = Thread(target=self._poll, daemon=True) if thread else None
         if self._thread:
@@ -85,21 +88,23 @@ class PolledMeter:
         self._times_s.append(self.clock())
 
     def mark(self) -> Mark:
-        if self._failure:
-            raise MeterError(self._failure)
         return Mark(self.clock())
 
     def joules(self, start: Mark, end: Mark) -> float:
-        if self._failure:
-            raise MeterError(self._failure)
-        return integrate(
-            self._times_s,
-            self._watts,
-            start.time_s,
-            end.time_s,
-            longest_gap_s=max(10 * self.period_s, 0.5),
-            source=self.source,
-        )
+        failed_s, why = self._failure
+        try:
+            return integrate(
+                self._times_s,
+                self._watts,
+                start.time_s,
+                end.time_s,
+                longest_gap_s=max(10 * self.period_s, 0.5),
+                source=self.source,
+            )
+        except MeterError as error:
+            if not why or failed_s < start.time_s:
+                raise
+            raise MeterError(f"{error}: {why}") from error
 
     def forget(self, before: Mark) -> None:
         """Drop the samples that no window from this mark on needs."""
@@ -116,5 +121,4 @@ class PolledMeter:
             try:
                 self.sample()
             except MeterError as error:
-                self._failure = str(error)
-                return
+                self._failure = self.clock(), str(error)
