@@ -271,6 +271,17 @@ def test_errors_are_one_line(here: Path, arguments, message, capsys):
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("option", ["--ten-crop", "--robustness"])
+def test_an_accuracy_that_no_row_would_have_is_refused(
+    option: str, here: Path, small_csv: Path, capsys
+):
+    """The command ended with 0, without a word of it."""
+    arguments = ("bench", "vgg_slim", "--data", str(small_csv), "--precision", "bfloat16", option)
+    line = complain(*arguments, capsys=capsys).splitlines()[-1]
+    assert line.startswith(f"lightfer: {option} is of ")
+    assert not Path("out").exists()
+
+
 def test_a_broken_results_file_is_not_overwritten_by_append(here: Path, capsys):
     Path("r.json").write_text("{broken")
     arguments = ("bench", "mobilenet_v1_x0_25", "--data", "none", "--append", "--out", "r.json")

@@ -186,6 +186,7 @@ def bench(
     options = dict(locals())
 
     from lightfer._files import check_writable, is_stream
+    from lightfer.bench.case import EAGER, FULL
     from lightfer.bench.plan import NO_METERS, BenchConfig, each_once, variants
     from lightfer.bench.run import run_benchmark
     from lightfer.cli.console import (
@@ -269,8 +270,13 @@ def bench(
         pue=pue,
         energy=EnergyPlan(seconds=energy_seconds or 10.0, batch_sizes=(1,)) if asked else None,
     )
+    measured = variants(config)
+    if ten_crop and (EAGER, FULL) not in measured:
+        raise ArgumentError("--ten-crop is of eager PyTorch in float32: add both, or leave it out")
+    if robustness and {precision for _, precision in measured} == {"bfloat16"}:
+        raise ArgumentError("--robustness is of float32 and int8: add one, or leave it out")
     if config.energy and meters.meters:
-        cases = len(config.models) * len(variants(config)) * (1 + len(config.energy.batch_sizes))
+        cases = len(config.models) * len(measured) * (1 + len(config.energy.batch_sizes))
         minutes = config.energy.least_s(cases) / 60
         typer.echo(f"energy: at least {minutes:.1f} minutes of windows", err=True)
     try:
