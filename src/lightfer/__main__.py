@@ -98,6 +98,8 @@ def run(arguments: list[str]) -> int:
         Path.cwd()  # where there is none, torch ends the process in words of its own
         if any(re.fullmatch(r"(--[\w-]+=)?", argument) for argument in arguments):
             raise ArgumentError("an argument is empty: leave it out, or is a variable not set?")
+        if any(re.fullmatch(r"(--[\w-]+=)?\s*[+-]?nan\s*", a, re.I) for a in arguments):
+            raise ArgumentError("an argument is nan, expected a number; a file so called is ./nan")
         code = _command(arguments)
         sys.stdout.flush()
         return code

@@ -379,6 +379,11 @@ def test_a_precision_that_does_not_exist_is_refused_not_left_out():
         BenchConfig(("mobilenet_v1",), precisions=("float32", "in8"))
 
 
+def test_a_pue_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="PUE is nan, expected at least 1"):
+        BenchConfig(("mobilenet_v1",), pue=float("nan"))
+
+
 def test_a_failing_model_is_an_entry_and_loses_no_other(
     config: BenchConfig, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -61,7 +61,7 @@ class BenchConfig:
         if unknown := [p for p in self.precisions if p not in PRECISIONS]:
             known = ", ".join(PRECISIONS)
             raise ArgumentError(f"there is no precision {unknown[0]!r}; there are {known}")
-        if self.pue < 1:
+        if not self.pue >= 1:
             raise ArgumentError(
                 f"PUE is {self.pue}, expected at least 1: all power over that of IT"
             )
