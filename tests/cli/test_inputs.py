@@ -409,7 +409,11 @@ def test_a_device_that_is_not_there_is_one_line(here: Path, command: str, device
 
 
 @pytest.mark.parametrize(
-    "command", ["evaluate squeezenet1_1_bn", "export squeezenet1_1_bn --to onnx --out net.onnx"]
+    "command",
+    [
+        "evaluate squeezenet1_1_bn",
+        "export squeezenet1_1_bn --to onnx --precision int8 --out net.onnx",
+    ],
 )
 def test_no_line_is_added_to_what_is_no_log(here: Path, command: str, capsys):
     """`evaluate --log results.json` made of it a file that nothing could read."""
@@ -421,6 +425,23 @@ def test_no_line_is_added_to_what_is_no_log(here: Path, command: str, capsys):
         line = complaint([*command.split(), "--data", "synthetic", "--log", name], capsys)
         assert line == f"lightfer: {name} is no log of scorings: choose another file to write"
         assert Path(name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate squeezenet1_1_bn --split validation --data {}",
+        "export squeezenet1_1_bn --to onnx --out net.onnx",
+    ],
+)
+def test_a_log_that_is_not_written_may_be_anything(here: Path, command: str, small_csv: Path):
+    """As in a folder that belongs to somebody else, where neither could be done."""
+    if command.startswith("export"):
+        pytest.importorskip("onnxscript")
+    (here / "out").mkdir()
+    Path("out/test_scorings.jsonl").write_text("mine")
+    assert run(command.format(small_csv).split()) == 0
+    assert Path("out/test_scorings.jsonl").read_text() == "mine"
 
 
 def test_two_forms_of_one_output_are_refused(here: Path, capsys):

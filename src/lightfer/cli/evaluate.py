@@ -9,11 +9,10 @@ from lightfer._files import OutputError, check_writable, is_stream, output_file,
 from lightfer.errors import ArgumentError
 
 
-def log_file(text: str) -> Path:
-    """As `output_file`, of a file that lines are added to. Raises OutputError where it holds
-    something else, which a line more would spoil.
+def check_log(path: Path) -> None:
+    """Raise OutputError where no line can be added to `path`, or it holds something else, which a
+    line more would spoil.
     """
-    path = output_file(text)
     check_writable(path)
     if path.is_file() and path.stat().st_size and not is_stream(path):
         with path.open("rb") as file:
@@ -24,12 +23,11 @@ def log_file(text: str) -> Path:
             known = False
         if not known:
             raise OutputError(f"{path} is no log of scorings: choose another file to write")
-    return path
 
 
 Log = Annotated[
     Path,
-    typer.Option(parser=log_file, help="Where each scoring of a test split is written down."),
+    typer.Option(parser=output_file, help="Where each scoring of a test split is written down."),
 ]
 
 
@@ -67,6 +65,7 @@ def evaluate(
     from lightfer.models.weights import rewrite_card
 
     if split == "test":
+        check_log(log)
         check_beside_data([log], [model], data)
     tune_process(device=device)
     without_tf32(device)

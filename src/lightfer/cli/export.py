@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from lightfer._files import output_file
-from lightfer.cli.evaluate import Log
+from lightfer.cli.evaluate import Log, check_log
 
 
 def export(
@@ -51,7 +51,10 @@ def export(
 
     config = ExportConfig(to, out, precision, batch, preprocess, allow_loss)
     beside = out.with_suffix(".bin") if to == "openvino" else None
-    check_beside_data((out, beside, log if precision == "int8" else None), [model], data)
+    scored = log if precision == "int8" else None
+    if scored:
+        check_log(scored)
+    check_beside_data((out, beside, scored), [model], data)
     tune_process()
     needed = ("train", "validation") if precision == "int8" else ()
     weights = find_weights(model)
