@@ -1,10 +1,12 @@
 """The flow of an export, with a target of our own: what is checked, what is never left behind."""
 
 import inspect
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -128,6 +130,21 @@ def test_a_wrong_file_is_not_left_and_an_older_one_stays(
     with pytest.raises(ExportError, match=r"differ from PyTorch's by .*nothing was written"):
         run(item, tmp_path)
     assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["older"]
+
+
+def test_the_log_of_int8_says_by_whose_labels_and_in_which_runtime(
+    item: Weights, faces: Dataset, tmp_path: Path, break_by
+):
+    """It said fer2013 of FER+'s labels, and `exported` of every runtime."""
+    break_by(lambda logits: logits)
+    assert item.card is not None
+    learned = replace(item, card=msgspec.structs.replace(item.card, data_name="fer+"))
+    run(learned, tmp_path, faces, precision="int8")
+    lines = [json.loads(line) for line in (tmp_path / "scorings.jsonl").read_text().splitlines()]
+    assert [(line["variant"], line["labels"]) for line in lines] == [
+        ("pytorch-float32", "ferplus"),
+        ("onnxruntime-int8", "ferplus"),
+    ]
 
 
 def test_int8_states_what_it_lost(item: Weights, faces: Dataset, tmp_path: Path, break_by):

@@ -28,21 +28,23 @@ def with_accuracy(
     data: Dataset,
     allow_loss: float,
     test_log: Path,
+    variant: str,
 ) -> ExportCard:
     """The card with the accuracy of the file `run` and what it lost to `model`, split by split, by
-    the labels that the network learned.
+    the labels that the network learned. `variant` is the runtime and precision of the file.
 
     `allow_loss` is in points of top-1. Without a test split its accuracy stays None. Raises
     ExportError for a larger loss on validation; nothing is decided on test.
     """
     check_scored(card, weights.key)
-    data = as_learned(data, weights.card.labels if weights.card else "fer2013")
-    validation = data["validation"]
+    labels = weights.card.labels if weights.card else "fer2013"
+    learned = as_learned(data, labels)
+    validation = learned["validation"]
 
     def on_validation(network: Run | nn.Module) -> float:
         logits = predict_logits(network, validation.images)
         return measure_accuracy(
-            logits, validation.labels, split="validation", label_source=data.name
+            logits, validation.labels, split="validation", label_source=learned.name
         ).top1
 
     def on_test(network: Run | nn.Module) -> float:
@@ -51,8 +53,9 @@ def with_accuracy(
             data,
             model_name=weights.name,
             weights_sha256=weights.sha256,
-            variant="pytorch-float32" if network is model else "exported-int8",
+            variant="pytorch-float32" if network is model else variant,
             log=test_log,
+            labels=labels,
             views=(),
         )
         return score.top1
@@ -60,7 +63,7 @@ def with_accuracy(
     accuracy = dict(card.accuracy)
     lost: dict[str, float] = {}
     for split, score in (("validation", on_validation), ("test", on_test)):
-        if split not in data.splits:
+        if split not in learned.splits:
             continue
         before, after = score(model), score(run)
         accuracy[split], lost[split] = after, round((before - after) * 100, 2)
@@ -69,4 +72,4 @@ def with_accuracy(
                 f"int8 costs {weights.name} {lost[split]:.2f} points on validation, more than "
                 f"{allow_loss:g}: nothing was written. --allow-loss {lost[split]:.2f} accepts it"
             )
-    return replace(card, accuracy=accuracy, accuracy_on=data.label, accuracy_lost=lost)
+    return replace(card, accuracy=accuracy, accuracy_on=learned.label, accuracy_lost=lost)

@@ -90,7 +90,10 @@ def export(
         if config.precision == "int8" and data:
             on_step(f"{weights.name}: measuring what int8 costs", 1, 3)
             run = as_prepared(target.open(path), card)
-            card = with_accuracy(card, net.model, run, weights, data, config.allow_loss, test_log)
+            variant = f"{'onnxruntime' if target.name == 'onnx' else target.name}-int8"
+            card = with_accuracy(
+                card, net.model, run, weights, data, config.allow_loss, test_log, variant
+            )
         card = replace(card, sha256=UNSEALED)
         target.stamp(path, card)
         card = seal(path, card)
