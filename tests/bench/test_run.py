@@ -161,6 +161,18 @@ def test_without_data_the_accuracy_is_the_cards_and_says_so(config: BenchConfig,
     assert not (tmp_path / "scorings.jsonl").exists()
 
 
+def test_a_batch_larger_than_all_images_is_filled_up(
+    config: BenchConfig, faces: Dataset, tmp_path: Path
+):
+    """Of 48 images one batch of 48 ran, under the name of the larger one."""
+    config = replace(config, rounds=1, passes=1, batch_sizes=(1, 100))
+    config = replace(config, models=config.models[1:])
+    (entry,) = run(config, faces, tmp_path).entries
+    assert (entry.inference_batch_size, entry.inference_images) == (100, 100)
+    assert entry.inference_total_s is not None
+    assert entry.inference_per_image_s == pytest.approx(entry.inference_total_s / 100)
+
+
 @pytest.fixture
 def other_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runtimes: `same` computes what PyTorch does, `wrong` adds a half to each logit."""

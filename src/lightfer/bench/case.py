@@ -269,13 +269,13 @@ def _timed(size: int, clock: str, taken: list[float], beside: list[float]) -> Ti
 def _inputs(images: Images, batch_size: int) -> list[Images]:
     """Batches of `ROTATING` images, or of one batch; of fewer images some twice."""
     count = max(batch_size, min(ROTATING, len(images)) // batch_size * batch_size)
-    enough = _this_many(images, count)
+    enough = this_many(images, count)
     return [_prepare(enough[i : i + batch_size]) for i in range(0, count, batch_size)]
 
 
 def batch_work(run: Loaded, images: Images, *, device: str, batch_size: int) -> Pass:
     """One pass of one batch, from uint8 faces on the device to logits, finished when it returns."""
-    batch = _on(device, _this_many(images, batch_size))
+    batch = _on(device, this_many(images, batch_size))
 
     @without_gradients()
     def work() -> int:
@@ -290,7 +290,7 @@ def _on(device: str, images: Images) -> Images:
     return images if isinstance(images, np.ndarray) else images.to(device)
 
 
-def _this_many(images: Images, count: int) -> Images:
+def this_many(images: Images, count: int) -> Images:
     """The first `count` of them, going round."""
     return images[[i % len(images) for i in range(count)]]
 

@@ -29,6 +29,7 @@ from lightfer.bench.case import (
     batch_work,
     compared,
     load_case,
+    this_many,
     visit_case,
 )
 from lightfer.bench.entry import entry_of, with_energy
@@ -183,7 +184,7 @@ class _Bench:
         self.config, self.data, self.also, self.threads = config, data, also, threads
         self.journal, self.test_log, self.meters = journal, test_log, meters
         images = data["test"].images if data else _random_images(TEST_IMAGES, IMAGE_SIZE)
-        self.images = images[:QUICK_IMAGES] if config.quick else images
+        self.images = self._classified(images)
         self.sized = {IMAGE_SIZE: (data, tuple(also), self.images)}
         self.yardsticks: dict[str, Yardstick] = {}
         self.loaded: dict[str, Loaded] = {}  # kept over the rounds: exporting takes seconds
@@ -284,8 +285,14 @@ class _Bench:
             from lightfer.data.loading import at_size
 
             data, also = at_size(self.data, size), tuple(at_size(of, size) for of in self.also)
-            self.sized[size] = data, also, data["test"].images[: len(self.images)]
+            self.sized[size] = data, also, self._classified(data["test"].images)
         return self.sized[size]
+
+    def _classified(self, images: Images) -> Images:
+        """Those that are timed all at once: a whole batch at least, going round."""
+        images = images[:QUICK_IMAGES] if self.config.quick else images
+        few = len(images) < self.config.batch_size
+        return this_many(images, self.config.batch_size) if few else images
 
 
 def _apart(
