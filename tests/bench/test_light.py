@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lightfer.bench.case import PROTOCOL, Case, _inputs, load_case
-from lightfer.cli.bench import QUICK_S
+from lightfer.cli.bench import QUICK_S, knows_bfloat16
 from lightfer.measure.yardstick import description
 from lightfer.models.find import find_weights
 from lightfer.results import published_counts, read_results
@@ -112,6 +112,18 @@ def test_what_needs_torch_is_refused_in_a_line(
     assert reason in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "r.json").exists()
+
+
+@pytest.mark.parametrize("flags", ["avx2", "asimd bf16", "avx2 avx512f avx512_bf16"])
+def test_bfloat16_is_measured_unasked_where_the_processor_has_it(
+    flags: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    """Else OpenVINO computes in float32, and every row of it is an error."""
+    (tmp_path / "cpuinfo").write_text(f"flags\t: fpu {flags}\n")
+    monkeypatch.setattr("lightfer.measure.process.CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("lightfer.measure.process.torch_installed", lambda: False)
+    assert knows_bfloat16("cpu") == ("avx512" in flags)
+    assert ("without bfloat16" in capsys.readouterr().err) != ("avx512" in flags)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

@@ -378,9 +378,9 @@ def grid(zone: str | None, g_co2e_per_kwh: float | None) -> "GridIntensity":
 
 def knows_bfloat16(device: str) -> bool:
     """Whether it is measured unasked; that it is not is said on standard error."""
-    from lightfer.measure.process import computes_bfloat16, torch_installed
+    from lightfer.measure.process import computes_bfloat16
 
-    if not torch_installed() or computes_bfloat16(device):
+    if computes_bfloat16(device):
         return True
     typer.echo(
         "without bfloat16: this processor has no instructions for it and takes many times as "

@@ -20,6 +20,7 @@ from lightfer.errors import ArgumentError
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 _OF_THREADS = ("OMP_", "GOMP_", "KMP_", "MKL_", "ONEDNN_")
 _asked_for: int | None = None  # threads
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def torch_installed() -> bool:
@@ -61,8 +62,10 @@ def without_tf32(device: str) -> dict[str, str]:
 
 def computes_bfloat16(device: str = "cpu") -> bool:
     """Whether PyTorch computes in bfloat16 there at a speed worth it: on an x86 processor without
-    AVX-512 it takes many times as long as float32.
+    AVX-512 it takes many times as long as float32. Without PyTorch: whether there is AVX-512.
     """
+    if not torch_installed():
+        return CPUINFO.exists() and " avx512f" in CPUINFO.read_text(errors="replace")
     import torch
 
     if not device.startswith("cpu"):
