@@ -176,18 +176,29 @@ def test_polling_in_the_background_and_readings_that_fail():
             raise MeterError("the sensor is gone")
         return 100.0
 
-    meter = PolledMeter("gpu", "p", read, period_s=0.005)
-    meter.sample()
-    edges = [meter.mark()]
-    for present, seconds in ((True, 0.1), (False, 0.8), (True, 0.1)):
-        (there.set if present else there.clear)()
+    def window(seconds: float) -> tuple[Mark, Mark]:
+        start = meter.mark()
         sleep(seconds)
-        edges.append(meter.mark())
-    first, gone, back, last = edges
-    assert meter.joules(first, gone) == pytest.approx(100 * (gone.time_s - first.time_s))
+        return start, meter.mark()
+
+    def sampled() -> None:
+        known = len(meter._times_s)
+        while len(meter._times_s) < known + 2:
+            sleep(0.001)
+
+    meter = PolledMeter("gpu", "p", read, period_s=0.005)
+    sampled()
+    before = window(0.1)
+    sampled()
+    there.clear()
+    gone = window(0.8)
+    there.set()
+    sampled()
+    after = window(0.1)
+    for start, end in (before, after):
+        assert meter.joules(start, end) == pytest.approx(100 * (end.time_s - start.time_s))
     with pytest.raises(MeterError, match=r"no sample for .* window: the sensor is gone"):
-        meter.joules(gone, back)
-    assert meter.joules(back, last) == pytest.approx(100 * (last.time_s - back.time_s))
+        meter.joules(*gone)
     meter.close()
 
 
