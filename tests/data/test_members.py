@@ -24,12 +24,19 @@ def write(path: Path, members: dict[str, bytes]) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    ["../fer2013.csv", "/etc/fer2013.csv", "./../b.csv", "a/../../b.csv", "a\\..\\..\\b.csv"],
-)
+    ["../fer2013.csv", "/etc/fer2013.csv", "./../b.csv", "a/../../b.csv", "a\\..\\..\\b.csv",
+     "C:/fer2013.csv", "C:fer2013.csv"],
+)  # fmt: skip
 def test_a_path_that_climbs_out_is_refused(name: str, tmp_path: Path):
     with pytest.raises(DataError, match="unsafe path in an archive"):
         load(write(tmp_path / "data.zip", {name: b"emotion,pixels,Usage\n"}))
     assert [path.name for path in tmp_path.iterdir()] == ["data.zip"]
+
+
+def test_a_time_in_a_name_is_no_drive(tmp_path: Path):
+    """The archive was called unsafe."""
+    members = {"faces 2024-05-01 12:30/train/happy/1.png": b"x"}
+    assert names(write(tmp_path / "data.zip", members)) == [*members]
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path):
@@ -313,3 +320,25 @@ def test_a_csv_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch):
     path.write_bytes(packed(lines.encode() + b"\n" * 1_000_000, ".gz"))
     with pytest.raises(DataError, match=r"fer2013\.csv\.gz"):
         load(path)
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz"])
+@pytest.mark.parametrize("damage", ["cut", "cut in a header", "flip"])
+def test_a_tar_that_ends_at_a_damaged_header_is_refused(
+    damage: str, ending: str, faces: Dataset, tmp_path: Path
+):
+    """It was read as a whole one of fewer images."""
+    folder, plain = image_folder(tmp_path, faces), io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as archive:
+        for path in sorted(folder.rglob("*.png")):
+            archive.add(path, str(path.relative_to(folder)))
+    plain.seek(0)
+    with tarfile.open(fileobj=plain) as archive:
+        at = archive.getmembers()[45].offset
+    content = bytearray(plain.getvalue())
+    content[at + 5] ^= 1
+    if damage != "flip":
+        content = content[: at + 300 * (damage != "cut")]
+    (tmp_path / f"data{ending}").write_bytes(packed(bytes(content), ending))
+    with pytest.raises(DataError, match=r"damaged tar .*behind 45 entries\). Download it again"):
+        load(tmp_path / f"data{ending}")

@@ -230,7 +230,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 def _check_name(name: str, where: str) -> None:
     """Raises DataError for a member whose path would lie outside of where it was unpacked."""
-    if name.startswith("/") or ".." in PurePosixPath(name).parts or ":" in name.split("/")[0]:
+    if name.startswith("/") or ".." in PurePosixPath(name).parts or name[1:2] == ":":  # a drive
         raise DataError(
             f"{where}: unsafe path in an archive. Do not unpack it; get the data elsewhere"
         )
@@ -277,7 +277,21 @@ def _tar(archive: tarfile.TarFile, source: Path) -> list[Member]:
         members.append(Member(name, where, file.file, file.stamp, opener))
         if len(members) > MAX_FILES:
             raise DataError(f"{source}: more than {MAX_FILES:,} members. Pass the data itself")
+    _check_end(archive, source, len(entries))
     return sorted(_each_once(members), key=lambda member: member.name)
+
+
+def _check_end(archive: tarfile.TarFile, source: Path, entries: int) -> None:
+    """Raise DataError where no block of zeros ends the tar: `tarfile` ends without a word at a
+    header that is missing or damaged, too.
+    """
+    assert archive.fileobj is not None  # it is open
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise DataError(
+            f"{source}: damaged tar (cut off, or a damaged header behind {entries:,} entries). "
+            "Download it again"
+        )
 
 
 def _tar_link(
