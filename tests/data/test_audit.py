@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from lightfer.data import DataError, Dataset, Split
-from lightfer.data.audit import audit
-from lightfer.data.ferplus import FILE_NAME, read_votes
+from lightfer.data.audit import FerPlusAudit, audit
+from lightfer.data.ferplus import FILE_NAME, Votes, read_votes
+from lightfer.data.official import ROWS
 from lightfer.data.subsets import kaggle_test, trained_without_copies, without_copies
 
 
@@ -79,3 +80,20 @@ def test_ferplus_agrees_with_the_real_labels_as_known(real: Dataset, fer2013_dir
     assert [round(votes.top_vote_agreement * 100, 2) for votes in found] == [62.68, 62.28, 62.45]
     assert [votes.named_images for votes in found] == [28_561, 3_579, 3_574]
     assert [votes.majority_images for votes in found] == [24_941, 3_186, 3_137]
+
+
+def test_votes_are_not_joined_to_lines_of_another_split(faces: Dataset):
+    """Numbers from 0 in each split are lines of train: an image had another one's votes."""
+    votes = Votes(torch.ones(ROWS, 10, dtype=torch.int64), torch.ones(ROWS, dtype=torch.bool))
+
+    def audited(first: int) -> FerPlusAudit | None:
+        split = replace(faces["validation"], rows=torch.arange(first, first + 48))
+        data = replace(faces, splits={"validation": split})
+        return audit(data, votes).splits["validation"].ferplus
+
+    for first in (0, 28_708, 32_298 - 47):
+        with pytest.raises(DataError, match=r"no lines of it in fer2013\.csv.*with line 28709"):
+            audited(first)
+    for first in (28_709, 32_298 - 48):
+        assert (found := audited(first)) is not None
+        assert found.named_images == 48

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lightfer.data import CLASSES, SPLITS, DataError, Dataset, Split, SplitName
+from lightfer.data import CLASSES, SPLITS, DataError, Dataset, Split, SplitName, official
 from lightfer.data.official import CLASS_COUNTS, EXEMPT_ROWS, FIRST_ROW, ROWS, recognise
 from lightfer.data.official import has_official_counts as check
 
@@ -66,3 +66,20 @@ def test_two_exchanged_labels_are_noticed(real: Dataset):
     assert not {32_298 + i, 32_298 + j} & set(EXEMPT_ROWS)
     labels[i], labels[j] = labels[j].item(), labels[i].item()
     assert recognise("test", replace(real["test"], labels=labels))[1] == "none"
+
+
+def test_numbers_from_0_in_each_split_are_no_rows(monkeypatch: pytest.MonkeyPatch):
+    """The official data were called unverified."""
+    split = blank(CLASS_COUNTS["validation"])
+    rows = torch.arange(28_709, 28_709 + 3_589)
+    kept = ~torch.isin(rows, torch.tensor(EXEMPT_ROWS))
+    for hashes, content in (
+        (official.PIXELS_SHA256, split.images[kept]),
+        (official.LABELS_SHA256, split.labels[kept].to(torch.uint8)),
+    ):
+        monkeypatch.setitem(hashes, "validation", official._sha256(content))
+    for first in (0, 1, 28_708, 28_709):
+        found, verification = recognise("validation", replace(split, rows=rows - 28_709 + first))
+        assert verification == "pixels and labels"
+        assert torch.equal(found.rows, rows)
+    assert recognise("validation", replace(split, rows=rows.flip(0)))[1] == "none"

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from lightfer.data.copies import image_groups
-from lightfer.data.dataset import Dataset, Split, SplitName
-from lightfer.data.ferplus import Votes, agreement, majority_labels
-from lightfer.data.official import class_counts
+from lightfer.data.dataset import DataError, Dataset, Split, SplitName
+from lightfer.data.ferplus import Votes, agreement, majority_labels, rows_of
+from lightfer.data.official import FIRST_ROW, class_counts, in_split
 
 BLANK_DEVIATION = 2.0
 """Largest standard deviation of the pixels (of 0 to 255) of an image that counts as blank."""
@@ -108,11 +108,17 @@ def _audit_split(
         equal_to_validation=equal_to("validation"),
         equal_to_test=equal_to("test"),
         blank=int((deviation <= BLANK_DEVIATION).sum()),
-        ferplus=None if votes is None else _audit_votes(split, votes),
+        ferplus=None if votes is None else _audit_votes(name, split, votes),
     )
 
 
-def _audit_votes(split: Split, votes: Votes) -> FerPlusAudit:
+def _audit_votes(name: SplitName, split: Split, votes: Votes) -> FerPlusAudit:
+    if not in_split(name, rows_of(split)):
+        raise DataError(
+            f"FER+ cannot be joined: images of the {name} split have numbers that are no lines of "
+            f"it in fer2013.csv, where it begins with line {FIRST_ROW[name]}, the first of all "
+            "being 0. Number the images, or the column row, by these lines"
+        )
     labels, mask = majority_labels(split, votes)
     equal = (labels == split.labels)[mask].float()
     return FerPlusAudit(

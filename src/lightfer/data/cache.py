@@ -28,7 +28,7 @@ from lightfer.data.dataset import Split, SplitName, Verification
 from lightfer.data.forms import Part
 from lightfer.data.members import reading
 
-FORMAT = "lightfer cache 4"
+FORMAT = "lightfer cache 5"
 """Part of every key: to be changed with every change of what a reader makes of a file."""
 KEPT = 24
 """Arrays in the cache; the oldest go first. One of FER2013 has 83 MB."""
