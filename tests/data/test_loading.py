@@ -13,7 +13,15 @@ from PIL import Image
 from lightfer.data import SPLITS, DataError, Dataset, SplitName, find, load
 from lightfer.data.loading import at_size
 from lightfer.data.synthetic import synthetic_faces
-from tests.data.writers import FORMS, image_folder, kaggle_csv, parquet, zipped
+from tests.data.writers import (
+    FORMS,
+    USAGE,
+    image_folder,
+    kaggle_csv,
+    parquet,
+    three_folders,
+    zipped,
+)
 
 
 def assert_same(found: Dataset, faces: Dataset) -> None:
@@ -324,3 +332,106 @@ def test_two_columns_that_could_be_meant_are_refused(faces: Dataset, tmp_path: P
         pq.write_table(table.append_column(name, table["emotion"]), path)
         with pytest.raises(DataError, match=r"2 columns 'emotion', expected one"):
             load(folder)
+
+
+def csv_of_each_split(folder: Path, faces: Dataset, *, usage: bool = True) -> Path:
+    """`train.csv`, `validation.csv` and `test.csv`, which may keep the column Usage."""
+    header, *lines = kaggle_csv(folder, faces).read_text().splitlines()
+    (folder / "fer2013.csv").unlink()
+    for name in SPLITS:
+        of = [header, *(line for line in lines if line.endswith(USAGE[name]))]
+        of = of if usage else [line.rpartition(",")[0] for line in of]
+        (folder / f"{name}.csv").write_text("\n".join(of))
+    return folder
+
+
+def parquet_of_each_split(folder: Path, faces: Dataset) -> Path:
+    parquet(folder, faces)
+    for name in SPLITS:
+        path = folder / f"fer2013-{name}.parquet"
+        table = pq.read_table(path)
+        pq.write_table(table.append_column("Usage", [[USAGE[name]] * len(table)]), path)
+    return folder
+
+
+@pytest.mark.parametrize("write", [csv_of_each_split, parquet_of_each_split])
+def test_files_of_each_split_may_keep_the_column_usage(write, faces: Dataset, tmp_path: Path):
+    """Of Parquet files train was taken alone, and CSV files were too many."""
+    folder = write(tmp_path, faces)
+    assert_same(load(folder), faces)
+    assert list(load(folder, ("validation",)).splits) == ["validation"]
+
+
+def test_two_files_that_hold_one_split_by_usage_are_refused(faces: Dataset, tmp_path: Path):
+    csv_of_each_split(tmp_path, faces)
+    texts = [(tmp_path / f"{name}.csv").read_text() for name in ("train", "test")]
+    (tmp_path / "train.csv").write_text("\n".join([texts[0], *texts[1].splitlines()[1:]]))
+    with pytest.raises(DataError, match=r"train\.csv: by its column Usage it holds the test split"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("Train/Happiness", "Val/Happiness", "folder says validation, its name train"),
+        ("Val/Happiness", "Train/Happiness", "folder says train, its name validation"),
+        ("Test/Happiness", "Val/Happiness", "folder says validation, its name test"),
+    ],
+)
+def test_an_image_whose_name_and_folder_tell_two_splits_is_refused(
+    old: str, new: str, said: str, faces: Dataset, tmp_path: Path
+):
+    """The name was believed: images that were moved into a validation folder were trained on."""
+    folder = three_folders(tmp_path, faces)
+    path = next((folder / old).iterdir())
+    path.rename(folder / new / path.name)
+    with pytest.raises(DataError, match=rf"{path.name}: its {said}\. Rename one of them"):
+        load(folder)
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_a_split_that_lies_there_twice_is_refused(archive: bool, faces: Dataset, tmp_path: Path):
+    """As in a folder that holds itself again: each image counted twice."""
+    folder = image_folder(tmp_path, faces)
+    shutil.copytree(folder / "train", folder / "images" / "train")
+    if archive:
+        folder = Path(shutil.make_archive(str(tmp_path / "data"), "zip", folder))
+    with pytest.raises(DataError, match=r"images/train/.* and train/.* the train split lies there"):
+        load(folder)
+
+
+def test_other_images_of_the_same_names_are_no_copies(tmp_path: Path):
+    for shade, name in enumerate("ab"):
+        folder = tmp_path / "train" / name / "happy"
+        folder.mkdir(parents=True)
+        Image.new("L", (48, 48), shade).save(folder / "1.png")
+    assert len(load(tmp_path, ("train",))["train"]) == 2
+
+
+@pytest.mark.parametrize("other", ["picture", "pointer"])
+def test_what_is_wrong_with_another_form_hides_no_data(other: str, faces: Dataset, tmp_path: Path):
+    """A picture in a folder of no class, and a file that is only a pointer to Parquet."""
+    if other == "picture":
+        csv_of_each_split(tmp_path, faces, usage=False)
+        (tmp_path / "figures").mkdir()
+        (tmp_path / "figures" / "plot.png").write_bytes(b"x")
+    else:
+        kaggle_csv(tmp_path, faces)
+        (tmp_path / "features.parquet").write_text("version https://git-lfs.github.com/spec/v1")
+    assert_same(load(tmp_path), faces)
+
+
+def test_a_picture_beside_parquet_hides_nothing(faces: Dataset, tmp_path: Path):
+    (parquet(tmp_path, faces) / "fer2013-validation.parquet").unlink()
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "example.png").write_bytes(b"x")
+    assert load(tmp_path, ("test",))["test"].sha256() == faces["test"].sha256()
+
+
+def test_what_is_less_takes_the_place_of_nothing_damaged(faces: Dataset, tmp_path: Path):
+    csv_of_each_split(tmp_path, faces, usage=False)
+    for name in ("validation", "test"):
+        (tmp_path / f"{name}.csv").unlink()
+    (parquet(tmp_path, faces) / "fer2013-train.parquet").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"train\.parquet: not a readable Parquet"):
+        load(tmp_path, ("train",))

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from lightfer.data import DataError, Dataset, Split, load
 from lightfer.data.audit import audit
 from lightfer.data.dataset import WITH_CONTEMPT, SplitName
+from lightfer.data.official import class_counts
 from lightfer.data.sets import SETS
 
 WORDS = dict(zip(range(8), WITH_CONTEMPT, strict=True))
@@ -298,3 +300,16 @@ def test_official_counts_are_those_of_the_descriptions():
         "ckplus": 327,
         "jaffe": 213,
     }
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_split_alone_is_compared_with_all_of_what_was_read(
+    split: SplitName, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Official train images were called others, as a tenth of them is validation."""
+    counts = {
+        name: class_counts(faces[name].labels[:n], 8) for name, n in (("train", 12), ("test", 6))
+    }
+    known = {**SETS, "rafdb": replace(SETS["rafdb"], counts=counts)}
+    monkeypatch.setattr("lightfer.data.loading.SETS", known)
+    assert load(f"rafdb:{raf_db(tmp_path / 'set', faces)}", (split,)).label == "RAF-DB"

@@ -2,7 +2,8 @@
 
 Where a folder holds several forms, the first of these is taken that has all three splits, else the
 one with most, whatever command asks: Parquet, a CSV with a column Usage, image folders, CSV files
-without Usage. A zip counts only where there is nothing else.
+without Usage. A zip counts only where there is nothing else. What is wrong with one form is passed
+over where another has all three, or came before.
 """
 
 from collections import Counter
@@ -107,12 +108,19 @@ def find_parts(members: Sequence[Member], where: str) -> list[Part]:
     where two of them hold one split: only one could be read.
     """
     best: list[Part] = []
+    problem: DataError | None = None
     for find in (_parquet_parts, _csv_parts, _image_parts, _plain_csv_parts):
-        parts = find(members, where)
+        try:
+            parts = find(members, where)
+        except DataError as error:
+            problem = problem if best else problem or error
+            continue
         if len(splits_of(parts)) > len(splits_of(best)):
             best = parts
         if len(splits_of(best)) == len(SPLITS):
             break
+    if problem and len(splits_of(best)) < len(SPLITS):
+        raise problem
     if not best:  # which columns they lack shows when they are read
         best = _parquet_parts(members, where, needed=())
     for split in SPLITS:
@@ -147,7 +155,7 @@ def _parquet_parts(
     """One part per split named by the files, or one for all files with a column Usage. Files
     without one of the `needed` columns of each kind are passed over.
     """
-    by_split: dict[SplitName | None, list[Member]] = {}
+    found: list[tuple[SplitName | None, bool, Member]] = []
     for member in _with_suffix(members, ".parquet"):
         split = split_in_name(member.stem) or split_name(member.parts[-2])
         try:
@@ -158,9 +166,12 @@ def _parquet_parts(
             if split in ("train", None):
                 raise
             columns = set()
-        # Hugging Face turns a CSV with Usage into Parquet files that are all called train.
-        mixed = split in ("train", None) and "usage" in columns
-        by_split.setdefault(None if mixed else split, []).append(member)
+        found.append((split, "usage" in columns, member))
+    # Hugging Face turns a CSV with Usage into Parquet files that are all called train.
+    mixed = {split for split, *_ in found} <= {"train", None}
+    by_split: dict[SplitName | None, list[Member]] = {}
+    for split, usage, member in found:
+        by_split.setdefault(None if mixed and usage else split, []).append(member)
     if None in by_split:
         by_split = {None: by_split[None]}
     return [
@@ -174,12 +185,19 @@ def _read(members: Sequence[Member], split: SplitName | None, size: int) -> dict
 
 
 def _csv_parts(members: Sequence[Member], where: str) -> list[Part]:
+    """A CSV with Usage, or one for each split that is named by it and has the column, too."""
     found = [m for m, header in _csv_headers(members) if "usage" in header]
-    if len(found) > 1:
+    by_split = {split_in_name(member.stem): member for member in found}
+    if len(found) == 1:
+        by_split = {None: found[0]}
+    elif None in by_split or len(by_split) < len(found):
         raise DataError(
             f"{where}: {len(found)} files hold the data, {_listed(found)}. Pass one of them"
         )
-    return [Part("csv", SPLITS, (member,), partial(read_csv, member, None)) for member in found]
+    return [
+        Part("csv", (split,) if split else SPLITS, (member,), partial(read_csv, member, split))
+        for split, member in by_split.items()
+    ]
 
 
 def _plain_csv_parts(members: Sequence[Member], where: str) -> list[Part]:
@@ -226,9 +244,28 @@ def _image_parts(members: Sequence[Member], where: str) -> list[Part]:
     parts = []
     for split, of in by_split.items():
         meant = {m.parts[-2]: labels[m.parts[-2]] for m in of}  # decided over all splits
+        _check_once(split, of, meant, where)
         read = partial(_read_images, split, of, meant)
         parts.append(Part(form, (split,), tuple(of), read, about=str(sorted(meant.items()))))
     return parts
+
+
+def _check_once(
+    split: SplitName, members: Sequence[Member], labels: dict[str, int], where: str
+) -> None:
+    """Raise DataError where the first image whose name and class another one has is the same, as
+    where an archive was unpacked twice: each would count twice.
+    """
+    named: dict[tuple[int, str], Member] = {}
+    for member in members:
+        first = named.setdefault((labels[member.parts[-2]], member.parts[-1]), member)
+        if first is not member:
+            if first.read() == member.read():
+                raise DataError(
+                    f"{where}: {first.name} and {member.name} are one image: the {split} split "
+                    "lies there twice. Pass one of the folders, or move the other away"
+                )
+            return
 
 
 def _read_images(
@@ -239,13 +276,18 @@ def _read_images(
 
 
 def _split_of_image(member: Member) -> SplitName:
-    """By a Usage that begins the file's name, else by the nearest folder above the class."""
-    usage = member.stem.partition("_")[0].lower()
-    if usage in USAGES:
-        return USAGES[usage]
-    for folder in reversed(member.parts[:-2]):
-        if (split := split_name(folder)) is not None:
-            return split
+    """By a Usage that begins the file's name, else by the nearest folder above the class. Of two
+    that differ only Kaggle's are meant, whose folder test has both halves.
+    """
+    named = USAGES.get(member.stem.partition("_")[0].lower())
+    folder = next(filter(None, map(split_name, reversed(member.parts[:-2]))), None)
+    if named and folder and folder != named and (folder, named) != ("test", "validation"):
+        raise DataError(
+            f"{member.where}: its folder says {folder}, its name {named}. Rename one of them, or "
+            "move it"
+        )
+    if split := named or folder:
+        return split
     raise DataError(
         f"{member.where}: cannot tell the split, expected a folder train, validation or test "
         "above the class, or a name such as PublicTest_7.jpg. Rename the folders"

@@ -153,7 +153,7 @@ def _other(name: str, path: Path, splits: Sequence[SplitName] | None, size: int)
     for split, (found, verification) in read.items():
         read[split] = found.where(found.labels < len(classes)), verification
     wanted = _wanted(read, splits, path, parts)
-    found = _counts(wanted, len(classes))
+    found = _counts({split: of for split, (of, _) in read.items()}, len(classes))
     official = {split: known.counts[split][: len(classes)] for split in found}
     title = known.title + (", 8 classes" if eight else "")
     if found != official:
@@ -242,7 +242,13 @@ def _read(parts: Sequence[Part], splits: Sequence[SplitName], size: int) -> Reco
     read: Recognised = {}
     for part in parts:
         if set(part.splits) & set(splits):
-            read |= cached(part, size, _read_part)
+            found = cached(part, size, _read_part)
+            for split in found.keys() & read.keys():
+                raise DataError(
+                    f"{part.members[0].where}: by its column Usage it holds the {split} split, "
+                    "which another file holds, too. Correct the column, or pass one of the files"
+                )
+            read |= found
     return read
 
 
