@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,11 +17,14 @@ import lightfer
 from lightfer.__main__ import run as run_here
 from lightfer._files import shipped
 from lightfer.cli.main import app
+from lightfer.inference.predict import network
+from lightfer.inference.predict.shards import Setup, open_here
 from lightfer.models.find import find_weights
 from lightfer.models.registry import architecture, describe_model
 from lightfer.models.weights import CheckpointError, load_checkpoint, save_checkpoint
 from lightfer.results import read_results
 from lightfer.train.job import Job
+from tests.models.test_weights import card
 
 TINY = """
 from torch import nn
@@ -241,3 +245,29 @@ def test_no_code_is_imported_because_a_weight_file_says_so(folder: Path, small_c
         find_weights(f"own_nets.tiny:fixed_size={path}")
     assert "own_nets.tiny" not in sys.modules
     assert find_weights(f"{own}={path}").name == own
+
+
+@pytest.mark.parametrize("name", ["tiny_net", "own_nets.tiny:TinyNet"])
+def test_what_was_made_of_other_code_is_not_used(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """An exported file in the cache, and a folder with labels, had its weights and not its code."""
+    code, path = folder / "own_nets" / "tiny.py", folder / "net.safetensors"
+    torch.manual_seed(0)
+    save_checkpoint(path, lightfer.create_model(name).state_dict(), card(name))
+    key = f"{name}={path}" if ":" in name else str(path)
+    monkeypatch.setenv("LIGHTFER_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(
+        "lightfer.inference.predict.exporting.export_for_prediction",
+        lambda model, path: path.write_bytes(code.read_bytes()),
+    )
+    setup, setups = Setup(key, "pytorch", "never"), []
+    for _ in range(2):
+        for _ in range(2):
+            exported = network.exported(key)
+            assert isinstance(exported, Path)
+            assert exported.read_text() == code.read_text()
+        setups.append(open_here(setup)[1])
+        code.write_text(f"{TINY}\n# mended\n")
+    assert setups[0] == replace(setups[1], code=setups[0].code) != setups[1]
+    assert network.code_sha256("vgg_slim") is None

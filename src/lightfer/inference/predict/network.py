@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,7 +87,8 @@ def load_network(
     `runtime` is one of `lightfer.inference.backends`; None takes ONNX Runtime where it can, else
     what can read the file, else PyTorch. ONNX Runtime and OpenVINO get a name or weight file
     assembled (see `lightfer.inference.onnx_from_weights`); one of an architecture without a graph
-    is exported once and kept in the user's cache, under the hash of its weights; `note` is told.
+    is exported once and kept in the user's cache, under the hashes of its weights and, of a net of
+    your own, its code; `note` is told.
 
     Raises PredictError, ExportedFileError, or what the zoo raises for unknown names and bad files.
     """
@@ -190,6 +192,17 @@ def weights_sha256(model: str) -> str:
     return " ".join(sha256_of(file) for file in files)
 
 
+def code_sha256(model: str) -> str | None:
+    """Of the file with the code of a net of your own, which its weights do not tell; else None."""
+    if find_spec("torch") is None or Path(model).suffix in EXPORTED:
+        return None
+    from lightfer.models.find import find_weights, own_and_file, own_source
+
+    if not own_and_file(model)[0] and not entry_points(group="lightfer.models"):
+        return None
+    return own_source(find_weights(model).name)
+
+
 def _weights(model: str) -> Path:
     path = Path(model) if model.endswith(".safetensors") else shipped(model)
     if path is None or not path.exists():
@@ -204,7 +217,9 @@ def _weights(model: str) -> Path:
 
 def _cached(model: str) -> Path:
     path = _weights(model)
-    return cache_folder() / "exported" / f"{path.stem}-{sha256_of(path)[:16]}-{FORMAT}.onnx"
+    hashes = filter(None, (sha256_of(path), code_sha256(model)))
+    made_of = "-".join(sha256[:16] for sha256 in hashes)
+    return cache_folder() / "exported" / f"{path.stem}-{made_of}-{FORMAT}.onnx"
 
 
 def _best_runtime(model: str, suffix: str) -> str:
@@ -215,8 +230,8 @@ def _best_runtime(model: str, suffix: str) -> str:
         return "onnxruntime"
     usable = find_spec("onnxruntime") is not None and (
         (shipped(model) and plain_name(model) == model and graph_file(model).exists())
-        or os.path.exists(_cached(model))  # noqa: PTH110 (as above)
         or all(find_spec(name) for name in ("torch", "onnx", "onnxscript"))
+        or os.path.exists(_cached(model))  # noqa: PTH110 (as above)
         or assembled(_weights(model)) is not None
     )
     return "onnxruntime" if usable else "pytorch"

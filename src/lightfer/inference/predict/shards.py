@@ -41,7 +41,7 @@ from lightfer.data.crop import Box
 from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES, UNREAD, not_read
 from lightfer.errors import ArgumentError, one_line
 from lightfer.executors import open_executor
-from lightfer.inference.predict.network import Note, weights_sha256
+from lightfer.inference.predict.network import Note, code_sha256, weights_sha256
 from lightfer.inference.predict.predictor import Faces, Predictor
 from lightfer.inference.predict.sources import Item, items_of, why_unusable
 from lightfer.inference.predict.tables import item_of, row_groups, values
@@ -65,6 +65,7 @@ class Setup:
     batch_size: int = 64
     finder: str | None = None  # what looks for faces
     weights: str = ""  # SHA-256
+    code: str | None = None  # SHA-256, of a net of your own
 
 
 @dataclass(frozen=True)
@@ -284,6 +285,7 @@ def open_here(setup: Setup, note: Note = lambda text: None) -> tuple[Predictor, 
         runtime=predictor.network.runtime,
         finder=type(predictor.finder).__name__ if predictor.has_finder else None,
         weights=weights_sha256(setup.model),
+        code=code_sha256(setup.model),
     )
 
 
