@@ -13,7 +13,9 @@ from PIL import Image, ImageOps
 
 from lightfer.data import pictures
 from lightfer.data.pictures import (
+    FORMATS,
     MAX_PIXELS,
+    SUFFIXES,
     PictureError,
     as_pictures,
     not_read,
@@ -257,3 +259,10 @@ def test_a_pipe_is_an_error_not_waited_for(tmp_path: Path):
         (tmp_path / name).rename(tmp_path / f".{name}")
     with pytest.raises(PictureError, match="is no file but a pipe or device"):
         open_picture(tmp_path / ".pipe.png")
+
+
+def test_every_ending_that_is_read_is_one_of_pillows_for_a_form_that_is_read():
+    known = Image.registered_extensions()
+    forms = {known[suffix] for suffix in SUFFIXES - {".heic", ".heif", ".hif"}}
+    assert forms <= {*FORMATS, "MPO"}  # of JPEG
+    assert {s for s, form in known.items() if form in ("JPEG", "PPM")} - {".pfm"} <= SUFFIXES

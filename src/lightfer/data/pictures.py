@@ -28,8 +28,10 @@ WRITTEN = frozenset(
     (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".pgm", ".ppm", ".gif", ".tif", ".tiff")
     + ((".avif",) if AVIF else ())
 )
-SUFFIXES = WRITTEN | frozenset((".heic", ".heif", ".hif") if HEIF else ())
-UNREAD = frozenset((".avif", ".dng", ".heic", ".heif", ".hif", ".jp2", ".jxl")) - SUFFIXES
+SUFFIXES = WRITTEN | frozenset((".jpe", ".mpo", ".pbm", ".pnm"))
+SUFFIXES |= frozenset((".heic", ".heif", ".hif") if HEIF else ())
+RAW = frozenset((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"))  # of cameras
+UNREAD = RAW | frozenset((".avif", ".heic", ".heif", ".hif", ".jp2", ".jxl", ".psd")) - SUFFIXES
 """Pictures by their names, of forms that are not read: nobody should think that they were."""
 
 PATHS, BYTES = (str, os.PathLike), (bytes, bytearray, memoryview)

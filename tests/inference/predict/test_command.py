@@ -76,6 +76,17 @@ def test_a_folder_in_order_and_what_failed_in_it(predict, crops: Path, tmp_path:
     assert "missing.png: no such file or folder" in messages
 
 
+def test_what_is_called_a_picture_or_a_film_is_not_passed_over(tmp_path: Path):
+    """Raw pictures and Windows' films were, with exit code 0."""
+    for (
+        ending
+    ) in "3gp arw CR2 cr3 flv jpe m2ts mpo mts nef ogv orf pbm pnm psd raf rw2 WMV".split():  # noqa: SIM905
+        (tmp_path / f"a.{ending}").touch()
+    items = {str(item.name): item.error for item in items_of([str(tmp_path)])}
+    assert [*items] == sorted(str(path) for path in tmp_path.iterdir())
+    assert "pictures of the form .cr2 are not read" in (items[str(tmp_path / "a.CR2")] or "")
+
+
 def test_a_link_to_a_folder_in_a_folder_adds_nothing(tmp_path: Path):
     """As of `latest` to the newest version, or to a folder above, without end."""
     (tmp_path / "v1").mkdir()

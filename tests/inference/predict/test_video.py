@@ -156,6 +156,15 @@ def test_frames_of_a_camera_are_when_they_came(monkeypatch: pytest.MonkeyPatch):
     assert end.error == "the camera stopped after 3 frames"
 
 
+def test_a_name_with_a_colon_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As recorders name films by the time; FFmpeg takes what stands before it for a protocol."""
+    monkeypatch.chdir(tmp_path)
+    with video_writer(tmp_path / "12:30.mp4", RATE) as writer:
+        for _ in range(3):
+            writer.write(Image.new("RGB", (64, 64), "grey"))
+    assert [frame.error for frame in frames("12:30.mp4")] == [None] * 3
+
+
 def test_every_nth_frame(video: Path):
     items = list(items_of([str(video)], every=7))
     assert [item.frame for item in items] == [0, 7, 14, 21, 28]

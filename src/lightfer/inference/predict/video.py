@@ -16,7 +16,10 @@ from lightfer._files import OutputError, atomic_path, is_utf8
 from lightfer.data.finder import import_opencv, no_opencv
 from lightfer.errors import ArgumentError
 
-VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"))
+VIDEO_SUFFIXES = frozenset(
+    f".{ending}"
+    for ending in "mp4 m4v mov avi mkv webm mpg mpeg wmv 3gp mts m2ts flv ogv".split()  # noqa: SIM905
+)
 MISSING_SHARE = 0.02  # of the frames that a header promises: some containers only estimate them
 FALLBACK_RATE = 30.0  # frames per second of an annotated video whose source does not say
 LEAST_RATE = 0.01  # of an annotated video: OpenCV cannot write what is slower
@@ -63,6 +66,8 @@ def frames(source: str | int, every: int = 1) -> Iterator[Frame]:
 def _open(cv2: Any, source: str | int) -> Any:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what goes wrong is said by us
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    if isinstance(source, str):  # what stands before a colon would be a protocol: 12:30.mp4
+        source = str(Path(source).absolute())
     return cv2.VideoCapture(source)
 
 
