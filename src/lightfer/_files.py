@@ -467,7 +467,7 @@ def cache_folder() -> Path:
     if folder := os.environ.get("LIGHTFER_CACHE"):
         return in_home(folder)
     base = in_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    return Path(os.devnull if base.parts[0] == "~" else base, "lightfer")
+    return Path(os.devnull if base.parts[:1] == ("~",) else base, "lightfer")
 
 
 def in_home(path: str | Path) -> Path:

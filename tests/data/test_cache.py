@@ -143,6 +143,9 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("LIGHTFER_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache.cache_folder() == tmp_path / "lightfer"
+    for here in (".", "./"):  # it was an IndexError
+        monkeypatch.setenv("XDG_CACHE_HOME", here)
+        assert cache.cache_folder() == Path("lightfer")
 
 
 def test_a_failed_reading_leaves_nothing(parsed: list, source: Path, faces: Dataset):
