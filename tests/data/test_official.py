@@ -81,5 +81,6 @@ def test_numbers_from_0_in_each_split_are_no_rows(monkeypatch: pytest.MonkeyPatc
     for first in (0, 1, 28_708, 28_709):
         found, verification = recognise("validation", replace(split, rows=rows - 28_709 + first))
         assert verification == "pixels and labels"
+        assert found.rows is not None
         assert torch.equal(found.rows, rows)
     assert recognise("validation", replace(split, rows=rows.flip(0)))[1] == "none"

@@ -307,9 +307,8 @@ def test_a_split_alone_is_compared_with_all_of_what_was_read(
     split: SplitName, faces: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Official train images were called others, as a tenth of them is validation."""
-    counts = {
-        name: class_counts(faces[name].labels[:n], 8) for name, n in (("train", 12), ("test", 6))
-    }
+    of: list[tuple[SplitName, int]] = [("train", 12), ("test", 6)]
+    counts = {name: class_counts(faces[name].labels[:n], 8) for name, n in of}
     known = {**SETS, "rafdb": replace(SETS["rafdb"], counts=counts)}
     monkeypatch.setattr("lightfer.data.loading.SETS", known)
     assert load(f"rafdb:{raf_db(tmp_path / 'set', faces)}", (split,)).label == "RAF-DB"

@@ -187,17 +187,18 @@ def _read(members: Sequence[Member], split: SplitName | None, size: int) -> dict
 def _csv_parts(members: Sequence[Member], where: str) -> list[Part]:
     """A CSV with Usage, or one for each split that is named by it and has the column, too."""
     found = [m for m, header in _csv_headers(members) if "usage" in header]
-    by_split = {split_in_name(member.stem): member for member in found}
+    by_split: dict[SplitName | None, Member] = {split_in_name(m.stem): m for m in found}
     if len(found) == 1:
         by_split = {None: found[0]}
     elif None in by_split or len(by_split) < len(found):
         raise DataError(
             f"{where}: {len(found)} files hold the data, {_listed(found)}. Pass one of them"
         )
-    return [
-        Part("csv", (split,) if split else SPLITS, (member,), partial(read_csv, member, split))
-        for split, member in by_split.items()
-    ]
+    parts = []
+    for split, member in by_split.items():
+        splits: tuple[SplitName, ...] = (split,) if split else SPLITS
+        parts.append(Part("csv", splits, (member,), partial(read_csv, member, split)))
+    return parts
 
 
 def _plain_csv_parts(members: Sequence[Member], where: str) -> list[Part]:
@@ -280,7 +281,8 @@ def _split_of_image(member: Member) -> SplitName:
     that differ only Kaggle's are meant, whose folder test has both halves.
     """
     named = USAGES.get(member.stem.partition("_")[0].lower())
-    folder = next(filter(None, map(split_name, reversed(member.parts[:-2]))), None)
+    folders = map(split_name, reversed(member.parts[:-2]))
+    folder: SplitName | None = next((name for name in folders if name), None)
     if named and folder and folder != named and (folder, named) != ("test", "validation"):
         raise DataError(
             f"{member.where}: its folder says {folder}, its name {named}. Rename one of them, or "
