@@ -1,8 +1,10 @@
 """The executors of other packages: Ray, Dask, and Slurm by submitit."""
 
 import os
+import signal
 import subprocess
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lightfer.errors import ArgumentError
+from lightfer.errors import ArgumentError, LightferError
 
 POLL_S = 0.5
 """Between two looks at the jobs of Slurm."""
@@ -63,7 +65,8 @@ def open_dask(address: str, workers: int | None) -> tuple[Executor, int]:
 
 def open_slurm(cluster: str, folder: Path, **shape: Any) -> Executor:
     """A job of Slurm for each piece, or a process of this machine where `cluster` is local. Raises
-    ValueError where there is no Slurm, or one without accounting.
+    ValueError where there is no Slurm, or one without accounting; `submit` raises LightferError
+    where Slurm takes no job.
     """
     submitit: Any = import_module("submitit")
     if cluster == "slurm":
@@ -80,12 +83,21 @@ def open_slurm(cluster: str, folder: Path, **shape: Any) -> Executor:
             for future, job in [*jobs.items()]:
                 if job.done():
                     del jobs[future]
-                    error = job.exception()
-                    future.set_exception(error) if error else future.set_result(job.result())
+                    try:
+                        value, error = job.result()
+                    except Exception as lost:  # it left nothing, or nothing that can be read
+                        value, error = None, BrokenExecutor(str(lost))
+                    future.set_exception(error) if error else future.set_result(value)
 
     def start(fn: Callable, *args: Any, **kwargs: Any) -> Future:
         future: Future = Future()
-        jobs[future] = executor.submit(fn, *args, **kwargs)
+        try:
+            jobs[future] = executor.submit(_in_job, fn, args, kwargs)
+        except RuntimeError as error:  # in the words of sbatch
+            raise LightferError(
+                f"Slurm takes no job ({error}): choose a partition or an account by the variables "
+                "of sbatch, or fewer --workers"
+            ) from error
         return future
 
     def close() -> None:
@@ -94,7 +106,21 @@ def open_slurm(cluster: str, folder: Path, **shape: Any) -> Executor:
             job.cancel(check=False)
 
     threading.Thread(target=poll, daemon=True).start()
-    return Engine(start, lambda error: True, close)
+    return Engine(start, lambda error: False, close)
+
+
+def _in_job(fn: Callable, args: tuple, kwargs: dict) -> tuple[Any, Exception | None]:
+    """What `fn` gives, and what it raises, which submitit would tell as a text.
+
+    At the signal that comes before the end of a job's time submitit would raise an error within
+    `fn`; it is to go on until Slurm ends it, which counts as a lost worker.
+    """
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    try:
+        return fn(*args, **kwargs), None
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        return None, error
 
 
 def _check_accounting() -> None:
