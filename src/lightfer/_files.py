@@ -416,13 +416,14 @@ def alone(path: Path, what: str) -> Iterator[None]:
     except Timeout as error:
         holder = "unknown"
         with suppress(PermissionError):  # of Windows, which locks the content, too
-            holder = path.read_text().strip() or holder
+            holder = (path.read_text().split() or [holder])[0]
         raise InUseError(
             f"{what} is in use by process {holder}: wait for it, or choose another --out"
         ) from error
     try:
         with suppress(PermissionError):
-            path.write_text(f"{os.getpid()}\n")
+            if path.read_text().split()[:1] != [str(os.getpid())]:  # as filelock writes it, and
+                path.write_text(f"{os.getpid()}\n")  # more, where a system has no such locks
         yield
     finally:
         lock.release()

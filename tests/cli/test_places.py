@@ -581,6 +581,30 @@ def test_a_folder_that_is_in_use_is_refused_by_name(tmp_path: Path):
         assert (tmp_path / "later" / ".lock").exists()
 
 
+WITHOUT_LOCKS = """
+import errno, fcntl, os, signal, sys
+from pathlib import Path
+from lightfer._files import alone
+
+def flock(*_):
+    raise OSError(errno.ENOSYS, "not implemented")
+
+fcntl.flock = flock
+with alone(Path(sys.argv[1]), "the folder"):
+    os.kill(os.getpid(), int(sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks in another way")
+def test_a_killed_process_holds_no_folder_where_the_system_has_no_locks(tmp_path: Path):
+    """As of some Lustre. The next ones were told for ever to wait for the dead one."""
+    codes = [
+        subprocess.run([sys.executable, "-c", WITHOUT_LOCKS, tmp_path / ".lock", number]).returncode
+        for number in (str(signal.SIGKILL.value), "0", "0")
+    ]
+    assert codes == [-signal.SIGKILL, 0, 0]
+
+
 def test_a_line_is_added_as_a_whole(tmp_path: Path):
     log = tmp_path / "out" / "log.jsonl"
     append_line(log, "first")
