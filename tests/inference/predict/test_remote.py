@@ -170,6 +170,33 @@ def test_inputs_by_several_uris_are_one(elsewhere: Elsewhere, folder: Path):
     assert plan([str(folder), (folder / "02.png").as_uri(), (folder / TABLE).as_uri()]) == here
 
 
+def test_of_two_commands_at_once_one_labels(
+    elsewhere: Elsewhere,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+):
+    """Before the first part was there, both began, and the folder held labels of two networks."""
+    (folder / TABLE).unlink()
+    real, words = shards.label, [*command(folder, tmp_path)[:-1], f"far://{tmp_path}/out"]
+    other = [{MODEL: "squeezenet1_1_bn"}.get(word, word) for word in words]
+    codes = []
+
+    def late(*told: Any) -> int:
+        monkeypatch.setattr(shards, "label", real)
+        codes.append(run(other))
+        return real(*told)
+
+    monkeypatch.setattr(shards, "label", late)
+    assert run(words) == 2
+    assert codes[0] == 0
+    assert f"another command labels in far://{tmp_path}/out by now" in capsys.readouterr().err
+    parts = [*(tmp_path / "out").glob("part-*")]
+    models = {pq.read_metadata(part).metadata[b"model"] for part in parts}
+    assert (len(parts), models) == (1, {b"squeezenet1_1_bn"})
+
+
 def test_labels_lie_apart_from_inputs(elsewhere: Elsewhere, folder: Path):
     """All was passed over as labels of its own, with exit code 0."""
     for uri in (f"far://{folder}", folder.as_uri()):

@@ -1,5 +1,6 @@
 """Labelling in shards: every input exactly once, whatever is killed, from any storage."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
@@ -17,7 +19,7 @@ import pytest
 from PIL import Image
 
 from lightfer.__main__ import run
-from lightfer._files import OutputError, alone, sha256_of
+from lightfer._files import OutputError, alone, sha256_of, write_bytes
 from lightfer.data.pictures import NO_FILE
 from lightfer.errors import ArgumentError
 from lightfer.inference.predict import Predictor, network
@@ -27,6 +29,8 @@ from tests.inference.predict.conftest import MODEL
 
 SETUP = Setup(MODEL, "pytorch", "never")
 THREADS = "tests.train.sweep.test_runner:threads"
+PLAN = b"{}"
+PLANNED = hashlib.sha256(PLAN).hexdigest()
 
 
 def rows_of(folder: Path) -> list[dict]:
@@ -229,6 +233,15 @@ def test_finished_shards_are_kept_and_other_work_is_refused(crops: Path, tmp_pat
         label_shards([str(crops / "00.png")], str(out), SETUP, THREADS, 1, size=10)
 
 
+def test_a_part_of_another_setup_is_made_again(crops: Path, tmp_path: Path):
+    """As one that a worker of an earlier command wrote late."""
+    wanted = labelled([crops], tmp_path / "out")
+    part = tmp_path / "out" / "part-00001.parquet"
+    other = pq.read_table(part).replace_schema_metadata({"setup": "{}"})
+    pq.write_table(other.set_column(1, "error", pa.array(["late"] * 10)), part)
+    assert labelled([crops], tmp_path / "out") == wanted
+
+
 @pytest.mark.parametrize("kept", [0, 4, 3000])
 def test_a_part_that_was_cut_off_is_made_again(crops: Path, tmp_path: Path, kept: int):
     """It counted as finished, and its inputs had no row that could be read."""
@@ -255,9 +268,10 @@ def test_rows_that_went_away_have_their_row(crops: Path, tmp_path: Path):
     pq.write_table(table, tmp_path / "a.parquet")
     (shard,) = plan([str(tmp_path / "a.parquet")])
     _, setup = open_here(SETUP)
+    write_bytes(tmp_path / "out" / "plan.json", PLAN)
     for rows in (1, 0):
         pq.write_table(table.slice(0, rows), tmp_path / "a.parquet")
-        assert label(shard, setup, str(tmp_path), str(tmp_path / "out")) == 4 - rows
+        assert label(shard, setup, str(tmp_path), str(tmp_path / "out"), PLANNED) == 4 - rows
         found = [row["error"] for row in rows_of(tmp_path / "out")]
         assert found[:rows] == [None] * rows
         assert all("its Parquet file" in error for error in found[rows:])
@@ -326,7 +340,7 @@ def test_a_worker_that_would_label_in_another_way_is_refused(crops: Path, tmp_pa
     (shard,) = plan([str(crops)])
     setup = replace(open_here(SETUP)[1], finder="HaarFinder")
     with pytest.raises(ArgumentError, match=r"another finder \(HaarFinder, now None\): give it"):
-        label(shard, setup, str(tmp_path), str(tmp_path / "out"))
+        label(shard, setup, str(tmp_path), str(tmp_path / "out"), PLANNED)
 
 
 def test_a_folder_of_other_parts_is_refused(crops: Path, tmp_path: Path):
@@ -335,13 +349,13 @@ def test_a_folder_of_other_parts_is_refused(crops: Path, tmp_path: Path):
         label_shards([str(crops)], str(tmp_path), SETUP, THREADS, 1)
 
 
-def die_once(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
+def die_once(shard: Shard, setup: Setup, cwd: str, out: str, planned: str) -> int:
     """As `label`, in a process that is killed the first time it has the second shard."""
     mark = Path(out) / "died"
     if shard.number == 1 and not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return label(shard, setup, cwd, out)
+    return label(shard, setup, cwd, out, planned)
 
 
 def test_a_killed_worker_costs_no_input(
@@ -354,6 +368,42 @@ def test_a_killed_worker_costs_no_input(
     assert [row["item"] for row in rows_of(tmp_path / "out")] == [
         str(file) for file in sorted(crops.iterdir())
     ]
+
+
+class OneProcess(ThreadPoolExecutor):
+    """As a pool of one process, which the third shard kills, with what waits behind it."""
+
+    most = 0  # pieces at once since it was killed first
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(1)
+        self.given: list[tuple[Future, Shard]] = []
+        self.died = False
+
+    def submit(self, fn, /, *args) -> Future:
+        future: Future = Future()
+        self.given.append((future, args[0]))
+        if self.died:
+            OneProcess.most = max(OneProcess.most, len(self.given))
+        super().submit(self.next_one)
+        return future
+
+    def next_one(self) -> None:
+        sleep(0.02)  # a second piece is there by then, if one comes
+        if self.given and self.given[0][1].number == 2:
+            self.died, lost, self.given = True, self.given, []
+            for future, _ in lost:
+                future.set_exception(BrokenExecutor())
+        elif self.given:
+            future, _ = self.given.pop(0)
+            future.set_result(0)
+
+
+def test_a_shard_that_kills_its_process_takes_no_other_along(crops: Path, tmp_path: Path):
+    """Its neighbour was lost as often, and had failed without ever having been begun."""
+    executor = f"{__name__}:OneProcess"
+    told = label_shards([str(crops)], str(tmp_path / "out"), SETUP, executor, 1, size=6)
+    assert (OneProcess.most, told.failed, told.here) == (1, (2,), 42)
 
 
 def test_a_killed_command_goes_on_and_leaves_no_process(crops: Path, tmp_path: Path):
@@ -410,7 +460,9 @@ def test_the_command_tells_what_it_did(
     monkeypatch.chdir(tmp_path)
     common = ["--crop", "--model", MODEL, "--executor", THREADS, "--workers", "1", "--out", "out"]
     assert run(["predict", str(crops), "nothing.png", *common, "--runtime", "pytorch"]) == 1
-    assert "49 inputs, 49 now, 1 of them unusable" in capsys.readouterr().err
+    assert "49 inputs, 1 of them unusable; 49 labelled now" in capsys.readouterr().err
+    assert run(["predict", str(crops), "nothing.png", *common, "--runtime", "pytorch"]) == 1
+    assert "49 inputs, 1 of them unusable; 0 labelled now" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "plan.json").read_text())["inputs"] == 49
     assert run(["predict", str(crops), *common, "--model", "no_such_net", "--out", "other"]) == 2
     assert run(["predict", str(crops), *common, "--executor", "nowhere", "--out", "other"]) == 2

@@ -105,7 +105,8 @@ def _label(options: argparse.Namespace) -> int:
         note=_say,
     )
     lost = f"; shards whose workers were lost again and again: {told.failed}" if told.failed else ""
-    _say(f"{told.inputs:,} inputs, {told.here:,} now, {told.unusable:,} of them unusable{lost}")
+    said = f"{told.inputs:,} inputs, {told.unusable:,} of them unusable"
+    _say(f"{said}; {told.here:,} labelled now{lost}")
     return FAILED if told.unusable or told.failed else 0
 
 

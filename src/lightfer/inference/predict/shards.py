@@ -92,7 +92,7 @@ class Labelled:
 
     inputs: int
     here: int  # labelled by this run
-    unusable: int  # of these
+    unusable: int  # of all
     failed: tuple[int, ...] = ()  # shards that lost their workers
 
 
@@ -143,19 +143,22 @@ def _label_all(
     shards = plan(paths, size, (store, folder))
     listed = [info.base_name for info in store.get_file_info(fs.FileSelector(folder))]
     there = {name for name in listed if name.startswith("part-")}
-    _same_plan(store, folder, out, shards, setup, begun=bool(there))
-    todo = [s for s in shards if _part(s) not in there or not _whole(s, store, folder)][::-1]
+    planned = _same_plan(store, folder, out, shards, setup, begun=bool(there))
+    done = {s.number: _unusable(s, setup, store, folder) for s in shards if _part(s) in there}
+    todo = [s for s in shards if done.get(s.number) is None][::-1]
     inputs, left = sum(s.inputs for s in shards), sum(s.inputs for s in todo)
-    here = unusable = 0
+    here, unusable = 0, sum(filter(None, done.values()))
     losses: Counter[int] = Counter()
     running: dict[Future[int], Shard] = {}
     scratch = Path(folder) if isinstance(store, fs.LocalFileSystem) else Path.cwd()
     engine, slots = open_executor(executor, scratch, workers)
     try:
         while todo or running:
-            while todo and len(running) < 2 * slots:  # so that none waits for this process
+            # So that none waits for this process; one that is lost takes what waits in it along.
+            while todo and len(running) < (1 if losses else 2) * slots:
                 shard = todo.pop()
-                running[engine.submit(label, shard, setup, str(Path.cwd()), out)] = shard
+                future = engine.submit(label, shard, setup, str(Path.cwd()), out, planned)
+                running[future] = shard
             for future in wait(running, None, FIRST_COMPLETED).done:
                 shard = running.pop(future)
                 try:
@@ -222,8 +225,10 @@ def _lies_in(given: str, store: Any, folder: str) -> bool:
     return there == store and _below(path, folder)
 
 
-def label(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
-    """Write the part of one shard; returns how many of its inputs were unusable."""
+def label(shard: Shard, setup: Setup, cwd: str, out: str, planned: str) -> int:
+    """Write the part of one shard; returns how many of its inputs were unusable. Raises
+    ArgumentError where `planned` is no longer the hash of the plan in the folder.
+    """
     here = Path(cwd, setup.model)
     predictor = _predictor(replace(setup, model=str(here)) if here.is_file() else setup)
     store = _storage(shard.store)[0]
@@ -252,6 +257,9 @@ def label(shard: Shard, setup: Setup, cwd: str, out: str) -> int:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema), buffer)
     target, folder = _storage(out, cwd)
+    with target.open_input_stream(f"{folder}/plan.json") as file:
+        if hashlib.sha256(file.read()).hexdigest() != planned:
+            raise ArgumentError(f"another command labels in {out} by now: choose another folder")
     _write(target, f"{folder}/{_part(shard)}", buffer.getvalue())
     return sum(row["error"] is not None for row in rows)
 
@@ -415,18 +423,21 @@ def _files_of(shard: Shard, store: Any, every: int) -> Iterator[Item]:
 
 def _same_plan(
     store: Any, folder: str, out: str, shards: list[Shard], setup: Setup, begun: bool
-) -> None:
-    """Write it down, or raise ValueError if there are parts of another one."""
+) -> str:
+    """Write it down, or raise ValueError if there are parts of another one; returns the hash of
+    the file.
+    """
     digest = hashlib.sha256(repr([replace(shard, store="") for shard in shards]).encode())
     now = {**asdict(setup), "inputs": sum(s.inputs for s in shards), "shards": len(shards)}
     now["sha256"] = digest.hexdigest()
     path = f"{folder}/plan.json"
     if not begun:
-        _write(store, path, json.dumps(now, indent=1).encode())
-        return
+        data = json.dumps(now, indent=1).encode()
+        _write(store, path, data)
+        return hashlib.sha256(data).hexdigest()
     try:
         with store.open_input_stream(path) as file:
-            known = dict(read_json(file.read()))
+            known = dict(read_json(data := file.read()))
     except FileNotFoundError as error:
         raise ArgumentError(
             f"{out} holds parts without a plan.json: choose another folder"
@@ -440,6 +451,7 @@ def _same_plan(
             f"{out} holds labels that were made with another {changed}: choose another folder, or "
             "give what it was begun with"
         )
+    return hashlib.sha256(data).hexdigest()
 
 
 def _differences(wanted: dict[str, Any], found: dict[str, Any]) -> str:
@@ -455,13 +467,20 @@ def _part(shard: Shard) -> str:
     return f"part-{shard.number:05}.parquet"
 
 
-def _whole(shard: Shard, store: Any, folder: str) -> bool:
-    """Whether its part can be read and has a row for each input: a copy may have been cut off."""
+def _unusable(shard: Shard, setup: Setup, store: Any, folder: str) -> int | None:
+    """How many inputs its part says were unusable; None where it cannot be read or has no row for
+    each input, as a copy that was cut off, or is of another setup.
+    """
     try:
         with store.open_input_file(f"{folder}/{_part(shard)}") as file:
-            return pq.read_metadata(file).num_rows == shard.inputs
-    except (pa.ArrowException, OSError, ValueError):
-        return False
+            found = pq.read_metadata(file)
+            other = _differences(read_json(found.metadata[b"setup"]), asdict(setup))
+            if other or found.num_rows != shard.inputs:
+                return None
+            errors = [found.row_group(i).column(1).statistics for i in range(found.num_row_groups)]
+            return shard.inputs - sum(error.null_count for error in errors)
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _write(store: Any, path: str, data: bytes) -> None:
