@@ -1,5 +1,6 @@
 """Sessions of a queue on synthetic faces; there is no test split anywhere."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -258,6 +259,34 @@ def test_nothing_begins_if_an_item_cannot(tmp_path: Path, item: Item, message: s
     assert not (tmp_path / "teacher").exists()
 
 
+@pytest.mark.parametrize(
+    ("teachers", "changes", "message"),
+    [
+        (FOLDS, {"settings": {**SMALL, "cutmix": 1.0}}, "student: mixed images are of two folds"),
+        (FOLDS[:1], {}, "student: its teachers are those of the folds 0/2, and images of others"),
+        (FOLDS, {"size": 64}, "student: its teacher teacher-fold0 has another size"),
+        (FOLDS, {"labels": "ferplus", "copies": False}, "teacher-fold0 has another labels, copies"),
+    ],
+)
+def test_a_student_whom_its_teachers_can_never_teach_is_told_before_them(
+    tmp_path: Path, teachers: list[Item], changes: dict, message: str
+):
+    """It failed when they were trained."""
+    names = tuple(teacher.name for teacher in teachers)
+    student = msgspec.structs.replace(STUDENT, teachers=names, **changes)
+    with pytest.raises(ValueError, match=message):
+        run_queue((student, *teachers), Options(tmp_path, "nowhere.csv"))
+    assert not (tmp_path / "teacher-fold0").exists()
+
+
+def test_who_can_teach_may(tmp_path: Path):
+    mixed = {"settings": {**SMALL, "cutmix": 1.0}}
+    for changes in ({**mixed, "once": True}, {"teachers": ("teacher-fold0", "vgg_slim")}):
+        check_items((msgspec.structs.replace(STUDENT, **changes), *FOLDS), tmp_path)
+    whole = msgspec.structs.replace(STUDENT, teachers=("teacher",), **mixed)
+    check_items((whole, TEACHER), tmp_path)
+
+
 def test_an_item_whose_data_cannot_be_read_leaves_the_others_alone(blind_csv: Path, tmp_path: Path):
     """An item without copies needs the test split; its error ended every session of the queue."""
     one = {**SMALL, "epochs": 1}
@@ -419,6 +448,43 @@ def test_a_folder_that_is_behind_its_pack_is_refused(tmp_path: Path):
         unpack(pack, folder)
     weights_of(item, folder).touch()  # finished
     assert not unpack(pack, folder)
+
+
+def test_a_pack_is_not_replaced_by_one_without_what_it_holds(tmp_path: Path):
+    """A line that was taken out of the list took its weights out of the pack."""
+    folder, pack = tmp_path / "q", tmp_path / "p.zip"
+    items = [Item(model="mobilenet_v1", name=name) for name in "ab"]
+    text = [f'[[item]]\nmodel = "mobilenet_v1"\nname = "{name}"\n' for name in "ab"]
+    write_bytes(folder / "queue.toml", "".join(text).encode())
+    for item in items:
+        write_bytes(folder / item.name / "history.jsonl", b"an epoch\n")
+        weights_of(item, folder).touch()
+    write_pack(pack, folder, items)
+    packed, options = pack.read_bytes(), Options(folder, "nowhere.csv", pack=pack)
+    with pytest.raises(PackError, match=r"p\.zip holds b, which the list lacks: add them to it"):
+        run_queue(items[:1], options, text=text[0])
+    assert pack.read_bytes() == packed
+    assert (folder / "queue.toml").read_text() == "".join(text)
+    run_queue(items, options)  # all are finished
+
+
+def test_a_pack_on_a_full_disk_is_not_a_damaged_one(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It was to be copied again."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (whole / "queue.toml").touch()
+    write_pack(tmp_path / "p.zip", whole, ITEMS)
+    (tmp_path / "link").symlink_to(tmp_path / "later")
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "extractall", full)
+        with pytest.raises(OSError, match="No space left"):
+            unpack(tmp_path / "p.zip", tmp_path / "link")
+    assert unpack(tmp_path / "p.zip", tmp_path / "link")  # as train follows one to nothing yet
+    assert (tmp_path / "later" / "queue.toml").exists()
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "not a zip"])

@@ -6,7 +6,7 @@ docs/queue.md explains the list, a TOML file with one `[[item]]` per training.
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from math import isfinite
 from pathlib import Path
@@ -18,6 +18,7 @@ from lightfer._files import file_name, read_bytes, read_json, read_text, write_b
 from lightfer.data.folds import Fold
 from lightfer.errors import ArgumentError
 from lightfer.models.find import find_weights, own_and_file
+from lightfer.train.config import TrainConfig
 from lightfer.train.job import Job
 
 FIRST_DEFAULT = (
@@ -160,18 +161,47 @@ def check_items(items: Sequence[Item], folder: Path) -> None:
             f"{folder} holds {', '.join(begun)} of another list: add them to this one, delete "
             "their folders, or choose another --out"
         )
+    configs: dict[str, TrainConfig] = {}
     for item in items:
         try:
-            item.config()
+            configs[item.name] = item.config()
         except ValueError as error:
             raise ArgumentError(f"{item.name}: {error}") from error
         _same_item(item, folder)
         given |= {*item.teachers, item.soft_labels} - names - {None}
+    for item in items:
+        _check_taught(item, [i for i in items if i.name in item.teachers], configs)
     for teacher in sorted(given):
         if teacher.endswith(".safetensors"):
             _keep(own_and_file(teacher)[1], folder)
         else:
             find_weights(teacher, needed=True)
+
+
+def _check_taught(item: Item, teachers: Sequence[Item], configs: Mapping[str, TrainConfig]) -> None:
+    """Raises ValueError where those of an item's teachers that are items can never teach it."""
+    config = configs[item.name]
+    for teacher in teachers:
+        fields = ("labels", "size", "copies")
+        changed = [name for name in fields if getattr(item, name) != getattr(teacher, name)]
+        changed += ["target"] if config.target != configs[teacher.name].target else []
+        if changed:
+            raise ArgumentError(
+                f"{item.name}: its teacher {teacher.name} has another {', '.join(changed)}, and is "
+                "to learn from the same images and labels: give both the same"
+            )
+    folds = {teacher.fold: Fold.parse(teacher.fold) for teacher in teachers if teacher.fold}
+    whole = len({*item.teachers}) > sum(teacher.fold is not None for teacher in teachers)
+    if folds and not whole and sum(1 / fold.of for fold in folds.values()) < 0.999:
+        raise ArgumentError(
+            f"{item.name}: its teachers are those of the folds {', '.join(folds)}, and images of "
+            "others have none: name the teachers of all folds"
+        )
+    if folds and not item.once and (config.mixup or config.cutmix):
+        raise ArgumentError(
+            f"{item.name}: mixed images are of two folds, and teachers of folds saw all but one: "
+            "set once = true, or leave mixup and cutmix out"
+        )
 
 
 def _same_item(item: Item, folder: Path) -> None:

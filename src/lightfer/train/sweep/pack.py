@@ -4,16 +4,17 @@ Finished items go in as weights (their card is in the header), history and run.j
 with the state they continue from. Nothing is pickled; zip keeps a checksum of every file.
 """
 
+import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lightfer._files import atomic_path, check_input
 from lightfer.data.members import MAX_RATIO, RATIO_FREE_BYTES
-from lightfer.errors import LightferError
+from lightfer.errors import FULL, LightferError
 from lightfer.train.sweep.items import Item, is_odd, items_in, weights_of
 
 _STATES = ("state.safetensors", "kept.safetensors")
@@ -60,9 +61,9 @@ def unpack(path: Path, folder: Path) -> bool:
     return False
 
 
-def check_known(path: Path, folder: Path) -> None:
+def check_known(path: Path, folder: Path, listed: Collection[str] | None = None) -> None:
     """Raises PackError where a pack holds more of an item than `folder`, as after a session
-    elsewhere, or cannot be read.
+    elsewhere, or something of one that is not `listed`, or cannot be read.
     """
     with _opened(path) as archive:
         pack = zipfile.Path(archive)
@@ -71,6 +72,12 @@ def check_known(path: Path, folder: Path) -> None:
             raise PackError(
                 f"{path} holds more of {', '.join(more)} than {folder}: rename {folder} and go on "
                 f"with `lightfer queue {path}`, or choose another --pack"
+            )
+        begun = [item.name for item in items if any(_reached(item, pack))]
+        if listed is not None and (left := [name for name in begun if name not in listed]):
+            raise PackError(
+                f"{path} holds {', '.join(left)}, which the list lacks: add them to it, or choose "
+                "another --pack"
             )
 
 
@@ -106,6 +113,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
                 )
             yield archive
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
         raise PackError(
             f"{path} cannot be unpacked: {error}. Copy it again, or name another file"
         ) from error
@@ -124,7 +133,8 @@ def _is_inside(name: str) -> bool:
 
 
 def _extract(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Whole or not at all: beside `folder` first, then renamed."""
+    """Whole or not at all: beside `folder`, or what a link leads to, first, then renamed."""
+    folder = Path(os.path.realpath(folder))
     place = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(place, ignore_errors=True)
     try:

@@ -103,7 +103,7 @@ def run_queue(
     `text` is the list, for the folder to keep; `begun` is the time of `monotonic` from which the
     budget counts. Raises ValueError before anything is trained or written if an item cannot begin,
     another queue runs in this folder or it holds items of another list, PackError if the pack that
-    is there holds more than it.
+    is there holds more than it, or an item that the list lacks.
     """
     begun = monotonic() if begun is None else begun
     source, folder = Path(options.data), options.folder.absolute()
@@ -112,7 +112,7 @@ def run_queue(
     with alone(folder / "queue.lock", f"the queue in {folder}"):
         check_items(items, folder)
         if options.pack and options.pack.exists() and not is_stream(options.pack):
-            check_known(options.pack, folder)
+            check_known(options.pack, folder, {item.name for item in items})
         queue = _Queue(items, options, begun, on_report)
         try:
             if text:
