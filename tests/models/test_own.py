@@ -17,13 +17,15 @@ import lightfer
 from lightfer.__main__ import run as run_here
 from lightfer._files import shipped
 from lightfer.cli.main import app
+from lightfer.data import Dataset
+from lightfer.errors import ArgumentError
 from lightfer.inference.predict import network
 from lightfer.inference.predict.shards import Setup, open_here
 from lightfer.models.find import find_weights
 from lightfer.models.registry import architecture, describe_model
 from lightfer.models.weights import CheckpointError, load_checkpoint, save_checkpoint
 from lightfer.results import read_results
-from lightfer.train.job import Job
+from lightfer.train.job import Job, run_job
 from tests.models.test_weights import card
 
 TINY = """
@@ -117,6 +119,27 @@ def test_a_network_of_ones_own_may_learn_other_labels(folder: Path, name: str, l
         1,
         8,
     )
+
+
+def test_a_training_goes_on_with_the_net_that_it_was_begun_with_alone(folder: Path, faces: Dataset):
+    """It went on with another one, and the finished weights were given for those of the new one."""
+    job = Job(model="own_nets.tiny:TinyNet", settings={"epochs": 2, "precision": "float32"})
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, faces, folder / "run", on_epoch=interrupt)
+    file, about = folder / "own_nets" / "tiny.py", folder / "run" / "run.json"
+    file.write_text(TINY.replace("nn.ReLU", "nn.SiLU"))
+    with pytest.raises(ArgumentError, match="holds a run with source_sha256"):
+        run_job(job, faces, folder / "run")
+    file.write_text(TINY)
+    assert run_job(job, faces, folder / "run")[1].epochs == 2
+    known = json.loads(about.read_text())
+    assert known.pop("source_sha256")
+    about.write_text(json.dumps(known))  # as before it was written
+    assert run_job(job, faces, folder / "run")[1].epochs == 2
 
 
 def test_an_architecture_keeps_what_it_says_but_its_name(folder: Path):

@@ -106,6 +106,34 @@ def test_a_network_with_a_shared_weight_is_trained_and_goes_on(
     assert all(weights[name].equal(w) for name, w in load_checkpoint(whole)[0].items())
 
 
+class _Counting(_Shared):
+    """It counts its batches, and has seen one."""
+
+    batches: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("batches", torch.tensor(0))
+        self.register_buffer("begun", torch.tensor(False))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.batches += 1
+            self.begun = torch.tensor(True)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("keep", ["best", "final"])
+def test_what_has_no_mean_is_kept_as_it_is_after_the_epoch(faces: Dataset, tmp_path: Path, keep):
+    """It was as at the start: what was validated and written was a net that nobody trained."""
+    config = replace(CONFIG, epochs=2, keep=keep)
+    splits = faces["train"], faces["validation"]
+    result = train(_Counting(), *splits, config, tmp_path)
+    steps = -(-len(splits[0]) // config.batch_size)
+    assert result.weights["batches"] == steps * result.kept.epoch
+    assert result.weights["begun"]
+
+
 def test_a_shared_weight_is_averaged_once(tmp_path: Path):
     model = _Shared()
     run = RunState(model, CONFIG, tmp_path)

@@ -80,6 +80,17 @@ def test_students_with_other_views_ask_again(
     assert sum(asked) == CONFIG.epochs * len(train)
 
 
+def test_students_on_another_kind_of_device_have_a_folder_of_their_own(
+    faces: Dataset, teacher: Path, tmp_path: Path
+):
+    """It draws other views: each of them failed at the answers of a processor."""
+    train = faces["train"]
+    here, there = (load_teachers([teacher], train, "cpu") for _ in range(2))
+    there.mask = there.mask.to("meta")
+    folders = {KeptAnswers(one, tmp_path, train, CONFIG).folder for one in (here, there)}
+    assert len(folders) == 2
+
+
 def test_answers_on_foreign_views_are_refused_and_a_damaged_file_is_made_anew(
     faces: Dataset, teacher: Path, tmp_path: Path, asked: list[int]
 ):

@@ -35,6 +35,7 @@ from lightfer.measure.carbon import WORLD
 from lightfer.measure.energy import WATTS_PER_THREAD, EpochMeter, Meter
 from lightfer.measure.environment import code_version
 from lightfer.measure.process import computes_bfloat16, device_name
+from lightfer.models.find import own_source
 from lightfer.models.registry import architecture
 from lightfer.models.weights import (
     Card,
@@ -199,6 +200,7 @@ def run_job(
     """
     job = for_processor(job, run_dir, device)
     config, student = job.config(), {}
+    source = own_source(job.network)
     data = learned_from(data, job.labels, config.target, job.copies)
     split = data["train"]
     if job.taught:
@@ -214,6 +216,8 @@ def run_job(
                 targets = KeptAnswers(targets, view_cache, split, config)
         amount = distillation(job.temperature, job.weight)
         student = student_options(targets, amount, split, config, device)
+    if source:
+        student["about"] = {**student.get("about", {}), "source_sha256": source}
     torch.manual_seed(job.seed)
     with alone(run_dir / ".lock", f"the training in {run_dir}"):
         return train_to_file(
@@ -390,7 +394,8 @@ def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
             "anew"
         ) from error
     for key in {**about, **known}:
-        if key != "code" and known.get(key) != about.get(key):
+        unknown = key == "source_sha256" and key not in known  # which was not always written
+        if key != "code" and not unknown and known.get(key) != about.get(key):
             raise ArgumentError(
                 f"{run_dir} holds a run with {key} {known.get(key)}, now it is {about.get(key)}: "
                 "choose another folder"

@@ -81,6 +81,7 @@ def train(
         number = len(run.history) + 1
         with nullcontext() if config.compiled else fast_layers(model):
             train_loss = _train_epoch(run, number, images, loss, meter.tick, on_batch)
+        run.take_counts()
         validation_loss, top1 = _validate(run.averaged, validation, meter.tick)
         epoch = Epoch(
             epoch=number,

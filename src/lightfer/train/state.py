@@ -87,6 +87,14 @@ class RunState:
         averaged, current = self._average_pairs
         torch._foreach_lerp_(averaged, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
+    @torch.no_grad()
+    def take_counts(self) -> None:
+        """What has no mean, as whole numbers and true or false, as it is after the epoch."""
+        averaged = self.averaged.state_dict()
+        for name, tensor in self.model.state_dict().items():
+            if not tensor.is_floating_point():
+                averaged[name].copy_(tensor)
+
     def kept(self) -> Epoch:
         """The first epoch of the highest validation accuracy, or the last one, as configured."""
         if self.config.keep == "final":

@@ -1,9 +1,10 @@
 """Teachers' answers on augmented views, kept on disk: asked once, used by many students.
 
 Which view of an image a network sees in an epoch follows from the seed, the batch size, the
-augmentation and the mixing alone (`train.loop`). So students that share these share their teachers'
-answers, and a teacher that costs more than its students is asked once in each epoch instead of
-once for each of them. The weights are those of a training without the folder, to the bit.
+augmentation, the mixing and the kind of device alone (`train.loop`). So students that share these
+share their teachers' answers, and a teacher that costs more than its students is asked once in each
+epoch instead of once for each of them. The weights are those of a training without the folder, to
+the bit.
 
 One safetensors file an epoch: `logits`, float32 (teachers, N, classes), NaN where a teacher was not
 asked, and `sums` (N,), of the pixels of each view, by which a foreign view is noticed. The header
@@ -40,6 +41,8 @@ class KeptAnswers:
         view = ("seed", "batch_size", "augmentation", "mixup", "cutmix")
         settings = asdict(config)
         deciding = {name: settings[name] for name in view}
+        if (kind := teachers.mask.device.type) != "cpu":  # another kind draws other views
+            deciding["device"] = kind
         about = {**teachers.describe(), **deciding, "train": train_split.sha256()}
         text = json.dumps(about, sort_keys=True)
         self.folder = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
