@@ -8,8 +8,7 @@ teacher alone. `recipes/taught.toml` trains them all; students of one seed share
 
 Expected: top-1 on validation of seed 0 of the shipped nets; processor time of one thread of an AMD
 EPYC (AVX-512) beside other work, without the teacher's training; energy is modelled, 4 W per busy
-thread. SqueezeNet 1.0 was trained later, on an Intel Xeon (AMX), and asked the teacher itself in
-half of its epochs.
+thread.
 
     model                validation %    cpu s   energy kJ
     squeezenet1_1_bn           66.76     5403       21.61
@@ -18,7 +17,6 @@ half of its epochs.
     shufflenet_v2_x1_0         67.07     2614       10.45
     mobilenet_v3_small         65.03     2442        9.77
     mobilenet_v1               69.46     3839       15.36
-    squeezenet1_0              65.42     5407       21.63
 """
 
 from typing import Any
