@@ -1,6 +1,6 @@
 """First light: one plain recipe for the six families on two CPU cores.
 
-    lightfer train shufflenet_v2_x1_0 --data DATA --threads 1
+    lightfer train shufflenet_v2_x1_0 --data DATA --threads 1 --recipe first_light
 
 AdamW, 36 epochs, cosine, label smoothing, averaged weights, mild augmentation, batch 64. The nets
 with batch norm share one learning rate; SqueezeNet, which has none, needs a smaller one, and runs
