@@ -23,6 +23,8 @@ def test_the_table_is_generated_from_the_published_results():
     assert chosen is not None
     figure = shown_trade_off(chosen.results, "docs/figures/trade-off.png", chosen.times)
     assert replace_block(README, block(chosen, figure)) == README, "run `make readme`"
+    (runtime,) = {entry.runtime for entry in chosen.results.entries}
+    assert re.findall(r"--runtime (\w+) +# the table above", README) == [runtime]
 
 
 def test_it_is_read_in_five_minutes():

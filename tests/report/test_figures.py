@@ -34,6 +34,24 @@ def test_every_figure_is_written_as_png_and_svg(tmp_path: Path):
             assert all(f"net_00{i}" in path.read_text() for i in range(5))
 
 
+def test_a_long_list_of_instructions_makes_no_figure_wider(tmp_path: Path):
+    """The README's was three fifths white, as the processor can do much."""
+    import msgspec
+    from PIL import Image
+
+    made, widths = made_up(5, 1), []
+    for able in ("", ", ".join(("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8") * 3)):
+        machines = {
+            key: msgspec.structs.replace(about, microarchitecture=able)
+            for key, about in made.environments.items()
+        }
+        changed = msgspec.structs.replace(made, environments=machines)
+        figures.write_figures(changed, tmp_path)
+        with Image.open(tmp_path / "trade-off.png") as image:
+            widths.append(image.width)
+    assert widths[1] < 1.1 * widths[0]
+
+
 def test_bars_hold_the_files_accuracies():
     made = made_up(3, 1)
     chart = figures.accuracy_bars(made)

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from lightfer._files import atomic_path
@@ -36,6 +37,7 @@ SIDES = (  # of a mark, for its name: alignment and shift, the nearest first
     *(("right", -7, -24), ("right", -7, 26), ("left", -20, -14), ("left", -20, 16)),
 )
 WIDTH, TALL, PIXELS_PER_UNIT = 340, 270, 3.0  # a column in points; PNG at 3 pixels for each
+CHARACTERS = 76  # of a line above it
 
 
 def write_figures(
@@ -346,7 +348,7 @@ def _styled(chart: Any, height: int | None, results: Results) -> Any:
         title = f"{where}; {way}; {about.started[:10]}"
         if about.noise and about.noise.verdict != "quiet":
             title += f"; {about.noise.verdict}"
-        chart = chart.properties(title=title)
+        chart = chart.properties(title=wrap(title, CHARACTERS))
     return (
         chart.configure(background="white", font="Helvetica, Arial, Liberation Sans, sans-serif")
         .configure_view(stroke=None)

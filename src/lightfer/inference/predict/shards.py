@@ -477,7 +477,8 @@ def _unusable(shard: Shard, setup: Setup, store: Any, folder: str) -> int | None
             other = _differences(read_json(found.metadata[b"setup"]), asdict(setup))
             if other or found.num_rows != shard.inputs:
                 return None
-            errors = [found.row_group(i).column(1).statistics for i in range(found.num_row_groups)]
+            at = found.schema.names.index("error")
+            errors = [found.row_group(i).column(at).statistics for i in range(found.num_row_groups)]
             return shard.inputs - sum(error.null_count for error in errors)
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError):
         return None

@@ -21,9 +21,7 @@ from lightfer.models.find import find_weights, own_and_file
 from lightfer.train.config import TrainConfig
 from lightfer.train.job import Job
 
-FIRST_DEFAULT = (
-    "first_light"  # recipe of an item.json that names none: version 0.1 left defaults out
-)
+FIRST_DEFAULT = "first_light"  # of an item.json without a recipe: version 0.1 left defaults out
 
 
 class Item(Job, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
