@@ -175,8 +175,12 @@ def test_figures_that_contradict_one_another(where: tuple, path: str, message: s
 
 @pytest.fixture(scope="module")
 def published() -> bytes:
-    """One entry with every figure."""
+    """One entry with every figure, whatever the machine that was measured: with few passes there
+    are no 99th percentiles.
+    """
     whole = msgspec.json.decode((ROOT / "results.json").read_bytes())
+    latency = whole["entries"][0]["latency"][0]
+    latency["p99_s"] = latency["p90_s"]
     return msgspec.json.encode({**whole, "entries": whole["entries"][:1]})
 
 
@@ -191,13 +195,13 @@ def published() -> bytes:
         (("accuracy", "per_class", 3, "f1"), 0.5, "by the confusion matrix"),
         (("accuracy", "per_class"), [], "found 0, expected 7 by"),
         (("accuracy_other", 0, "macro_f1"), 0.5, "by the confusion matrix"),
-        (("latency", 0, "p50_s", 1), 1.0, "expected 0.00"),
-        (("latency", 0, "p50_s", 1), 1e-5, "expected 0.00"),
-        (("latency", 0, "p90_s", 2), 9.0, "as its samples"),
-        (("latency", 0, "p90_s", 1), 1e-5, "expected at least p50_s, 0.009"),
-        (("latency", 0, "p99_s", 1), 0.0099, "expected at least p90_s, 0.01"),
+        (("latency", 0, "p50_s", 1), 1e3, "as its samples"),
+        (("latency", 0, "p50_s", 1), 1e-9, "as its samples"),
+        (("latency", 0, "p90_s", 2), 1e3, "as its samples"),
+        (("latency", 0, "p90_s", 1), lambda of: 0.99 * of["p50_s"][1], "expected at least p50_s, "),
+        (("latency", 0, "p99_s", 1), lambda of: 0.99 * of["p90_s"][1], "expected at least p90_s, "),
         (("latency", 0, "p99_s", 2), -1.0, "as its samples"),
-        (("latency", 0, "images_per_s"), 9e6, "expected above 0 and at most 12"),
+        (("latency", 0, "images_per_s"), 9e9, "by the fastest sample"),
         (("latency", 1, "images_per_s"), 0.0, "expected above 0"),
         (("energy", "gross", "joules_per_image"), 99, "by the components that are included"),
         (("energy", "kwh_test_set"), 1.0, "by the components that are included"),
@@ -213,9 +217,11 @@ def test_figures_that_follow_from_others(published: bytes, where: tuple, value, 
     """All of them were valid, whatever they said."""
     document = msgspec.json.decode(published)
     assert violations(document) == []
+    if callable(value):
+        value = value(document["entries"][0]["latency"][0])
     _set(document, "entries", 0, *where, value)
     path = "$.entries[0]" + "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in where)
-    assert message in {v.path: v.message for v in violations(document)}[path]
+    assert any(message in v.message for v in violations(document) if v.path == path)
 
 
 def test_components_and_blocks_make_the_gross_energy():
