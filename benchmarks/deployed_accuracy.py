@@ -28,7 +28,7 @@ from lightfer.data import Dataset, load
 from lightfer.data.dataset import normalize
 from lightfer.data.ferplus import as_learned
 from lightfer.inference.export import TARGETS, ExportConfig, export
-from lightfer.inference.export.opened import as_prepared
+from lightfer.inference.export.targets import as_prepared
 from lightfer.measure.accuracy import measure_accuracy, predict_logits, score_test
 from lightfer.measure.environment import code_version
 from lightfer.measure.process import tune_process

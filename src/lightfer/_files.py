@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO
@@ -28,6 +27,7 @@ from lightfer.errors import FULL, MAKE_SPACE, ArgumentError, LightferError
 _STREAMS = (1, 2)  # file descriptors of standard output and standard error
 _OF_SYSTEM = {Path("/proc"), Path("/sys")}  # where root may write, and yet make no file
 _GIVEN = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+PACKAGE = Path(__file__).parent
 STDOUT = Path("-")
 """Standard output, wherever a file to write is asked for."""
 LARGE = 100_000
@@ -483,15 +483,14 @@ def file_name(model: str) -> str:
 
 def shipped(name: str) -> Path | None:
     """The weight file of a model that comes with the package, or None."""
-    path = Path(str(files("lightfer"))) / "weights" / f"{name}.safetensors"
+    path = PACKAGE / "weights" / f"{name}.safetensors"
     return path if re.fullmatch(r"\w{1,99}", name) and path.exists() else None
 
 
 def published_results() -> Path:
     """The published results file: in an installed package beside it, else that of the checkout."""
-    package = Path(str(files("lightfer")))
-    inside = package / "results.json"
-    return inside if inside.exists() else package.parents[1] / "results.json"
+    inside = PACKAGE / "results.json"
+    return inside if inside.exists() else PACKAGE.parents[1] / "results.json"
 
 
 def plain_name(name: str) -> str:
@@ -501,4 +500,4 @@ def plain_name(name: str) -> str:
 
 def graph_file(name: str) -> Path:
     """Where the graph of an architecture is, or would be: ONNX without weights, gzip."""
-    return Path(str(files("lightfer"))) / "graphs" / f"{plain_name(name)}.onnx.gz"
+    return PACKAGE / "graphs" / f"{plain_name(name)}.onnx.gz"

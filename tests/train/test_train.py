@@ -747,6 +747,7 @@ def test_mixup_mixes_pairs_in_one_share():
     torch.manual_seed(0)
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 1, 2, 2)
     share = 0.7
-    mixed, partners = mix(images, share, torch.Generator().manual_seed(0))
+    mixed, partners, given = mix(images, share, torch.Generator().manual_seed(0))
+    assert given == share
     assert partners.sort().values.equal(torch.arange(6))
     torch.testing.assert_close(mixed, share * images + (1 - share) * images[partners])

@@ -38,18 +38,12 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output.")] = False,
 ) -> None:
     """Count classes, exact copies, contradictory labels and blank images; compare with FER+."""
-    from lightfer.cli.console import print_json
-    from lightfer.data import DataError, find, load
+    from lightfer.cli.console import find_source, load_data, print_json
     from lightfer.data.audit import audit as audit_data
     from lightfer.data.ferplus import read_votes, votes_beside
 
-    source = find(data)
-    if source is None:
-        raise DataError(
-            "no data: give --data PATH, set LIGHTFER_DATA, or run 'lightfer data fetch'"
-        )
-    dataset = load(source, None)
-    typer.echo(f"data: {dataset.description}", err=True)
+    source = find_source(data)
+    dataset = load_data(source, needed=())
     result = audit_data(dataset, read_votes(ferplus) if ferplus else votes_beside(dataset))
     if as_json:
         print_json(result)

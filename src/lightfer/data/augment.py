@@ -5,14 +5,18 @@ Everything works on whole batches, on the device where the images are.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
+import msgspec
 import torch
+from msgspec import Meta
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, pad
 
 from lightfer.data.dataset import MEAN, STD
 from lightfer.errors import ArgumentError
+
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -25,30 +29,18 @@ class Augmentation:
     """
 
     flip: bool = True
-    crop: int = 0  # pixels, each way, of an image that is not warped
-    translate: float = 0.08  # of the side, each way
-    scale: float = 0.12  # 1 - scale to 1 + scale
-    rotate_degrees: float = 10.0
-    contrast: float = 0.25  # 1 - contrast to 1 + contrast, about the image's own mean
-    brightness: float = 0.15  # of full scale, each way
-    erase: float = 0.0  # probability of one grey rectangle
-    erase_area: float = 0.15  # of the image, at most
-    warp: float = 1.0  # probability
+    crop: Annotated[int, Meta(ge=0, le=24)] = 0  # pixels, each way, of an image that is not warped
+    translate: Annotated[float, Meta(ge=0, le=0.5)] = 0.08  # of the side, each way
+    scale: Annotated[float, Meta(ge=0, le=0.9)] = 0.12  # 1 - scale to 1 + scale
+    rotate_degrees: Annotated[float, Meta(ge=0, le=180)] = 10.0
+    contrast: Share = 0.25  # 1 - contrast to 1 + contrast, about the image's own mean
+    brightness: Share = 0.15  # of full scale, each way
+    erase: Share = 0.0  # probability of one grey rectangle
+    erase_area: Annotated[float, Meta(ge=0.02, le=0.9)] = 0.15  # of the image, at most
+    warp: Share = 1.0  # probability
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_ranges(
-            self,
-            crop=(0, 24),
-            translate=(0, 0.5),
-            scale=(0, 0.9),
-            rotate_degrees=(0, 180),
-            contrast=(0, 1),
-            brightness=(0, 1),
-            erase=(0, 1),
-            erase_area=(0.02, 0.9),
-            warp=(0, 1),
-        )
+        check(self)
 
     @property
     def warps(self) -> bool:
@@ -56,26 +48,19 @@ class Augmentation:
         return bool(self.warp and (self.rotate_degrees or self.scale or self.translate))
 
 
-def check_types(settings: object) -> None:
-    """Raises ValueError where a field of `settings` is of another type than it says, or is none of
-    its choices. True is no number.
+def check(settings: object) -> None:
+    """Raises ValueError where a field of `settings` is not what its annotation says: of another
+    type, out of its range, or none of its choices. True is no number.
     """
-    for name, hint in get_type_hints(type(settings)).items():
-        value, choices = getattr(settings, name), get_args(hint)
-        if get_origin(hint) is Literal and value not in choices:
-            raise ArgumentError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
-        kinds = (hint, int) if hint is float else hint
-        odd = isinstance(value, bool) and hint is not bool
-        if isinstance(hint, type) and (odd or not isinstance(value, kinds)):
-            raise ArgumentError(f"{name} is {value!r}, expected {hint.__name__}")
-
-
-def check_ranges(settings: object, **ranges: tuple[float, float]) -> None:
-    """Raises ValueError where a field of `settings` is no number from its lowest to its highest."""
-    for name, (low, high) in ranges.items():
+    for name, hint in get_type_hints(type(settings), include_extras=True).items():
         value = getattr(settings, name)
-        if not isinstance(value, int | float) or not low <= value <= high:
-            raise ArgumentError(f"{name} is {value!r}, expected a number from {low:g} to {high:g}")
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise ArgumentError(f"{name} is {value!r}, expected one of {', '.join(get_args(hint))}")
+        try:
+            msgspec.convert(value, hint)
+        except msgspec.ValidationError as error:
+            said = str(error).replace("Expected", "expected")
+            raise ArgumentError(f"{name} is {value!r}: {said}") from error
 
 
 def augment(images: Tensor, config: Augmentation, generator: torch.Generator) -> Tensor:
@@ -133,14 +118,14 @@ def _warp(x: Tensor, matrices: Tensor) -> Tensor:
     return grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 
-def mix(images: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def mix(images: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
     """Mixup: `share` of each image (N, ...) and the rest of another of the batch.
 
-    Returns the mixed images and the index (N,) of each one's partner.
+    Returns the mixed images, the index (N,) of each one's partner, and the share.
     Zhang et al., 2018, https://arxiv.org/abs/1710.09412.
     """
     partners = torch.randperm(len(images), generator=generator, device=images.device)
-    return images.lerp(images[partners], 1 - share), partners
+    return images.lerp(images[partners], 1 - share), partners, share
 
 
 def cut_mix(

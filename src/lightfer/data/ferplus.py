@@ -78,8 +78,8 @@ def read_votes(path: Path) -> Votes:
         at = f"{where}, line {row + 2}"
         if len(fields) != len(header):
             raise _unusable(at, f"{len(fields)} columns")
-        split = split_name(fields[0])
-        if split is None or not FIRST_ROW[split] <= row or split != _split_of(row):
+        expected = [name for name, first in FIRST_ROW.items() if first <= row][-1]
+        if split_name(fields[0]) != expected:
             raise _unusable(at, f"Usage {fields[0]!r:.40} instead of that of row {row}")
         if not all(vote.isascii() and vote.isdigit() and len(vote) < 4 for vote in fields[2:]):
             raise _unusable(at, f"votes {fields[2:]!r:.100}")
@@ -214,10 +214,6 @@ def rows_of(split: Split) -> Tensor:
             "or Parquet with a column row"
         )
     return split.rows
-
-
-def _split_of(row: int) -> str:
-    return [name for name, first in FIRST_ROW.items() if first <= row][-1]
 
 
 def _unusable(where: str, found: str) -> DataError:

@@ -63,10 +63,6 @@ class FaceSet:
     """Official images of each class of WITH_CONTEMPT; validation, if held out, is in train's."""
     parts: Callable[[Sequence[Member], str], list[Part]]
 
-    @property
-    def has_contempt(self) -> bool:
-        return "contempt" in self.mapping.values()
-
 
 def faces_part(
     form: str,

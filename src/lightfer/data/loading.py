@@ -91,7 +91,7 @@ def _files(path: Path, splits: Sequence[SplitName] | None, size: int) -> Dataset
                 read[name] = replace(split, images=larger[name][0].images), verification
         beside = unused(members, parts)
     wanted = _wanted(read, splits, path, parts)
-    official = [_official(name, split, path) for name, split in wanted.items()]
+    official = [has_official_counts(name, split) for name, split in wanted.items()]
     proven: list[Verification] = [read[name][1] for name in wanted]
     weakest = max(proven, key=get_args(Verification).index)
     name = "fer2013" if all(official) else "custom"
@@ -254,13 +254,6 @@ def _read(parts: Sequence[Part], splits: Sequence[SplitName], size: int) -> Reco
 
 def _read_part(part: Part, size: int) -> Recognised:
     return {name: recognise(name, split) for name, split in part.read(size).items()}
-
-
-def _official(name: SplitName, split: Split, path: Path) -> bool:
-    try:
-        return has_official_counts(name, split)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 def _nothing_found(path: Path, members: Sequence[Member]) -> DataError:

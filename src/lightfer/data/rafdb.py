@@ -9,21 +9,14 @@ The split stands in the name. Li et al., 2017, http://www.whdeng.cn/RAF/model1.h
 import re
 from collections.abc import Sequence
 
-from lightfer.data.dataset import WITH_CONTEMPT, DataError, SplitName
+from lightfer.data.dataset import CLASSES, DataError, SplitName
 from lightfer.data.forms import FaceSet, Part, faces_part, one_of
 from lightfer.data.images import Face
 from lightfer.data.members import Member, text_lines
+from lightfer.data.names import RAF_DB as LABELS
 
 LIST = "list_patition_label.txt"
-MEANING = {
-    "1": "surprise",
-    "2": "fear",
-    "3": "disgust",
-    "4": "happy",
-    "5": "sad",
-    "6": "angry",
-    "7": "neutral",
-}
+MEANING = {number: CLASSES[label] for number, label in LABELS.items()}
 
 
 def _parts(members: Sequence[Member], where: str) -> list[Part]:
@@ -36,7 +29,7 @@ def _parts(members: Sequence[Member], where: str) -> list[Part]:
         if match is None:
             raise DataError(f"{at}: {line!r:.60}, expected as in 'train_00001.jpg 5'")
         name, split, label = match.groups()
-        if label not in MEANING:
+        if label not in LABELS:
             raise DataError(
                 f"{at}: label {label}, expected 1 to 7. The list of compound emotions cannot be "
                 "used: pass the folder of the basic ones"
@@ -47,7 +40,7 @@ def _parts(members: Sequence[Member], where: str) -> list[Part]:
             )
         if name in faces[split]:
             raise DataError(f"{at}: {name}.jpg stands there twice. Get the list again")
-        faces[split][name] = Face(aligned[name], WITH_CONTEMPT.index(MEANING[label]))
+        faces[split][name] = Face(aligned[name], LABELS[label])
     splits: dict[str, tuple[SplitName, ...]] = {"train": ("train", "validation"), "test": ("test",)}
     return [
         faces_part("rafdb", splits[split], (labels,), [*found.values()])

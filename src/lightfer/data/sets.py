@@ -21,4 +21,5 @@ SETS: Mapping[str, FaceSet] = {
     "ckplus": CKPLUS,
     "jaffe": JAFFE,
 }
-NAMES = frozenset((*SETS, *(f"{name}8" for name, of in SETS.items() if of.has_contempt)))
+_EIGHT = (f"{name}8" for name, of in SETS.items() if "contempt" in of.mapping.values())
+NAMES = frozenset((*SETS, *_EIGHT))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -24,6 +25,7 @@ from lightfer.data.subsets import kaggle_test, without_copies
 from lightfer.errors import ArgumentError
 from lightfer.measure.reliability import Reliability
 from lightfer.results import Accuracy, ClassScore
+from lightfer.results.derived import class_figures, mean_of_known
 from lightfer.results.stats import wilson_interval
 
 View = Literal["single", "flip", "ten-crop"]
@@ -119,19 +121,11 @@ def measure_accuracy(
         )
     predicted = logits.argmax(1)
     confusion = torch.bincount(labels * classes + predicted, minlength=classes**2)
-    confusion = confusion.view(classes, classes)
-    hits, true, guessed = confusion.diag(), confusion.sum(1), confusion.sum(0)
-    per_class = tuple(
-        ClassScore(
-            name=WITH_CONTEMPT[i] if classes <= len(WITH_CONTEMPT) else str(i),
-            images=int(true[i]),
-            precision=_share(hits[i], guessed[i]),
-            recall=_share(hits[i], true[i]),
-            f1=_share(2 * hits[i], true[i] + guessed[i]),
-        )
-        for i in range(classes)
-    )
-    correct = int(hits.sum())
+    confusion = confusion.view(classes, classes).tolist()
+    names = WITH_CONTEMPT if classes <= len(WITH_CONTEMPT) else map(str, range(classes))
+    figures = class_figures(confusion)
+    per_class = tuple(ClassScore(name=name, **of) for name, of in zip(names, figures, strict=False))
+    correct = int((predicted == labels).sum())
     reliability = Reliability(logits, labels)
     return Accuracy(
         split=split,
@@ -141,13 +135,13 @@ def measure_accuracy(
         images=images,
         top1=correct / images,
         ci95=wilson_interval(correct, images),
-        macro_f1=_mean([score.f1 for score in per_class]),
-        balanced_accuracy=_mean([score.recall for score in per_class]),
+        macro_f1=mean_of_known(score.f1 for score in per_class),
+        balanced_accuracy=mean_of_known(score.recall for score in per_class),
         ece=reliability.error,
         ece_ci95=None if corruption else reliability.interval(),
         top1_at_80_coverage=selective_top1(logits, labels, 0.8),
         per_class=per_class,
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        confusion=tuple(map(tuple, confusion)),
         data_sha256=data_sha256,
     )
 
@@ -242,9 +236,8 @@ def _named(accuracy: Accuracy) -> str:
 
 def correct_hex(logits: Tensor, labels: Tensor) -> str:
     """Which of (N, classes) hit the labels (N,), four images per digit, see `Accuracy`."""
-    bits = "".join("1" if hit else "0" for hit in (logits.argmax(1) == labels).tolist())
-    bits += "0" * (-len(bits) % 4)
-    return "".join(f"{int(bits[i : i + 4], 2):x}" for i in range(0, len(bits), 4))
+    right = np.packbits((logits.argmax(1) == labels).numpy())
+    return right.tobytes().hex()[: -(-len(labels) // 4)]
 
 
 def selective_top1(logits: Tensor, labels: Tensor, coverage: float) -> float:
@@ -255,13 +248,3 @@ def selective_top1(logits: Tensor, labels: Tensor, coverage: float) -> float:
     confidence, predicted = logits.softmax(1).max(1)
     kept = confidence.argsort(descending=True, stable=True)[: max(1, round(coverage * len(labels)))]
     return (predicted == labels)[kept].double().mean().item()
-
-
-def _share(part: Tensor, whole: Tensor) -> float | None:
-    return part.item() / whole.item() if whole > 0 else None
-
-
-def _mean(values: list[float | None]) -> float | None:
-    """Over the classes for which the figure exists."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

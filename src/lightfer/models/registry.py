@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,17 +54,10 @@ class Architecture:
         return self.constructor(num_classes, in_channels, **self.options)
 
 
-class _Row(NamedTuple):
-    name: str
-    family: str
-    constructor: Callable[..., nn.Module]
-    output_strides: tuple[int, ...]  # stock first; every other one makes a name of its own
-    options: dict[str, Any]
-
-
+_Row = tuple[str, str, Callable[..., nn.Module], tuple[int, ...], dict[str, Any]]
 _32, _16, _8, _4 = (32, 16, 8), (16, 8), (8, 16), (4, 8)
 # fmt: off
-_ROWS = tuple(_Row(*row) for row in (
+_ROWS: tuple[_Row, ...] = (  # strides: stock first; every other one makes a name of its own
     # name                          family           constructor   strides, options
     ("mobilenet_v1",                "mobilenet_v1",  MobileNetV1,        _32, {}),
     ("mobilenet_v1_x0_75",          "mobilenet_v1",  MobileNetV1,        _32, {"width": 0.75}),
@@ -98,7 +91,7 @@ _ROWS = tuple(_Row(*row) for row in (
     ("resnet18_cifar",              "reference",     ResNet18,            _8, {}),
     ("vgg_slim",                    "reference",     SlimVGG,             _8, {}),
     ("vgg_slim_x1_5",               "reference",     SlimVGG,             _8, {"width": 1.5}),
-))
+)
 # fmt: on
 
 DEFAULT_MODELS = (
@@ -114,11 +107,10 @@ DEFAULT_MODELS = (
 
 def _entries() -> dict[str, Architecture]:
     zoo = {}
-    for row in _ROWS:
-        stock = row.output_strides[0]
-        file = sys.modules[row.constructor.__module__]
-        for output_stride in row.output_strides:
-            name = row.name if output_stride == stock else f"{row.name}_os{output_stride}"
+    for plain, family, constructor, (stock, *others), options in _ROWS:
+        file = sys.modules[constructor.__module__]
+        for output_stride in (stock, *others):
+            name = plain if output_stride == stock else f"{plain}_os{output_stride}"
             deviations = [sentence for part, sentence in file.DEVIATIONS if part in name]
             said = f"output stride {output_stride} for {stock}: the first"
             if output_stride < stock:
@@ -127,10 +119,10 @@ def _entries() -> dict[str, Architecture]:
                 deviations.append(f"{said} convolution has stride 2")
             zoo[name] = Architecture(
                 name=name,
-                family=row.family,
-                constructor=row.constructor,
-                options={**row.options, "output_stride": output_stride},
-                width=row.options.get("width", 1.0),
+                family=family,
+                constructor=constructor,
+                options={**options, "output_stride": output_stride},
+                width=options.get("width", 1.0),
                 output_stride=output_stride,
                 paper=file.PAPER,
                 deviations=tuple(deviations),

@@ -46,25 +46,16 @@ class Group(NamedTuple):
     stride: int
 
 
-class Table(NamedTuple):
-    """A stem convolution and the groups behind it, channels at width 1."""
-
-    stem_channels: int
-    stem_kernel: int
-    stem_stride: int
-    groups: tuple[Group, ...]
-
-
 # fmt: off
-TABLES = {
-    "a": Table(32, 7, 2, (
+TABLES = {  # channels at width 1, kernel and stride of the stem, and the groups behind it
+    "a": (32, 7, 2, (
         #     k  E  E    c  n  s
         Group(5, 4, 4,  64, 4, 2),
         Group(5, 4, 3, 128, 5, 2),
         Group(3, 3, 2, 256, 6, 2),
         Group(3, 2, 1, 512, 2, 2),
     )),
-    "small": Table(16, 3, 1, (
+    "small": (16, 3, 1, (
         Group(3, 2, 2,  32, 1, 2),
         Group(3, 2, 2,  64, 2, 2),
         Group(3, 2, 2, 128, 2, 2),

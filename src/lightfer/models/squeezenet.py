@@ -33,14 +33,6 @@ class Fire(NamedTuple):
     expand3x3: int
 
 
-class Version(NamedTuple):
-    """Stem convolution and the numbers of the fire modules that a max-pool follows."""
-
-    stem_channels: int
-    stem_kernel: int
-    pool_after: tuple[int, int]  # the first pool follows the stem
-
-
 # fmt: off
 FIRES = {
     #        s    e1   e3
@@ -54,8 +46,9 @@ FIRES = {
     9: Fire(64, 256, 256),
 }
 VERSIONS = {
-    "1.0": Version(96, 7, (4, 8)),
-    "1.1": Version(64, 3, (3, 5)),
+    # channels and kernel of the stem; fires that a max-pool follows, as one does the stem
+    "1.0": (96, 7, (4, 8)),
+    "1.1": (64, 3, (3, 5)),
 }
 # fmt: on
 STRIDES = (2, 2, 2, 2)  # stem and three pools: this net ends at 1/16

@@ -46,7 +46,8 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[Match]:
     by_id = {e.id: e for e in b.entries}
     found: dict[str, Match] = {}
     taken: set[str] = set()
-    for alike in (_weights_as, attrgetter("model")):
+    same_weights = attrgetter("model", "device", "runtime", "precision", "weights")
+    for alike in (same_weights, attrgetter("model")):
         groups: dict[Any, list[Entry]] = {}
         for e in b.entries:
             groups.setdefault(alike(e), []).append(e)
@@ -74,10 +75,6 @@ def match(a: Results, b: Results, *, anyway: bool = False) -> list[Match]:
             if len(fitting) == 1:
                 taken.add(fitting[0].id)
     return [found[e.id] for e in a.entries if e.id in found]
-
-
-def _weights_as(entry: Entry) -> tuple:
-    return entry.model, entry.device, entry.runtime, entry.precision, entry.weights
 
 
 def _measured_as(entry: Entry) -> tuple:

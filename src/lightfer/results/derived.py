@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from statistics import fmean
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lightfer.results.energy import TEST_IMAGES, Carbon, Energy, Training
 from lightfer.results.schema import Accuracy, Entry, Latency
@@ -27,12 +27,12 @@ def near(a: float, b: float) -> bool:
 
 def contradictions(entry: Entry) -> Iterator[tuple[str, str]]:
     """Where in the entry a figure contradicts others, as `accuracy.macro_f1`, and in what way."""
-    accuracies = _placed("accuracy", entry.accuracy, entry.accuracy_other)
+    accuracies = placed("accuracy", entry.accuracy, entry.accuracy_other)
     for where, accuracy in accuracies:
         yield from _wrong(where, _scores(accuracy), "by the confusion matrix")
     for i, latency in enumerate(entry.latency):
         yield from _times(latency, f"latency[{i}]")
-    for where, energy in _placed("energy", entry.energy, entry.energy_other):
+    for where, energy in placed("energy", entry.energy, entry.energy_other):
         yield from _wrong(where, _totals(energy), "by the components that are included")
         yield from _wrong(where, _blocks(energy), "by the blocks")
     gross = entry.energy and entry.energy.gross
@@ -44,7 +44,8 @@ def contradictions(entry: Entry) -> Iterator[tuple[str, str]]:
             yield from _wrong("training", _cost(entry.training, entry.carbon, joules), "by joules")
 
 
-def _placed(name: str, first: _T | None, others: Sequence[_T]) -> Iterator[tuple[str, _T]]:
+def placed(name: str, first: _T | None, others: Sequence[_T]) -> Iterator[tuple[str, _T]]:
+    """What stands in an entry once and as others, each with its place."""
     if first is not None:
         yield name, first
     yield from ((f"{name}_other[{i}]", other) for i, other in enumerate(others))
@@ -61,27 +62,34 @@ def _scores(accuracy: Accuracy) -> _Figures:
     confusion, scores = accuracy.confusion, accuracy.per_class
     if not confusion or any(len(row) != len(confusion) for row in confusion):
         return
-    hits = [row[i] for i, row in enumerate(confusion)]
-    true, guessed = [*map(sum, confusion)], [*map(sum, zip(*confusion, strict=True))]
-    recall = [_share(h, t) for h, t in zip(hits, true, strict=True)]
-    f1 = [_share(2 * h, t + g) for h, t, g in zip(hits, true, guessed, strict=True)]
-    yield "macro_f1", accuracy.macro_f1, _mean(f1)
-    yield "balanced_accuracy", accuracy.balanced_accuracy, _mean(recall)
+    known = class_figures(confusion)
+    recall = mean_of_known(of["recall"] for of in known)
+    yield "macro_f1", accuracy.macro_f1, mean_of_known(of["f1"] for of in known)
+    yield "balanced_accuracy", accuracy.balanced_accuracy, recall
     if scores is None:
         return
     yield "per_class", len(scores), len(confusion)
-    for i, score in enumerate(scores[: len(confusion)]):
-        yield f"per_class[{i}].images", score.images, true[i]
-        yield f"per_class[{i}].precision", score.precision, _share(hits[i], guessed[i])
-        yield f"per_class[{i}].recall", score.recall, recall[i]
-        yield f"per_class[{i}].f1", score.f1, f1[i]
+    for i, (score, of) in enumerate(zip(scores, known, strict=False)):
+        for name, value in of.items():
+            yield f"per_class[{i}].{name}", getattr(score, name), value
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole > 0 else None
+def class_figures(confusion: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+    """The figures of `ClassScore` of each class, of [true class][predicted class]."""
+    hits = [row[i] for i, row in enumerate(confusion)]
+    true, guessed = map(sum, confusion), map(sum, zip(*confusion, strict=True))
+    return [
+        {
+            "images": t,
+            "precision": h / g if g > 0 else None,
+            "recall": h / t if t > 0 else None,
+            "f1": 2 * h / (t + g) if t + g > 0 else None,
+        }
+        for h, t, g in zip(hits, true, guessed, strict=True)
+    ]
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean_of_known(values: Iterable[float | None]) -> float | None:
     """Over the classes for which the figure exists."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
-from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from lightfer._files import check_keys
-from lightfer.results import SCHEMA, Entry, Results
-from lightfer.results.derived import contradictions, near
+from lightfer.results import SCHEMA, Accuracy, Energy, Entry, Latency, Results
+from lightfer.results.derived import contradictions, near, placed
 from lightfer.results.io import (
     check_numbers,
     content_of,
@@ -76,7 +75,7 @@ def violations_of_file(path: Path) -> list[Violation]:
         text = without_control_characters(text)
         check_numbers(text)
         check_keys(text)
-        return _violations_of_parts(text)
+        return _violations(text)
     except (ValueError, RecursionError) as error:
         raise unreadable(path, error) from error
 
@@ -90,14 +89,19 @@ class _Parts(msgspec.Struct):
     entries: list[msgspec.Raw] = []
 
 
-def _violations_of_parts(text: bytes) -> list[Violation]:
+def violations(document: Any) -> list[Violation]:
+    """Everything that is wrong with a document; what it means is only looked at if its form is."""
+    return _violations(json.dumps(document).encode())
+
+
+def _violations(text: bytes) -> list[Violation]:
     """Entry by entry, so that thousands of them take little memory: the records decode what is of
     the right form; the schema is asked only about what they refuse.
     """
     try:
         parts = msgspec.json.decode(text, type=_Parts)
     except msgspec.DecodeError as error:  # the whole is of another form, or it is not JSON
-        return violations(_json(text)) or [Violation("$", str(error))]
+        return _of_another_form(_json(text)) or [Violation("$", str(error))]
     head = {name: value for name in ("schema", "environments", "cards")
             if (value := getattr(parts, name)) is not msgspec.UNSET}  # fmt: skip
     found = _of_another_form({**head, "entries": []})
@@ -114,7 +118,7 @@ def _violations_of_parts(text: bytes) -> list[Violation]:
             ]
         else:
             if not found:
-                meant += _sound(i, msgspec.json.decode(raw), decoded, environments, ids)
+                meant += _sound(i, decoded, environments, ids)
     return found or [*_environments(environments), *meant]
 
 
@@ -123,20 +127,6 @@ def _json(text: bytes) -> Any:
         raise ValueError(f"{name} is not JSON; unknown is null")
 
     return json.loads(text.decode("utf-8"), parse_constant=refuse)
-
-
-def violations(document: Any) -> list[Violation]:
-    """Everything that is wrong with a document; what it means is only looked at if its form is."""
-    found = _of_another_form(document)
-    if found:
-        return found
-    environments, ids = document.get("environments", {}), set()
-    entries = document.get("entries", [])
-    meant = (
-        _sound(i, entry, msgspec.convert(entry, Entry), environments, ids)
-        for i, entry in enumerate(entries)
-    )
-    return [*_environments(environments), *chain.from_iterable(meant)]
 
 
 @cache
@@ -208,46 +198,38 @@ def _environments(environments: dict) -> Iterator[Violation]:
             yield Violation(f"$.environments.{key}.started", f"found {started!r}, {expected}")
 
 
-def _sound(
-    i: int, entry: dict, decoded: Entry, environments: dict, ids: set[str]
-) -> Iterator[Violation]:
-    """Which figures contradict one another in the entry at place `i`, which is of the right form
-    and given as in JSON and decoded; `ids` are those of the entries before it.
+def _sound(i: int, entry: Entry, environments: dict, ids: set[str]) -> Iterator[Violation]:
+    """Which figures contradict one another in the entry at place `i`; `ids` are those of the
+    entries before it.
     """
     path = f"$.entries[{i}]"
-    if entry["id"] in ids:
-        yield Violation(f"{path}.id", f"{entry['id']!r} stands there twice")
-    ids.add(entry["id"])
-    if twice := measured_twice(decoded):
+    if entry.id in ids:
+        yield Violation(f"{path}.id", f"{entry.id!r} stands there twice")
+    ids.add(entry.id)
+    if twice := measured_twice(entry):
         yield Violation(path, f"{twice} stands there twice: remove one")
-    if entry["environment"] not in environments:
+    if entry.environment not in environments:
         known = ", ".join(environments) or "none"
-        yield Violation(f"{path}.environment", f"{entry['environment']!r} is not one of: {known}")
-    for name, value in entry.items():
+        yield Violation(f"{path}.environment", f"{entry.environment!r} is not one of: {known}")
+    for name, value in msgspec.structs.asdict(entry).items():
         if name != "seed" and isinstance(value, int | float) and value < 0:
             yield Violation(f"{path}.{name}", f"found {value}, expected at least 0")
-    macs, flops = entry.get("macs"), entry.get("flops")
+    macs, flops = entry.macs, entry.flops
     if macs is not None and flops is not None and flops != 2 * macs:
         yield Violation(f"{path}.flops", f"found {flops}, expected 2 x macs = {2 * macs}")
-    if entry.get("accuracy"):
-        yield from _accuracy(entry["accuracy"], f"{path}.accuracy")
-    for j, accuracy in enumerate(entry.get("accuracy_other", [])):
-        yield from _accuracy(accuracy, f"{path}.accuracy_other[{j}]")
-    for j, latency in enumerate(entry.get("latency", [])):
+    for where, accuracy in placed("accuracy", entry.accuracy, entry.accuracy_other):
+        yield from _accuracy(accuracy, f"{path}.{where}")
+    for j, latency in enumerate(entry.latency):
         yield from _latency(latency, f"{path}.latency[{j}]")
-    for name in ("energy", "energy_other"):
-        found = entry.get(name) or []
-        for j, energy in enumerate(found if isinstance(found, list) else [found]):
-            where = f"{path}.{name}[{j}]" if isinstance(found, list) else f"{path}.{name}"
-            yield from _energy(energy, where)
-    for where, message in contradictions(decoded):
+    for where, energy in placed("energy", entry.energy, entry.energy_other):
+        yield from _energy(energy, f"{path}.{where}")
+    for where, message in contradictions(entry):
         yield Violation(f"{path}.{where}", message)
-    each, total = entry.get("inference_per_image_s"), entry.get("inference_total_s")
-    images = entry.get("inference_images")
+    each, total = entry.inference_per_image_s, entry.inference_total_s
+    images, rounds = entry.inference_images, entry.inference_rounds_s
     if each and total and images and not near(each * images, total):
         expected = f"expected inference_total_s / inference_images = {total / images}"
         yield Violation(f"{path}.inference_per_image_s", f"found {each}, {expected}")
-    rounds = entry.get("inference_rounds_s")
     if rounds and total and not near(median(rounds), total):
         expected = f"expected the median of inference_rounds_s = {median(rounds)}"
         yield Violation(f"{path}.inference_total_s", f"found {total}, {expected}")
@@ -255,12 +237,11 @@ def _sound(
         yield Violation(f"{path}.inference_rounds_s", f"found {min(rounds)}, expected above 0")
 
 
-def _accuracy(accuracy: dict, path: str) -> Iterator[Violation]:
-    top1, images = accuracy["top1"], accuracy["images"]
-    low, high = accuracy["ci95"]
+def _accuracy(accuracy: Accuracy, path: str) -> Iterator[Violation]:
+    top1, images, confusion = accuracy.top1, accuracy.images, accuracy.confusion
+    low, high = accuracy.ci95
     if not _within(top1, low, high):
         yield Violation(f"{path}.ci95", f"[{low}, {high}] does not hold top1 {top1}")
-    confusion = accuracy.get("confusion")
     if confusion is not None:
         total = sum(map(sum, confusion))
         if any(len(row) != len(confusion) for row in confusion):
@@ -270,40 +251,39 @@ def _accuracy(accuracy: dict, path: str) -> Iterator[Violation]:
         elif not near(sum(confusion[i][i] for i in range(len(confusion))) / images, top1):
             trace = sum(confusion[i][i] for i in range(len(confusion)))
             yield Violation(f"{path}.top1", f"found {top1}, expected {trace} / {images}")
-    if wrong := wrong_bits(accuracy.get("correct_hex"), top1, images):
+    if wrong := wrong_bits(accuracy.correct_hex, top1, images):
         yield Violation(f"{path}.correct_hex", wrong)
 
 
-def _latency(latency: dict, path: str) -> Iterator[Violation]:
-    samples, rounds = latency["samples_s"], latency["rounds"]
+def _latency(latency: Latency, path: str) -> Iterator[Violation]:
+    samples, rounds = latency.samples_s, latency.rounds
     if not samples:
         yield Violation(f"{path}.samples_s", "is empty")
         return
     if odd := [s for s in samples if not SHORTEST_S <= s <= LONGEST_S]:
         expected = f"expected seconds, {SHORTEST_S:g} to {LONGEST_S:g}"
         yield Violation(f"{path}.samples_s", f"holds {odd[0]}, {expected}")
-    if not near(median(samples), latency["median_s"]):
+    if not near(median(samples), latency.median_s):
         expected = f"expected that of the samples, {median(samples)}"
-        yield Violation(f"{path}.median_s", f"found {latency['median_s']}, {expected}")
+        yield Violation(f"{path}.median_s", f"found {latency.median_s}, {expected}")
     if rounds < 1 or len(samples) % rounds:
         yield Violation(f"{path}.rounds", f"{len(samples)} samples are not {rounds} equal rounds")
     for name in ("yardstick_s", "passes", "p50_s", "p90_s", "p99_s"):
-        values = latency.get(name)
+        values = getattr(latency, name)
         if values is not None and len(values) != rounds:
             yield Violation(f"{path}.{name}", f"{len(values)} values for {rounds} rounds")
 
 
-def _energy(energy: dict, path: str) -> Iterator[Violation]:
-    if energy.get("simulated"):
+def _energy(energy: Energy, path: str) -> Iterator[Violation]:
+    if energy.simulated:
         yield Violation(path, "is of a simulated meter, which no results file may hold")
-    gross, interval = (energy.get("gross") or {}).get("joules_per_image"), energy.get("ci95")
+    gross, interval = energy.gross and energy.gross.joules_per_image, energy.ci95
     if gross is not None and gross < 0:
         yield Violation(f"{path}.gross", f"found {gross}, expected joules of at least 0")
     if gross is not None and interval and not _within(gross, *interval):
         yield Violation(f"{path}.ci95", f"{interval} does not hold the gross energy {gross}")
-    parts = energy["components"]
-    included = (energy.get("gross") or {}).get("includes") or ()
-    methods = {parts[name]["method"] for name in included}
+    included = energy.gross.includes if energy.gross else ()
+    methods = {getattr(energy.components, name).method for name in included}
     if "modelled" in methods and len(methods) > 1:
         yield Violation(f"{path}.gross", "adds what is measured and what is modelled")
 

@@ -15,12 +15,14 @@ of one image are averaged as probabilities. Test images are never read.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
+from lightfer.data.augment import Share, check
 from lightfer.data.dataset import Split
 from lightfer.data.folds import Fold, in_fold
 from lightfer.errors import ArgumentError
@@ -28,27 +30,20 @@ from lightfer.measure.accuracy import check_scored
 from lightfer.models.find import find_weights
 from lightfer.models.weights import Card, load_checkpoint, sha256_of_tensors
 from lightfer.train.config import Precision, TrainConfig
-from lightfer.train.loss import Batch, Loss, label_loss
+from lightfer.train.loss import Batch, label_loss
 
-HOTTEST = 1000  # far below where float32 cannot tell softened answers apart
+COLDEST, HOTTEST = 1e-3, 1000  # between which float32 can tell softened answers apart
 
 
 @dataclass(frozen=True)
 class Distillation:
     """How much the teachers count; chosen on validation, see docs/distillation.md."""
 
-    temperature: float = 4.0  # both distributions are softened by it
-    weight: float = 0.9  # of the teachers; the labels have the rest
+    temperature: Annotated[float, Meta(ge=COLDEST, le=HOTTEST)] = 4.0  # softens both distributions
+    weight: Share = 0.9  # of the teachers; the labels have the rest
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature <= HOTTEST:
-            raise ArgumentError(
-                f"temperature is {self.temperature}, expected more than 0, at most {HOTTEST}"
-            )
-        if not 0 <= self.weight <= 1:
-            raise ArgumentError(
-                f"weight is {self.weight}, expected 0 (no teachers) to 1 (no labels)"
-            )
+        check(self)
 
 
 def distillation(temperature: float | None, weight: float | None) -> Distillation:
@@ -81,16 +76,6 @@ class Targets(Protocol):
     def describe(self) -> dict[str, Any]:
         """For the student's card: `view` and `teachers`."""
         ...
-
-
-def teacher_loss(targets: Targets, config: Distillation, own: Loss) -> Loss:
-    """The loss of labels, `own`, and of teachers together, for `lightfer.train.loop.train`."""
-
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
-        asked = targets(batch, config.temperature)
-        return distillation_loss(logits, own(logits, batch), asked, config)
-
-    return loss
 
 
 @dataclass(frozen=True)
@@ -223,5 +208,10 @@ def student_options(
 ) -> dict[str, Any]:
     """What `lightfer.train.job.train_to_file` needs to know of a student: `loss` and `about`."""
     own = label_loss(train_split.targets.to(device), config)
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        asked = targets(batch, amount.temperature)
+        return distillation_loss(logits, own(logits, batch), asked, amount)
+
     about = {"distillation": {**asdict(amount), **targets.describe()}}
-    return {"loss": teacher_loss(targets, amount, own), "about": about}
+    return {"loss": loss, "about": about}

@@ -74,7 +74,7 @@ def train(
     validation = Split(validation_split.images.to(device), validation_split.labels.to(device))
     loss = loss or label_loss(targets, config)
     run.resume()
-    meter = EpochMeter(meters)
+    meter, steps = EpochMeter(meters), -(-len(images) // config.batch_size)  # steps of an epoch
     while len(run.history) < config.epochs:
         wall, cpu = perf_counter(), process_time()
         meter.start()
@@ -88,7 +88,7 @@ def train(
             train_loss=train_loss,
             validation_loss=validation_loss,
             validation_top1=top1,
-            learning_rate=config.rate_at(number - 1 / _steps(images, config)),
+            learning_rate=config.rate_at(number - 1 / steps),
             wall_s=perf_counter() - wall,
             cpu_s=process_time() - cpu,
             energy_j=meter.joules(),
@@ -162,18 +162,12 @@ def _draw(
     """
     x = augment(images[indices], config.augmentation, generator)
     x = x.contiguous(memory_format=torch.channels_last)
-    ways = [
-        (way, alpha) for way, alpha in ((_mix, config.mixup), (cut_mix, config.cutmix)) if alpha
-    ]
+    ways = [(way, alpha) for way, alpha in ((mix, config.mixup), (cut_mix, config.cutmix)) if alpha]
     if not ways:
         return Batch(indices, x, epoch=number)
     way, alpha = ways[shares.integers(len(ways))]
     mixed, partners, share = way(x, shares.beta(alpha, alpha), generator)
     return Batch(indices, mixed, indices[partners], share, number)
-
-
-def _mix(images: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
-    return *mix(images, share, generator), share
 
 
 def _step(run: RunState, batch: Batch, loss: Loss) -> Tensor:
@@ -189,11 +183,6 @@ def _step(run: RunState, batch: Batch, loss: Loss) -> Tensor:
         nn.utils.clip_grad_norm_(run.model.parameters(), config.clip_norm)
     run.optimizer.step()
     return value.detach()
-
-
-def _steps(images: Tensor, config: TrainConfig) -> int:
-    """Steps of an epoch."""
-    return -(-len(images) // config.batch_size)
 
 
 @torch.inference_mode()

@@ -18,8 +18,7 @@ from lightfer.data.dataset import normalize
 from lightfer.inference.card import check_seal, parse_card
 from lightfer.inference.export import TARGETS, ExportConfig, Exported, ExportError, export
 from lightfer.inference.export.flow import _move
-from lightfer.inference.export.opened import Call, as_prepared
-from lightfer.inference.export.targets import Net
+from lightfer.inference.export.targets import Call, Net, as_prepared
 from lightfer.models.find import Weights, find_weights
 from lightfer.models.registry import create_model
 from lightfer.models.weights import save_checkpoint

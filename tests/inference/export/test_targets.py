@@ -22,9 +22,8 @@ from lightfer.inference.card import (
     seal,
 )
 from lightfer.inference.export import TARGETS, targets
-from lightfer.inference.export.opened import as_prepared
 from lightfer.inference.export.preprocess import Preprocess
-from lightfer.inference.export.targets import Net
+from lightfer.inference.export.targets import Net, as_prepared
 from lightfer.inference.session import open_session, read_card
 from tests.inference.export.tiny import tiny
 from tests.inference.test_card import CARD

@@ -297,7 +297,7 @@ def test_frames_are_those_of_the_camera(predict, crops: Path, monkeypatch: pytes
     """Pictures were counted with them, and with enough of these it was never opened."""
     frame = Image.new("L", (48, 48))
     taken = (Item("camera 0", frame, index) for index in count())
-    monkeypatch.setattr(command, "video_items", lambda number, every: taken)
+    monkeypatch.setattr(command, "frames", lambda number, every: taken)
     lines, _ = predict(crops, "--crop", "--camera", "--frames", "2")
     assert [line["item"] for line in lines[47:]] == [str(crops / "47.png"), *["camera 0"] * 2]
     assert next(taken).frame == 2

@@ -12,7 +12,14 @@ from PIL import Image
 
 from lightfer.__main__ import run
 from lightfer.inference.predict.sources import items_of
-from lightfer.inference.predict.video import LEAST_RATE, VideoWriter, _read, frames, video_writer
+from lightfer.inference.predict.video import (
+    LEAST_RATE,
+    Item,
+    VideoWriter,
+    _read,
+    frames,
+    video_writer,
+)
 from tests.inference.predict.test_command import QUICK
 
 cv2 = pytest.importorskip("cv2")
@@ -32,11 +39,11 @@ def video(astronaut, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_was_written_is_read(video: Path, astronaut):
     found = list(frames(str(video)))
-    assert [frame.index for frame in found] == list(range(FRAMES))
+    assert [frame.frame for frame in found] == list(range(FRAMES))
     assert [frame.time_s for frame in found] == [round(i / RATE, 3) for i in range(FRAMES)]
     assert found[0].rate == RATE
-    assert found[20].picture is not None
-    difference = np.asarray(found[20].picture, int) - np.asarray(
+    assert found[20].source is not None
+    difference = np.asarray(found[20].source, int) - np.asarray(
         astronaut.crop((100, 0, 356, 256)), int
     )
     assert np.abs(difference).mean() < 8  # JPEG, and colours in their order
@@ -143,7 +150,7 @@ class _Capture:
 def test_a_position_that_says_nothing_is_one_step_on(
     rate: float, positions: list[float], times: list[float | None]
 ):
-    found = _read(cv2, _Capture(rate, positions), "film", 1)
+    found = _read(cv2, _Capture(rate, positions), "film", 1, Item("film", None))
     assert [frame.time_s for frame in found] == times
 
 
@@ -151,7 +158,7 @@ def test_frames_of_a_camera_are_when_they_came(monkeypatch: pytest.MonkeyPatch):
     """Their times were those of its nominal rate, which it does not keep in the dark."""
     clock = iter([7.0, 7.0, 7.2, 7.5])
     monkeypatch.setattr("lightfer.inference.predict.video.monotonic", lambda: next(clock))
-    *found, end = _read(cv2, _Capture(30.0, [99.0, 99.0, 99.0]), 0, 1)
+    *found, end = _read(cv2, _Capture(30.0, [99.0, 99.0, 99.0]), 0, 1, Item(0, None))
     assert [frame.time_s for frame in found] == [0.0, 0.2, 0.5]
     assert end.error == "the camera stopped after 3 frames"
 
@@ -179,7 +186,7 @@ def test_lines_of_frames_with_faces_and_an_annotated_film(video: Path, tmp_path:
         (10, 1.0), (15, 1.5), (20, 2.0), (25, 2.5)
     ]  # fmt: skip
     assert {line["label"] for line in lines} == {"happy"}
-    assert sum(frame.picture is not None for frame in frames(str(target))) == FRAMES / 5
+    assert sum(frame.source is not None for frame in frames(str(target))) == FRAMES / 5
 
 
 def test_a_film_is_not_drawn_into_a_picture(video: Path, tmp_path: Path, capsys):

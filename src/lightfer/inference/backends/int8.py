@@ -6,17 +6,14 @@ NNCF does the same for OpenVINO and corrects the biases. Calibration images are 
 neither validation nor test decides about a weight.
 """
 
-import contextlib
-import io
-import logging
 from collections import Counter
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from lightfer.errors import ArgumentError
+from lightfer.inference.backends.onnx_file import quiet
 from lightfer.inference.backends.protocol import Settings, missing
 from lightfer.inference.card import INPUT
 
@@ -31,6 +28,10 @@ QUANTIZED = (
 )  # fmt: skip
 """Not Mul, HardSigmoid and HardSwish of MobileNetV3: in 8 bits they are no faster."""
 NNCF_IMAGES = 300  # its default; one at a time, they take most of the time
+METHODS = {  # of `quantize_onnx` and `quantize_openvino`, for the records
+    "onnx": f"ONNX Runtime static QDQ, percentile {PERCENTILE}, weights of 7 bits",
+    "openvino": "NNCF post-training quantisation, fast bias correction, weights of 7 bits",
+}
 NO_IMAGES = (
     "int8 is calibrated on train images, and there are none: give FER2013 with its train split "
     "(--data)"
@@ -54,7 +55,7 @@ def quantize_onnx(content: bytes, calibration: "Tensor | None") -> bytes:
         def get_next(self) -> dict[str, Any] | None:
             return next(batches, None)
 
-    with TemporaryDirectory() as folder, _quiet():
+    with TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "int8.onnx"
         tools.quantize_static(
             without_lone_batch_norms(model),
@@ -81,7 +82,7 @@ def quantize_openvino(network: Any, calibration: "Tensor | None") -> Any:
     images = _images(calibration)
     if reason := missing("nncf", extra="int8"):
         raise ArgumentError(reason)
-    with _quiet():
+    with quiet():
         nncf = import_module("nncf")
         return nncf.quantize(
             network,
@@ -92,24 +93,6 @@ def quantize_openvino(network: Any, calibration: "Tensor | None") -> Any:
                 overflow_fix=nncf.OverflowFix.ENABLE
             ),
         )
-
-
-def describe_onnx(images: int) -> dict[str, str | int]:
-    """What `quantize_onnx` does with that many images, for the records."""
-    return {
-        "method": f"ONNX Runtime static QDQ, percentile {PERCENTILE}, weights of 7 bits",
-        "calibration_split": "train",
-        "calibration_images": images,
-    }
-
-
-def describe_openvino(images: int) -> dict[str, str | int]:
-    """What `quantize_openvino` does with that many images, for the records."""
-    return {
-        "method": "NNCF post-training quantisation, fast bias correction, weights of 7 bits",
-        "calibration_split": "train",
-        "calibration_images": min(NNCF_IMAGES, images),
-    }
 
 
 def int8_settings(convolutions: Counter[bool], products: Counter[bool]) -> Settings:
@@ -178,15 +161,3 @@ def without_lone_batch_norms(model: Any) -> Any:
     del graph.initializer[:]
     graph.initializer.extend(kept)
     return model
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the quantisers' logs and progress bars."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)

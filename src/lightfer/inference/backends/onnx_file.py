@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -44,7 +45,7 @@ def module_to_onnx(
     import torch
 
     axes = {i: torch.export.Dim(name) for i, name in enumerate(dynamic)}
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         program = torch.onnx.export(
             model,
             (example,),
@@ -140,8 +141,13 @@ def fix_batch(model: Any, batch: int) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the exporter prints, and what torch says about torch."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
-        yield
+def quiet() -> Iterator[None]:
+    """Without what the exporter and the quantisers print and log, and what torch says of torch."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
+            yield
+    finally:
+        logging.disable(before)

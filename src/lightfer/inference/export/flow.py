@@ -15,13 +15,12 @@ from lightfer.data.dataset import Dataset, normalize
 from lightfer.data.loading import at_size
 from lightfer.data.subsets import calibration_images
 from lightfer.data.synthetic import synthetic_faces
-from lightfer.inference.backends.int8 import NO_IMAGES
+from lightfer.inference.backends.int8 import METHODS, NNCF_IMAGES, NO_IMAGES
 from lightfer.inference.backends.protocol import AGREES
 from lightfer.inference.card import UNSEALED, ExportCard, export_card, seal
 from lightfer.inference.export.config import ExportConfig, ExportError
 from lightfer.inference.export.cost import with_accuracy
-from lightfer.inference.export.opened import as_prepared
-from lightfer.inference.export.targets import TARGETS, Net
+from lightfer.inference.export.targets import TARGETS, Net, as_prepared
 from lightfer.measure.environment import code_version, package_version
 from lightfer.models.find import Weights
 
@@ -63,12 +62,15 @@ def export(
     if contract.height != contract.width:
         size = f"{contract.height} x {contract.width}"
         raise ExportError(f"{weights.key} is for images of {size}, expected squares")
-    calibration = None
+    calibration = described = None
     if config.precision == "int8" and data:
         calibration = normalize(calibration_images(data))
-    described = None
-    if target.describe_int8 and calibration is not None:
-        described = target.describe_int8(len(calibration))
+        used = calibration[:NNCF_IMAGES] if config.target == "openvino" else calibration
+        described = {
+            "method": METHODS[config.target],
+            "calibration_split": "train",
+            "calibration_images": len(used),
+        }
     card = export_card(
         msgspec.to_builtins(weights.card),
         weights_sha256=weights.sha256,

@@ -17,12 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lightfer.inference.backends import openvino
-from lightfer.inference.backends.int8 import (
-    describe_onnx,
-    describe_openvino,
-    quantize_onnx,
-    quantize_openvino,
-)
+from lightfer.inference.backends.int8 import quantize_onnx, quantize_openvino
 from lightfer.inference.backends.onnx_file import fix_batch, joined, module_to_onnx, to_onnx
 from lightfer.inference.backends.protocol import missing
 from lightfer.inference.card import CARD_KEY, ExportCard
@@ -45,13 +40,6 @@ class Net:
     def shape(self) -> tuple[int, int, int, int]:
         return (1, self.card.input.channels, self.card.input.height, self.card.input.width)
 
-    def preprocess(self) -> Preprocess | None:
-        """The module in front of the network, if the graph is to prepare its input."""
-        contract = self.card.input
-        if not self.card.preprocess:
-            return None
-        return Preprocess(contract.mean, contract.std, contract.height, contract.width).eval()
-
 
 @dataclass(frozen=True)
 class Target:
@@ -66,7 +54,6 @@ class Target:
     write: Callable[[Net, Path], None]
     stamp: Callable[[Path, ExportCard], None]  # put the card into a file that was written
     open: Callable[[Path], Call]
-    describe_int8: Callable[[int], dict[str, str | int]] | None = None  # images -> for the card
 
     def packages_for(self, precision: str) -> tuple[str, ...]:
         """With the quantiser, where that is another package."""
@@ -97,8 +84,8 @@ def _stamp_onnx(path: Path, card: ExportCard) -> None:
 
 def _preprocess_onnx(net: Net) -> Any:
     example = torch.zeros(2, 64, 56, 3, dtype=torch.uint8)  # sizes that no axis shares
-    module = net.preprocess()
-    assert module is not None
+    of = net.card.input
+    module = Preprocess(of.mean, of.std, of.height, of.width).eval()
     return module_to_onnx(module, example, ("N", "H", "W"))
 
 
@@ -144,7 +131,6 @@ TARGETS = {
             write=_write_onnx,
             stamp=_stamp_onnx,
             open=_opener("onnxruntime"),
-            describe_int8=describe_onnx,
         ),
         Target(
             name="openvino",
@@ -156,7 +142,6 @@ TARGETS = {
             write=_write_openvino,
             stamp=_stamp_openvino,
             open=_opener("openvino"),
-            describe_int8=describe_openvino,
         ),
         Target(
             name="litert",
@@ -173,3 +158,26 @@ TARGETS = {
         ),
     )
 }
+
+
+def as_prepared(call: Call, card: ExportCard) -> Callable[[Tensor], Tensor]:
+    """From the call of an opened file to float32 (N, C, H, W), any N -> logits (N, classes).
+
+    A file that prepares its input gets the pixels that it was prepared from, which are whole
+    numbers; a file of a fixed batch size gets as many calls as it takes, the last filled with 0.
+    """
+
+    def run(x: Tensor) -> Tensor:
+        image = _pixels(x, card) if card.preprocess else x.contiguous()
+        size = card.batch or len(image)
+        filled = torch.cat([image, image.new_zeros(-len(image) % size, *image.shape[1:])])
+        logits = [torch.from_numpy(np.array(call(part.numpy()))) for part in filled.split(size)]
+        return torch.cat(logits)[: len(image)]
+
+    return run
+
+
+def _pixels(x: Tensor, card: ExportCard) -> Tensor:
+    """float32 (N, 1, H, W) -> uint8 RGB (N, H, W, 3)."""
+    grey = ((x * card.input.std + card.input.mean) * 255).round().to(torch.uint8)
+    return grey.squeeze(1).unsqueeze(3).expand(-1, -1, -1, 3).contiguous()

@@ -30,7 +30,8 @@ from lightfer.inference.predict.network import DEFAULT_MODEL
 from lightfer.inference.predict.options import parse
 from lightfer.inference.predict.prediction import Prediction
 from lightfer.inference.predict.predictor import Predictor, Seen
-from lightfer.inference.predict.sources import Item, is_video, items_of, video_items
+from lightfer.inference.predict.sources import Item, is_video, items_of
+from lightfer.inference.predict.video import frames
 
 COUNTER_S = 0.5  # between two updates of the counter on a terminal
 FLUSH_S = 0.2  # whoever reads the lines waits no longer for what is known
@@ -56,7 +57,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(options: argparse.Namespace, predictor: Predictor) -> int:
     live = options.camera is not None
-    camera = video_items(options.camera, options.every) if live else ()
+    camera = frames(options.camera, options.every) if live else ()
     items = chain(items_of(options.paths, options.every), islice(camera, options.frames))
     counter, flushed_s = _Counter(), 0.0
     with ExitStack() as stack:

@@ -138,9 +138,13 @@ class Predictor:
             for item in items:
                 yield from self._classify([look(item)])
             return
+
+        def window(item: Item) -> int:
+            return FRAME_WINDOW if keep_pictures or item.frame is not None else WINDOW
+
         pool = ThreadPoolExecutor(self.workers)
         try:
-            looked = ahead(pool, look, items, partial(_window, keep_pictures=keep_pictures))
+            looked = ahead(pool, look, items, window)
             batches = ahead(pool, self._classify, self._batches(looked), lambda batch: self.workers)
             for batch in batches:
                 yield from batch
@@ -259,10 +263,6 @@ def ahead(
             yield futures.popleft().result()
     while futures:
         yield futures.popleft().result()
-
-
-def _window(item: Item, keep_pictures: bool) -> int:
-    return FRAME_WINDOW if keep_pictures or item.frame is not None else WINDOW
 
 
 def _item(index: int, picture: Any) -> Item:

@@ -6,28 +6,13 @@ Nothing is opened before its turn, so a folder of any size needs the memory of i
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightfer._files import never_ends
 from lightfer.data.pictures import MAX_BYTES, NO_FILE, SUFFIXES, UNREAD, not_read
-from lightfer.inference.predict.video import VIDEO_SUFFIXES, frames
+from lightfer.inference.predict.video import VIDEO_SUFFIXES, Item, frames
 
 STDIN = "-"
-
-
-@dataclass(frozen=True)
-class Item:
-    """One picture to look at: `source` is what `open_picture` takes, None if there is an error."""
-
-    name: str | int
-    source: Any
-    frame: int | None = None
-    time_s: float | None = None
-    rate: float | None = None  # of the frames of a video, per second
-    error: str | None = None
-    below: str = ""  # its path below the folder that was given, or its name
 
 
 def items_of(paths: Iterable[str], every: int = 1) -> Iterator[Item]:
@@ -61,7 +46,7 @@ def _file(path: str, below: str, every: int) -> Iterator[Item]:
     if error := why_unusable(path):
         yield Item(path, None, error=error, below=below)
     elif is_video(path):
-        yield from video_items(path, every, below)
+        yield from frames(path, every, below)
     else:
         yield Item(path, path, below=below)
 
@@ -74,14 +59,6 @@ def why_unusable(path: str) -> str | None:
         return NO_FILE if never_ends(path) else None
     except OSError as error:  # as of a folder on the way that is closed
         return f"cannot be read ({error.strerror})"
-
-
-def video_items(path: str | int, every: int = 1, below: str = "camera") -> Iterator[Item]:
-    """The frames of a video file or of the camera with that number, then perhaps an error."""
-    name = f"camera {path}" if isinstance(path, int) else path
-    for frame in frames(path, every):
-        at = (frame.index, frame.time_s, frame.rate)
-        yield Item(name, frame.picture, *at, error=frame.error, below=below)
 
 
 def _folder(folder: Path, every: int) -> Iterator[Item]:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isnan, nan
 from pathlib import Path
 from time import monotonic
@@ -29,36 +29,41 @@ MOST_FRAMES_PER_S = 1000  # more is a header that says nothing
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One picture of a video; or, as the last, why there are no more."""
+class Item:
+    """One picture to look at: `source` is what `open_picture` takes, None if there is an error."""
 
-    index: int | None = None
+    name: str | int
+    source: Any
+    frame: int | None = None
     time_s: float | None = None
-    picture: Image.Image | None = None
-    rate: float | None = None  # of the frames that are taken, per second
+    rate: float | None = None  # of the frames of a video that are taken, per second
     error: str | None = None
+    below: str = ""  # its path below the folder that was given, or its name
 
 
-def frames(source: str | int, every: int = 1) -> Iterator[Frame]:
-    """Every `every`-th frame of a file, or of the camera with that number; errors are frames."""
+def frames(source: str | int, every: int = 1, below: str = "camera") -> Iterator[Item]:
+    """Every `every`-th frame of a video file or of the camera with that number, then perhaps an
+    error.
+    """
     cv2 = import_opencv()
+    item = Item(f"camera {source}" if isinstance(source, int) else source, None, below=below)
     if isinstance(source, int) and not 0 <= source < CAMERAS:
-        yield Frame(error=f"camera {source} is not there, expected a number from 0")
+        yield replace(item, error=f"camera {source} is not there, expected a number from 0")
         return
     if cv2 is None:
-        yield Frame(error=f"videos and cameras need OpenCV: {no_opencv()}")
+        yield replace(item, error=f"videos and cameras need OpenCV: {no_opencv()}")
         return
     if isinstance(source, str) and not is_utf8(source):
-        yield Frame(error="its name is not UTF-8, which OpenCV needs of videos: rename it")
+        yield replace(item, error="its name is not UTF-8, which OpenCV needs of videos: rename it")
         return
     capture = _open(cv2, source)
     try:
         if not capture.isOpened():
             camera = f"camera {source} is not there or in use"
             video = "not a video that OpenCV can read"
-            yield Frame(error=camera if isinstance(source, int) else video)
+            yield replace(item, error=camera if isinstance(source, int) else video)
             return
-        yield from _read(cv2, capture, source, every)
+        yield from _read(cv2, capture, source, every, item)
     finally:
         capture.release()
 
@@ -71,7 +76,7 @@ def _open(cv2: Any, source: str | int) -> Any:
     return cv2.VideoCapture(source)
 
 
-def _read(cv2: Any, capture: Any, source: str | int, every: int) -> Iterator[Frame]:
+def _read(cv2: Any, capture: Any, source: str | int, every: int, item: Item) -> Iterator[Item]:
     stated = float(capture.get(cv2.CAP_PROP_FPS))
     rate = stated if 0 < stated < MOST_FRAMES_PER_S else None
     promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -90,16 +95,17 @@ def _read(cv2: Any, capture: Any, source: str | int, every: int) -> Iterator[Fra
                 break
             picture = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
             time_s = None if isnan(at_s) else round(at_s, 3)
-            yield Frame(index, time_s, picture, rate / every if rate else None)
+            at = {"frame": index, "time_s": time_s, "rate": rate / every if rate else None}
+            yield replace(item, source=picture, **at)
         index += 1
     if isinstance(source, int):
-        yield Frame(error=f"the camera stopped after {index:,} frames")
+        yield replace(item, error=f"the camera stopped after {index:,} frames")
     elif index == 0:
-        yield Frame(error="a video without a frame that can be read")
+        yield replace(item, error="a video without a frame that can be read")
     elif promised - max(index, at_s * stated + 1) > max(1.0, promised * MISSING_SHARE):
         # Where the rate varies, some containers promise their length times the largest rate.
         broken = f"breaks off after {index:,} of {int(promised):,} frames; those were used"
-        yield Frame(error=broken)
+        yield replace(item, error=broken)
 
 
 class VideoWriter:

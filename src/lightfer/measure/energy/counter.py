@@ -1,6 +1,7 @@
 """Energy counters: differences of running totals that tick, and may wrap around."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from statistics import median
 from time import sleep
@@ -13,6 +14,7 @@ TICKS = 8  # that are watched to know the period
 PATIENCE_S = 3.0  # without any change of a counter that should tick several times a second
 
 
+@dataclass(eq=False)
 class CounterMeter:
     """A component's energy as the sum of one or more running totals.
 
@@ -22,35 +24,26 @@ class CounterMeter:
     errors.
     """
 
+    component: Component
+    source: str
+    read: Callable[[], Sequence[float]]
+    wraps_j: Sequence[float | None]
+    _: KW_ONLY
+    method: Method = "counter"
+    simulated: bool = False
+    highest_w: float = HIGHEST_W
+    clock: Callable[[], float] = now
     deferred = False
 
-    def __init__(
-        self,
-        component: Component,
-        source: str,
-        read: Callable[[], Sequence[float]],
-        wraps_j: Sequence[float | None],
-        *,
-        method: Method = "counter",
-        simulated: bool = False,
-        highest_w: float = HIGHEST_W,
-        clock: Callable[[], float] = now,
-    ) -> None:
-        self.component: Component = component
-        self.method: Method = method
-        self.source = source
-        self.simulated, self.clock, self.highest_w = simulated, clock, highest_w
-        self._read, self._wraps_j = read, tuple(wraps_j)
-
     def mark(self) -> Mark:
-        counts = tuple(self._read())
+        counts = tuple(self.read())
         return Mark(self.clock(), counts)
 
     def joules(self, start: Mark, end: Mark) -> float:
         seconds = end.time_s - start.time_s
         total = sum(
             self._difference(a, b, wrap, seconds)
-            for a, b, wrap in zip(start.counts_j, end.counts_j, self._wraps_j, strict=True)
+            for a, b, wrap in zip(start.counts_j, end.counts_j, self.wraps_j, strict=True)
         )
         if total <= 0:
             raise MeterError(f"{self.source}: the counter stood still for {seconds:.1f} s")

@@ -8,9 +8,9 @@ import base64
 import hashlib
 from collections.abc import Callable
 from importlib.metadata import version
-from importlib.resources import files
 from typing import Any
 
+from lightfer._files import PACKAGE
 from lightfer.errors import ArgumentError
 from lightfer.report.cells import DASH, noise_reasons, threads
 from lightfer.report.devices import fleets
@@ -85,7 +85,7 @@ def page(
 
 
 def _read(name: str) -> str:
-    return (files("lightfer.report.page") / name).read_text(encoding="utf-8")
+    return (PACKAGE / "report/page" / name).read_text(encoding="utf-8")
 
 
 def _policy(style: str, script: str) -> str:

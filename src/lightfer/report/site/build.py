@@ -8,15 +8,13 @@ WebAssembly packed by gzip.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from lightfer._files import check_writable, graph_file, sha256_of, shipped, write_bytes
+from lightfer._files import PACKAGE, check_writable, graph_file, sha256_of, shipped, write_bytes
 from lightfer.errors import ArgumentError
 from lightfer.report.page.build import page
 from lightfer.results import Accuracy, Entry, Environment, Results, WeightCard, published_counts
@@ -26,6 +24,7 @@ from lightfer.results.stats.difference import t_quantile
 
 YARDSTICK = "yardstick.onnx"
 RUNTIME = IN_BROWSERS
+SITE = PACKAGE / "report/site"
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
     "connect-src 'self'; worker-src 'self'; img-src 'self' data:; media-src blob:; "
@@ -72,7 +71,7 @@ def site_files(yardstick: str, exported: Sequence[Exported] = ()) -> dict[str, b
     for name in nets:
         content[f"nets/{name}.onnx.gz"] = graph_file(name).read_bytes()
         content[f"nets/{name}.safetensors"] = _weights(name).read_bytes()
-    content[YARDSTICK] = (_package("measure/yardstick") / "net.onnx").read_bytes()
+    content[YARDSTICK] = (PACKAGE / "measure/yardstick/net.onnx").read_bytes()
     results = shipped_results(nets)
     about = {entry.id: _input(entry.model) for entry in results.entries}
     for path, card in exported:
@@ -242,11 +241,11 @@ def _input(name: str) -> dict[str, Any]:
 
 def _copied() -> Iterator[tuple[str, bytes]]:
     """What lies in the package as it is served."""
-    for path in sorted(_package("report/site").rglob("*")):
+    for path in sorted(SITE.rglob("*")):
         if path.is_file() and path.suffix not in (".py", ".pyc") and path.name != OPENING:
-            yield path.relative_to(_package("report/site")).as_posix(), path.read_bytes()
+            yield path.relative_to(SITE).as_posix(), path.read_bytes()
     for name in ("page.css", "theme.js"):
-        yield name, (_package("report/page") / name).read_bytes()
+        yield name, (PACKAGE / "report/page" / name).read_bytes()
 
 
 def _filled(text: str, values: dict[str, str]) -> str:
@@ -258,13 +257,8 @@ def _filled(text: str, values: dict[str, str]) -> str:
     return text
 
 
-@cache
-def _package(folder: str) -> Path:
-    return Path(str(files("lightfer"))) / folder
-
-
 def _read(name: str) -> str:
-    return (_package("report/site") / name).read_text(encoding="utf-8")
+    return (SITE / name).read_text(encoding="utf-8")
 
 
 def _weights(name: str) -> Path:
