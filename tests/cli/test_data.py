@@ -68,7 +68,7 @@ def test_votes_are_not_joined_to_lines_that_nothing_proves(faces: Dataset, tmp_p
 
 def test_audit_without_data_says_where_they_are_looked_for(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("LIGHTFER_DATA", raising=False)
-    with pytest.raises(ArgumentError, match=r"set LIGHTFER_DATA, or run"):
+    with pytest.raises(ArgumentError, match=r"--data PATH .*set LIGHTFER_DATA, or run"):
         run("audit")
 
 
