@@ -10,7 +10,7 @@ net on a machine in any state. The runs are kept as results files, and a run tha
 made again, unless other code made it, which is refused.
 
 Interleaved: one run of five nets, the same one under five names, of which one is 3 % and one 10 %
-slower, in 24 rounds, judged by `significance.times_differ`, as `lightfer rank` does. A family is
+slower, in 48 rounds, judged by `significance.times_differ`, as `lightfer rank` does. A family is
 false if any two of the three equal nets are called different. The same in blocks of five rounds, as
 many as a run at its defaults has, where the test is another one.
 
@@ -329,7 +329,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/aa_ab"), help="folder of the runs")
     parser.add_argument("--runtime", action="append", help="default: these three that are known")
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=24, help="of the interleaved part")
+    parser.add_argument("--rounds", type=int, default=48, help="of the interleaved part")
     parser.add_argument("--only", choices=["interleaved", "separate"], help="one of the two parts")
     options = parser.parse_args()
     start = perf_counter()
