@@ -415,7 +415,8 @@ def alone(path: Path, what: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         holder = "unknown"
-        with suppress(PermissionError):  # of Windows, which locks the content, too
+        # Windows locks the content, too; and without flock the file goes with its holder.
+        with suppress(OSError, UnicodeError):
             holder = (path.read_text().split() or [holder])[0]
         raise InUseError(
             f"{what} is in use by process {holder}: wait for it, or choose another --out"

@@ -362,6 +362,17 @@ def test_files_of_each_split_may_keep_the_column_usage(write, faces: Dataset, tm
     assert list(load(folder, ("validation",)).splits) == ["validation"]
 
 
+def test_a_split_is_found_by_usage_in_a_file_of_another_name(faces: Dataset, tmp_path: Path):
+    """All three were found together, but of train and validation alone only train."""
+    csv_of_each_split(tmp_path, faces)
+    validation = tmp_path / "validation.csv"
+    with (tmp_path / "test.csv").open("a") as file:
+        file.write("\n" + "\n".join(validation.read_text().splitlines()[1:]))
+    validation.unlink()
+    assert_same(load(tmp_path), faces)
+    assert list(load(tmp_path, ("train", "validation")).splits) == ["train", "validation"]
+
+
 def test_two_files_that_hold_one_split_by_usage_are_refused(faces: Dataset, tmp_path: Path):
     csv_of_each_split(tmp_path, faces)
     texts = [(tmp_path / f"{name}.csv").read_text() for name in ("train", "test")]

@@ -15,20 +15,23 @@ from typer.testing import CliRunner
 
 import lightfer
 from lightfer.__main__ import run as run_here
-from lightfer._files import shipped
+from lightfer._files import sha256_of, shipped
 from lightfer.cli.main import app
 from lightfer.data import Dataset
 from lightfer.errors import ArgumentError
 from lightfer.inference.predict import network
 from lightfer.inference.predict.shards import Setup, open_here
-from lightfer.models.find import find_weights
+from lightfer.models.find import find_weights, own_source
 from lightfer.models.registry import architecture, describe_model
 from lightfer.models.weights import CheckpointError, load_checkpoint, save_checkpoint
 from lightfer.results import read_results
+from lightfer.train.distill import load_teacher
 from lightfer.train.job import Job, run_job
 from tests.models.test_weights import card
 
 TINY = """
+from functools import partial
+
 from torch import nn
 
 from lightfer.models.registry import Architecture
@@ -53,6 +56,8 @@ def swapped(in_channels, num_classes):
 def no_network(num_classes, in_channels):
     return num_classes + in_channels
 
+
+half = partial(TinyNet)
 
 described = Architecture(
     name="any", family="tiny", constructor=TinyNet, options={}, width=0.5, output_stride=4,
@@ -132,7 +137,7 @@ def test_a_training_goes_on_with_the_net_that_it_was_begun_with_alone(folder: Pa
         run_job(job, faces, folder / "run", on_epoch=interrupt)
     file, about = folder / "own_nets" / "tiny.py", folder / "run" / "run.json"
     file.write_text(TINY.replace("nn.ReLU", "nn.SiLU"))
-    with pytest.raises(ArgumentError, match="holds a run with source_sha256"):
+    with pytest.raises(ArgumentError, match="holds a run with other code of"):
         run_job(job, faces, folder / "run")
     file.write_text(TINY)
     assert run_job(job, faces, folder / "run")[1].epochs == 2
@@ -140,6 +145,29 @@ def test_a_training_goes_on_with_the_net_that_it_was_begun_with_alone(folder: Pa
     assert known.pop("source_sha256")
     about.write_text(json.dumps(known))  # as before it was written
     assert run_job(job, faces, folder / "run")[1].epochs == 2
+
+
+@pytest.mark.parametrize("name", ["own_nets.tiny:half", "own_nets.tiny:TinyNet", "described"])
+def test_the_source_of_a_net_is_the_file_that_it_was_written_in(folder: Path, name: str):
+    """Of what `functools.partial` makes it was a file of Python's."""
+    assert own_source(name) == sha256_of(folder / "own_nets" / "tiny.py")
+
+
+def test_a_teacher_of_ones_own_is_known_by_its_code_too(folder: Path, faces: Dataset):
+    """What the older code had said was kept for the new one's."""
+    name, path = "own_nets.tiny:TinyNet", folder / "teacher.safetensors"
+    torch.manual_seed(0)
+    save_checkpoint(
+        path,
+        lightfer.create_model(name).state_dict(),
+        msgspec.structs.replace(
+            card(name), trained_on="train", data_sha256={"train": faces["train"].sha256()}
+        ),
+    )
+    file, before = folder / "own_nets" / "tiny.py", load_teacher(path, faces["train"]).sha256
+    assert load_teacher(path, faces["train"]).sha256 == before
+    file.write_text(TINY.replace("nn.ReLU", "nn.SiLU"))
+    assert load_teacher(path, faces["train"]).sha256 != before
 
 
 def test_an_architecture_keeps_what_it_says_but_its_name(folder: Path):

@@ -6,6 +6,7 @@ from math import inf
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from benchmarks.distillation import FIGURES, gain, tables
@@ -111,6 +112,13 @@ def test_a_student_who_agrees_with_its_teacher_has_no_divergence():
 def test_impossible_amounts_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Distillation(**wrong)
+
+
+def test_settings_may_be_numbers_of_numpy():
+    """As of `numpy.linspace`; they were refused for their type."""
+    assert Distillation(np.float64(2.0), np.float64(0.5)) == Distillation(2.0, 0.5)
+    with pytest.raises(ValueError, match="weight"):
+        Distillation(2.0, np.float64(1.5))
 
 
 def test_no_image_is_scored_by_a_teacher_that_saw_it(blind: Dataset, paths: list[Path]):

@@ -59,7 +59,7 @@ from lightfer.measure.environment import (
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.latency import Images, time_decoding
 from lightfer.measure.noise import Watched, advanced, snapshot, verdict, watch
-from lightfer.measure.process import torch_installed, tune_process
+from lightfer.measure.process import collected_once, torch_installed, tune_process
 from lightfer.measure.yardstick import Yardstick, description, of_passes
 from lightfer.results import Data, Results, WeightCard
 from lightfer.results.select import Times
@@ -70,6 +70,7 @@ COMPARED = 64  # images whose logits are held against eager PyTorch's
 TRIES = {"static": 1, "round": 2, "energy": 1}  # of a step, before its error is written down
 
 
+@collected_once()
 def run_benchmark(
     config: BenchConfig,
     data: Dataset | None,

@@ -56,8 +56,9 @@ def check(settings: object) -> None:
         value = getattr(settings, name)
         if get_origin(hint) is Literal and value not in get_args(hint):
             raise ArgumentError(f"{name} is {value!r}, expected one of {', '.join(get_args(hint))}")
+        plain = float(value) if isinstance(value, float) else value  # NumPy's are floats, too
         try:
-            msgspec.convert(value, hint)
+            msgspec.convert(plain, hint)
         except msgspec.ValidationError as error:
             said = str(error).replace("Expected", "expected")
             raise ArgumentError(f"{name} is {value!r}: {said}") from error

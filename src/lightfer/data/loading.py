@@ -240,8 +240,10 @@ def _wrong(split: Any, classes: Sequence[str]) -> str | None:
 
 def _read(parts: Sequence[Part], splits: Sequence[SplitName], size: int) -> Recognised:
     read: Recognised = {}
-    for part in parts:
-        if set(part.splits) & set(splits):
+    asked_first = sorted(parts, key=lambda part: set(part.splits).isdisjoint(splits))
+    for part in asked_first:
+        # A table's column Usage may tell of other splits than the file's name.
+        if set(part.splits) & set(splits) or set(splits) - read.keys():
             found = cached(part, size, _read_part)
             for split in found.keys() & read.keys():
                 raise DataError(

@@ -102,7 +102,7 @@ def open_slurm(cluster: str, folder: Path, **shape: Any) -> Executor:
 
     def close() -> None:
         closed.set()
-        for job in jobs.values():
+        for job in [*jobs.values()]:  # the thread may still take one away
             job.cancel(check=False)
 
     threading.Thread(target=poll, daemon=True).start()

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,10 @@ def own_source(name: str) -> str | None:
 
     if plain_name(name) in ZOO:
         return None
-    module = getattr(architecture(name).constructor, "__module__", None)
+    made = architecture(name).constructor
+    while isinstance(made, partial):  # whose own module is that of Python
+        made = made.func
+    module = getattr(made, "__module__", None)
     file = getattr(sys.modules.get(module or ""), "__file__", None)
     return sha256_of(Path(file)) if file else None
 

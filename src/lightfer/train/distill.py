@@ -12,6 +12,7 @@ never repeats what it memorised; one trained on the whole split scores every ima
 of one image are averaged as probabilities. Test images are never read.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from lightfer.data.dataset import Split
 from lightfer.data.folds import Fold, in_fold
 from lightfer.errors import ArgumentError
 from lightfer.measure.accuracy import check_scored
-from lightfer.models.find import find_weights
+from lightfer.models.find import find_weights, own_source
 from lightfer.models.weights import Card, load_checkpoint, sha256_of_tensors
 from lightfer.train.config import Precision, TrainConfig
 from lightfer.train.loss import Batch, label_loss
@@ -84,7 +85,7 @@ class Teacher:
 
     network: nn.Module
     card: Card
-    sha256: str  # of its tensors, whatever its card says
+    sha256: str  # of its tensors, whatever its card says; with the code of a net of your own
 
     @property
     def fold(self) -> Fold | None:
@@ -113,7 +114,10 @@ def load_teacher(source: str | Path, train_split: Split, device: str = "cpu") ->
             f"{here[:12]}): a teacher must have been trained on the train split that its student "
             "learns from"
         )
-    return Teacher(found.build(device).requires_grad_(False), card, sha256_of_tensors(weights))
+    sha256 = sha256_of_tensors(weights)
+    if code := own_source(found.name):
+        sha256 = hashlib.sha256(f"{sha256} {code}".encode()).hexdigest()
+    return Teacher(found.build(device).requires_grad_(False), card, sha256)
 
 
 def may_score(teachers: Sequence[Teacher], train_split: Split) -> Tensor:

@@ -395,9 +395,15 @@ def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
         ) from error
     for key in {**about, **known}:
         unknown = key == "source_sha256" and key not in known  # which was not always written
-        if key != "code" and not unknown and known.get(key) != about.get(key):
+        if key == "code" or unknown or known.get(key) == about.get(key):
+            continue
+        if key == "source_sha256":
             raise ArgumentError(
-                f"{run_dir} holds a run with {key} {known.get(key)}, now it is {about.get(key)}: "
-                "choose another folder"
+                f"{run_dir} holds a run with other code of {about['model']}: put its file back as it "
+                "was, or choose another folder"
             )
+        raise ArgumentError(
+            f"{run_dir} holds a run with {key} {known.get(key)}, now it is {about.get(key)}: "
+            "choose another folder"
+        )
     return known

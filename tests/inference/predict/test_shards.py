@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -242,6 +243,34 @@ def test_a_part_of_another_setup_is_made_again(crops: Path, tmp_path: Path):
     assert labelled([crops], tmp_path / "out") == wanted
 
 
+def test_a_part_of_another_plan_is_made_again(crops: Path, tmp_path: Path):
+    """As one of other pictures, as many, that an earlier command's worker put down late."""
+    files = sorted(crops.iterdir())
+    labelled(files[24:], tmp_path / "other")
+    wanted = labelled(files[:24], tmp_path / "out")
+    part = tmp_path / "out" / "part-00001.parquet"
+    shutil.copy(tmp_path / "other" / part.name, part)
+    assert labelled(files[:24], tmp_path / "out") == wanted
+
+
+def test_labels_from_before_the_code_of_a_net_was_told_go_on(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """They were refused, as of another code than None."""
+    monkeypatch.setattr("lightfer.inference.predict.shards.code_sha256", lambda model: "3f")
+    wanted, out = labelled([crops], tmp_path / "out"), tmp_path / "out"
+    plan = json.loads((out / "plan.json").read_text())
+    del plan["code"]
+    (out / "plan.json").write_text(json.dumps(plan))
+    for part in out.glob("part-*"):
+        table = pq.read_table(part)
+        setup = json.loads(table.schema.metadata[b"setup"])
+        del setup["code"]
+        pq.write_table(table.replace_schema_metadata({"setup": json.dumps(setup)}), part)
+    told = label_shards([str(crops)], str(out), SETUP, THREADS, 1, size=10)
+    assert (told.here, rows_of(out)) == (0, wanted)
+
+
 @pytest.mark.parametrize("kept", [0, 4, 3000])
 def test_a_part_that_was_cut_off_is_made_again(crops: Path, tmp_path: Path, kept: int):
     """It counted as finished, and its inputs had no row that could be read."""
@@ -393,7 +422,7 @@ class OneProcess(ThreadPoolExecutor):
         if self.given and self.given[0][1].number == 2:
             self.died, lost, self.given = True, self.given, []
             for future, _ in lost:
-                future.set_exception(BrokenExecutor())
+                future.set_exception(BrokenExecutor("it is gone"))
         elif self.given:
             future, _ = self.given.pop(0)
             future.set_result(0)
@@ -404,6 +433,29 @@ def test_a_shard_that_kills_its_process_takes_no_other_along(crops: Path, tmp_pa
     executor = f"{__name__}:OneProcess"
     told = label_shards([str(crops)], str(tmp_path / "out"), SETUP, executor, 1, size=6)
     assert (OneProcess.most, told.failed, told.here) == (1, (2,), 42)
+    assert told.why == "it is gone"
+
+
+def die_in_second(shard: Shard, setup: Setup, cwd: str, out: str, planned: str, label=label) -> int:
+    if shard.number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return label(shard, setup, cwd, out, planned)
+
+
+def processes(workers: int) -> ProcessPoolExecutor:
+    """An executor of one's own that loses all its processes with one."""
+    return ProcessPoolExecutor(workers, get_context("spawn"))
+
+
+def test_of_a_pool_that_is_lost_as_a_whole_one_shard_fails(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Those that were labelled beside it were lost as often, and failed with it."""
+    monkeypatch.setattr("lightfer.inference.predict.shards.label", die_in_second)
+    executor = f"{__name__}:processes"
+    told = label_shards([str(crops)], str(tmp_path / "out"), SETUP, executor, 2, size=10)
+    assert (told.failed, told.here) == ((1,), 38)
+    assert "terminated abruptly" in told.why
 
 
 def test_a_killed_command_goes_on_and_leaves_no_process(crops: Path, tmp_path: Path):

@@ -285,6 +285,9 @@ def test_who_can_teach_may(tmp_path: Path):
         check_items((msgspec.structs.replace(STUDENT, **changes), *FOLDS), tmp_path)
     whole = msgspec.structs.replace(STUDENT, teachers=("teacher",), **mixed)
     check_items((whole, TEACHER), tmp_path)
+    # Labels drawn by lot are those of the same shares.
+    drawn = msgspec.structs.replace(whole, labels="ferplus", settings={**SMALL, "target": "drawn"})
+    check_items((drawn, msgspec.structs.replace(TEACHER, labels="ferplus")), tmp_path)
 
 
 def test_an_item_whose_data_cannot_be_read_leaves_the_others_alone(blind_csv: Path, tmp_path: Path):
@@ -353,8 +356,10 @@ def test_an_item_that_was_begun_with_an_earlier_default_recipe_goes_on_by_name(t
     (tmp_path / "m").mkdir()
     (tmp_path / "m/item.json").write_text('{"model": "shiftnet_b", "name": "m"}\n')
     check_items([Item(name="m", model="shiftnet_b", recipe="first_light")], tmp_path)
-    with pytest.raises(ValueError, match="begun with another recipe"):
+    with pytest.raises(ValueError, match=r'recipe = "first_light", .*: write it into the list'):
         check_items([Item(name="m", model="shiftnet_b")], tmp_path)
+    with pytest.raises(ValueError, match=r"another model, recipe: give the changed item another"):
+        check_items([Item(name="m", model="shiftnet_a")], tmp_path)
     for damaged in ("[]", "{"):
         (tmp_path / "m/item.json").write_text(damaged)
         with pytest.raises(ValueError, match="is damaged"):

@@ -105,7 +105,8 @@ def _label(options: argparse.Namespace) -> int:
         on_part=show,
         note=_say,
     )
-    lost = f"; shards whose workers were lost again and again: {told.failed}" if told.failed else ""
+    again = f"; shards whose workers were lost again and again: {told.failed} ({told.why[-300:]})"
+    lost = again if told.failed else ""
     said = f"{told.inputs:,} inputs, {told.unusable:,} of them unusable"
     _say(f"{said}; {told.here:,} labelled now{lost}")
     return FAILED if told.unusable or told.failed else 0

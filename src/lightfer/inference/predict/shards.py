@@ -94,6 +94,7 @@ class Labelled:
     here: int  # labelled by this run
     unusable: int  # of all
     failed: tuple[int, ...] = ()  # shards that lost their workers
+    why: str = ""  # the last of them was lost
 
 
 def label_shards(
@@ -144,11 +145,14 @@ def _label_all(
     listed = [info.base_name for info in store.get_file_info(fs.FileSelector(folder))]
     there = {name for name in listed if name.startswith("part-")}
     planned = _same_plan(store, folder, out, shards, setup, begun=bool(there))
-    done = {s.number: _unusable(s, setup, store, folder) for s in shards if _part(s) in there}
+    done = {
+        s.number: _unusable(s, setup, planned, store, folder) for s in shards if _part(s) in there
+    }
     todo = [s for s in shards if done.get(s.number) is None][::-1]
     inputs, left = sum(s.inputs for s in shards), sum(s.inputs for s in todo)
     here, unusable = 0, sum(filter(None, done.values()))
     losses: Counter[int] = Counter()
+    why = ""
     running: dict[Future[int], Shard] = {}
     scratch = Path(folder) if isinstance(store, fs.LocalFileSystem) else Path.cwd()
     engine, slots = open_executor(executor, scratch, workers)
@@ -156,23 +160,29 @@ def _label_all(
         while todo or running:
             # So that none waits for this process; one that is lost takes what waits in it along.
             while todo and len(running) < (1 if losses else 2) * slots:
+                last_trial = losses[todo[-1].number] == LOSSES - 1
+                if last_trial and running:
+                    break  # alone, so that no other one is to blame
                 shard = todo.pop()
                 future = engine.submit(label, shard, setup, str(Path.cwd()), out, planned)
                 running[future] = shard
+                if last_trial:
+                    break
             for future in wait(running, None, FIRST_COMPLETED).done:
                 shard = running.pop(future)
                 try:
                     unusable += future.result()
                     here += shard.inputs
                     on_part(inputs - left + here, inputs)
-                except BrokenExecutor:
+                except BrokenExecutor as error:
+                    why = one_line(str(error))
                     losses[shard.number] += 1
                     if losses[shard.number] < LOSSES:
                         todo.append(shard)
     finally:
         engine.shutdown(wait=False, cancel_futures=True)
     failed = tuple(sorted(number for number, lost in losses.items() if lost >= LOSSES))
-    return Labelled(inputs, here, unusable, failed)
+    return Labelled(inputs, here, unusable, failed, why)
 
 
 def plan(
@@ -242,7 +252,11 @@ def label(shard: Shard, setup: Setup, cwd: str, out: str, planned: str) -> int:
     }
     schema = pa.schema(
         {"item": pa.string(), "error": pa.string(), "faces": pa.list_(pa.struct(face))},
-        {"model": predictor.network.name, "setup": json.dumps(asdict(setup))},
+        {
+            "model": predictor.network.name,
+            "setup": json.dumps(asdict(setup)),
+            "plan": planned,
+        },
     )
     rows = []
     for name, seen in groupby(predictor.stream(items), key=lambda seen: seen.item.name):
@@ -456,10 +470,11 @@ def _same_plan(
 
 def _differences(wanted: dict[str, Any], found: dict[str, Any]) -> str:
     """What is not as it was, with both values; empty where all is the same."""
+    known = {"code": found.get("code"), **wanted}  # which was not always written
     return ", ".join(
-        f"{key} ({wanted.get(key)!s:.20}, now {now!s:.20})"
+        f"{key} ({known.get(key)!s:.20}, now {now!s:.20})"
         for key, now in found.items()
-        if wanted.get(key) != now
+        if known.get(key) != now
     )
 
 
@@ -467,15 +482,16 @@ def _part(shard: Shard) -> str:
     return f"part-{shard.number:05}.parquet"
 
 
-def _unusable(shard: Shard, setup: Setup, store: Any, folder: str) -> int | None:
+def _unusable(shard: Shard, setup: Setup, planned: str, store: Any, folder: str) -> int | None:
     """How many inputs its part says were unusable; None where it cannot be read or has no row for
-    each input, as a copy that was cut off, or is of another setup.
+    each input, as a copy that was cut off, or is of another setup or plan.
     """
     try:
         with store.open_input_file(f"{folder}/{_part(shard)}") as file:
             found = pq.read_metadata(file)
             other = _differences(read_json(found.metadata[b"setup"]), asdict(setup))
-            if other or found.num_rows != shard.inputs:
+            plan_of = found.metadata.get(b"plan", planned.encode())  # older parts do not say
+            if other or plan_of != planned.encode() or found.num_rows != shard.inputs:
                 return None
             at = found.schema.names.index("error")
             errors = [found.row_group(i).column(at).statistics for i in range(found.num_row_groups)]

@@ -182,7 +182,8 @@ def _check_taught(item: Item, teachers: Sequence[Item], configs: Mapping[str, Tr
     for teacher in teachers:
         fields = ("labels", "size", "copies")
         changed = [name for name in fields if getattr(item, name) != getattr(teacher, name)]
-        changed += ["target"] if config.target != configs[teacher.name].target else []
+        if _train_target(config) != _train_target(configs[teacher.name]):
+            changed.append("target")
         if changed:
             raise ArgumentError(
                 f"{item.name}: its teacher {teacher.name} has another {', '.join(changed)}, and is "
@@ -202,6 +203,11 @@ def _check_taught(item: Item, teachers: Sequence[Item], configs: Mapping[str, Tr
         )
 
 
+def _train_target(config: TrainConfig) -> str:
+    """What decides the train split, which answers that are drawn by lot share with their shares."""
+    return "distribution" if config.target == "drawn" else config.target
+
+
 def _same_item(item: Item, folder: Path) -> None:
     """Raises ValueError if the item's folder was begun with another line of the list."""
     path = folder / item.name / "item.json"
@@ -215,10 +221,13 @@ def _same_item(item: Item, folder: Path) -> None:
         ) from error
     fields = [name for name in Item.__struct_fields__ if name != "value"]
     if changed := [name for name in fields if getattr(item, name) != getattr(known, name)]:
-        raise ArgumentError(
-            f"{path.parent} was begun with another {', '.join(changed)}: give the changed item "
-            "another name"
+        by_default = changed == ["recipe"] and known.recipe == FIRST_DEFAULT
+        change = (
+            f'recipe = "{FIRST_DEFAULT}", the default of then: write it into the list'
+            if by_default
+            else f"another {', '.join(changed)}: give the changed item another name"
         )
+        raise ArgumentError(f"{path.parent} was begun with {change}")
 
 
 def is_odd(character: str) -> bool:
