@@ -164,10 +164,11 @@ def test_a_teacher_of_ones_own_is_known_by_its_code_too(folder: Path, faces: Dat
             card(name), trained_on="train", data_sha256={"train": faces["train"].sha256()}
         ),
     )
-    file, before = folder / "own_nets" / "tiny.py", load_teacher(path, faces["train"]).sha256
-    assert load_teacher(path, faces["train"]).sha256 == before
+    given, file = f"{name}={path}", folder / "own_nets" / "tiny.py"
+    before = load_teacher(given, faces["train"]).sha256
+    assert load_teacher(given, faces["train"]).sha256 == before
     file.write_text(TINY.replace("nn.ReLU", "nn.SiLU"))
-    assert load_teacher(path, faces["train"]).sha256 != before
+    assert load_teacher(given, faces["train"]).sha256 != before
 
 
 def test_an_architecture_keeps_what_it_says_but_its_name(folder: Path):

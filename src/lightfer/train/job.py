@@ -399,8 +399,8 @@ def _same_run(run_dir: Path, about: dict[str, Any]) -> dict[str, Any]:
             continue
         if key == "source_sha256":
             raise ArgumentError(
-                f"{run_dir} holds a run with other code of {about['model']}: put its file back as it "
-                "was, or choose another folder"
+                f"{run_dir} holds a run with other code of {about['model']}: put its file back as "
+                "it was, or choose another folder"
             )
         raise ArgumentError(
             f"{run_dir} holds a run with {key} {known.get(key)}, now it is {about.get(key)}: "
