@@ -35,8 +35,7 @@ def open_executor(
     if kind == "dask" and rest:
         return open_dask(rest, workers)
     if name in ("slurm", "slurm:local"):
-        shape = {"cpus_per_task": cpus, "gpus_per_node": gpus}
-        return open_slurm(rest or "slurm", folder, **shape), slots
+        return open_slurm(rest or "slurm", folder, cpus_per_task=cpus, gpus_per_node=gpus), slots
     try:
         factory: Callable[[int], Executor] = getattr(import_module(kind), rest)
     except (ImportError, AttributeError, ValueError) as error:

@@ -6,7 +6,7 @@ docs/queue.md explains the list, a TOML file with one `[[item]]` per training.
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from math import isfinite
 from pathlib import Path
@@ -18,7 +18,6 @@ from lightfer._files import file_name, read_bytes, read_json, read_text, write_b
 from lightfer.data.folds import Fold
 from lightfer.errors import ArgumentError
 from lightfer.models.find import find_weights, own_and_file
-from lightfer.train.config import TrainConfig
 from lightfer.train.job import Job
 
 FIRST_DEFAULT = "first_light"  # of an item.json without a recipe: version 0.1 left defaults out
@@ -159,16 +158,15 @@ def check_items(items: Sequence[Item], folder: Path) -> None:
             f"{folder} holds {', '.join(begun)} of another list: add them to this one, delete "
             "their folders, or choose another --out"
         )
-    configs: dict[str, TrainConfig] = {}
     for item in items:
         try:
-            configs[item.name] = item.config()
+            item.config()
         except ValueError as error:
             raise ArgumentError(f"{item.name}: {error}") from error
         _same_item(item, folder)
         given |= {*item.teachers, item.soft_labels} - names - {None}
     for item in items:
-        _check_taught(item, [i for i in items if i.name in item.teachers], configs)
+        _check_taught(item, [i for i in items if i.name in item.teachers])
     for teacher in sorted(given):
         if teacher.endswith(".safetensors"):
             _keep(own_and_file(teacher)[1], folder)
@@ -176,13 +174,14 @@ def check_items(items: Sequence[Item], folder: Path) -> None:
             find_weights(teacher, needed=True)
 
 
-def _check_taught(item: Item, teachers: Sequence[Item], configs: Mapping[str, TrainConfig]) -> None:
+def _check_taught(item: Item, teachers: Sequence[Item]) -> None:
     """Raises ValueError where those of an item's teachers that are items can never teach it."""
-    config = configs[item.name]
+    config = item.config()
     for teacher in teachers:
         fields = ("labels", "size", "copies")
         changed = [name for name in fields if getattr(item, name) != getattr(teacher, name)]
-        if _train_target(config) != _train_target(configs[teacher.name]):
+        targets = {config.target, teacher.config().target}
+        if len(targets) > 1 and targets != {"drawn", "distribution"}:  # which share their split
             changed.append("target")
         if changed:
             raise ArgumentError(
@@ -201,11 +200,6 @@ def _check_taught(item: Item, teachers: Sequence[Item], configs: Mapping[str, Tr
             f"{item.name}: mixed images are of two folds, and teachers of folds saw all but one: "
             "set once = true, or leave mixup and cutmix out"
         )
-
-
-def _train_target(config: TrainConfig) -> str:
-    """What decides the train split, which answers that are drawn by lot share with their shares."""
-    return "distribution" if config.target == "drawn" else config.target
 
 
 def _same_item(item: Item, folder: Path) -> None:

@@ -99,9 +99,11 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     check_input(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            if any(info.flag_bits & 1 for info in archive.infolist()):
+            infos = archive.infolist()
+            if any(info.flag_bits & 1 for info in infos):
                 raise PackError(f"{path} is encrypted; unpack it first and pack it without")
-            if sum(info.file_size for info in archive.infolist()) > _most(path):
+            most = max(MAX_RATIO * path.stat().st_size, RATIO_FREE_BYTES)
+            if sum(info.file_size for info in infos) > most:
                 raise PackError(
                     f"{path} would unpack to more than {MAX_RATIO} times its size, as a zip bomb: "
                     "get it elsewhere"
@@ -118,11 +120,6 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise PackError(
             f"{path} cannot be unpacked: {error}. Copy it again, or name another file"
         ) from error
-
-
-def _most(path: Path) -> int:
-    """Bytes that a pack of this size may unpack to."""
-    return max(MAX_RATIO * path.stat().st_size, RATIO_FREE_BYTES)
 
 
 def _is_inside(name: str) -> bool:

@@ -11,8 +11,8 @@ import secrets
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import nullcontext
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,11 +32,10 @@ from lightfer.train.job import Job, run_job
 from lightfer.train.sweep.items import Item, check_items, in_order, job_of, teachers_in, weights_of
 from lightfer.train.sweep.pack import check_known, epochs_in, packed_files, write_pack
 
-LOOK_S = 0.3  # between two looks at the histories of what runs
+LOOK_S = 0.3  # between two looks at the histories of what runs, and of a worker at the session
 STOP_S = 2.0  # kept free at the end for stopping; what has not stopped after twice that is killed
 LOSSES = 3  # an item has failed after so many lost workers in a row without a new epoch
 PACK_BYTES_PER_S = 100e6  # how fast packing is taken to be when time is kept free for it
-CHECK_S = 0.3  # the least time between two looks of a worker at the session
 BEAT_S = 1.0  # the most time between two of its signs of life
 SILENT_S = 10.0  # without one for so long it is gone
 
@@ -119,7 +118,6 @@ def run_queue(
                 write_text(folder / "queue.toml", text)
             queue.run()
         finally:
-            queue.stop()
             queue.close()
     return queue.session
 
@@ -176,32 +174,27 @@ class _Queue:
             for future in ended:
                 self._hear(self.running.pop(future), future)
 
-    def stop(self) -> None:
-        """Take the leases of what still runs, and wait a little for it to stop."""
+    def close(self) -> None:
+        """Take the leases of what still runs, and wait a little for it to stop; then pack, and add
+        the session's line to `sessions.jsonl`.
+        """
         self.leases.tokens.clear()
+        self.losses.clear()  # to be stopped is none
         self._beat()
         ended, _ = wait(self.running, 2 * STOP_S)
         self._look()
         for future in ended:
-            if not future.exception():
-                self._count(future.result())
+            self._hear(self.running[future], future)
         self.executor.shutdown(wait=False, cancel_futures=True)
-
-    def close(self) -> None:
-        """Pack, and add the session's line to `sessions.jsonl`."""
         path, session = self.folder / "sessions.jsonl", self.session
         before = path.read_bytes() if path.exists() else b""
-
-        def write_line() -> None:
-            session.wall_s = monotonic() - self.begun
-            write_bytes(path, before + msgspec.json.encode(session) + b"\n")
-
-        write_line()
+        session.wall_s = monotonic() - self.begun
+        write_bytes(path, before + msgspec.json.encode(session) + b"\n")
         if self.options.pack:  # the line goes into it, too
-            start = monotonic()
             write_pack(self.options.pack, self.folder, self.items)
-            session.pack_s = monotonic() - start
-            write_line()
+            session.pack_s = monotonic() - self.begun - session.wall_s
+            session.wall_s += session.pack_s
+            write_bytes(path, before + msgspec.json.encode(session) + b"\n")
 
     def _begin(self, item: Item) -> None:
         """Give it to a worker: first it is written down whose it is."""
@@ -231,30 +224,27 @@ class _Queue:
                 self.on_report(Report("epoch", name, epoch))
 
     def _hear(self, item: Item, future: Future[Report]) -> None:
-        """What a worker returned, or that it is lost."""
+        """Write down what has become of an item, or that its worker is lost, which sends it back;
+        tell of it if it has ended.
+        """
         name = item.name
-        del self.leases.tokens[name]
+        self.leases.tokens.pop(name, None)
         try:
             told = future.result()
-        except BrokenExecutor as error:
+        except Exception as error:  # whatever an executor makes of a lost worker
             told = Report("stopped", name, error=f"the process that trained it died ({error})")
+        self.session.lost_s += told.lost_s
         self.losses[name] += 1
         if told.kind == "stopped" and self.losses[name] < LOSSES:
             self.waiting.insert(0, item)
-        elif told.kind == "stopped":
-            told = replace(told, kind="failed")
-        self._count(told)
-
-    def _count(self, told: Report) -> None:
-        """Write down what has become of an item, and tell of it if it has ended."""
-        self.session.lost_s += told.lost_s
+            return
         if told.kind == "finished":
-            self.finished.add(told.item)
-            self.session.finished[told.item] = told.top1
-        elif told.kind == "failed":
-            self.session.failed[told.item] = told.error
-        if told.kind != "stopped":
-            self.on_report(told)
+            self.finished.add(name)
+            self.session.finished[name] = told.top1
+        else:
+            told = replace(told, kind="failed")
+            self.session.failed[name] = told.error
+        self.on_report(told)
 
     def _left_s(self) -> float:
         """Time to train."""
@@ -320,19 +310,16 @@ class _Watch:
     def batch(self, epoch: int, done: int, of: int) -> None:
         """Called after every batch."""
         now = monotonic()
-        if now - self.looked < CHECK_S:
+        if now - self.looked < LOOK_S:
             return
         self.looked = now
-        try:
+        with suppress(OSError, ValueError):  # storage that is not there, or not whole, for a moment
             leases = msgspec.json.decode(self.path.read_bytes(), type=Leases)
-            gone = leases.tokens.get(self.name) != self.token
+            if leases.tokens.get(self.name) != self.token:
+                raise _StopError
             if leases.beat != self.beat:
                 self.beat, self.changed = leases.beat, now
-        except FileNotFoundError:
-            gone = True
-        except (OSError, ValueError):  # storage that is not there, or not whole, for a moment
-            gone = False
-        if gone or now - self.changed > SILENT_S:
+        if now - self.changed > SILENT_S:
             raise _StopError
 
     def epoch(self, _: object) -> None:
