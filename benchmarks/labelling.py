@@ -3,14 +3,16 @@
     python -m benchmarks.labelling pool ray --pictures 100000 --out labelling.json
 
 The pictures are drawn faces with noise, JPEG of 96x96, one in a thousand cut off; the net is a
-fast one, SqueezeNet 1.1 BN. The plain loop is one `Predictor` on one thread over the same files.
-Each executor labels them with two workers of one thread, from the start of the command to its end,
-undisturbed and by turns with the plain loop: its share is that of the mean of the loops before and
-after it, and the median of the rounds is quoted. Then each labels them while what it consists of is
-killed with SIGKILL, by its id and in turn: a process that labels, the command, on Ray also a raylet
-alone and a raylet with all its workers, for which a new node comes. In the end every input must
-have one row, the cut-off ones with a reason, and every part must be equal to the bit to that of the
-first undisturbed run.
+fast one, SqueezeNet 1.1 BN. The plain loop is one `Predictor` on one thread over the same files,
+with as many at once as there are workers, each in a process of its own and over its share of the
+files: two cores of a virtual machine may be one of the real one. What one reaches alone is told,
+too. Each executor labels them with two workers of one thread, from the start of the command to its
+end, undisturbed and by turns with the plain loops: its share is that of the mean of the loops
+before and after it, and the median of the rounds is quoted. Then each labels them while what it
+consists of is killed with SIGKILL, by its id and in turn: a process that labels, the command, on
+Ray also a raylet alone and a raylet with all its workers, for which a new node comes. In the end
+every input must have one row, the cut-off ones with a reason, and every part must be equal to the
+bit to that of the first undisturbed run.
 """
 
 import argparse
@@ -23,8 +25,10 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from io import BytesIO
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, median
 from time import perf_counter, sleep
@@ -87,7 +91,7 @@ def undisturbed(
     kinds: Sequence[str], pictures: Sequence[Path], folder: Path, rounds: int
 ) -> dict[str, Any]:
     """Pictures per second of the plain loop and, a core, of each executor, by turns."""
-    plains = [plain(pictures)]
+    alone, plains = plain(pictures[::WORKERS]), [side_by_side(pictures)]
     speeds: dict[str, list[float]] = {kind: [] for kind in kinds}
     shares: dict[str, list[float]] = {kind: [] for kind in kinds}
     for i in range(rounds):
@@ -96,11 +100,12 @@ def undisturbed(
                 seconds = _label(engine, pictures, folder / f"{kind}-{i}")
             check_rows(folder / f"{kind}-{i}", pictures)
             speeds[kind].append(len(pictures) / seconds / WORKERS)
-        plains.append(plain(pictures))
+        plains.append(side_by_side(pictures))
         for kind in kinds:
             shares[kind].append(speeds[kind][i] / mean(plains[-2:]))
             print(f"{kind}: {shares[kind][i]:.2f} of the plain loop's pictures/s and core")
     return {
+        "plain_alone_pictures_per_s": round(alone),
         "plain_pictures_per_s": [round(speed) for speed in plains],
         **{
             kind: {
@@ -133,6 +138,13 @@ def draw_pictures(folder: Path, count: int) -> list[Path]:
         path.write_bytes(content[: len(content) // 2] if i % BAD == 0 else content)
         paths.append(path)
     return paths
+
+
+def side_by_side(pictures: Sequence[Path]) -> float:
+    """Pictures per second of each of `WORKERS` plain loops at once, which are begun before."""
+    first = (pictures[:WORKERS],)  # loads what a loop needs
+    with ProcessPoolExecutor(WORKERS, get_context("spawn"), plain, first) as pool:
+        return mean(pool.map(plain, [pictures[i::WORKERS] for i in range(WORKERS)]))
 
 
 def plain(pictures: Sequence[Path]) -> float:
