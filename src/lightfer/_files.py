@@ -284,6 +284,8 @@ def never_ends(path: str | Path) -> bool:
     """Whether `path` names a pipe or device, which may be waited for, or read, for ever. One that
     the process was given open, as /dev/stdin or a shell's <(command), is meant and does not count.
     """
+    if os.path.isfile(path):  # noqa: PTH113 - as nearly all are: one look at the disk, not three
+        return False
     path = Path(path)
     if str(path).startswith(_GIVEN):
         return False

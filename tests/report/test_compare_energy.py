@@ -89,3 +89,13 @@ def test_other_machines_are_refused_and_without_energy_nothing_is_said():
     change = only(compare_results(a, results(entry(energy=measured_energy()), gpu="B")), "energy")
     assert change.note == "GPU None against B"
     assert changes(compare_results(results(entry()), results(entry())), "energy") == []
+
+
+def test_the_energy_of_a_net_that_failed_is_refused():
+    """Its times were refused, what was left of its blocks was compared."""
+    good = entry("m", energy=measured_energy(2.0))
+    failed = entry("m", energy=measured_energy(4.0), error="no memory")
+    for a, b, which in ((good, failed, "second"), (failed, good, "first")):
+        change = only(compare_results(results(a), results(b)), "energy")
+        assert (change.verdict, change.p) == (REFUSED, None)
+        assert change.note == f"the {which} file's net failed: no memory"

@@ -139,9 +139,11 @@ def compare_results(
     runs: dict[int, _Runs] = {}  # place of a change -> what is compared there
     tests: dict[int, Any] = {}  # the same of accuracies
     for name, (entry, other, reasons, several) in zip(names, pairs, strict=True):
+        both = ("first", entry), ("second", other)
+        failed = [f"the {which} file's net failed: {e.error}" for which, e in both if e.error]
         for change, of_both in (
-            *_times(name, entry, before, other, after, reasons, run_to_run),
-            *_energies(name, entry, other, reasons, run_to_run),
+            *_times(name, entry, before, other, after, [*reasons, *failed], run_to_run),
+            *_energies(name, entry, other, [*reasons, *failed], run_to_run),
         ):
             if of_both:
                 runs[len(changes)] = of_both
@@ -199,10 +201,8 @@ def _times(
     run_to_run: float | None,
 ) -> Iterable[tuple[Change, _Runs | None]]:
     if not a.latency and not b.latency:
-        reasons = ["neither file has times"]
-    both = ("first", a), ("second", b)
-    failed = [f"the {which} file's net failed: {e.error}" for which, e in both if e.error]
-    if reasons := [*reasons, *failed]:
+        reasons = ["neither file has times", *reasons]
+    if reasons:
         yield Change(model, "time", "all times", REFUSED, note="; ".join(reasons)), None
         return
     theirs = {_timed(t): t for t in b.latency}

@@ -27,6 +27,9 @@ def items_of(paths: Iterable[str], every: int = 1) -> Iterator[Item]:
         if path == STDIN:
             yield _standard_input()
             continue
+        if os.path.isfile(path):  # noqa: PTH113
+            yield from _opened(path, os.path.basename(path), every)  # noqa: PTH119
+            continue
         try:
             is_folder = Path(path).is_dir()
         except OSError as error:  # as of a name that is too long
@@ -45,7 +48,13 @@ def is_video(path: str) -> bool:
 def _file(path: str, below: str, every: int) -> Iterator[Item]:
     if error := why_unusable(path):
         yield Item(path, None, error=error, below=below)
-    elif is_video(path):
+    else:
+        yield from _opened(path, below, every)
+
+
+def _opened(path: str, below: str, every: int) -> Iterator[Item]:
+    """Of a file that is there."""
+    if is_video(path):
         yield from frames(path, every, below)
     else:
         yield Item(path, path, below=below)
@@ -53,6 +62,8 @@ def _file(path: str, below: str, every: int) -> Iterator[Item]:
 
 def why_unusable(path: str) -> str | None:
     """Why there is no file to open; None where there is one."""
+    if os.path.isfile(path):  # noqa: PTH113 - as nearly all are: one look at the disk, not four
+        return None
     try:
         if not Path(path).exists():
             return "a link to nothing" if Path(path).is_symlink() else "no such file or folder"
