@@ -115,7 +115,8 @@ def _in_job(fn: Callable, args: tuple, kwargs: dict) -> tuple[Any, Exception | N
     At the signal that comes before the end of a job's time submitit would raise an error within
     `fn`; it is to go on until Slurm ends it, which counts as a lost worker.
     """
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    name = os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2")  # as submitit reads it
+    signal.signal(getattr(signal, f"SIG{name}"), signal.SIG_IGN)
     try:
         return fn(*args, **kwargs), None
     except Exception as error:

@@ -192,13 +192,14 @@ class Submitit(ModuleType):
             raise RuntimeError("Job not requeued because: timed-out and not checkpointable.")
 
         error, left = None, b""
-        before = signal.signal(signal.SIGUSR2, end)
+        number = preempt_signal()
+        before = signal.signal(number, end)
         try:
             left = pickle.dumps(fn(*args))
         except Exception as problem:
             error = RuntimeError(f"failed during processing with trace: {problem!r}")
         finally:
-            signal.signal(signal.SIGUSR2, before)
+            signal.signal(number, before)
 
         def result() -> Any:
             if error:
@@ -215,17 +216,25 @@ class Unreadable:
         return divmod, (1, 0)
 
 
+def preempt_signal() -> signal.Signals:
+    """As submitit finds it."""
+    return signal.Signals[f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"]
+
+
 def signalled() -> int:
-    os.kill(os.getpid(), signal.SIGUSR2)
+    os.kill(os.getpid(), preempt_signal())
     return 1
 
 
+@pytest.mark.parametrize("name", [None, "USR1"])
 def test_a_job_of_slurm_works_to_the_end_of_its_time_and_says_what_went_wrong(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
 ):
     """An item had failed where it was not finished within the hour, and why a shard of pictures
     could not be labelled was not to be learnt.
     """
+    if name:
+        monkeypatch.setenv("SUBMITIT_PREEMPT_SIGNAL", name)
     monkeypatch.setitem(sys.modules, "submitit", Submitit())
     with open_executor("slurm:local", tmp_path, 1)[0] as executor:
         assert executor.submit(signalled).result(timeout=10) == 1
