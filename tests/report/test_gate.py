@@ -80,7 +80,7 @@ def test_the_comment_names_what_one_file_alone_has_and_every_reason(tmp_path: Pa
     text = gate(tmp_path, a, b, "--markdown")[1]
     assert "- only in the first file: e/n1" in text
     assert "- only in the second file: e/new" in text
-    assert "- not comparable: number of cores 2 against 99" in text
+    assert "- not comparable: n0: number of cores 2 against 99" in text
 
 
 def test_a_limit_that_is_none_is_said(tmp_path: Path):

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from types import NoneType
@@ -112,14 +113,15 @@ def _check_stated(loaded: Loaded, case: Case, threads: int) -> None:
         ({"deployed_bytes": loaded.deployed_bytes}, (int, NoneType)),
     ):
         for name, value in stated.items():
-            if type(value) not in kinds:  # `isinstance` takes bool for an int
+            # `isinstance` takes bool for an int
+            if type(value) not in kinds or value in (inf, -inf) or value != value:
                 expected = " or ".join(kind.__name__ for kind in kinds)
                 raise ArgumentError(f"{case.runtime} states {name}: {value!r}, expected {expected}")
     used = loaded.settings.get("precision", case.precision)
     if used != case.precision:
         raise ArgumentError(f"{case.runtime} computes in {used} here, not in {case.precision}")
     used = loaded.settings.get("threads", threads)
-    if used != threads:
+    if str(used) != str(threads):
         raise ArgumentError(f"{case.runtime} computes with {used} threads here, not with {threads}")
 
 

@@ -59,7 +59,7 @@ from lightfer.measure.environment import (
 from lightfer.measure.gpu import GpuWatch
 from lightfer.measure.latency import Images, time_decoding
 from lightfer.measure.noise import Watched, advanced, snapshot, verdict, watch
-from lightfer.measure.process import collected_once, torch_installed, tune_process
+from lightfer.measure.process import look_no_more, looked_once, torch_installed, tune_process
 from lightfer.measure.yardstick import Yardstick, description, of_passes
 from lightfer.results import Data, Results, WeightCard
 from lightfer.results.select import Times
@@ -70,7 +70,7 @@ COMPARED = 64  # images whose logits are held against eager PyTorch's
 TRIES = {"static": 1, "round": 2, "energy": 1}  # of a step, before its error is written down
 
 
-@collected_once()
+@looked_once()
 def run_benchmark(
     config: BenchConfig,
     data: Dataset | None,
@@ -275,6 +275,7 @@ class _Bench:
             if torch_installed():
                 case.weights.build(self.config.device)  # nor are imports of the net's own
             self.loaded[key] = load_case(case, self.config.device, self.threads, data)
+            look_no_more()
         return self.loaded[key]
 
     def _at_size(self, size: int) -> tuple[Dataset | None, tuple[Dataset, ...], Images]:

@@ -152,7 +152,7 @@ def how_to_get(entry: "Entry") -> list[str]:
             lines.append(f"Its time is that of the net in {by}.")
     if not here:
         lines.append(f"WEIGHT_FILE is the one with the sha256 {entry.weights}; it is not shipped.")
-    if entry.precision == "bfloat16":
+    if entry.precision == "bfloat16" and entry.runtime in ("pytorch", "compile", "openvino"):
         lines.append(f"It computes in bfloat16 with {in_bfloat16}.")
     return lines
 

@@ -105,11 +105,8 @@ GARBAGE_COLLECTION = "off while passes are timed"
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Python collects its garbage before, and not inside; what is left it does not look through
-    again before the end of `collected_once`: of exporters that is half a second's work.
-    """
+    """Python collects its garbage before, and not inside."""
     gc.collect()
-    gc.freeze()
     gc.disable()
     try:
         yield
@@ -117,9 +114,17 @@ def without_collection() -> Iterator[None]:
         gc.enable()
 
 
+def look_no_more() -> None:
+    """Collect garbage; what is left is not looked through again before the end of `looked_once`. Of
+    what exporters leave that is half a second's work.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @contextmanager
-def collected_once() -> Iterator[None]:
-    """The time in which what `without_collection` has looked through is left alone."""
+def looked_once() -> Iterator[None]:
+    """The time in which what `look_no_more` has looked through is left alone."""
     try:
         yield
     finally:

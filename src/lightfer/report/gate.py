@@ -72,8 +72,12 @@ def markdown(found: Comparison, verdict: Verdict | None) -> str:
         lines.append("")
     counted = f"All {len(found.changes)} rows"
     lines += [f"<details><summary>{counted}</summary>", "", *_table(found.changes)]
-    reasons = dict.fromkeys(c.note for c in found.changes if c.verdict == REFUSED)
-    lines += [f"- not comparable: {plain(reason)}" for reason in reasons]
+    refused: dict[str, dict[str, None]] = {}  # by reason, the nets
+    for change in found.changes:
+        if change.verdict == REFUSED:
+            refused.setdefault(change.note, {})[change.model] = None
+    for reason, models in refused.items():
+        lines.append(f"- not comparable: {plain(', '.join(models))}: {plain(reason)}")
     lines += [f"- only in the first file: {plain(key)}" for key in found.only_in_a]
     lines += [f"- only in the second file: {plain(key)}" for key in found.only_in_b]
     lines += [f"- conditions: {plain(condition)}" for condition in found.conditions]

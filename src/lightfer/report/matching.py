@@ -14,6 +14,7 @@ from lightfer.results.select import Time, yardstick_runtime
 
 SAME_MEMORY = 0.97  # another kernel of one machine keeps a little more or less to itself
 HIDDEN = "unknown processor"  # so begins what a browser's file calls a device without a name
+OF_ONE_NET = ("int8_convolutions", "opened")  # of a runtime's settings
 OF_ONE_RUN = ("timer_step_us", "passes_per_sample", "blocks_thrown_away")  # of a browser's settings
 
 
@@ -180,7 +181,8 @@ def settings(a: Entry, b: Entry) -> Iterable[str]:
     for key in dict.fromkeys((*ours, *theirs)) if ours and theirs else ():
         x, y = (found.get(key, "unknown") for found in (ours, theirs))
         if x != y and key not in OF_ONE_RUN:
-            yield f"{a.runtime} {key}: {x} -> {y}"
+            net = f"{a.model}, " if key in OF_ONE_NET else ""
+            yield f"{net}{a.runtime} {key}: {x} -> {y}"
 
 
 def _rounds(environment: Environment) -> str | None:
