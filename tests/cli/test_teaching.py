@@ -68,7 +68,8 @@ def test_a_network_may_be_trained_and_taught_without_the_copies(here: Path, smal
     Path("copies.csv").write_text(original + moved)
     options = ("--without-copies", "--size", "32")
     card = train(Path("copies.csv"), "run", *options)
-    assert card.recipe == "equal,epochs=2,size=32,without-copies"
+    recipe = card.recipe.replace("precision=float32,", "")  # of a processor without bfloat16
+    assert recipe == "equal,epochs=2,size=32,without-copies"
     assert card.data_sha256["train"] == load(small_csv, size=32)["train"].sha256()
     teach = ("teach", f"run/{MODEL}.safetensors", "--data", "copies.csv", "--out", "soft")
     assert "for 96 images" in lightfer(*teach, *options)

@@ -254,10 +254,10 @@ def test_a_network_learns_them_in_the_other_ways(
     path: Path, tmp_path: Path, target: Target, images: int
 ):
     data = data_at(path.parent)
-    settings = {"epochs": 2, "target": target}
+    settings = {"epochs": 2, "precision": "float32", "target": target}
     job = Job(model="mobilenet_v1_x0_25", labels="ferplus", settings=settings)
     _, card = run_job(job, data, tmp_path / "run")
-    assert card.recipe == f"equal,epochs=2,target={target}"
+    assert card.recipe == f"equal,epochs=2,precision=float32,target={target}"
     relabelled = with_votes(data, "ferplus", target)["train"]
     assert len(relabelled) == images
     assert (relabelled.shares is None) == (target == "majority")
