@@ -43,10 +43,12 @@ def test_an_executor_stands_beside_the_plain_loops_of_its_own_round(
     """The machine becomes half as fast after the first round."""
     loops, seconds = iter([200.0, 200.0, 100.0, 100.0]), iter([0.5, 4 / 3, 1.0])
     pictures = [tmp_path / f"{i}.jpg" for i in range(100)]
-    monkeypatch.setattr(labelling, "plain", lambda _: next(loops))
+    monkeypatch.setattr(labelling, "plain", lambda _: 300.0)
+    monkeypatch.setattr(labelling, "side_by_side", lambda _: next(loops))
     monkeypatch.setattr(labelling, "_label", lambda *_: next(seconds))
     monkeypatch.setattr(labelling, "check_rows", lambda *_: None)
     found = labelling.undisturbed(["pool"], pictures, tmp_path, rounds=3)
+    assert found["plain_alone_pictures_per_s"] == 300
     assert found["plain_pictures_per_s"] == [200, 200, 100, 100]
     assert found["pool"]["of_plain_each"] == [0.5, 0.25, 0.5]
     assert found["pool"]["of_plain"] == 0.5
