@@ -309,6 +309,7 @@ def test_a_runtime_that_takes_another_precision_is_an_error(
         ({"settings": {"arena": True}}, "states arena: True, expected str or int"),
         ({"settings": {"scale": None}}, "states scale: None, expected str or int"),
         ({"settings": {}, "load_s": np.float64(1)}, "states load_s: "),
+        ({"settings": {}, "load_s": float("nan")}, "states load_s: nan, expected"),
         ({"settings": {}, "deployed_bytes": 1.5}, "states deployed_bytes: 1.5, expected int or"),
         ({"settings": {"threads": 7}}, "computes with 7 threads here, not with 1"),
     ],

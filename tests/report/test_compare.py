@@ -425,6 +425,12 @@ def test_settings_of_the_runtimes_that_differ_are_conditions():
     assert compare_results(on, off).conditions == ("pytorch tf32: on -> off",)
     untold = results(entry(latency=(timed(),)))
     assert compare_results(untold, off).conditions == ()
+    whole, part = (
+        results(entry("m", latency=(timed(),), runtime_settings={"int8_convolutions": n}))
+        for n in ("52 of 52", "50 of 52")
+    )  # of one net: another has another number of them
+    (said,) = compare_results(whole, part).conditions
+    assert said == "m, pytorch int8_convolutions: 52 of 52 -> 50 of 52"
 
 
 def predecessor(path: Path, **figures) -> Path:
